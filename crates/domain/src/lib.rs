@@ -1,0 +1,22 @@
+//! What every function shares and nothing does I/O in: ids, money, time, order numbers, partitions,
+//! coded errors, and the transaction that the binding commits.
+//!
+//! In reading order:
+//! - [`error`]: an error that a caller can act on names a code and the field at fault
+//! - [`ids`]: 64-bit ids, which JSON carries as strings
+//! - [`money`], [`time`]: minor units with a currency; unix milliseconds
+//! - [`order_number`]: the number under which an operation acts at most once
+//! - [`partition`]: which partition owns a user, and the place inside it
+//! - [`transaction`]: guards, writes and reads on the records of one partition
+//! - [`paid`]: the rule "is this user new?", which more than one function needs
+//!
+//! Nothing here reads a clock, a random number or a store: those arrive as values.
+
+pub mod error;
+pub mod ids;
+pub mod money;
+pub mod order_number;
+pub mod paid;
+pub mod partition;
+pub mod time;
+pub mod transaction;

@@ -1,0 +1,43 @@
+//! The rule "is this user new?": a user is new while they have no successfully paid order.
+//!
+//! One id set a partition holds the places of all who have paid. More than one function needs the
+//! rule - a coupon for new users only is guarded by it in its own transaction - so that it is a
+//! piece of a transaction and not a call.
+
+use crate::ids::UserId;
+use crate::partition::{Location, Partition, Partitions};
+use crate::transaction::{Guard, Read, SetKey, Write};
+
+/// The name of the id set. Short, because Redis pays for it with every bucket.
+const RECORD: &str = "paid";
+
+/// One user's paid mark.
+#[derive(Clone, Copy, Debug)]
+pub struct PaidMark(Location);
+
+impl PaidMark {
+    /// The mark of a user.
+    pub fn of(user: UserId, partitions: Partitions) -> Self {
+        Self(partitions.locate(user))
+    }
+
+    /// The partition in which the mark lies.
+    pub fn partition(self) -> Partition {
+        self.0.partition
+    }
+
+    /// Reads whether the user has paid.
+    pub fn read(self) -> Read {
+        Read::Contains(RECORD.into(), self.0.place)
+    }
+
+    /// Sets the mark. Doing it twice is doing it once.
+    pub fn set(self) -> Write {
+        Write::Insert(SetKey::from(RECORD), self.0.place)
+    }
+
+    /// Demands that the user is new.
+    pub fn demand_new(self) -> Guard {
+        Guard::IdAbsent(RECORD.into(), self.0.place)
+    }
+}

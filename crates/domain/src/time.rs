@@ -1,0 +1,63 @@
+//! Time: RFC 3339 in UTC on the wire, unix milliseconds in the store.
+
+use ::time::OffsetDateTime;
+use ::time::format_description::well_known::Rfc3339;
+
+/// A moment in milliseconds since 1970-01-01T00:00:00Z. It comes from the edge; nothing below reads
+/// a clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct UnixMillis(pub i64);
+
+/// The last moment that RFC 3339 can write, 9999-12-31T23:59:59.999Z.
+const LAST_MS: i64 = 253_402_300_799_999;
+
+impl UnixMillis {
+    /// Reads an RFC 3339 time; an offset is converted to UTC, what is below a millisecond is cut off.
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+        i64::try_from(moment.unix_timestamp_nanos().div_euclid(1_000_000))
+            .ok()
+            .map(Self)
+    }
+
+    /// Writes the moment as RFC 3339 in UTC. A moment outside of the years 0 to 9999 is written as
+    /// the nearest one inside.
+    pub fn to_rfc3339(self) -> String {
+        let clamped = self.0.clamp(-62_167_219_200_000, LAST_MS);
+        OffsetDateTime::from_unix_timestamp_nanos(i128::from(clamped) * 1_000_000)
+            .ok()
+            .and_then(|moment| moment.format(&Rfc3339).ok())
+            .unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_offsets_and_writes_utc() {
+        let table = [
+            ("1970-01-01T00:00:00Z", Some(0)),
+            ("2026-02-17T00:00:00.250+08:00", Some(1_771_257_600_250)),
+            ("2026-02-17T00:00:00", None),
+            ("2026-02-30T00:00:00Z", None),
+            ("", None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(
+                UnixMillis::parse_rfc3339(text).map(|time| time.0),
+                expected,
+                "{text}"
+            );
+        }
+        assert_eq!(
+            UnixMillis(1_771_257_600_250).to_rfc3339(),
+            "2026-02-16T16:00:00.25Z"
+        );
+        assert_eq!(
+            UnixMillis(i64::MAX).to_rfc3339(),
+            "9999-12-31T23:59:59.999Z"
+        );
+    }
+}

@@ -1,0 +1,447 @@
+//! The transaction: the one operation of the store.
+//!
+//! Guards, writes and reads on records of one partition. Guards are checked in order, and what the
+//! writes need (types, the range of every addition, something to move) before the first of them; the
+//! first that fails refuses the whole, and nothing is written. Else all writes apply, in order and
+//! atomically, and the reads see them.
+//!
+//! A record is a *map* (field -> bytes or integer) or an *id set* (`u64` members). The two kinds are
+//! namespaces of their own: a map and an id set of one name are two records.
+//!
+//! An absent field counts as the integer 0 in guards and additions. A record without fields is
+//! absent.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// The largest integer of a record, 2^53 - 1, and -2^53 + 1 the smallest: scripts of Redis count in
+/// doubles, so that beyond it no back end may go.
+pub const INTEGER_MAX: i64 = (1 << 53) - 1;
+/// Operations of one transaction. A batch of 1,000 users may lie in one partition, with a guard and
+/// a read each.
+pub const OPERATIONS_MAX: usize = 2_048;
+/// A record's name: two order numbers would fit, which no record needs.
+pub const RECORD_BYTES_MAX: usize = 256;
+/// A field's name: an order number (185) with something before it.
+pub const FIELD_BYTES_MAX: usize = 256;
+/// A value: an operation's recorded outcome takes hundreds of bytes, a configuration object some
+/// thousands.
+pub const VALUE_BYTES_MAX: usize = 65_536;
+/// Fields that one read may return.
+pub const READ_FIELDS_MAX: u32 = 1_024;
+
+/// What to commit in one partition.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transaction {
+    /// The edge's clock in unix milliseconds. Back ends without an expiry of their own collect
+    /// records by it; guards never look at it.
+    pub now_ms: i64,
+    /// Conditions, checked in order.
+    pub guards: Vec<Guard>,
+    /// Changes, applied in order.
+    pub writes: Vec<Write>,
+    /// Values to return, as they are after the writes, or unchanged after a refusal.
+    pub reads: Vec<Read>,
+}
+
+/// The name of a map, unique in its partition. Any bytes but none.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct MapKey(pub String);
+
+/// The name of an id set, unique in its partition.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SetKey(pub String);
+
+/// The name of a field in a map: 1 to 256 bytes of any kind.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Field(pub Vec<u8>);
+
+/// What a field holds.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Value {
+    /// An integer within +-(2^53 - 1).
+    Integer(i64),
+    /// At most 65,536 bytes of any kind, none among them.
+    Bytes(Vec<u8>),
+}
+
+/// A condition of a transaction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Guard {
+    /// The field is not there. Idempotency: the refusal returns what the first attempt recorded.
+    FieldAbsent(MapKey, Field),
+    /// The field is there.
+    FieldPresent(MapKey, Field),
+    /// The field is there with this value, of this type.
+    FieldEquals(MapKey, Field, Value),
+    /// The field is an integer of at least this; absent counts as 0, bytes are invalid.
+    IntegerAtLeast(MapKey, Field, i64),
+    /// The field is an integer of at most this; absent counts as 0, bytes are invalid.
+    IntegerAtMost(MapKey, Field, i64),
+    /// The map has at most this number of fields.
+    SizeAtMost(MapKey, u32),
+    /// The id is in the set.
+    IdPresent(SetKey, u64),
+    /// The id is not in the set.
+    IdAbsent(SetKey, u64),
+}
+
+/// A change of a transaction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Write {
+    /// Sets a field, whatever it held.
+    Set(MapKey, Field, Value),
+    /// Adds to an integer; absent counts as 0. Bytes are invalid, as is a sum beyond the range.
+    Add(MapKey, Field, i64),
+    /// Removes a field, if it is there.
+    Unset(MapKey, Field),
+    /// Removes a map with all its fields and its time of collection.
+    Drop(MapKey),
+    /// Takes any one field out of the first map and puts its value under this field of the second,
+    /// so that what was chosen is recorded under the operation's own id. Refused where the first is
+    /// empty.
+    Move(MapKey, MapKey, Field),
+    /// Puts an id into a set, if it is not there.
+    Insert(SetKey, u64),
+    /// Takes an id out of a set, if it is there.
+    Remove(SetKey, u64),
+    /// From this moment on (unix milliseconds) the store may collect the map, sooner or later: it
+    /// frees memory and decides nothing. Nothing happens where the map is absent. A later call moves
+    /// the moment.
+    CollectAfter(MapKey, i64),
+}
+
+/// A value to return.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Read {
+    /// The values of these fields, in this order.
+    Fields(MapKey, Vec<Field>),
+    /// The whole map, sorted by field, or only its size where it has more than this many fields.
+    All(MapKey, u32),
+    /// Any fields, at most this many, sorted; all of them where there are no more.
+    Some(MapKey, u32),
+    /// The number of fields.
+    Size(MapKey),
+    /// Whether the id is in the set.
+    Contains(SetKey, u64),
+}
+
+/// How a transaction ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// Every guard held and every write applied; one answer for each read.
+    Committed(Vec<Answer>),
+    /// Nothing was written.
+    Refused(Refusal),
+}
+
+/// Which condition failed, and what it saw.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The condition that failed.
+    pub failed: Failed,
+    /// What it saw.
+    pub seen: Seen,
+    /// One answer for each read, of the unchanged records.
+    pub reads: Vec<Answer>,
+}
+
+/// The first condition that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Failed {
+    /// The guard of this index.
+    Guard(usize),
+    /// The write of this index, a [`Write::Move`] out of an empty map.
+    Write(usize),
+}
+
+/// What a failed condition saw.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Seen {
+    /// A field's value.
+    Field(Option<Value>),
+    /// A map's number of fields.
+    Size(u64),
+    /// Whether an id is in a set.
+    Contains(bool),
+}
+
+/// The answer to one read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// To [`Read::Fields`].
+    Fields(Vec<Option<Value>>),
+    /// To [`Read::All`] and [`Read::Some`], sorted by field.
+    Map(Vec<(Field, Value)>),
+    /// To [`Read::All`] where the map has more fields than were asked for, and to [`Read::Size`].
+    Size(u64),
+    /// To [`Read::Contains`].
+    Contains(bool),
+}
+
+/// Why a transaction is invalid: nothing was written, and asking again gives the same.
+#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
+pub enum Invalid {
+    /// More than 2,048 operations.
+    #[error("a transaction has at most {OPERATIONS_MAX} operations")]
+    TooManyOperations,
+    /// A record's name of no bytes or more than 256.
+    #[error("the name of a record has 1 to {RECORD_BYTES_MAX} bytes")]
+    RecordName,
+    /// A field's name of no bytes or more than 256.
+    #[error("the name of a field has 1 to {FIELD_BYTES_MAX} bytes")]
+    FieldName,
+    /// A value of more than 65,536 bytes.
+    #[error("a value has at most {VALUE_BYTES_MAX} bytes")]
+    ValueSize,
+    /// An integer outside of +-(2^53 - 1) in the transaction itself.
+    #[error("an integer lies within +-(2^53 - 1)")]
+    IntegerRange,
+    /// A read of no fields or more than 1,024.
+    #[error("a read returns 1 to {READ_FIELDS_MAX} fields")]
+    ReadSize,
+    /// An integer was asked of a field that holds bytes.
+    #[error("a field holds bytes where an integer is needed")]
+    NotAnInteger,
+    /// A sum would leave +-(2^53 - 1).
+    #[error("a sum would leave +-(2^53 - 1)")]
+    Overflow,
+}
+
+/// Why a commit gave no outcome.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum CommitError {
+    /// Nothing happened: the store could not be reached or did not accept the transaction.
+    #[error("store unavailable: {0}")]
+    Unavailable(String),
+    /// It may have happened, or may happen even later. Asking again is safe.
+    #[error("store did not answer: {0}")]
+    Unknown(String),
+    /// The transaction itself is at fault. Nothing happened.
+    #[error("invalid transaction: {0}")]
+    Invalid(#[from] Invalid),
+    /// The store holds what no version of this binding wrote, or was laid out otherwise (another
+    /// number of partitions). Nothing happened.
+    #[error("store is not usable: {0}")]
+    Unusable(String),
+}
+
+impl Transaction {
+    /// Checks everything that can be told without the store. Back ends call it first, so that all of
+    /// them refuse the same.
+    ///
+    /// # Errors
+    /// The first limit that does not hold.
+    pub fn validate(&self) -> Result<(), Invalid> {
+        if self.guards.len() + self.writes.len() + self.reads.len() > OPERATIONS_MAX {
+            return Err(Invalid::TooManyOperations);
+        }
+        self.guards.iter().try_for_each(Guard::validate)?;
+        self.writes.iter().try_for_each(Write::validate)?;
+        self.reads.iter().try_for_each(Read::validate)
+    }
+
+    /// Whether it can change nothing.
+    pub fn is_read_only(&self) -> bool {
+        self.writes.is_empty()
+    }
+}
+
+impl Guard {
+    fn validate(&self) -> Result<(), Invalid> {
+        match self {
+            Self::FieldAbsent(map, field) | Self::FieldPresent(map, field) => {
+                name(&map.0).and(field.validate())
+            }
+            Self::FieldEquals(map, field, value) => {
+                name(&map.0).and(field.validate()).and(value.validate())
+            }
+            Self::IntegerAtLeast(map, field, bound) | Self::IntegerAtMost(map, field, bound) => {
+                name(&map.0).and(field.validate()).and(integer(*bound))
+            }
+            Self::SizeAtMost(map, _) => name(&map.0),
+            Self::IdPresent(set, _) | Self::IdAbsent(set, _) => name(&set.0),
+        }
+    }
+}
+
+impl Write {
+    fn validate(&self) -> Result<(), Invalid> {
+        match self {
+            Self::Set(map, field, value) => {
+                name(&map.0).and(field.validate()).and(value.validate())
+            }
+            Self::Add(map, field, delta) => name(&map.0).and(field.validate()).and(integer(*delta)),
+            Self::Unset(map, field) => name(&map.0).and(field.validate()),
+            Self::Drop(map) => name(&map.0),
+            Self::Move(from, to, field) => name(&from.0).and(name(&to.0)).and(field.validate()),
+            Self::Insert(set, _) | Self::Remove(set, _) => name(&set.0),
+            Self::CollectAfter(map, at_ms) => name(&map.0).and(integer(*at_ms)),
+        }
+    }
+}
+
+impl Read {
+    fn validate(&self) -> Result<(), Invalid> {
+        let size = |fields: usize| {
+            let fits = (1..=READ_FIELDS_MAX as usize).contains(&fields);
+            if fits { Ok(()) } else { Err(Invalid::ReadSize) }
+        };
+        match self {
+            Self::Fields(map, fields) => name(&map.0)
+                .and(size(fields.len()))
+                .and(fields.iter().try_for_each(Field::validate)),
+            Self::All(map, limit) | Self::Some(map, limit) => {
+                name(&map.0).and(size(*limit as usize))
+            }
+            Self::Size(map) => name(&map.0),
+            Self::Contains(set, _) => name(&set.0),
+        }
+    }
+}
+
+impl Field {
+    fn validate(&self) -> Result<(), Invalid> {
+        let fits = (1..=FIELD_BYTES_MAX).contains(&self.0.len());
+        if fits {
+            Ok(())
+        } else {
+            Err(Invalid::FieldName)
+        }
+    }
+}
+
+impl Value {
+    fn validate(&self) -> Result<(), Invalid> {
+        match self {
+            Self::Integer(value) => integer(*value),
+            Self::Bytes(bytes) if bytes.len() > VALUE_BYTES_MAX => Err(Invalid::ValueSize),
+            Self::Bytes(_) => Ok(()),
+        }
+    }
+}
+
+fn name(name: &str) -> Result<(), Invalid> {
+    let fits = (1..=RECORD_BYTES_MAX).contains(&name.len());
+    if fits {
+        Ok(())
+    } else {
+        Err(Invalid::RecordName)
+    }
+}
+
+fn integer(value: i64) -> Result<(), Invalid> {
+    let fits = (-INTEGER_MAX..=INTEGER_MAX).contains(&value);
+    if fits {
+        Ok(())
+    } else {
+        Err(Invalid::IntegerRange)
+    }
+}
+
+impl From<&str> for MapKey {
+    fn from(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+}
+
+impl From<&str> for SetKey {
+    fn from(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+}
+
+impl From<&str> for Field {
+    fn from(name: &str) -> Self {
+        Self(name.as_bytes().to_vec())
+    }
+}
+
+impl fmt::Debug for Field {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Field(b\"{}\")", self.0.escape_ascii())
+    }
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Integer(value) => write!(formatter, "Integer({value})"),
+            Self::Bytes(bytes) => write!(formatter, "Bytes(b\"{}\")", bytes.escape_ascii()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn transaction(write: Write) -> Transaction {
+        Transaction {
+            writes: vec![write],
+            ..Transaction::default()
+        }
+    }
+
+    #[test]
+    fn limits_are_refused_by_name() {
+        let map = || MapKey::from("map");
+        let field = || Field::from("field");
+        let table = [
+            (
+                Write::Set(map(), field(), Value::Integer(INTEGER_MAX)),
+                Ok(()),
+            ),
+            (
+                Write::Set(map(), field(), Value::Integer(INTEGER_MAX + 1)),
+                Err(Invalid::IntegerRange),
+            ),
+            (
+                Write::Add(map(), field(), i64::MIN),
+                Err(Invalid::IntegerRange),
+            ),
+            (
+                Write::Set(map(), field(), Value::Bytes(vec![0; VALUE_BYTES_MAX])),
+                Ok(()),
+            ),
+            (
+                Write::Set(map(), field(), Value::Bytes(vec![0; VALUE_BYTES_MAX + 1])),
+                Err(Invalid::ValueSize),
+            ),
+            (Write::Drop(MapKey::from("")), Err(Invalid::RecordName)),
+            (
+                Write::Drop(MapKey("m".repeat(RECORD_BYTES_MAX + 1))),
+                Err(Invalid::RecordName),
+            ),
+            (Write::Unset(map(), Field(vec![])), Err(Invalid::FieldName)),
+            (
+                Write::Unset(map(), Field(vec![0; FIELD_BYTES_MAX + 1])),
+                Err(Invalid::FieldName),
+            ),
+        ];
+        for (write, expected) in table {
+            assert_eq!(transaction(write.clone()).validate(), expected, "{write:?}");
+        }
+        let reads = |read| {
+            Transaction {
+                reads: vec![read],
+                ..Transaction::default()
+            }
+            .validate()
+        };
+        assert_eq!(reads(Read::All(map(), 0)), Err(Invalid::ReadSize));
+        assert_eq!(
+            reads(Read::Some(map(), READ_FIELDS_MAX + 1)),
+            Err(Invalid::ReadSize)
+        );
+        assert_eq!(reads(Read::Fields(map(), vec![])), Err(Invalid::ReadSize));
+        let many = vec![Read::Size(map()); OPERATIONS_MAX + 1];
+        let many = Transaction {
+            reads: many,
+            ..Transaction::default()
+        };
+        assert_eq!(many.validate(), Err(Invalid::TooManyOperations));
+    }
+}
