@@ -17,11 +17,7 @@ pub struct InvalidInput {
 impl InvalidInput {
     /// An error about `field`.
     pub fn new(code: &'static str, field: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self {
-            code,
-            field: field.into(),
-            detail: detail.into(),
-        }
+        Self { code, field: field.into(), detail: detail.into() }
     }
 
     /// The same error, seen from the list that holds the field: `users` and 3 give `users[3]`.

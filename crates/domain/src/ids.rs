@@ -44,11 +44,7 @@ impl FromStr for UserId {
             && text.bytes().all(|byte| byte.is_ascii_digit());
         // One id has one spelling: with leading zeros the same user could hide behind many.
         let canonical = text == "0" || !text.starts_with('0');
-        if digits && canonical {
-            text.parse().map(Self).map_err(drop)
-        } else {
-            Err(())
-        }
+        if digits && canonical { text.parse().map(Self).map_err(drop) } else { Err(()) }
     }
 }
 
@@ -85,8 +81,7 @@ impl Visitor<'_> for IdVisitor {
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<UserId, E> {
-        text.parse()
-            .map_err(|()| E::invalid_value(Unexpected::Str(text), &self))
+        text.parse().map_err(|()| E::invalid_value(Unexpected::Str(text), &self))
     }
 }
 
@@ -113,11 +108,7 @@ mod tests {
             ("١", None),
         ];
         for (text, expected) in table {
-            assert_eq!(
-                UserId::parse(text, "user").ok().map(|id| id.0),
-                *expected,
-                "{text:?}"
-            );
+            assert_eq!(UserId::parse(text, "user").ok().map(|id| id.0), *expected, "{text:?}");
         }
     }
 
@@ -125,19 +116,8 @@ mod tests {
     fn json_reads_strings_and_integers_and_writes_strings() {
         let ids: Vec<UserId> = serde_json::from_str(r#"["7", 7, 18446744073709551615]"#).unwrap();
         assert_eq!(ids, [UserId(7), UserId(7), UserId(u64::MAX)]);
-        assert_eq!(
-            serde_json::to_string(&ids[2]).unwrap(),
-            r#""18446744073709551615""#
-        );
-        for wrong in [
-            "-1",
-            "1.5",
-            "18446744073709551616",
-            "null",
-            "true",
-            r#""""#,
-            "[1]",
-        ] {
+        assert_eq!(serde_json::to_string(&ids[2]).unwrap(), r#""18446744073709551615""#);
+        for wrong in ["-1", "1.5", "18446744073709551616", "null", "true", r#""""#, "[1]"] {
             assert!(serde_json::from_str::<UserId>(wrong).is_err(), "{wrong}");
         }
     }

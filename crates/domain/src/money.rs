@@ -50,9 +50,7 @@ impl Currency {
     /// Reads three capital letters. The list of codes in use changes, so that it is not checked.
     pub fn parse(text: &str) -> Option<Self> {
         let code: [u8; 3] = text.as_bytes().try_into().ok()?;
-        code.iter()
-            .all(u8::is_ascii_uppercase)
-            .then_some(Self(code))
+        code.iter().all(u8::is_ascii_uppercase).then_some(Self(code))
     }
 
     /// The three letters.
@@ -72,9 +70,7 @@ mod tests {
         let largest = Amount::new(INTEGER_MAX).unwrap();
         assert_eq!(largest.add(Amount::new(1).unwrap()), Err(AmountOutOfRange));
         assert_eq!(
-            largest
-                .add(Amount::new(-1).unwrap())
-                .map(Amount::minor_units),
+            largest.add(Amount::new(-1).unwrap()).map(Amount::minor_units),
             Ok(INTEGER_MAX - 1)
         );
     }

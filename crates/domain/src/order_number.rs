@@ -39,13 +39,7 @@ impl OrderNumber {
     /// Makes the number `{user}_{activity}_{scene}_{round}_{award}_{stage}`. No part holds an
     /// underscore, so that different parts never give the same number.
     pub fn compose(user: UserId, play: &Play<'_>) -> Self {
-        let Play {
-            activity,
-            scene,
-            round,
-            award,
-            stage,
-        } = play;
+        let Play { activity, scene, round, award, stage } = play;
         Self(format!("{user}_{activity}_{scene}_{round}_{award}_{stage}"))
     }
 
@@ -128,19 +122,10 @@ mod tests {
         let number = OrderNumber::compose(UserId(7), &short);
         assert_eq!(number.as_str(), "7_spring_rain_3_cash_live");
         let part = Part::parse(&long, "part").unwrap();
-        let longest = Play {
-            activity: part,
-            scene: part,
-            round: part,
-            award: part,
-            stage: part,
-        };
+        let longest = Play { activity: part, scene: part, round: part, award: part, stage: part };
         let number = OrderNumber::compose(UserId(u64::MAX), &longest);
         assert_eq!(number.as_str().len(), ORDER_NUMBER_BYTES_MAX);
-        assert_eq!(
-            OrderNumber::parse(number.as_str(), "order_number"),
-            Ok(number)
-        );
+        assert_eq!(OrderNumber::parse(number.as_str(), "order_number"), Ok(number));
     }
 
     #[test]
@@ -154,11 +139,7 @@ mod tests {
             );
         }
         for text in ["", "a_b", "A", "a b"] {
-            assert_eq!(
-                Part::parse(text, "scene").unwrap_err().field,
-                "scene",
-                "{text:?}"
-            );
+            assert_eq!(Part::parse(text, "scene").unwrap_err().field, "scene", "{text:?}");
         }
     }
 }

@@ -34,9 +34,7 @@ pub struct InvalidPartitions(pub u32);
 
 impl Default for Partitions {
     fn default() -> Self {
-        Self {
-            bits: PARTITIONS_DEFAULT.trailing_zeros(),
-        }
+        Self { bits: PARTITIONS_DEFAULT.trailing_zeros() }
     }
 }
 
@@ -47,9 +45,7 @@ impl Partitions {
     /// `count` is not a power of two from 1 to 4,096.
     pub fn new(count: u32) -> Result<Self, InvalidPartitions> {
         if count.is_power_of_two() && count <= PARTITIONS_MAX {
-            Ok(Self {
-                bits: count.trailing_zeros(),
-            })
+            Ok(Self { bits: count.trailing_zeros() })
         } else {
             Err(InvalidPartitions(count))
         }
@@ -69,10 +65,7 @@ impl Partitions {
     pub fn locate(self, user: UserId) -> Location {
         let place = user.0 >> self.bits;
         let index = (user.0 ^ mix(place)) & self.mask();
-        Location {
-            partition: Partition::users(index),
-            place,
-        }
+        Location { partition: Partition::users(index), place }
     }
 
     /// The user who lives there: the inverse of [`Partitions::locate`].
@@ -84,10 +77,7 @@ impl Partitions {
     /// The partition of a configuration record, by a hash of its key.
     pub fn of_configuration(self, key: &str) -> Partition {
         let index = mix(fnv1a(key.as_bytes())) & self.mask();
-        Partition {
-            space: Space::Configuration,
-            ..Partition::users(index)
-        }
+        Partition { space: Space::Configuration, ..Partition::users(index) }
     }
 
     fn mask(self) -> u64 {
@@ -120,17 +110,11 @@ enum Space {
 
 impl Partition {
     /// The partition in which a store keeps its own description.
-    pub const DESCRIPTION: Self = Self {
-        space: Space::Configuration,
-        index: 0,
-    };
+    pub const DESCRIPTION: Self = Self { space: Space::Configuration, index: 0 };
 
     fn users(index: u64) -> Self {
         // At most 4,096 partitions, so that the index fits.
-        Self {
-            space: Space::Users,
-            index: index as u16,
-        }
+        Self { space: Space::Users, index: index as u16 }
     }
 }
 
@@ -187,19 +171,10 @@ mod tests {
         let snowflake = |n: u64| (n * 7 + 155_000_000_000) << 22;
         let table: [(&str, f64); 5] = [
             ("sequential", skew(0..USERS)),
-            (
-                "sequential, eight digits",
-                skew(90_000_000..90_000_000 + USERS),
-            ),
+            ("sequential, eight digits", skew(90_000_000..90_000_000 + USERS)),
             ("multiples of 4,096", skew((0..USERS).map(|n| n * 4_096))),
-            (
-                "snowflake ids whose low bits are zero",
-                skew((0..USERS).map(snowflake)),
-            ),
-            (
-                "multiples of 1,000,003",
-                skew((0..USERS).map(|n| n * 1_000_003)),
-            ),
+            ("snowflake ids whose low bits are zero", skew((0..USERS).map(snowflake))),
+            ("multiples of 1,000,003", skew((0..USERS).map(|n| n * 1_000_003))),
         ];
         for (name, skew) in table {
             println!("{name}: the busiest partition has {skew:.3} times the mean");
@@ -224,14 +199,9 @@ mod tests {
 
     #[test]
     fn only_powers_of_two_up_to_4096_are_partitions() {
-        for (count, valid) in [
-            (0, false),
-            (1, true),
-            (3, false),
-            (256, true),
-            (4_096, true),
-            (8_192, false),
-        ] {
+        for (count, valid) in
+            [(0, false), (1, true), (3, false), (256, true), (4_096, true), (8_192, false)]
+        {
             assert_eq!(Partitions::new(count).is_ok(), valid, "{count}");
         }
     }

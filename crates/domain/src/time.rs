@@ -15,9 +15,7 @@ impl UnixMillis {
     /// Reads an RFC 3339 time; an offset is converted to UTC, what is below a millisecond is cut off.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
         let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
-        i64::try_from(moment.unix_timestamp_nanos().div_euclid(1_000_000))
-            .ok()
-            .map(Self)
+        i64::try_from(moment.unix_timestamp_nanos().div_euclid(1_000_000)).ok().map(Self)
     }
 
     /// Writes the moment as RFC 3339 in UTC. A moment outside of the years 0 to 9999 is written as
@@ -45,19 +43,9 @@ mod tests {
             ("", None),
         ];
         for (text, expected) in table {
-            assert_eq!(
-                UnixMillis::parse_rfc3339(text).map(|time| time.0),
-                expected,
-                "{text}"
-            );
+            assert_eq!(UnixMillis::parse_rfc3339(text).map(|time| time.0), expected, "{text}");
         }
-        assert_eq!(
-            UnixMillis(1_771_257_600_250).to_rfc3339(),
-            "2026-02-16T16:00:00.25Z"
-        );
-        assert_eq!(
-            UnixMillis(i64::MAX).to_rfc3339(),
-            "9999-12-31T23:59:59.999Z"
-        );
+        assert_eq!(UnixMillis(1_771_257_600_250).to_rfc3339(), "2026-02-16T16:00:00.25Z");
+        assert_eq!(UnixMillis(i64::MAX).to_rfc3339(), "9999-12-31T23:59:59.999Z");
     }
 }

@@ -305,11 +305,7 @@ impl Read {
 impl Field {
     fn validate(&self) -> Result<(), Invalid> {
         let fits = (1..=FIELD_BYTES_MAX).contains(&self.0.len());
-        if fits {
-            Ok(())
-        } else {
-            Err(Invalid::FieldName)
-        }
+        if fits { Ok(()) } else { Err(Invalid::FieldName) }
     }
 }
 
@@ -325,20 +321,12 @@ impl Value {
 
 fn name(name: &str) -> Result<(), Invalid> {
     let fits = (1..=RECORD_BYTES_MAX).contains(&name.len());
-    if fits {
-        Ok(())
-    } else {
-        Err(Invalid::RecordName)
-    }
+    if fits { Ok(()) } else { Err(Invalid::RecordName) }
 }
 
 fn integer(value: i64) -> Result<(), Invalid> {
     let fits = (-INTEGER_MAX..=INTEGER_MAX).contains(&value);
-    if fits {
-        Ok(())
-    } else {
-        Err(Invalid::IntegerRange)
-    }
+    if fits { Ok(()) } else { Err(Invalid::IntegerRange) }
 }
 
 impl From<&str> for MapKey {
@@ -379,10 +367,7 @@ mod tests {
     use super::*;
 
     fn transaction(write: Write) -> Transaction {
-        Transaction {
-            writes: vec![write],
-            ..Transaction::default()
-        }
+        Transaction { writes: vec![write], ..Transaction::default() }
     }
 
     #[test]
@@ -390,58 +375,31 @@ mod tests {
         let map = || MapKey::from("map");
         let field = || Field::from("field");
         let table = [
-            (
-                Write::Set(map(), field(), Value::Integer(INTEGER_MAX)),
-                Ok(()),
-            ),
+            (Write::Set(map(), field(), Value::Integer(INTEGER_MAX)), Ok(())),
             (
                 Write::Set(map(), field(), Value::Integer(INTEGER_MAX + 1)),
                 Err(Invalid::IntegerRange),
             ),
-            (
-                Write::Add(map(), field(), i64::MIN),
-                Err(Invalid::IntegerRange),
-            ),
-            (
-                Write::Set(map(), field(), Value::Bytes(vec![0; VALUE_BYTES_MAX])),
-                Ok(()),
-            ),
+            (Write::Add(map(), field(), i64::MIN), Err(Invalid::IntegerRange)),
+            (Write::Set(map(), field(), Value::Bytes(vec![0; VALUE_BYTES_MAX])), Ok(())),
             (
                 Write::Set(map(), field(), Value::Bytes(vec![0; VALUE_BYTES_MAX + 1])),
                 Err(Invalid::ValueSize),
             ),
             (Write::Drop(MapKey::from("")), Err(Invalid::RecordName)),
-            (
-                Write::Drop(MapKey("m".repeat(RECORD_BYTES_MAX + 1))),
-                Err(Invalid::RecordName),
-            ),
+            (Write::Drop(MapKey("m".repeat(RECORD_BYTES_MAX + 1))), Err(Invalid::RecordName)),
             (Write::Unset(map(), Field(vec![])), Err(Invalid::FieldName)),
-            (
-                Write::Unset(map(), Field(vec![0; FIELD_BYTES_MAX + 1])),
-                Err(Invalid::FieldName),
-            ),
+            (Write::Unset(map(), Field(vec![0; FIELD_BYTES_MAX + 1])), Err(Invalid::FieldName)),
         ];
         for (write, expected) in table {
             assert_eq!(transaction(write.clone()).validate(), expected, "{write:?}");
         }
-        let reads = |read| {
-            Transaction {
-                reads: vec![read],
-                ..Transaction::default()
-            }
-            .validate()
-        };
+        let reads = |read| Transaction { reads: vec![read], ..Transaction::default() }.validate();
         assert_eq!(reads(Read::All(map(), 0)), Err(Invalid::ReadSize));
-        assert_eq!(
-            reads(Read::Some(map(), READ_FIELDS_MAX + 1)),
-            Err(Invalid::ReadSize)
-        );
+        assert_eq!(reads(Read::Some(map(), READ_FIELDS_MAX + 1)), Err(Invalid::ReadSize));
         assert_eq!(reads(Read::Fields(map(), vec![])), Err(Invalid::ReadSize));
         let many = vec![Read::Size(map()); OPERATIONS_MAX + 1];
-        let many = Transaction {
-            reads: many,
-            ..Transaction::default()
-        };
+        let many = Transaction { reads: many, ..Transaction::default() };
         assert_eq!(many.validate(), Err(Invalid::TooManyOperations));
     }
 }
