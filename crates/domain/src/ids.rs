@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::de::{Error as _, Unexpected, Visitor};
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::InvalidInput;
@@ -25,14 +25,13 @@ impl UserId {
     /// `invalid_id` for an empty text, a sign, a fraction, a leading zero or a number above
     /// 18446744073709551615.
     pub fn parse(text: &str, field: &str) -> Result<Self, InvalidInput> {
-        text.parse().map_err(|()| {
-            InvalidInput::new(
-                "invalid_id",
-                field,
-                "must be an integer from 0 to 18446744073709551615 in decimal digits",
-            )
-        })
+        text.parse().map_err(|()| invalid_id(field))
     }
+}
+
+fn invalid_id(field: impl Into<String>) -> InvalidInput {
+    let detail = "must be an integer from 0 to 18446744073709551615 in decimal digits";
+    InvalidInput::new("invalid_id", field, detail)
 }
 
 impl FromStr for UserId {
@@ -60,7 +59,22 @@ impl Serialize for UserId {
     }
 }
 
-impl<'de> Deserialize<'de> for UserId {
+/// An id as a request carries it, a string or a number, not yet checked: so that a wrong one is an
+/// error of its own that names its place, and not a syntax error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdInput(Option<u64>);
+
+impl IdInput {
+    /// The user that is meant.
+    ///
+    /// # Errors
+    /// `invalid_id`, as [`UserId::parse`].
+    pub fn user(&self, field: impl FnOnce() -> String) -> Result<UserId, InvalidInput> {
+        self.0.map(UserId).ok_or_else(|| invalid_id(field()))
+    }
+}
+
+impl<'de> Deserialize<'de> for IdInput {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(IdVisitor)
     }
@@ -69,19 +83,27 @@ impl<'de> Deserialize<'de> for UserId {
 struct IdVisitor;
 
 impl Visitor<'_> for IdVisitor {
-    type Value = UserId;
+    type Value = IdInput;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .write_str("an id: an integer from 0 to 18446744073709551615, as a string or a number")
+        formatter.write_str("an id, as a string or an integer")
     }
 
-    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<UserId, E> {
-        Ok(UserId(value))
+    fn visit_u64<E>(self, value: u64) -> Result<IdInput, E> {
+        Ok(IdInput(Some(value)))
     }
 
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<UserId, E> {
-        text.parse().map_err(|()| E::invalid_value(Unexpected::Str(text), &self))
+    fn visit_i64<E>(self, value: i64) -> Result<IdInput, E> {
+        Ok(IdInput(value.try_into().ok()))
+    }
+
+    /// A fraction, and every number above 2^64 - 1: digits may be lost already.
+    fn visit_f64<E>(self, _: f64) -> Result<IdInput, E> {
+        Ok(IdInput(None))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<IdInput, E> {
+        Ok(IdInput(text.parse().map(|UserId(id)| id).ok()))
     }
 }
 
@@ -114,11 +136,29 @@ mod tests {
 
     #[test]
     fn json_reads_strings_and_integers_and_writes_strings() {
-        let ids: Vec<UserId> = serde_json::from_str(r#"["7", 7, 18446744073709551615]"#).unwrap();
-        assert_eq!(ids, [UserId(7), UserId(7), UserId(u64::MAX)]);
-        assert_eq!(serde_json::to_string(&ids[2]).unwrap(), r#""18446744073709551615""#);
-        for wrong in ["-1", "1.5", "18446744073709551616", "null", "true", r#""""#, "[1]"] {
-            assert!(serde_json::from_str::<UserId>(wrong).is_err(), "{wrong}");
+        let table: &[(&str, Option<u64>)] = &[
+            (r#""7""#, Some(7)),
+            ("7", Some(7)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("18446744073709551616", None),
+            ("-1", None),
+            ("1.5", None),
+            ("1e3", None),
+            (r#""""#, None),
+            (r#""1.5""#, None),
+        ];
+        for (json, expected) in table {
+            let input: IdInput = serde_json::from_str(json).unwrap();
+            let id = input.user(|| "users[3]".into());
+            assert_eq!(id.as_ref().ok().map(|id| id.0), *expected, "{json}");
+            if let Err(error) = id {
+                assert_eq!((error.code, error.field.as_str()), ("invalid_id", "users[3]"));
+            }
         }
+        for wrong in ["null", "true", "[1]"] {
+            assert!(serde_json::from_str::<IdInput>(wrong).is_err(), "{wrong}");
+        }
+        let text = serde_json::to_string(&UserId(u64::MAX)).unwrap();
+        assert_eq!(text, r#""18446744073709551615""#);
     }
 }

@@ -4,9 +4,11 @@
 //! rule - a coupon for new users only is guarded by it in its own transaction - so that it is a
 //! piece of a transaction and not a call.
 
+use std::collections::BTreeMap;
+
 use crate::ids::UserId;
 use crate::partition::{Location, Partition, Partitions};
-use crate::transaction::{Guard, Read, SetKey, Write};
+use crate::transaction::{Guard, Read, SetKey, Transaction, Write};
 
 /// The name of the id set. Short, because Redis pays for it with every bucket.
 const RECORD: &str = "paid";
@@ -39,5 +41,32 @@ impl PaidMark {
     /// Demands that the user is new.
     pub fn demand_new(self) -> Guard {
         Guard::IdAbsent(RECORD.into(), self.0.place)
+    }
+}
+
+/// One transaction a partition that marks all of `users`. Marking again changes nothing, so that a
+/// batch of which only a part was committed is simply sent again.
+pub fn mark_paid(users: &[UserId], partitions: Partitions) -> Vec<(Partition, Transaction)> {
+    let mut transactions: BTreeMap<Partition, Transaction> = BTreeMap::new();
+    for user in users {
+        let mark = PaidMark::of(*user, partitions);
+        transactions.entry(mark.partition()).or_default().writes.push(mark.set());
+    }
+    transactions.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_lie_in_one_transaction_a_partition() {
+        let partitions = Partitions::new(4).unwrap();
+        let users: Vec<_> = (0..100).map(UserId).collect();
+        let transactions = mark_paid(&users, partitions);
+        assert_eq!(transactions.len(), 4);
+        for (partition, transaction) in transactions {
+            assert_eq!(transaction.writes.len(), 25, "{partition}");
+        }
     }
 }
