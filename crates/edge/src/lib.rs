@@ -1,1 +1,33 @@
-//! placeholder
+//! The edge: HTTP in and out, configuration, clock, randomness and the store, for every function the
+//! same.
+//!
+//! In reading order:
+//! - [`serve`](serve::serve): one request from the route table to the response
+//! - [`route`]: method, path and who may call
+//! - [`call`]: what a handler is given - parameters, query, body within limits
+//! - [`problem`], [`answer`]: what it gives back
+//! - [`config`]: Spin variables, checked, at most 500 ms old
+//! - [`store`]: the binding on Spin's imports, kept for the life of the instance
+//! - [`stages`], [`trace`], [`log`]: `Server-Timing`, the trace id, one line a failure
+//! - [`wit`]: errors of the typed interfaces
+//!
+//! Nothing here knows what a function does.
+
+pub mod answer;
+pub mod auth;
+pub mod call;
+pub mod config;
+pub mod log;
+pub mod problem;
+pub mod route;
+pub mod serve;
+pub mod stages;
+pub mod store;
+pub mod trace;
+pub mod wit;
+
+pub use answer::Answer;
+pub use call::Call;
+pub use problem::Problem;
+pub use route::{Access, Route};
+pub use serve::{Response, serve};

@@ -1,0 +1,157 @@
+//! Errors as RFC 9457 problem details: the one mapping from what went wrong to a status.
+
+use domain::error::InvalidInput;
+use domain::transaction::CommitError;
+use http::StatusCode;
+use serde::Serialize;
+
+/// Seconds after which a client may try a store again that did not answer: long enough that a
+/// failing store is not run over, short enough that nobody notices one lost packet.
+pub const RETRY_AFTER_SECONDS: u32 = 1;
+
+/// An error for a caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// Stable, in snake_case, listed in the OpenAPI document.
+    pub code: &'static str,
+    /// What happened, for a person; no internals.
+    pub detail: String,
+    /// The path of the field at fault.
+    pub field: Option<String>,
+    /// `Allow`, where the method was wrong.
+    pub allow: Option<String>,
+    /// What only the log may know.
+    pub cause: Option<String>,
+}
+
+impl Problem {
+    /// A problem without a field.
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, code, detail: detail.into(), field: None, allow: None, cause: None }
+    }
+
+    /// The same problem, about a field.
+    #[must_use]
+    pub fn about(mut self, field: impl Into<String>) -> Self {
+        self.field = Some(field.into());
+        self
+    }
+
+    /// The same problem, with a cause for the log.
+    #[must_use]
+    pub fn because(mut self, cause: impl Into<String>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    /// A malformed request, 400.
+    pub fn malformed(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, detail)
+    }
+
+    /// A fault of this service, 500.
+    pub fn internal(cause: impl Into<String>) -> Self {
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        Self::new(status, "internal", "the request could not be answered").because(cause)
+    }
+
+    /// The fault of whoever configured the component, 500.
+    pub fn misconfigured(cause: impl Into<String>) -> Self {
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        Self::new(status, "misconfigured", "the service is not configured correctly").because(cause)
+    }
+
+    /// `Retry-After` in seconds, where asking again may help.
+    pub fn retry_after(&self) -> Option<u32> {
+        (self.status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER_SECONDS)
+    }
+
+    /// The body, `application/problem+json`.
+    pub fn body(&self, trace_id: Option<&str>) -> Vec<u8> {
+        let body = Body {
+            r#type: format!("urn:hongbao:problem:{}", self.code),
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            code: self.code,
+            detail: &self.detail,
+            field: self.field.as_deref(),
+            trace_id,
+        };
+        // Strings and a number: there is nothing that could fail.
+        serde_json::to_vec(&body).unwrap_or_default()
+    }
+}
+
+/// RFC 9457, section 3, with the extension members `code`, `field` and `trace_id`.
+#[derive(Serialize)]
+struct Body<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    code: &'a str,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<&'a str>,
+}
+
+impl From<InvalidInput> for Problem {
+    fn from(error: InvalidInput) -> Self {
+        let InvalidInput { code, field, detail } = error;
+        Self::malformed(code, detail).about(field)
+    }
+}
+
+/// A store's failure is never "not found" and never an empty answer.
+impl From<CommitError> for Problem {
+    fn from(error: CommitError) -> Self {
+        let unavailable = |code, detail: &str| {
+            Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).because(error.to_string())
+        };
+        match error {
+            CommitError::Unavailable(_) => {
+                unavailable("store_unavailable", "the store is unavailable; nothing happened")
+            }
+            CommitError::Unknown(_) => unavailable(
+                "store_timeout",
+                "the store did not answer in time; asking again is safe",
+            ),
+            CommitError::Invalid(_) => Self::internal(error.to_string()),
+            CommitError::Unusable(_) => Self::misconfigured(error.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cause_stays_out_of_the_body() {
+        let problem = Problem::from(CommitError::Unavailable("redis://secret@host".into()));
+        let body = String::from_utf8(problem.body(Some("4bf9"))).unwrap();
+        assert!(!body.contains("secret"), "{body}");
+        assert_eq!(
+            body,
+            r#"{"type":"urn:hongbao:problem:store_unavailable","title":"Service Unavailable","status":503,"code":"store_unavailable","detail":"the store is unavailable; nothing happened","trace_id":"4bf9"}"#
+        );
+        assert_eq!(problem.retry_after(), Some(RETRY_AFTER_SECONDS));
+    }
+
+    #[test]
+    fn every_failure_of_the_store_has_a_status_and_a_code() {
+        let table = [
+            (CommitError::Unavailable(String::new()), 503, "store_unavailable"),
+            (CommitError::Unknown(String::new()), 503, "store_timeout"),
+            (CommitError::Unusable(String::new()), 500, "misconfigured"),
+            (CommitError::Invalid(domain::transaction::Invalid::Overflow), 500, "internal"),
+        ];
+        for (error, status, code) in table {
+            let problem = Problem::from(error);
+            assert_eq!((problem.status.as_u16(), problem.code), (status, code));
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Routes: a component's table of method, path and who may call.
+
+use http::{Method, StatusCode};
+
+use crate::problem::Problem;
+
+/// Who may call a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody, without a token.
+    Open,
+    /// Callers and operators.
+    Caller,
+    /// Operators.
+    Operator,
+}
+
+/// A route to an operation of the function.
+#[derive(Clone, Copy, Debug)]
+pub struct Route<O> {
+    /// The method.
+    pub verb: Verb,
+    /// The path; a segment `{name}` matches any one segment.
+    pub path: &'static str,
+    /// Who may call.
+    pub access: Access,
+    /// What is called.
+    pub operation: O,
+}
+
+/// The methods that routes have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// Reads.
+    Get,
+    /// Acts.
+    Post,
+    /// Sets.
+    Put,
+    /// Removes.
+    Delete,
+}
+
+impl Verb {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+/// A route that was found, and the segments that its parameters matched, in order.
+#[derive(Debug)]
+pub struct Matched<O> {
+    /// The path of the table, for logs.
+    pub path: &'static str,
+    /// Who may call.
+    pub access: Access,
+    /// What is called.
+    pub operation: O,
+    /// The parameters.
+    pub parameters: Vec<String>,
+}
+
+/// Finds the route of a request.
+///
+/// # Errors
+/// 404 `unknown_route` where no path matches; 405 `method_not_allowed` with `Allow` where one does.
+pub fn find<O: Copy>(
+    routes: &[Route<O>],
+    method: &Method,
+    path: &str,
+) -> Result<Matched<O>, Problem> {
+    let mut allow = Vec::new();
+    for route in routes {
+        let Some(parameters) = parameters(route.path, path) else { continue };
+        if route.verb.name() == method.as_str() {
+            let Route { path, access, operation, .. } = *route;
+            return Ok(Matched { path, access, operation, parameters });
+        }
+        allow.push(route.verb.name());
+    }
+    if allow.is_empty() {
+        return Err(unknown_route());
+    }
+    let allow = allow.join(", ");
+    let detail = format!("this route allows {allow}");
+    let mut problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail);
+    problem.allow = Some(allow);
+    Err(problem)
+}
+
+/// 404 for a path that no component has.
+pub fn unknown_route() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "unknown_route", "there is no such route")
+}
+
+fn parameters(pattern: &str, path: &str) -> Option<Vec<String>> {
+    let mut parameters = Vec::new();
+    let mut segments = path.split('/');
+    for expected in pattern.split('/') {
+        let segment = segments.next()?;
+        if expected.starts_with('{') {
+            parameters.push(segment.to_owned());
+        } else if expected != segment {
+            return None;
+        }
+    }
+    segments.next().is_none().then_some(parameters)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROUTES: &[Route<u8>] = &[
+        Route { verb: Verb::Get, path: "/v1/users/{user}/new", access: Access::Caller, operation: 1 },
+        Route { verb: Verb::Get, path: "/v1/import", access: Access::Caller, operation: 2 },
+        Route { verb: Verb::Put, path: "/v1/import", access: Access::Operator, operation: 3 },
+    ];
+
+    #[test]
+    fn finds_by_path_and_method() {
+        let table: [(&str, &str, Result<(u8, &[&str]), (u16, Option<&str>)>); 8] = [
+            ("GET", "/v1/users/7/new", Ok((1, &["7"]))),
+            ("GET", "/v1/users//new", Ok((1, &[""]))),
+            ("GET", "/v1/users/7/new/", Err((404, None))),
+            ("GET", "/v1/users/7", Err((404, None))),
+            ("POST", "/v1/users/7/new", Err((405, Some("GET")))),
+            ("PUT", "/v1/import", Ok((3, &[]))),
+            ("DELETE", "/v1/import", Err((405, Some("GET, PUT")))),
+            ("GET", "/", Err((404, None))),
+        ];
+        for (method, path, expected) in table {
+            let found = find(ROUTES, &method.parse().unwrap(), path);
+            match (found, expected) {
+                (Ok(found), Ok((operation, parameters))) => {
+                    assert_eq!((found.operation, &found.parameters[..]), (operation, &parameters.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>()[..]));
+                }
+                (Err(problem), Err((status, allow))) => {
+                    assert_eq!((problem.status.as_u16(), problem.allow.as_deref()), (status, allow));
+                }
+                (found, expected) => panic!("{method} {path}: {found:?}, not {expected:?}"),
+            }
+        }
+    }
+}

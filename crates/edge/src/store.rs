@@ -1,0 +1,133 @@
+//! The binding on Spin's imports, kept for the life of the instance: a connection a request would
+//! halve the throughput.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use binding::kv::Kv;
+use binding::layout;
+use binding::redis::Redis;
+use binding::Binding;
+use domain::partition::{Partition, Partitions};
+use domain::transaction::{CommitError, Outcome, Transaction};
+use futures::future::join_all;
+
+use crate::config::{Config, StoreAddress};
+
+mod bucket;
+mod connection;
+
+use bucket::Bucket;
+use connection::Opener;
+
+/// A random number from the host.
+pub fn random() -> u64 {
+    spin_sdk::wasip3::random::random::get_random_u64()
+}
+
+/// The store of an instance.
+pub struct Store {
+    place: Place,
+    backend: Backend,
+    /// Whether the store was found to be laid out as configured.
+    checked: Cell<bool>,
+}
+
+enum Backend {
+    Kv(Kv<Bucket>),
+    Redis(Redis<Opener>),
+}
+
+/// What a store is opened by; a change of any of these opens another.
+#[derive(Clone, PartialEq, Eq)]
+struct Place {
+    address: StoreAddress,
+    prefix: String,
+    stage: String,
+    partitions: Partitions,
+    timeout_ms: u64,
+}
+
+thread_local! {
+    static KEPT: RefCell<Option<Rc<Store>>> = const { RefCell::new(None) };
+}
+
+/// The store that is configured: the instance's own where it has one.
+///
+/// # Errors
+/// It cannot be reached, or was laid out by another configuration.
+pub async fn open(config: &Config) -> Result<Rc<Store>, CommitError> {
+    let place = Place {
+        address: config.store.clone(),
+        prefix: config.key_prefix.clone(),
+        stage: config.stage.clone(),
+        partitions: config.partitions,
+        timeout_ms: config.store_timeout_ms,
+    };
+    let kept = KEPT.with_borrow(|kept| kept.clone()).filter(|store| store.place == place);
+    let store = match kept {
+        Some(store) => store,
+        None => {
+            let store = Rc::new(Store::new(place)?);
+            KEPT.set(Some(Rc::clone(&store)));
+            store
+        }
+    };
+    // Requests that begin while the first one checks do so too: there are few of them, and checking
+    // twice is checking once.
+    if !store.checked.get() {
+        layout::check(store.as_ref(), config.partitions).await?;
+        store.checked.set(true);
+    }
+    Ok(store)
+}
+
+impl Store {
+    fn new(place: Place) -> Result<Self, CommitError> {
+        let Place { prefix, stage, partitions, timeout_ms, .. } = &place;
+        let backend = match &place.address {
+            StoreAddress::Kv => Backend::Kv(Kv::new(Bucket::open()?, prefix, stage)),
+            StoreAddress::Redis(addresses) => {
+                let opener = Opener { timeout_ms: *timeout_ms };
+                Backend::Redis(Redis::new(opener, addresses.clone(), prefix, stage, *partitions))
+            }
+        };
+        Ok(Self { place, backend, checked: Cell::new(false) })
+    }
+
+    /// Commits transactions in their partitions, all at once.
+    ///
+    /// # Errors
+    /// Where one fails, the first failure; it is [`CommitError::Unknown`] where another one that
+    /// writes may have been committed.
+    pub async fn commit_all(
+        &self,
+        transactions: &[(Partition, Transaction)],
+    ) -> Result<Vec<Outcome>, CommitError> {
+        let commits = transactions.iter().map(|(partition, transaction)| {
+            self.commit(*partition, transaction)
+        });
+        let results = join_all(commits).await;
+        let written = transactions.iter().zip(&results).any(|((_, transaction), result)| {
+            !transaction.is_read_only()
+                && !matches!(result, Err(CommitError::Unavailable(_)))
+        });
+        results.into_iter().collect::<Result<_, _>>().map_err(|error| match error {
+            CommitError::Unavailable(text) if written => CommitError::Unknown(text),
+            error => error,
+        })
+    }
+}
+
+impl Binding for Store {
+    async fn commit(
+        &self,
+        partition: Partition,
+        transaction: &Transaction,
+    ) -> Result<Outcome, CommitError> {
+        match &self.backend {
+            Backend::Kv(kv) => kv.commit(partition, transaction).await,
+            Backend::Redis(redis) => redis.commit(partition, transaction).await,
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Events in: CloudEvents 1.0 over HTTP, durable when acknowledged, and over a Redis channel, a nudge
+//! with the same handling.
+//!
+//! In reading order: [`parse`] (wire -> typed events), [`decide`] (events -> transactions), and here
+//! what puts them together.
+
+use domain::transaction::CommitError;
+use edge::config::Config;
+use edge::route::Verb;
+use edge::{Access, Answer, Call, Problem, Response, Route};
+use spin_sdk::http::Request;
+
+pub mod cloud_event;
+pub mod decide;
+pub mod parse;
+#[cfg(target_arch = "wasm32")]
+mod typed;
+
+use parse::Event;
+
+#[derive(Clone, Copy, Debug)]
+enum Operation {
+    Handle,
+}
+
+const ROUTES: &[Route<Operation>] = &[Route {
+    verb: Verb::Post,
+    path: "/v1/events",
+    access: Access::Caller,
+    operation: Operation::Handle,
+}];
+
+/// The component's HTTP trigger.
+#[cfg_attr(target_arch = "wasm32", spin_sdk::http_service)]
+pub async fn handle(request: Request) -> Response {
+    edge::serve(request, ROUTES, answer).await
+}
+
+async fn answer(operation: Operation, call: &mut Call) -> Result<Answer, Problem> {
+    match operation {
+        Operation::Handle => {
+            let events = parse::request(call)?;
+            call.stages.end("parse");
+            commit(&events, &call.config).await?;
+            call.stages.end("commit");
+            Ok(Answer::no_content())
+        }
+    }
+}
+
+/// The component's Redis trigger: a message is an event or a batch of them in JSON. It is only a
+/// nudge, because Spin delivers messages at most once; so a failure goes to the log and not back.
+#[cfg_attr(target_arch = "wasm32", spin_sdk::redis_subscriber)]
+pub async fn on_message(message: Vec<u8>) -> Result<(), String> {
+    edge::log::catch_panics();
+    let result = nudge(&message).await;
+    if let Err(problem) = &result {
+        let cause = problem.cause.as_deref().unwrap_or(&problem.detail);
+        let line = edge::log::Line {
+            level: "warning",
+            code: problem.code,
+            route: "redis",
+            cause,
+            ..Default::default()
+        };
+        edge::log::write(&line).await;
+    }
+    result.map_err(|problem| problem.code.to_owned())
+}
+
+async fn nudge(message: &[u8]) -> Result<(), Problem> {
+    let events = parse::message(message)?;
+    let config =
+        Config::load().await.map_err(|error| Problem::misconfigured(error.to_string()))?;
+    Ok(commit(&events, &config).await?)
+}
+
+/// Commits what the events change: durable when it returns.
+async fn commit(events: &[Event], config: &Config) -> Result<(), CommitError> {
+    let store = edge::store::open(config).await?;
+    store.commit_all(&decide::transactions(events, config.partitions)).await?;
+    Ok(())
+}

@@ -1,0 +1,185 @@
+//! Wire -> typed events. A batch is checked whole before anything is committed.
+
+use domain::error::InvalidInput;
+use domain::ids::{IdInput, UserId};
+use edge::call::{parse_json, unsupported_media_type};
+use edge::{Call, Problem};
+use http::StatusCode;
+use serde::Deserialize;
+
+use crate::cloud_event::{self, CloudEvent, Envelope};
+
+/// Events of one batch: as many commits as one request may cause.
+pub const EVENTS_MAX: usize = 1_000;
+/// Bytes of a shop's order number: a UUID with a prefix fits several times.
+const ORDER_BYTES_MAX: usize = 128;
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// An order was paid successfully.
+    OrderPaid {
+        /// Who paid.
+        user: UserId,
+        /// The shop's number of the order.
+        order: String,
+    },
+}
+
+/// The data of `order.paid`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OrderPaidData {
+    user: IdInput,
+    order: String,
+}
+
+/// The events of a request: structured, a batch, or binary.
+///
+/// # Errors
+/// 415 for another content type, 400 for a wrong event, 422 `unknown_event_type`.
+pub fn request(call: &Call) -> Result<Vec<Event>, Problem> {
+    match call.media_type().as_deref() {
+        Some("application/cloudevents+json") => structured(&call.body),
+        Some("application/cloudevents-batch+json") => batch(&call.body),
+        Some("application/json") if cloud_event::is_binary(&call.headers) => {
+            let event = cloud_event::binary(&call.headers, &call.body)?;
+            Ok(vec![typed(event, "ce-type", "")?])
+        }
+        _ => Err(unsupported_media_type(
+            "application/cloudevents+json, application/cloudevents-batch+json, \
+             or application/json with ce- headers",
+        )),
+    }
+}
+
+/// The events of a message, structured or a batch.
+///
+/// # Errors
+/// As [`request`].
+pub fn message(message: &[u8]) -> Result<Vec<Event>, Problem> {
+    if message.trim_ascii_start().starts_with(b"[") { batch(message) } else { structured(message) }
+}
+
+fn structured(body: &[u8]) -> Result<Vec<Event>, Problem> {
+    let envelope: Envelope<'_> = parse_json(body)?;
+    Ok(vec![typed(envelope.open("")?, "type", "data")?])
+}
+
+fn batch(body: &[u8]) -> Result<Vec<Event>, Problem> {
+    let envelopes: Vec<Envelope<'_>> = parse_json(body)?;
+    if envelopes.is_empty() || envelopes.len() > EVENTS_MAX {
+        let detail = format!("a batch has 1 to {EVENTS_MAX} events, not {}", envelopes.len());
+        return Err(Problem::malformed("invalid_batch_size", detail));
+    }
+    let event = |(index, envelope): (usize, &Envelope<'_>)| {
+        let event = envelope.open(&format!("[{index}]."))?;
+        typed(event, &format!("[{index}].type"), &format!("[{index}].data"))
+    };
+    envelopes.iter().enumerate().map(event).collect()
+}
+
+/// The event of a known type. `type_field` and `data_path` name where it stands.
+fn typed(event: CloudEvent<'_>, type_field: &str, data_path: &str) -> Result<Event, Problem> {
+    let field = |name: &str| match data_path {
+        "" => name.to_owned(),
+        path => format!("{path}.{name}"),
+    };
+    match event.r#type {
+        "order.paid" => {
+            let data: OrderPaidData = parse_json(event.data).map_err(|problem| {
+                let name = problem.field.as_deref().map(&field);
+                Problem { field: name.or_else(|| Some(data_path.to_owned())), ..problem }
+            })?;
+            let user = data.user.user(|| field("user"))?;
+            check_order(&data.order, || field("order"))?;
+            Ok(Event::OrderPaid { user, order: data.order })
+        }
+        _ => {
+            let detail = "this type of event is not handled";
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            Err(Problem::new(status, "unknown_event_type", detail).about(type_field))
+        }
+    }
+}
+
+/// Checks the shop's number of an order.
+///
+/// # Errors
+/// `invalid_order`.
+pub fn check_order(order: &str, field: impl Fn() -> String) -> Result<(), InvalidInput> {
+    if (1..=ORDER_BYTES_MAX).contains(&order.len()) {
+        Ok(())
+    } else {
+        let detail = format!("must have 1 to {ORDER_BYTES_MAX} bytes");
+        Err(InvalidInput::new("invalid_order", field(), detail))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RIGHT: &str = r#"{"specversion": "1.0", "id": "1", "source": "/shop", "type": "order.paid",
+        "extension": "any", "data": {"user": "7", "order": "A-1"}}"#;
+
+    #[track_caller]
+    fn check(body: &str, expected: Result<usize, (u16, &str, Option<&str>)>) {
+        let result = message(body.as_bytes()).map(|events| events.len());
+        let result = result.as_ref().map_err(|problem| {
+            (problem.status.as_u16(), problem.code, problem.field.as_deref())
+        });
+        assert_eq!(result.copied(), expected, "{body}");
+    }
+
+    #[test]
+    fn events_are_read_one_by_one_and_in_batches() {
+        check(RIGHT, Ok(1));
+        check(&format!(" [{RIGHT}, {RIGHT}]"), Ok(2));
+        let expected = Event::OrderPaid { user: UserId(7), order: "A-1".into() };
+        assert_eq!(message(RIGHT.as_bytes()).unwrap(), [expected]);
+    }
+
+    #[test]
+    fn wrong_events_name_the_field() {
+        let change = |from: &str, to: &str| RIGHT.replace(from, to);
+        check("{", Err((400, "invalid_json", None)));
+        check("[]", Err((400, "invalid_batch_size", None)));
+        check(
+            &change(r#""specversion": "1.0", "#, ""),
+            Err((400, "missing_field", Some("specversion"))),
+        );
+        check(
+            &change("1.0", "0.3"),
+            Err((400, "unsupported_specversion", Some("specversion"))),
+        );
+        check(&change(r#""id": "1""#, r#""id": """#), Err((400, "invalid_value", Some("id"))));
+        check(&change("order.paid", "order.lost"), Err((422, "unknown_event_type", Some("type"))));
+        check(&change(r#""7""#, r#""-7""#), Err((400, "invalid_id", Some("data.user"))));
+        check(&change(r#""A-1""#, r#""""#), Err((400, "invalid_order", Some("data.order"))));
+        check(&change(r#""A-1""#, "7"), Err((400, "invalid_value", Some("data.order"))));
+        check(
+            &change(r#""A-1""#, r#""A-1", "x": 1"#),
+            Err((400, "unknown_field", Some("data.x"))),
+        );
+        check(
+            &change(r#"{"user": "7", "order": "A-1"}"#, "7"),
+            Err((400, "invalid_value", Some("data"))),
+        );
+        check(&change(r#""data":"#, r#""data_base64": "", "data":"#), {
+            Err((400, "invalid_value", Some("data_base64")))
+        });
+        check(&change(r#""data":"#, r#""datacontenttype": "text/xml", "data":"#), {
+            Err((400, "invalid_value", Some("datacontenttype")))
+        });
+    }
+
+    #[test]
+    fn one_wrong_event_refuses_the_batch_by_its_place() {
+        let wrong = RIGHT.replace("order.paid", "order.lost");
+        let body = format!("[{RIGHT}, {wrong}]");
+        check(&body, Err((422, "unknown_event_type", Some("[1].type"))));
+        let many = vec![RIGHT; EVENTS_MAX + 1].join(",");
+        check(&format!("[{many}]"), Err((400, "invalid_batch_size", None)));
+    }
+}

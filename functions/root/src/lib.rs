@@ -1,0 +1,54 @@
+//! What belongs to no function: health, the OpenAPI document, and an answer for every route that
+//! nobody has.
+
+use edge::route::Verb;
+use edge::{Access, Answer, Call, Problem, Response, Route};
+use http::StatusCode;
+use spin_sdk::http::Request;
+
+pub mod health;
+
+/// The contract over HTTP, as it is served.
+pub const OPENAPI: &str = include_str!("../openapi.json");
+
+#[derive(Clone, Copy, Debug)]
+enum Operation {
+    Health,
+    OpenApi,
+}
+
+const ROUTES: &[Route<Operation>] = &[
+    Route {
+        verb: Verb::Get,
+        path: "/healthz",
+        access: Access::Open,
+        operation: Operation::Health,
+    },
+    Route {
+        verb: Verb::Get,
+        path: "/openapi.json",
+        access: Access::Open,
+        operation: Operation::OpenApi,
+    },
+];
+
+/// The component's HTTP trigger.
+#[cfg_attr(target_arch = "wasm32", spin_sdk::http_service)]
+pub async fn handle(request: Request) -> Response {
+    edge::serve(request, ROUTES, answer).await
+}
+
+async fn answer(operation: Operation, call: &mut Call) -> Result<Answer, Problem> {
+    match operation {
+        Operation::Health => {
+            let health = health::check(&call.config).await;
+            call.stages.end("commit");
+            health::render(health)
+        }
+        Operation::OpenApi => Ok(Answer {
+            status: StatusCode::OK,
+            content_type: Some("application/json"),
+            body: OPENAPI.as_bytes().to_vec(),
+        }),
+    }
+}
