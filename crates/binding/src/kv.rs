@@ -1,4 +1,31 @@
 //! The back end on `wasi:keyvalue`.
+//!
+//! A partition is one value behind a *pointer cell*. The cell is a value of exactly 8 bytes, a
+//! little-endian integer that names an immutable *blob* with all records of the partition; 0 stands
+//! for an empty partition. A commit writes a new blob under a fresh name, swaps the cell and deletes
+//! the old blob.
+//!
+//! The cell must exist before it is swapped: in Spin's default store `swap` compares only with a
+//! value that was there, and of two writers who create the same key both would win. `increment` by 0
+//! creates the cell and leaves an existing one alone, however many do it at once.
+//!
+//! A crash between two calls leaves at most a blob that nobody names: garbage, and no harm.
+
+use domain::partition::Partition;
+use domain::transaction::{CommitError, Outcome, Transaction};
+
+use crate::Binding;
+use crate::encoding;
+use crate::state::PartitionState;
+
+/// Attempts of one commit. Each lost swap is another commit's success, so that only a partition that
+/// is written many times a moment gets here.
+const ATTEMPTS_MAX: u32 = 64;
+/// A partition's blob. Each commit reads and writes all of it, so that more would be slow long before
+/// it is impossible; the sites that this back end is for stay far below.
+const BLOB_BYTES_MAX: usize = 4 << 20;
+/// A cell of any other length would make the host of Spin panic when it is incremented.
+const CELL_BYTES: usize = 8;
 
 /// What the back end needs of a bucket with atomics. Calls block, as the interface's do; errors are
 /// the store's texts.
@@ -43,4 +70,130 @@ pub trait KeyValue {
     fn swap(&self, cas: Self::Cas, value: &[u8]) -> Result<bool, String>;
     /// A random number for a name that nobody else uses.
     fn random(&self) -> u64;
+}
+
+/// A store on a bucket.
+#[derive(Debug)]
+pub struct Kv<P> {
+    port: P,
+    prefix: String,
+    stage: String,
+}
+
+/// How one attempt ended.
+enum Attempt {
+    Done(Outcome),
+    /// Somebody else was faster, or the cell had to be created first.
+    Again,
+}
+
+impl<P: KeyValue> Kv<P> {
+    /// A store whose keys begin with `{prefix}:{stage}:`.
+    pub fn new(port: P, prefix: impl Into<String>, stage: impl Into<String>) -> Self {
+        Self { port, prefix: prefix.into(), stage: stage.into() }
+    }
+
+    fn attempt(&self, cell: &str, transaction: &Transaction) -> Result<Attempt, CommitError> {
+        if transaction.is_read_only() {
+            let current = self.port.get(cell).map_err(CommitError::Unavailable)?;
+            let Some(state) = self.state(cell, current.as_deref())? else {
+                return Ok(Attempt::Again);
+            };
+            return Ok(Attempt::Done(state.apply(transaction)?.outcome));
+        }
+        let cas = self.port.cas(cell).map_err(CommitError::Unavailable)?;
+        let current = self.port.current(&cas).map_err(CommitError::Unavailable)?;
+        let Some(state) = self.state(cell, current.as_deref())? else { return Ok(Attempt::Again) };
+        let applied = state.apply(transaction)?;
+        let Some(next) = applied.next else { return Ok(Attempt::Done(applied.outcome)) };
+        let Some(current) = current else {
+            // Only a cell that was there when the handle was made is compared with.
+            self.port.increment(cell, 0).map_err(CommitError::Unavailable)?;
+            return Ok(Attempt::Again);
+        };
+
+        let name = self.write_blob(cell, &next)?;
+        match self.port.swap(cas, &name.to_le_bytes()) {
+            Ok(true) => {
+                self.discard(cell, &current);
+                Ok(Attempt::Done(applied.outcome))
+            }
+            Ok(false) => {
+                self.discard(cell, &name.to_le_bytes());
+                Ok(Attempt::Again)
+            }
+            Err(text) => Err(CommitError::Unknown(text)),
+        }
+    }
+
+    /// The records that a cell names, or `None` where they have been replaced in the meantime.
+    fn state(
+        &self,
+        cell: &str,
+        current: Option<&[u8]>,
+    ) -> Result<Option<PartitionState>, CommitError> {
+        let Some(current) = current else { return Ok(Some(PartitionState::default())) };
+        let name = name_in(current).ok_or_else(|| {
+            let bytes = current.len();
+            CommitError::Unusable(format!("{cell} has {bytes} bytes, not {CELL_BYTES}"))
+        })?;
+        if name == 0 {
+            return Ok(Some(PartitionState::default()));
+        }
+        let key = blob_key(cell, name);
+        let Some(blob) = self.port.get(&key).map_err(CommitError::Unavailable)? else {
+            return Ok(None);
+        };
+        let state = encoding::decode(&blob)
+            .map_err(|error| CommitError::Unusable(format!("{key}: {error}")))?;
+        Ok(Some(state))
+    }
+
+    /// Writes a blob under a fresh name.
+    fn write_blob(&self, cell: &str, state: &PartitionState) -> Result<u64, CommitError> {
+        let blob =
+            encoding::encode(state).map_err(|error| CommitError::Unavailable(error.to_string()))?;
+        if blob.len() > BLOB_BYTES_MAX {
+            return Err(CommitError::Unavailable(format!(
+                "{cell} is full: a partition takes at most {BLOB_BYTES_MAX} bytes in this store"
+            )));
+        }
+        // 0 would say that the partition is empty.
+        let name = self.port.random().max(1);
+        self.port.set(&blob_key(cell, name), &blob).map_err(CommitError::Unavailable)?;
+        Ok(name)
+    }
+
+    /// Deletes a blob that no cell names. If that fails the blob stays as garbage, which nothing
+    /// reads; the commit it belongs to has ended all the same.
+    fn discard(&self, cell: &str, name: &[u8]) {
+        if let Some(name) = name_in(name).filter(|name| *name != 0) {
+            let _garbage = self.port.delete(&blob_key(cell, name));
+        }
+    }
+}
+
+impl<P: KeyValue> Binding for Kv<P> {
+    async fn commit(
+        &self,
+        partition: Partition,
+        transaction: &Transaction,
+    ) -> Result<Outcome, CommitError> {
+        transaction.validate()?;
+        let cell = format!("{}:{}:{partition}", self.prefix, self.stage);
+        for _ in 0..ATTEMPTS_MAX {
+            if let Attempt::Done(outcome) = self.attempt(&cell, transaction)? {
+                return Ok(outcome);
+            }
+        }
+        Err(CommitError::Unavailable(format!("{ATTEMPTS_MAX} attempts lost to other writers")))
+    }
+}
+
+fn name_in(cell: &[u8]) -> Option<u64> {
+    Some(u64::from_le_bytes(cell.try_into().ok()?))
+}
+
+fn blob_key(cell: &str, name: u64) -> String {
+    format!("{cell}:{name:016x}")
 }

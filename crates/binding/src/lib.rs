@@ -4,6 +4,7 @@
 //! - [`memory`]: the reference model, for tests
 //! - [`kv`]: `wasi:keyvalue`, a partition is one value changed by compare-and-swap
 //! - [`redis`]: one generic Lua script; a partition lies in one slot
+//! - [`state`]: what a transaction makes of a partition, for the first two
 //! - [`layout`]: what a store writes down about itself at its first use
 //!
 //! The back ends reach the outside through ports ([`kv::KeyValue`], [`redis::Connector`]), so that
@@ -13,10 +14,12 @@
 use domain::partition::Partition;
 use domain::transaction::{CommitError, Outcome, Transaction};
 
+mod encoding;
 pub mod kv;
 pub mod layout;
 pub mod memory;
 pub mod redis;
+pub mod state;
 
 /// A store of partitions.
 pub trait Binding {

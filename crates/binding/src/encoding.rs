@@ -1,0 +1,144 @@
+//! A partition as bytes, for a store that keeps it as one value.
+//!
+//! A version byte, then postcard. Ids are written as differences between sorted neighbours, seven
+//! bits a byte: one byte for each of a dense run.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::transaction::{MapKey, SetKey};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::state::{Map, PartitionState};
+
+/// The first byte of a partition. Another one means another encoding.
+const VERSION: u8 = 1;
+
+/// The bytes are not a partition, or a partition cannot be written.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum EncodingError {
+    /// The first byte names another version.
+    #[error("the encoding has version {0:?}, and this binding reads version {VERSION}")]
+    Version(Option<u8>),
+    /// What follows is not what the version says.
+    #[error("the encoding is broken: {0}")]
+    Broken(String),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Wire {
+    maps: BTreeMap<MapKey, Map>,
+    id_sets: BTreeMap<SetKey, Vec<u8>>,
+}
+
+/// Writes a partition.
+///
+/// # Errors
+/// Only what postcard can fail with; none is known for these types.
+pub fn encode(state: &PartitionState) -> Result<Vec<u8>, EncodingError> {
+    let id_sets = state.id_sets.iter().map(|(key, ids)| (key.clone(), encode_ids(ids)));
+    let wire = Wire { maps: state.maps.clone(), id_sets: id_sets.collect() };
+    postcard::to_extend(&wire, vec![VERSION]).map_err(broken)
+}
+
+/// Reads a partition.
+///
+/// # Errors
+/// The bytes are not one.
+pub fn decode(bytes: &[u8]) -> Result<PartitionState, EncodingError> {
+    let Some((&VERSION, rest)) = bytes.split_first() else {
+        return Err(EncodingError::Version(bytes.first().copied()));
+    };
+    let (wire, left) = postcard::take_from_bytes::<Wire>(rest).map_err(broken)?;
+    if !left.is_empty() {
+        return Err(EncodingError::Broken(format!("{} bytes too many", left.len())));
+    }
+    let id_sets = wire.id_sets.into_iter().map(|(key, ids)| {
+        let ids = decode_ids(&ids)
+            .ok_or_else(|| EncodingError::Broken(format!("the ids of {}", key.0)))?;
+        Ok((key, ids))
+    });
+    Ok(PartitionState { maps: wire.maps, id_sets: id_sets.collect::<Result<_, _>>()? })
+}
+
+fn broken(error: postcard::Error) -> EncodingError {
+    EncodingError::Broken(error.to_string())
+}
+
+fn encode_ids(ids: &BTreeSet<u64>) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(ids.len());
+    let mut before = 0;
+    for id in ids {
+        let mut rest = id - before;
+        while rest >= 0x80 {
+            bytes.push(rest as u8 | 0x80);
+            rest >>= 7;
+        }
+        bytes.push(rest as u8);
+        before = *id;
+    }
+    bytes
+}
+
+fn decode_ids(bytes: &[u8]) -> Option<BTreeSet<u64>> {
+    let mut ids = BTreeSet::new();
+    let (mut before, mut difference, mut shift) = (0_u64, 0_u64, 0_u32);
+    for byte in bytes {
+        let part = u64::from(byte & 0x7f);
+        // Nine whole groups of seven bits, and one bit of the tenth.
+        if shift > 63 || (shift == 63 && part > 1) {
+            return None;
+        }
+        difference |= part << shift;
+        shift += 7;
+        if byte & 0x80 == 0 {
+            before = before.checked_add(difference)?;
+            ids.insert(before);
+            (difference, shift) = (0, 0);
+        }
+    }
+    (shift == 0).then_some(ids)
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::transaction::{Field, Value};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn state(ids: BTreeSet<u64>) -> PartitionState {
+        let fields =
+            [(Field(vec![0xff, 0]), Value::Bytes(vec![])), ("n".into(), Value::Integer(-1))];
+        let map = Map { fields: fields.into(), collect_after_ms: Some(7) };
+        PartitionState { maps: [("map".into(), map)].into(), id_sets: [("set".into(), ids)].into() }
+    }
+
+    #[test]
+    fn a_dense_run_takes_a_byte_an_id() {
+        let ids: BTreeSet<u64> = (90_000_000..90_004_000).collect();
+        assert!(encode_ids(&ids).len() <= 4_003);
+    }
+
+    #[test]
+    fn broken_bytes_are_refused() {
+        let bytes = encode(&state([0, 1, u64::MAX].into())).unwrap();
+        assert_eq!(decode(&[]), Err(EncodingError::Version(None)));
+        assert_eq!(decode(&[9, 1, 2]), Err(EncodingError::Version(Some(9))));
+        for end in 1..bytes.len() {
+            assert!(decode(&bytes[..end]).is_err(), "cut at {end}");
+        }
+        let longer = [&bytes[..], &[0]].concat();
+        assert!(decode(&longer).is_err());
+        assert_eq!(decode_ids(&[0xff; 9]), None);
+        assert_eq!(decode_ids(&[[0xff; 9].as_slice(), &[2]].concat()), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_partition_is_itself_again(ids in proptest::collection::btree_set(any::<u64>(), 0..50)) {
+            let state = state(ids);
+            prop_assert_eq!(decode(&encode(&state).unwrap()), Ok(state));
+        }
+    }
+}

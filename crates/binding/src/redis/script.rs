@@ -1,0 +1,287 @@
+//! A transaction as keys and arguments of the script, and its answer as an outcome.
+
+use std::collections::BTreeMap;
+use std::fmt::{Display, Write as _};
+use std::sync::LazyLock;
+
+use domain::partition::{Partition, Partitions};
+use domain::transaction::{
+    Answer, Failed, Field, Guard, Invalid, MapKey, Outcome, Read, Refusal, Seen, SetKey,
+    Transaction, Value, Write,
+};
+use sha1_smol::Sha1;
+
+use super::id_set::position;
+use super::{Argument, Reply};
+
+/// The script.
+pub const SOURCE: &str = include_str!("transaction.lua");
+/// The name under which Redis keeps the script.
+pub static SHA1: LazyLock<String> = LazyLock::new(|| Sha1::from(SOURCE).digest().to_string());
+
+/// What a stored value begins with if it holds bytes; an integer is written in decimal.
+const BYTES_MARK: u8 = b'=';
+/// How the answer begins; the script has the same numbers.
+const COMMITTED: i64 = 0;
+const GUARD_FAILED: i64 = 1;
+const NOTHING_TO_MOVE: i64 = 2;
+const INVALID: i64 = 3;
+const NOT_AN_INTEGER: i64 = 0;
+const OVERFLOW: i64 = 1;
+
+/// The keys and arguments of one run of the script.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// What all keys begin with, the hash tag included.
+    prefix: String,
+    partitions: Partitions,
+    keys: BTreeMap<String, usize>,
+    arguments: Vec<Argument>,
+}
+
+impl Call {
+    /// Puts a transaction into the form of the script.
+    pub fn new(
+        prefix: &str,
+        stage: &str,
+        partition: Partition,
+        partitions: Partitions,
+        transaction: &Transaction,
+    ) -> Self {
+        let prefix = format!("{prefix}:{stage}:{{{partition}}}:");
+        let mut call = Self { prefix, partitions, keys: BTreeMap::new(), arguments: Vec::new() };
+        for count in
+            [&transaction.guards.len(), &transaction.writes.len(), &transaction.reads.len()]
+        {
+            call.arguments.push(Argument::Integer(*count as i64));
+        }
+        transaction.guards.iter().for_each(|guard| call.guard(guard));
+        transaction.writes.iter().for_each(|write| call.write(write, transaction.now_ms));
+        transaction.reads.iter().for_each(|read| call.read(read));
+        call
+    }
+
+    /// What all keys begin with; the hash tag in it decides the slot.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The arguments of `EVALSHA` or `EVAL`; the first is the script or its name.
+    pub fn arguments(&self, script: &str) -> Vec<Argument> {
+        let mut keys = vec![""; self.keys.len()];
+        for (name, number) in &self.keys {
+            keys[*number - 1] = name;
+        }
+        let mut arguments = Vec::with_capacity(2 + keys.len() + self.arguments.len());
+        arguments.push(bytes(script));
+        arguments.push(Argument::Integer(keys.len() as i64));
+        arguments.extend(keys.into_iter().map(bytes));
+        arguments.extend(self.arguments.iter().cloned());
+        arguments
+    }
+
+    /// The number of a key, counted from 1 as Lua does.
+    fn key(&mut self, kind: char, record: &str, part: impl Display) -> Argument {
+        let mut name = format!("{}{kind}{record}", self.prefix);
+        // Writing into a string cannot fail.
+        let _infallible = write!(name, "{part}");
+        let next = self.keys.len() + 1;
+        Argument::Integer(*self.keys.entry(name).or_insert(next) as i64)
+    }
+
+    fn map(&mut self, map: &MapKey) -> Argument {
+        self.key('m', &map.0, "")
+    }
+
+    /// One operation. The two last arguments are empty where it needs none.
+    fn operation(&mut self, name: &str, key: Argument, third: Argument, fourth: Argument) {
+        self.arguments.extend([bytes(name), key, third, fourth]);
+    }
+
+    fn on_field(&mut self, name: &str, map: &MapKey, field: &Field, value: Argument) {
+        let key = self.map(map);
+        self.operation(name, key, Argument::Bytes(field.0.clone()), value);
+    }
+
+    fn on_map(&mut self, name: &str, map: &MapKey, third: Argument) {
+        let key = self.map(map);
+        self.operation(name, key, third, bytes(""));
+    }
+
+    fn on_id(&mut self, name: &str, set: &SetKey, id: u64) {
+        let position = position(id, self.partitions);
+        let bitmap = self.key('b', &set.0, format_args!(":{}", position.chunk));
+        let bucket = self.key('s', &set.0, format_args!(":{}", position.bucket));
+        self.operation(name, bitmap, bucket, Argument::Bytes(position.entry.to_vec()));
+    }
+
+    fn guard(&mut self, guard: &Guard) {
+        match guard {
+            Guard::FieldAbsent(map, field) => self.on_field("absent", map, field, bytes("")),
+            Guard::FieldPresent(map, field) => self.on_field("present", map, field, bytes("")),
+            Guard::FieldEquals(map, field, value) => {
+                self.on_field("equals", map, field, stored(value));
+            }
+            Guard::IntegerAtLeast(map, field, least) => {
+                self.on_field("at-least", map, field, Argument::Integer(*least));
+            }
+            Guard::IntegerAtMost(map, field, most) => {
+                self.on_field("at-most", map, field, Argument::Integer(*most));
+            }
+            Guard::SizeAtMost(map, most) => {
+                self.on_map("size", map, Argument::Integer(i64::from(*most)));
+            }
+            Guard::IdPresent(set, id) => self.on_id("in", set, *id),
+            Guard::IdAbsent(set, id) => self.on_id("out", set, *id),
+        }
+    }
+
+    fn write(&mut self, write: &Write, now_ms: i64) {
+        match write {
+            Write::Set(map, field, value) => self.on_field("set", map, field, stored(value)),
+            Write::Add(map, field, delta) => {
+                self.on_field("add", map, field, Argument::Integer(*delta));
+            }
+            Write::Unset(map, field) => self.on_field("unset", map, field, bytes("")),
+            Write::Drop(map) => self.on_map("drop", map, bytes("")),
+            Write::Move(from, to, field) => {
+                let (from, to) = (self.map(from), self.map(to));
+                self.operation("move", from, to, Argument::Bytes(field.0.clone()));
+            }
+            Write::Insert(set, id) => self.on_id("insert", set, *id),
+            Write::Remove(set, id) => self.on_id("remove", set, *id),
+            // Due by the edge's clock: at once, as the other back ends do, whatever the server's
+            // clock says.
+            Write::CollectAfter(map, at_ms) if *at_ms <= now_ms => {
+                self.on_map("drop", map, bytes(""));
+            }
+            Write::CollectAfter(map, at_ms) => {
+                self.on_map("collect", map, Argument::Integer(*at_ms));
+            }
+        }
+    }
+
+    fn read(&mut self, read: &Read) {
+        match read {
+            Read::Fields(map, fields) => {
+                self.on_map("fields", map, Argument::Integer(fields.len() as i64));
+                let fields = fields.iter().map(|field| Argument::Bytes(field.0.clone()));
+                self.arguments.extend(fields);
+            }
+            Read::All(map, most) => self.on_map("all", map, Argument::Integer(i64::from(*most))),
+            Read::Some(map, most) => self.on_map("some", map, Argument::Integer(i64::from(*most))),
+            Read::Size(map) => self.on_map("size", map, bytes("")),
+            Read::Contains(set, id) => self.on_id("contains", set, *id),
+        }
+    }
+}
+
+fn bytes(text: &str) -> Argument {
+    Argument::Bytes(text.as_bytes().to_vec())
+}
+
+fn stored(value: &Value) -> Argument {
+    match value {
+        Value::Integer(integer) => Argument::Integer(*integer),
+        Value::Bytes(bytes) => Argument::Bytes([&[BYTES_MARK], bytes.as_slice()].concat()),
+    }
+}
+
+/// Reads the script's answer to a transaction: `None` where it is none, because something else wrote
+/// into the store or the server runs something else.
+pub fn decode(transaction: &Transaction, replies: Vec<Reply>) -> Option<Result<Outcome, Invalid>> {
+    let mut replies = replies.into_iter();
+    let outcome = match integer(&mut replies)? {
+        COMMITTED => Outcome::Committed(decode_reads(transaction, &mut replies)?),
+        GUARD_FAILED => {
+            let index = usize::try_from(integer(&mut replies)?).ok()?;
+            let seen = decode_seen(transaction.guards.get(index)?, &mut replies)?;
+            let reads = decode_reads(transaction, &mut replies)?;
+            Outcome::Refused(Refusal { failed: Failed::Guard(index), seen, reads })
+        }
+        NOTHING_TO_MOVE => {
+            let index = usize::try_from(integer(&mut replies)?).ok()?;
+            let reads = decode_reads(transaction, &mut replies)?;
+            Outcome::Refused(Refusal { failed: Failed::Write(index), seen: Seen::Size(0), reads })
+        }
+        INVALID => match integer(&mut replies)? {
+            NOT_AN_INTEGER => return Some(Err(Invalid::NotAnInteger)),
+            OVERFLOW => return Some(Err(Invalid::Overflow)),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    replies.next().is_none().then_some(Ok(outcome))
+}
+
+type Replies = std::vec::IntoIter<Reply>;
+
+fn decode_seen(guard: &Guard, replies: &mut Replies) -> Option<Seen> {
+    match guard {
+        Guard::SizeAtMost(..) => Some(Seen::Size(size(replies)?)),
+        Guard::IdPresent(..) | Guard::IdAbsent(..) => Some(Seen::Contains(flag(replies)?)),
+        _ => Some(Seen::Field(value(replies)?)),
+    }
+}
+
+fn decode_reads(transaction: &Transaction, replies: &mut Replies) -> Option<Vec<Answer>> {
+    transaction.reads.iter().map(|read| decode_read(read, replies)).collect()
+}
+
+fn decode_read(read: &Read, replies: &mut Replies) -> Option<Answer> {
+    match read {
+        Read::Fields(_, fields) => {
+            Some(Answer::Fields(fields.iter().map(|_| value(replies)).collect::<Option<_>>()?))
+        }
+        Read::All(_, most) => {
+            let size = size(replies)?;
+            if size > u64::from(*most) { Some(Answer::Size(size)) } else { fields(size, replies) }
+        }
+        Read::Some(..) => {
+            let size = size(replies)?;
+            fields(size, replies)
+        }
+        Read::Size(_) => Some(Answer::Size(size(replies)?)),
+        Read::Contains(..) => Some(Answer::Contains(flag(replies)?)),
+    }
+}
+
+fn fields(count: u64, replies: &mut Replies) -> Option<Answer> {
+    let field = |_| match replies.next()? {
+        Reply::Bytes(field) => Some((Field(field), value(replies)??)),
+        _ => None,
+    };
+    let mut fields = (0..count).map(field).collect::<Option<Vec<_>>>()?;
+    fields.sort();
+    Some(Answer::Map(fields))
+}
+
+/// A field's value: `Some(None)` where it is absent.
+fn value(replies: &mut Replies) -> Option<Option<Value>> {
+    match replies.next()? {
+        Reply::Nil => Some(None),
+        Reply::Bytes(mut bytes) if bytes.first() == Some(&BYTES_MARK) => {
+            bytes.remove(0);
+            Some(Some(Value::Bytes(bytes)))
+        }
+        Reply::Bytes(text) => {
+            Some(Some(Value::Integer(std::str::from_utf8(&text).ok()?.parse().ok()?)))
+        }
+        Reply::Integer(_) | Reply::Status(_) => None,
+    }
+}
+
+fn integer(replies: &mut Replies) -> Option<i64> {
+    match replies.next()? {
+        Reply::Integer(integer) => Some(integer),
+        Reply::Nil | Reply::Status(_) | Reply::Bytes(_) => None,
+    }
+}
+
+fn size(replies: &mut Replies) -> Option<u64> {
+    u64::try_from(integer(replies)?).ok()
+}
+
+fn flag(replies: &mut Replies) -> Option<bool> {
+    Some(integer(replies)? == 1)
+}
