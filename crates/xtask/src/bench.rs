@@ -1,0 +1,24 @@
+//! `cargo xtask bench`: the benchmarks, which print their figures.
+
+use crate::setup::decide::Need;
+use crate::{build, process, setup, workspace};
+
+/// Sets up, builds the components and runs the benchmarks.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Passed on to the benchmarks, for example `-- --help`.
+    #[arg(last = true)]
+    bench: Vec<String>,
+}
+
+/// Runs the benchmarks.
+///
+/// # Errors
+/// When something cannot be provided or built, or a benchmark fails.
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    setup::tool(Need::Redis)?;
+    build::build(&workspace::components()?)?;
+    let mut command = workspace::cargo();
+    command.args(["run", "--package", "end-to-end", "--bin", "bench", "--"]);
+    process::run(command.args(&arguments.bench))
+}

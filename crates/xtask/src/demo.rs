@@ -1,0 +1,84 @@
+//! `cargo xtask demo`: replays a year of real orders against a running app.
+//!
+//! Before each paid order it asks whether the customer is new, then it tells the app that the order
+//! was paid; in order of time. The answers must be those that the file itself gives.
+//! - [`orders`]: reads the orders, and tells the truth about them
+//! - [`replay`](mod@replay): asks and tells, and counts
+
+pub mod orders;
+pub mod replay;
+
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, bail};
+use domain::ids::UserId;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::{http, up, workspace};
+pub use orders::{Order, Skipped, read_orders, truth};
+pub use replay::{Client, OrderPaid, Report, replay};
+
+/// Ids of customers in the file lie below this, so that two runs do not share a user.
+const CUSTOMERS: u64 = 100_000;
+
+/// Replays the orders of `data/online-retail.csv` against a running app and compares every answer.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Where the app runs.
+    #[arg(long, default_value = "http://127.0.0.1:3000")]
+    url: String,
+    /// The caller's token.
+    #[arg(long, env = "HONGBAO_CALLER_TOKEN", default_value = up::CALLER_TOKEN_DEVELOPMENT)]
+    token: String,
+    /// The orders [default: data/online-retail.csv].
+    #[arg(long)]
+    file: Option<PathBuf>,
+    /// Customer n of the file is user `first-user` + n. The store must not know them: by default
+    /// each run takes users of its own, by the clock.
+    #[arg(long)]
+    first_user: Option<u64>,
+}
+
+/// Replays the orders and prints a table.
+///
+/// # Errors
+/// When the app cannot be reached, or an answer is wrong.
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let file =
+        arguments.file.clone().unwrap_or_else(|| workspace::root().join("data/online-retail.csv"));
+    let (orders, skipped) = read_orders(&file)?;
+    let first_user = match arguments.first_user {
+        Some(first_user) => first_user,
+        None => SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() * CUSTOMERS,
+    };
+    println!("{}: {} paid orders; {skipped}", file.display(), orders.len());
+    println!("customer n is user {first_user} + n; to use them again: --first-user {first_user}");
+
+    let style =
+        ProgressStyle::with_template("{wide_bar} {pos}/{len} orders, {per_sec}, {eta} left")
+            .context("progress style")?;
+    let progress = ProgressBar::new(orders.len() as u64).with_style(style);
+    let mut client = http::Client::new(&arguments.url, &arguments.token)?;
+    let answers = replay(&orders, UserId(first_user), &mut client, |done| {
+        progress.set_position(done as u64);
+    })?;
+    progress.finish_and_clear();
+
+    let report = Report::new(&orders, &truth(&orders), &answers);
+    print!("{report}");
+    if report.wrong() > 0 {
+        bail!("{} answers are wrong; does the store know these users already?", report.wrong());
+    }
+    Ok(())
+}
+
+impl Client for http::Client {
+    fn is_new(&mut self, user: UserId) -> anyhow::Result<bool> {
+        http::Client::is_new(self, user)
+    }
+
+    fn order_paid(&mut self, paid: &OrderPaid<'_>) -> anyhow::Result<()> {
+        http::Client::order_paid(self, paid)
+    }
+}

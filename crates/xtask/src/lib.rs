@@ -1,0 +1,25 @@
+//! Everything that is done with this repository, behind one command: `cargo xtask <command>`.
+//!
+//! A command is a file: its arguments, and `run`. In the order in which a newcomer meets them:
+//! - [`setup`]: finds or provides the WebAssembly target and the tools
+//! - [`build`]: the components
+//! - [`up`]: the whole app, on this machine
+//! - [`demo`]: replays a year of real orders against a running app
+//! - [`import`]: the backfill, users who paid before the app existed
+//! - [`test`], [`bench`], [`ci`]: what they say
+//!
+//! Beneath them: [`workspace`] knows what lies where, [`process`] runs other programs, [`http`] asks
+//! a running app. It is a library too, so that the end-to-end tests replay the same orders and
+//! import the same files through a client of their own.
+
+pub mod bench;
+pub mod build;
+pub mod ci;
+pub mod demo;
+pub mod http;
+pub mod import;
+pub mod process;
+pub mod setup;
+pub mod test;
+pub mod up;
+pub mod workspace;

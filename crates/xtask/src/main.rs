@@ -1,0 +1,36 @@
+//! `cargo xtask <command>`; the library says what the commands do.
+
+use clap::{Parser, Subcommand};
+use xtask::{bench, build, ci, demo, import, setup, test, up};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Everything that is done with this repository")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Setup(setup::Arguments),
+    Build(build::Arguments),
+    Up(up::Arguments),
+    Demo(demo::Arguments),
+    Import(import::Arguments),
+    Test(test::Arguments),
+    Bench(bench::Arguments),
+    Ci(ci::Arguments),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Setup(arguments) => setup::run(&arguments),
+        Command::Build(arguments) => build::run(&arguments),
+        Command::Up(arguments) => up::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
+        Command::Ci(arguments) => ci::run(&arguments),
+    }
+}

@@ -1,0 +1,255 @@
+//! Which way to provide what is missing. Pure: facts in, decision out.
+
+use std::fmt;
+
+use super::facts::{Apt, Facts, Version};
+use super::{Found, Toolchain};
+
+/// The oldest compiler that builds the workspace (`rust-version` in Cargo.toml).
+pub const RUST_VERSION_MIN: Version = Version(1, 95, 0);
+
+/// The oldest Redis that the store is tested on.
+pub const REDIS_VERSION_MIN: Version = Version(7, 0, 0);
+
+/// The oldest cargo-deny that reads `deny.toml`, and the one that set-up builds.
+pub const CARGO_DENY_VERSION: Version = Version(0, 20, 2);
+
+/// Something that a command needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// A toolchain that builds the components.
+    WasmTarget,
+    /// For tests and benchmarks, which start and stop servers of their own.
+    Redis,
+    /// For `ci`.
+    CargoDeny,
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Need::WasmTarget => formatter.write_str("WebAssembly target"),
+            Need::Redis => write!(formatter, "redis-server {REDIS_VERSION_MIN}"),
+            Need::CargoDeny => write!(formatter, "cargo-deny {CARGO_DENY_VERSION}"),
+        }
+    }
+}
+
+/// A change to this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Reads Debian's package lists anew: those of a fresh machine are empty or stale.
+    UpdateDebianLists,
+    /// Installs Debian's compiler with the standard library's source.
+    InstallDebianRust {
+        /// And a linker, where the default toolchain has none.
+        with_linker: bool,
+    },
+    /// Installs the target into the default toolchain.
+    AddTargetWithRustup,
+    /// Installs Debian's Redis, without starting it as a service.
+    InstallDebianRedis,
+    /// Builds cargo-deny into the folder of this machine's state.
+    BuildCargoDeny,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Step::UpdateDebianLists => "reading Debian's package lists, to see what it offers",
+            Step::InstallDebianRust { .. } => {
+                "installing Debian's compiler with the standard library's source, which needs no \
+                 other server than Debian's"
+            }
+            Step::AddTargetWithRustup => "adding it to the default toolchain with rustup",
+            Step::InstallDebianRedis => {
+                "installing Debian's redis-server, which is not started as a service"
+            }
+            Step::BuildCargoDeny => "building it into .hongbao/tools (one or two minutes)",
+        })
+    }
+}
+
+/// What to do about a need.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It is there.
+    Ready(Found),
+    /// Take this step, then look again.
+    Take(Step),
+    /// No way is left; what a person can do.
+    Stuck(String),
+}
+
+/// Decides what to do about a need.
+#[must_use]
+pub fn decide(need: Need, facts: &Facts) -> Decision {
+    match need {
+        Need::WasmTarget => decide_wasm_target(facts),
+        Need::Redis => decide_redis(facts),
+        Need::CargoDeny => decide_cargo_deny(facts),
+    }
+}
+
+/// What is installed comes first; then Debian, because its packages come with the operating system's
+/// own servers and signatures; then rustup.
+fn decide_wasm_target(facts: &Facts) -> Decision {
+    if facts.target_installed {
+        return Decision::Ready(Found::Toolchain(Toolchain::Default));
+    }
+    let debian_rust = facts.debian_rust.is_some_and(|version| version >= RUST_VERSION_MIN);
+    if let (true, Some(linker)) = (debian_rust, &facts.linker) {
+        return Decision::Ready(Found::Toolchain(Toolchain::Debian { linker: linker.clone() }));
+    }
+    if facts.apt != Apt::Unusable {
+        if !facts.taken.contains(&Step::UpdateDebianLists) {
+            return Decision::Take(Step::UpdateDebianLists);
+        }
+        let offered = facts.debian_rust_offered.is_some_and(|version| version >= RUST_VERSION_MIN);
+        let install = Step::InstallDebianRust { with_linker: facts.linker.is_none() };
+        if offered && !facts.taken.contains(&install) {
+            return Decision::Take(install);
+        }
+    }
+    if facts.rustup && !facts.taken.contains(&Step::AddTargetWithRustup) {
+        return Decision::Take(Step::AddTargetWithRustup);
+    }
+    Decision::Stuck(
+        "Install rustup and run `rustup target add wasm32-unknown-unknown`; or, on Debian, install \
+         rustc-web, cargo-web and rust-web-src (1.95 or newer) and, where the default toolchain has \
+         no rust-lld, lld"
+            .to_owned(),
+    )
+}
+
+fn decide_redis(facts: &Facts) -> Decision {
+    if let Some((path, version)) = &facts.redis
+        && *version >= REDIS_VERSION_MIN
+    {
+        return Decision::Ready(Found::Tool(path.clone()));
+    }
+    if facts.apt != Apt::Unusable {
+        for step in [Step::UpdateDebianLists, Step::InstallDebianRedis] {
+            if !facts.taken.contains(&step) {
+                return Decision::Take(step);
+            }
+        }
+    }
+    Decision::Stuck("Install Redis 7 or newer so that `redis-server` is in PATH".to_owned())
+}
+
+fn decide_cargo_deny(facts: &Facts) -> Decision {
+    match &facts.cargo_deny {
+        Some((path, version)) if *version >= CARGO_DENY_VERSION => {
+            Decision::Ready(Found::Tool(path.clone()))
+        }
+        _ if !facts.taken.contains(&Step::BuildCargoDeny) => Decision::Take(Step::BuildCargoDeny),
+        _ => Decision::Stuck("Install it with `cargo install --locked cargo-deny`".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    const DEBIAN_RUST: Version = Version(1, 96, 0);
+
+    /// A bare Debian machine with rustup's default toolchain, as root, lists already read.
+    fn bare() -> Facts {
+        Facts {
+            linker: Some(PathBuf::from("/toolchain/rust-lld")),
+            apt: Apt::Root,
+            debian_rust_offered: Some(DEBIAN_RUST),
+            rustup: true,
+            taken: vec![Step::UpdateDebianLists],
+            ..Facts::default()
+        }
+    }
+
+    #[track_caller]
+    fn check_target(facts: &Facts, expected: &Decision) {
+        assert_eq!(decide(Need::WasmTarget, facts), *expected);
+    }
+
+    #[test]
+    fn an_installed_target_is_preferred_to_debian() {
+        let facts = Facts { target_installed: true, debian_rust: Some(DEBIAN_RUST), ..bare() };
+        check_target(&facts, &Decision::Ready(Found::Toolchain(Toolchain::Default)));
+    }
+
+    #[test]
+    fn debian_is_used_with_the_linker_of_the_default_toolchain() {
+        let facts = Facts { debian_rust: Some(DEBIAN_RUST), ..bare() };
+        let linker = PathBuf::from("/toolchain/rust-lld");
+        let expected = Decision::Ready(Found::Toolchain(Toolchain::Debian { linker }));
+        check_target(&facts, &expected);
+    }
+
+    #[test]
+    fn a_bare_machine_reads_the_lists_then_installs_debian_rust() {
+        let fresh = Facts { taken: Vec::new(), debian_rust_offered: None, ..bare() };
+        check_target(&fresh, &Decision::Take(Step::UpdateDebianLists));
+        let install = Step::InstallDebianRust { with_linker: false };
+        check_target(&bare(), &Decision::Take(install));
+    }
+
+    #[test]
+    fn a_linker_is_installed_where_the_toolchain_has_none() {
+        let install = Decision::Take(Step::InstallDebianRust { with_linker: true });
+        check_target(&Facts { linker: None, ..bare() }, &install);
+        let with_rust = Facts { linker: None, debian_rust: Some(DEBIAN_RUST), ..bare() };
+        check_target(&with_rust, &install);
+    }
+
+    #[test]
+    fn rustup_is_next_when_debian_is_too_old_or_fails_or_is_not_permitted() {
+        let rustup = Decision::Take(Step::AddTargetWithRustup);
+        let old = Some(Version(1, 85, 0));
+        check_target(&Facts { debian_rust_offered: old, ..bare() }, &rustup);
+        check_target(&Facts { debian_rust_offered: None, ..bare() }, &rustup);
+        let mut failed = bare();
+        failed.taken.push(Step::InstallDebianRust { with_linker: false });
+        check_target(&failed, &rustup);
+        check_target(&Facts { apt: Apt::Unusable, taken: Vec::new(), ..bare() }, &rustup);
+    }
+
+    #[test]
+    fn an_old_debian_rust_that_is_installed_is_not_used() {
+        let facts = Facts { debian_rust: Some(Version(1, 85, 0)), ..bare() };
+        check_target(&facts, &Decision::Take(Step::InstallDebianRust { with_linker: false }));
+    }
+
+    /// Whatever fails, set-up ends: each step is taken at most once.
+    #[test]
+    fn ends_when_every_step_fails() {
+        for need in [Need::WasmTarget, Need::Redis, Need::CargoDeny] {
+            let mut facts = Facts { taken: Vec::new(), ..bare() };
+            while let Decision::Take(step) = decide(need, &facts) {
+                assert!(!facts.taken.contains(&step), "{step:?} twice");
+                facts.taken.push(step);
+            }
+            assert!(matches!(decide(need, &facts), Decision::Stuck(_)), "{need:?}");
+        }
+    }
+
+    #[test]
+    fn an_old_redis_is_replaced_and_a_new_one_used() {
+        let redis = |version| Some((PathBuf::from("/usr/bin/redis-server"), version));
+        let old = Facts { redis: redis(Version(6, 2, 16)), ..bare() };
+        assert_eq!(decide(Need::Redis, &old), Decision::Take(Step::InstallDebianRedis));
+        let new = Facts { redis: redis(Version(7, 0, 15)), ..bare() };
+        let path = PathBuf::from("/usr/bin/redis-server");
+        assert_eq!(decide(Need::Redis, &new), Decision::Ready(Found::Tool(path)));
+    }
+
+    #[test]
+    fn cargo_deny_in_the_path_is_used_and_an_old_one_is_not() {
+        let deny = |version| Some((PathBuf::from("/bin/cargo-deny"), version));
+        let old = Facts { cargo_deny: deny(Version(0, 18, 9)), ..bare() };
+        assert_eq!(decide(Need::CargoDeny, &old), Decision::Take(Step::BuildCargoDeny));
+        let new = Facts { cargo_deny: deny(Version(0, 21, 0)), ..bare() };
+        let path = PathBuf::from("/bin/cargo-deny");
+        assert_eq!(decide(Need::CargoDeny, &new), Decision::Ready(Found::Tool(path)));
+    }
+}

@@ -1,0 +1,83 @@
+//! The steps that change this machine.
+
+use std::process::Command;
+
+use super::decide::{CARGO_DENY_VERSION, Step};
+use super::facts::Apt;
+use crate::process::run;
+use crate::workspace::{self, WASM_TARGET};
+
+/// Installs the packages that it gets as arguments, without letting them start services: Debian asks
+/// `policy-rc.d` before a package starts anything, and 101 means no. A policy that the machine has
+/// already is left alone.
+const INSTALL: &str = r#"set -e
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    trap 'rm -f "$policy"' EXIT
+    trap 'exit 1' HUP INT TERM
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+fi
+apt-get install --yes --no-install-recommends "$@"
+"#;
+
+/// Nor should Redis start with the machine: tests start and stop servers of their own.
+const DISABLE_REDIS: &str =
+    "if [ -d /run/systemd/system ]; then systemctl disable redis-server; fi";
+
+/// Takes a step.
+///
+/// # Errors
+/// When the program that takes it fails.
+pub fn take(step: Step) -> anyhow::Result<()> {
+    match step {
+        Step::UpdateDebianLists => run(as_root("apt-get").arg("update")),
+        Step::InstallDebianRust { with_linker } => {
+            let linker = if with_linker { &["lld"][..] } else { &[] };
+            install(&[&["rustc-web", "cargo-web", "rust-web-src"], linker].concat())
+        }
+        Step::AddTargetWithRustup => {
+            run(Command::new("rustup").args(["target", "add", WASM_TARGET]))
+        }
+        Step::InstallDebianRedis => {
+            install(&["redis-server"])?;
+            run(as_root("sh").args(["-c", DISABLE_REDIS]))
+        }
+        Step::BuildCargoDeny => run(&mut build_cargo_deny()),
+    }
+}
+
+fn install(packages: &[&str]) -> anyhow::Result<()> {
+    // The first argument after the script is `$0`.
+    run(as_root("sh").args(["-c", INSTALL, "install"]).args(packages))
+}
+
+fn as_root(program: &str) -> Command {
+    let mut command = match Apt::of_this_machine() {
+        Apt::Sudo => {
+            let mut sudo = Command::new("sudo");
+            sudo.arg("-n");
+            sudo
+        }
+        Apt::Root | Apt::Unusable => Command::new("env"),
+    };
+    // As an argument, because sudo clears the environment.
+    if command.get_program() == "sudo" {
+        command.arg("env");
+    }
+    command.args(["DEBIAN_FRONTEND=noninteractive", program]);
+    command
+}
+
+/// It runs for a second in each CI run: what counts is how fast it is built.
+fn build_cargo_deny() -> Command {
+    let mut command = workspace::cargo();
+    command
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
+        .env("CARGO_PROFILE_RELEASE_LTO", "off")
+        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
+        .args(["install", "--locked", "--root"])
+        .arg(workspace::state().join("tools"))
+        .arg(format!("cargo-deny@{CARGO_DENY_VERSION}"));
+    command
+}
