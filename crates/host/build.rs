@@ -8,11 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Folders below the crate's `wit/deps`, one a package.
-const PACKAGES: [&str; 3] = [
-    "spin-redis@3.0.0",
-    "spin-variables@3.0.0",
-    "wasi-keyvalue-2024-10-17",
-];
+const PACKAGES: [&str; 3] =
+    ["spin-redis@3.0.0", "spin-variables@3.0.0", "wasi-keyvalue-2024-10-17"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");

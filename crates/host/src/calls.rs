@@ -1,0 +1,400 @@
+//! Every call that a component makes to the outside passes the gate here: it is counted, and in tests
+//! it may fail, be late, take the instance down, or wait for its turn.
+//!
+//! Without faults, schedule or trace there is no [`Control`], and a call costs one atomic addition.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio::sync::oneshot;
+
+use crate::clock::Clock;
+use crate::options::{Fault, Faults};
+use crate::schedule::Scheduler;
+
+/// The kinds of host calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(usize)]
+#[expect(missing_docs, reason = "each is the WIT function of its name")]
+pub enum Call {
+    RedisOpen,
+    RedisExecute,
+    /// Any function of a Redis connection that is named after a command.
+    RedisCommand,
+    KeyValueOpen,
+    KeyValueGet,
+    KeyValueSet,
+    KeyValueDelete,
+    KeyValueExists,
+    KeyValueListKeys,
+    KeyValueGetMany,
+    KeyValueSetMany,
+    KeyValueDeleteMany,
+    KeyValueIncrement,
+    CasNew,
+    CasCurrent,
+    CasSwap,
+    VariablesGet,
+    ClockWait,
+}
+
+impl Call {
+    /// All kinds, in the order of their discriminants.
+    pub const ALL: [Self; 18] = [
+        Self::RedisOpen,
+        Self::RedisExecute,
+        Self::RedisCommand,
+        Self::KeyValueOpen,
+        Self::KeyValueGet,
+        Self::KeyValueSet,
+        Self::KeyValueDelete,
+        Self::KeyValueExists,
+        Self::KeyValueListKeys,
+        Self::KeyValueGetMany,
+        Self::KeyValueSetMany,
+        Self::KeyValueDeleteMany,
+        Self::KeyValueIncrement,
+        Self::CasNew,
+        Self::CasCurrent,
+        Self::CasSwap,
+        Self::VariablesGet,
+        Self::ClockWait,
+    ];
+
+    /// Whether the call is a round trip to a store. Opening a connection is not, and a
+    /// compare-and-swap handle is made without asking the store.
+    pub fn is_store_round_trip(self) -> bool {
+        !matches!(
+            self,
+            Self::RedisOpen
+                | Self::KeyValueOpen
+                | Self::CasNew
+                | Self::VariablesGet
+                | Self::ClockWait
+        )
+    }
+
+    /// The name that traces show.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RedisOpen => "redis open",
+            Self::RedisExecute => "redis execute",
+            Self::RedisCommand => "redis command",
+            Self::KeyValueOpen => "kv open",
+            Self::KeyValueGet => "kv get",
+            Self::KeyValueSet => "kv set",
+            Self::KeyValueDelete => "kv delete",
+            Self::KeyValueExists => "kv exists",
+            Self::KeyValueListKeys => "kv list-keys",
+            Self::KeyValueGetMany => "kv get-many",
+            Self::KeyValueSetMany => "kv set-many",
+            Self::KeyValueDeleteMany => "kv delete-many",
+            Self::KeyValueIncrement => "kv increment",
+            Self::CasNew => "cas new",
+            Self::CasCurrent => "cas current",
+            Self::CasSwap => "cas swap",
+            Self::VariablesGet => "variables get",
+            Self::ClockWait => "clock wait",
+        }
+    }
+}
+
+/// Counts since the app was loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    calls: [u64; Call::ALL.len()],
+    /// Instances created, for HTTP and for messages.
+    pub instances: u64,
+    /// Wasm instructions of all guests; 0 unless [`Options::fuel`](crate::Options::fuel).
+    pub fuel: u64,
+}
+
+impl Counters {
+    /// Host calls of one kind.
+    pub fn of(&self, call: Call) -> u64 {
+        self.calls[call as usize]
+    }
+
+    /// Host calls in total.
+    pub fn host_calls(&self) -> u64 {
+        self.calls.iter().sum()
+    }
+
+    /// Round trips to stores: Redis commands and key-value operations.
+    pub fn store_round_trips(&self) -> u64 {
+        Call::ALL
+            .into_iter()
+            .filter(|call| call.is_store_round_trip())
+            .map(|call| self.of(call))
+            .sum()
+    }
+
+    /// What happened between an earlier snapshot and this one.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            calls: std::array::from_fn(|kind| self.calls[kind] - earlier.calls[kind]),
+            instances: self.instances - earlier.instances,
+            fuel: self.fuel - earlier.fuel,
+        }
+    }
+}
+
+/// One host call in the trace of an app under control.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TracedCall {
+    /// Counted from 1, in the order in which the guests made the calls.
+    pub number: u64,
+    /// What was called.
+    pub call: Call,
+    /// The command, key or name.
+    pub detail: String,
+    /// What went wrong with it.
+    pub fault: Option<Fault>,
+}
+
+impl std::fmt::Display for TracedCall {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            formatter,
+            "{} {} {}",
+            self.number,
+            self.call.name(),
+            self.detail
+        )?;
+        self.fault
+            .map_or(Ok(()), |fault| write!(formatter, " ({fault:?})"))
+    }
+}
+
+/// An error that a host call can return to the guest when a fault is injected.
+pub(crate) trait Broken: Sized + Send + 'static {
+    /// The error of a broken connection; `None` where the interface has no errors.
+    fn broken(call: Call) -> Option<Self>;
+}
+
+/// For calls without errors.
+impl Broken for std::convert::Infallible {
+    fn broken(_: Call) -> Option<Self> {
+        None
+    }
+}
+
+/// What a call gives: a trap, or the guest's own result.
+pub(crate) type Outcome<T, E> = wasmtime::Result<Result<T, E>>;
+
+/// The gate that every host call passes.
+pub(crate) struct Gate {
+    counts: [AtomicU64; Call::ALL.len()],
+    pub(crate) instances: AtomicU64,
+    pub(crate) fuel: AtomicU64,
+    pub(crate) control: Option<Arc<Control>>,
+}
+
+impl Gate {
+    pub(crate) fn new(control: Option<Control>) -> Self {
+        Self {
+            counts: std::array::from_fn(|_| AtomicU64::new(0)),
+            instances: AtomicU64::new(0),
+            fuel: AtomicU64::new(0),
+            control: control.map(Arc::new),
+        }
+    }
+
+    pub(crate) fn counters(&self) -> Counters {
+        Counters {
+            calls: std::array::from_fn(|kind| self.counts[kind].load(Ordering::Relaxed)),
+            instances: self.instances.load(Ordering::Relaxed),
+            fuel: self.fuel.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Lets one call through. `effect` owns what it needs, because it may outlive the guest's
+    /// interest in it.
+    pub(crate) async fn pass<T, E>(
+        &self,
+        call: Call,
+        detail: impl FnOnce() -> String + Send,
+        effect: impl Future<Output = Outcome<T, E>> + Send + 'static,
+    ) -> Outcome<T, E>
+    where
+        T: Send + 'static,
+        E: Broken,
+    {
+        self.counts[call as usize].fetch_add(1, Ordering::Relaxed);
+        match &self.control {
+            None => effect.await,
+            Some(control) => control.pass(call, detail(), effect).await,
+        }
+    }
+}
+
+/// What tests add to the gate.
+pub(crate) struct Control {
+    made: AtomicU64,
+    faults: Faults,
+    chance: Mutex<StdRng>,
+    trace: Mutex<Vec<TracedCall>>,
+    clock: Arc<Clock>,
+    pub(crate) scheduler: Option<Arc<Scheduler>>,
+    /// Requests that wait for their response, by age; cancelled by sending.
+    waiting: Mutex<BTreeMap<u64, oneshot::Sender<()>>>,
+    requests: AtomicU64,
+}
+
+impl Control {
+    pub(crate) fn new(
+        faults: Faults,
+        clock: Arc<Clock>,
+        scheduler: Option<Arc<Scheduler>>,
+    ) -> Self {
+        Self {
+            made: AtomicU64::new(0),
+            chance: Mutex::new(StdRng::seed_from_u64(faults.seed)),
+            faults,
+            trace: Mutex::default(),
+            clock,
+            scheduler,
+            waiting: Mutex::default(),
+            requests: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn trace(&self) -> Vec<TracedCall> {
+        lock(&self.trace).clone()
+    }
+
+    /// Registers a request that a fault may cancel; gives its number and the cancellation.
+    pub(crate) fn request_started(&self) -> (u64, oneshot::Receiver<()>) {
+        let number = self.requests.fetch_add(1, Ordering::Relaxed);
+        let (cancel, cancelled) = oneshot::channel();
+        lock(&self.waiting).insert(number, cancel);
+        (number, cancelled)
+    }
+
+    pub(crate) fn request_ended(&self, number: u64) {
+        lock(&self.waiting).remove(&number);
+    }
+
+    async fn pass<T, E>(
+        self: &Arc<Self>,
+        call: Call,
+        detail: String,
+        effect: impl Future<Output = Outcome<T, E>> + Send + 'static,
+    ) -> Outcome<T, E>
+    where
+        T: Send + 'static,
+        E: Broken,
+    {
+        let number = self.made.fetch_add(1, Ordering::Relaxed) + 1;
+        let fault = self.choose(number, call);
+        let label = format!("{number} {} {detail}", call.name());
+        lock(&self.trace).push(TracedCall {
+            number,
+            call,
+            detail,
+            fault,
+        });
+        if let Some(Fault::DelayBefore { ms }) = fault {
+            return self.late(call, label, ms, effect).await;
+        }
+        let turn = self.turn(call, &label).await;
+        match fault {
+            Some(Fault::ErrorBefore) if let Some(error) = E::broken(call) => return Ok(Err(error)),
+            Some(Fault::CrashBefore) => return Err(crash(&label, "before")),
+            Some(Fault::Cancel) => self.cancel_oldest(),
+            _ => {}
+        }
+        let outcome = effect.await;
+        drop(turn);
+        match fault {
+            Some(Fault::LostReply) if let Some(error) = E::broken(call) => Ok(Err(error)),
+            Some(Fault::CrashAfter) => Err(crash(&label, "after")),
+            Some(Fault::DelayAfter { ms }) => {
+                self.clock.sleep_ms(ms).await;
+                outcome
+            }
+            _ => outcome,
+        }
+    }
+
+    /// Runs the effect on a task of its own, so that it happens even if the guest gives the call up.
+    async fn late<T, E>(
+        self: &Arc<Self>,
+        call: Call,
+        label: String,
+        ms: u64,
+        effect: impl Future<Output = Outcome<T, E>> + Send + 'static,
+    ) -> Outcome<T, E>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        let control = Arc::clone(self);
+        let task = tokio::spawn(async move {
+            control.clock.sleep_ms(ms).await;
+            let _turn = control.turn(call, &label).await;
+            effect.await
+        });
+        match task.await {
+            Ok(outcome) => outcome,
+            Err(error) => Err(wasmtime::Error::msg(format!("late host call: {error}"))),
+        }
+    }
+
+    /// Waits for the call's turn, if calls take turns. A wait on the clock does not: its turn is its
+    /// deadline, and to hold others up while it waits would stop the clock.
+    async fn turn(&self, call: Call, label: &str) -> Option<crate::schedule::Turn> {
+        match &self.scheduler {
+            Some(scheduler) if call != Call::ClockWait => Some(scheduler.park(label).await),
+            _ => None,
+        }
+    }
+
+    fn choose(&self, number: u64, call: Call) -> Option<Fault> {
+        let faults = &self.faults;
+        if let Some((_, fault)) = faults.plan.iter().find(|(at, _)| *at == number) {
+            return Some(*fault);
+        }
+        if !(faults.calls.is_empty() || faults.calls.contains(&call)) {
+            return None;
+        }
+        let mut chance = lock(&self.chance);
+        let mut rest: f64 = chance.random();
+        let ms = chance.random_range(0..=faults.delay_ms_max);
+        [
+            (faults.error_before, Fault::ErrorBefore),
+            (faults.lost_reply, Fault::LostReply),
+            (faults.delay_before, Fault::DelayBefore { ms }),
+            (faults.delay_after, Fault::DelayAfter { ms }),
+            (faults.crash_before, Fault::CrashBefore),
+            (faults.crash_after, Fault::CrashAfter),
+            (faults.cancel, Fault::Cancel),
+        ]
+        .into_iter()
+        .find_map(|(probability, fault)| {
+            rest -= probability;
+            (rest < 0.0).then_some(fault)
+        })
+    }
+
+    fn cancel_oldest(&self) {
+        if let Some((_, cancel)) = lock(&self.waiting).pop_first() {
+            // A request that has just been answered cannot be cancelled any more.
+            let _ = cancel.send(());
+        }
+    }
+}
+
+fn crash(label: &str, when: &str) -> wasmtime::Error {
+    wasmtime::Error::msg(format!("injected crash {when} host call {label}"))
+}
+
+/// A lock whose holders never leave the data half changed, so that a panic elsewhere is harmless.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

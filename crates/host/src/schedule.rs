@@ -1,0 +1,121 @@
+//! Turns for host calls: parked, and released one at a time in an order that a seed decides.
+
+use std::sync::Mutex;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio::sync::{Notify, oneshot};
+
+use crate::calls::lock;
+
+/// The calls that wait for their turn, and who is next.
+pub(crate) struct Scheduler {
+    /// In the order in which they came, which is reproducible on a single thread.
+    parked: Mutex<Vec<Parked>>,
+    order: Mutex<StdRng>,
+    released: Mutex<Vec<String>>,
+    /// Tells the driver that a call was parked.
+    pub(crate) changed: Notify,
+}
+
+struct Parked {
+    label: String,
+    release: oneshot::Sender<Turn>,
+}
+
+/// The right to run; the next call is released when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    _ended: oneshot::Sender<()>,
+}
+
+impl Scheduler {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            parked: Mutex::default(),
+            order: Mutex::new(StdRng::seed_from_u64(seed)),
+            released: Mutex::default(),
+            changed: Notify::new(),
+        }
+    }
+
+    /// Waits for the turn of this call.
+    pub(crate) async fn park(&self, label: &str) -> Turn {
+        let (release, turn) = oneshot::channel();
+        lock(&self.parked).push(Parked {
+            label: label.to_owned(),
+            release,
+        });
+        self.changed.notify_one();
+        match turn.await {
+            Ok(turn) => turn,
+            // The scheduler is gone, and with it the simulation: nobody takes turns any more.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Releases one call; the receiver resolves when its turn is over.
+    pub(crate) fn release_one(&self) -> Option<oneshot::Receiver<()>> {
+        loop {
+            let next = {
+                let mut parked = lock(&self.parked);
+                // Calls that their guest has given up have no effect.
+                parked.retain(|call| !call.release.is_closed());
+                if parked.is_empty() {
+                    return None;
+                }
+                let index = lock(&self.order).random_range(0..parked.len());
+                parked.remove(index)
+            };
+            let (ended, over) = oneshot::channel();
+            if next.release.send(Turn { _ended: ended }).is_ok() {
+                lock(&self.released).push(next.label);
+                return Some(over);
+            }
+        }
+    }
+
+    /// The calls in the order of their release.
+    pub(crate) fn released(&self) -> Vec<String> {
+        lock(&self.released).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt;
+
+    fn order(seed: u64) -> Vec<String> {
+        let scheduler = Scheduler::new(seed);
+        let mut calls = (0..8)
+            .map(|number| Some(Box::pin(async { scheduler.park(&number.to_string()).await })))
+            .collect::<Vec<_>>();
+        // Inner futures borrow the label only while they are polled first.
+        for call in calls.iter_mut().flatten() {
+            assert!(call.as_mut().now_or_never().is_none());
+        }
+        // A call that was given up is never released.
+        calls[3] = None;
+        while let Some(mut over) = scheduler.release_one() {
+            assert!(over.try_recv().is_err(), "its turn is not over yet");
+            for call in &mut calls {
+                if let Some(future) = call
+                    && future.as_mut().now_or_never().is_some()
+                {
+                    *call = None;
+                }
+            }
+        }
+        scheduler.released()
+    }
+
+    #[test]
+    fn the_seed_decides_the_order_and_abandoned_calls_are_skipped() {
+        let first = order(1);
+        assert_eq!(first, order(1));
+        assert_eq!(first.len(), 7);
+        assert!(!first.contains(&"3".to_owned()));
+        assert!((2..20).any(|seed| order(seed) != first));
+    }
+}
