@@ -30,7 +30,8 @@ impl Answer {
     /// # Errors
     /// The value cannot be written as JSON.
     pub fn json_with(status: StatusCode, value: &impl Serialize) -> Result<Self, Problem> {
-        let body = serde_json::to_vec(value).map_err(|error| Problem::internal(error.to_string()))?;
+        let body =
+            serde_json::to_vec(value).map_err(|error| Problem::internal(error.to_string()))?;
         Ok(Self { status, content_type: Some("application/json"), body })
     }
 

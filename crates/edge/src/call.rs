@@ -5,6 +5,7 @@ use std::rc::Rc;
 use bytes::Buf;
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::config::Config;
@@ -43,7 +44,7 @@ impl Call {
         if media_type.as_deref() != Some("application/json") {
             return Err(unsupported_media_type("application/json"));
         }
-        parse_json(&self.body)
+        parse_object(&self.body)
     }
 
     /// The content type without its parameters, in lower case.
@@ -82,11 +83,23 @@ pub fn unsupported_media_type(accepted: &str) -> Problem {
         .about("content-type")
 }
 
-/// Reads JSON of a known shape; see [`Call::json`].
+/// Reads a JSON object of a known shape; see [`Call::json`]. (serde would take an array for a struct,
+/// with its fields by position: a second spelling that nobody has documented.)
 ///
 /// # Errors
 /// As [`Call::json`], but for the content type.
-pub fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+pub fn parse_object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(Problem::malformed("invalid_value", "must be a JSON object"));
+    }
+    parse_json(body)
+}
+
+/// Reads JSON of a known shape.
+///
+/// # Errors
+/// As [`Call::json`], but for the content type.
+pub fn parse_json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
@@ -194,7 +207,8 @@ mod tests {
             ("{", Some(("invalid_json", None))),
             ("", Some(("invalid_json", None))),
             (r#"{"items": []} x"#, Some(("invalid_json", None))),
-            ("[]", Some(("missing_field", Some("items")))),
+            ("[]", Some(("invalid_value", None))),
+            (" [[]]", Some(("invalid_value", None))),
             ("7", Some(("invalid_value", None))),
             ("{}", Some(("missing_field", Some("items")))),
             (r#"{"items": [], "x": 1}"#, Some(("unknown_field", Some("x")))),
@@ -203,14 +217,11 @@ mod tests {
                 r#"{"items": [{"count": 1}, {"count": 300}]}"#,
                 Some(("invalid_value", Some("items[1].count"))),
             ),
-            (
-                r#"{"items": [{"count": 1, "y": 2}]}"#,
-                Some(("unknown_field", Some("items[0].y"))),
-            ),
+            (r#"{"items": [{"count": 1, "y": 2}]}"#, Some(("unknown_field", Some("items[0].y")))),
             (r#"{"items": [{}]}"#, Some(("missing_field", Some("items[0].count")))),
         ];
         for (json, expected) in table {
-            let problem = parse_json::<Shape>(json.as_bytes()).err();
+            let problem = parse_object::<Shape>(json.as_bytes()).err();
             let found = problem.as_ref().map(|problem| (problem.code, problem.field.as_deref()));
             assert_eq!(found, expected, "{json}: {problem:?}");
         }

@@ -117,7 +117,12 @@ mod tests {
     use super::*;
 
     const ROUTES: &[Route<u8>] = &[
-        Route { verb: Verb::Get, path: "/v1/users/{user}/new", access: Access::Caller, operation: 1 },
+        Route {
+            verb: Verb::Get,
+            path: "/v1/users/{user}/new",
+            access: Access::Caller,
+            operation: 1,
+        },
         Route { verb: Verb::Get, path: "/v1/import", access: Access::Caller, operation: 2 },
         Route { verb: Verb::Put, path: "/v1/import", access: Access::Operator, operation: 3 },
     ];
@@ -138,10 +143,19 @@ mod tests {
             let found = find(ROUTES, &method.parse().unwrap(), path);
             match (found, expected) {
                 (Ok(found), Ok((operation, parameters))) => {
-                    assert_eq!((found.operation, &found.parameters[..]), (operation, &parameters.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>()[..]));
+                    assert_eq!(
+                        (found.operation, &found.parameters[..]),
+                        (
+                            operation,
+                            &parameters.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>()[..]
+                        )
+                    );
                 }
                 (Err(problem), Err((status, allow))) => {
-                    assert_eq!((problem.status.as_u16(), problem.allow.as_deref()), (status, allow));
+                    assert_eq!(
+                        (problem.status.as_u16(), problem.allow.as_deref()),
+                        (status, allow)
+                    );
                 }
                 (found, expected) => panic!("{method} {path}: {found:?}, not {expected:?}"),
             }

@@ -46,8 +46,7 @@ async fn run<O: Copy>(
     let (parts, body) = request.into_parts();
     let matched = find(routes, &parts.method, parts.uri.path())?;
     *route = matched.path;
-    let config =
-        Config::load().await.map_err(|error| Problem::misconfigured(error.to_string()))?;
+    let config = Config::load().await.map_err(|error| Problem::misconfigured(error.to_string()))?;
     auth::check(matched.access, &parts.headers, &config)?;
     let query = parts.uri.query().map(str::to_owned);
     // A GET has no body that means anything (RFC 9110, section 9.3.1), and a stream costs.
@@ -78,8 +77,7 @@ async fn render(
     let mut response = match result {
         Ok(Answer { status, content_type, body }) => response(status, content_type, body),
         Err(problem) => {
-            let trace_id =
-                problem.status.is_server_error().then(|| trace.id(random));
+            let trace_id = problem.status.is_server_error().then(|| trace.id(random));
             if let Some(trace_id) = &trace_id {
                 report(&problem, trace_id, route).await;
             }

@@ -4,10 +4,10 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use binding::Binding;
 use binding::kv::Kv;
 use binding::layout;
 use binding::redis::Redis;
-use binding::Binding;
 use domain::partition::{Partition, Partitions};
 use domain::transaction::{CommitError, Outcome, Transaction};
 use futures::future::join_all;
@@ -104,13 +104,12 @@ impl Store {
         &self,
         transactions: &[(Partition, Transaction)],
     ) -> Result<Vec<Outcome>, CommitError> {
-        let commits = transactions.iter().map(|(partition, transaction)| {
-            self.commit(*partition, transaction)
-        });
+        let commits = transactions
+            .iter()
+            .map(|(partition, transaction)| self.commit(*partition, transaction));
         let results = join_all(commits).await;
         let written = transactions.iter().zip(&results).any(|((_, transaction), result)| {
-            !transaction.is_read_only()
-                && !matches!(result, Err(CommitError::Unavailable(_)))
+            !transaction.is_read_only() && !matches!(result, Err(CommitError::Unavailable(_)))
         });
         results.into_iter().collect::<Result<_, _>>().map_err(|error| match error {
             CommitError::Unavailable(text) if written => CommitError::Unknown(text),

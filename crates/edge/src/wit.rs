@@ -11,6 +11,7 @@ mod generated {
         path: "../../wit",
         inline: "package hongbao:edge; world edge { import hongbao:functions/types@0.1.0; }",
         world: "hongbao:edge/edge",
+        generate_all,
         runtime_path: "::spin_sdk::wit_bindgen::rt",
     });
 }

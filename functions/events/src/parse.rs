@@ -2,10 +2,11 @@
 
 use domain::error::InvalidInput;
 use domain::ids::{IdInput, UserId};
-use edge::call::{parse_json, unsupported_media_type};
+use edge::call::{parse_json, parse_object, unsupported_media_type};
 use edge::{Call, Problem};
 use http::StatusCode;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::cloud_event::{self, CloudEvent, Envelope};
 
@@ -62,21 +63,35 @@ pub fn message(message: &[u8]) -> Result<Vec<Event>, Problem> {
 }
 
 fn structured(body: &[u8]) -> Result<Vec<Event>, Problem> {
-    let envelope: Envelope<'_> = parse_json(body)?;
+    let envelope: Envelope<'_> = parse_object(body)?;
     Ok(vec![typed(envelope.open("")?, "type", "data")?])
 }
 
 fn batch(body: &[u8]) -> Result<Vec<Event>, Problem> {
-    let envelopes: Vec<Envelope<'_>> = parse_json(body)?;
-    if envelopes.is_empty() || envelopes.len() > EVENTS_MAX {
-        let detail = format!("a batch has 1 to {EVENTS_MAX} events, not {}", envelopes.len());
+    let items: Vec<&RawValue> = parse_json(body)?;
+    if items.is_empty() || items.len() > EVENTS_MAX {
+        let detail = format!("a batch has 1 to {EVENTS_MAX} events, not {}", items.len());
         return Err(Problem::malformed("invalid_batch_size", detail));
     }
-    let event = |(index, envelope): (usize, &Envelope<'_>)| {
-        let event = envelope.open(&format!("[{index}]."))?;
-        typed(event, &format!("[{index}].type"), &format!("[{index}].data"))
+    let event = |(index, item): (usize, &&RawValue)| {
+        let place = format!("[{index}]");
+        let envelope: Envelope<'_> =
+            parse_object(item.get().as_bytes()).map_err(|problem| within(problem, &place))?;
+        let event = envelope.open(&format!("{place}."))?;
+        typed(event, &format!("{place}.type"), &format!("{place}.data"))
     };
-    envelopes.iter().enumerate().map(event).collect()
+    items.iter().enumerate().map(event).collect()
+}
+
+/// The problem of a part, with the path of the part before its field.
+fn within(problem: Problem, path: &str) -> Problem {
+    let field = match &problem.field {
+        Some(field) if path.is_empty() => field.clone(),
+        Some(field) => format!("{path}.{field}"),
+        None if path.is_empty() => return problem,
+        None => path.to_owned(),
+    };
+    problem.about(field)
 }
 
 /// The event of a known type. `type_field` and `data_path` name where it stands.
@@ -87,10 +102,8 @@ fn typed(event: CloudEvent<'_>, type_field: &str, data_path: &str) -> Result<Eve
     };
     match event.r#type {
         "order.paid" => {
-            let data: OrderPaidData = parse_json(event.data).map_err(|problem| {
-                let name = problem.field.as_deref().map(&field);
-                Problem { field: name.or_else(|| Some(data_path.to_owned())), ..problem }
-            })?;
+            let data: OrderPaidData =
+                parse_object(event.data).map_err(|problem| within(problem, data_path))?;
             let user = data.user.user(|| field("user"))?;
             check_order(&data.order, || field("order"))?;
             Ok(Event::OrderPaid { user, order: data.order })
@@ -126,9 +139,9 @@ mod tests {
     #[track_caller]
     fn check(body: &str, expected: Result<usize, (u16, &str, Option<&str>)>) {
         let result = message(body.as_bytes()).map(|events| events.len());
-        let result = result.as_ref().map_err(|problem| {
-            (problem.status.as_u16(), problem.code, problem.field.as_deref())
-        });
+        let result = result
+            .as_ref()
+            .map_err(|problem| (problem.status.as_u16(), problem.code, problem.field.as_deref()));
         assert_eq!(result.copied(), expected, "{body}");
     }
 
@@ -144,24 +157,23 @@ mod tests {
     fn wrong_events_name_the_field() {
         let change = |from: &str, to: &str| RIGHT.replace(from, to);
         check("{", Err((400, "invalid_json", None)));
+        check("[7]", Err((400, "invalid_value", Some("[0]"))));
+        check(
+            &change(r#"{"user": "7", "order": "A-1"}"#, r#"["7", "A-1"]"#),
+            Err((400, "invalid_value", Some("data"))),
+        );
         check("[]", Err((400, "invalid_batch_size", None)));
         check(
             &change(r#""specversion": "1.0", "#, ""),
             Err((400, "missing_field", Some("specversion"))),
         );
-        check(
-            &change("1.0", "0.3"),
-            Err((400, "unsupported_specversion", Some("specversion"))),
-        );
+        check(&change("1.0", "0.3"), Err((400, "unsupported_specversion", Some("specversion"))));
         check(&change(r#""id": "1""#, r#""id": """#), Err((400, "invalid_value", Some("id"))));
         check(&change("order.paid", "order.lost"), Err((422, "unknown_event_type", Some("type"))));
         check(&change(r#""7""#, r#""-7""#), Err((400, "invalid_id", Some("data.user"))));
         check(&change(r#""A-1""#, r#""""#), Err((400, "invalid_order", Some("data.order"))));
         check(&change(r#""A-1""#, "7"), Err((400, "invalid_value", Some("data.order"))));
-        check(
-            &change(r#""A-1""#, r#""A-1", "x": 1"#),
-            Err((400, "unknown_field", Some("data.x"))),
-        );
+        check(&change(r#""A-1""#, r#""A-1", "x": 1"#), Err((400, "unknown_field", Some("data.x"))));
         check(
             &change(r#"{"user": "7", "order": "A-1"}"#, "7"),
             Err((400, "invalid_value", Some("data"))),

@@ -55,10 +55,7 @@ pub struct ImportBody {
 ///
 /// # Errors
 /// `invalid_id`, `invalid_value`.
-pub fn check(
-    parameters: &[String],
-    [unknown]: [Option<String>; 1],
-) -> Result<Check, InvalidInput> {
+pub fn check(parameters: &[String], [unknown]: [Option<String>; 1]) -> Result<Check, InvalidInput> {
     let user = parameters.first().map(String::as_str).unwrap_or_default();
     let unknown = match unknown.as_deref() {
         None | Some("new") => Unknown::New,

@@ -18,12 +18,7 @@ enum Operation {
 }
 
 const ROUTES: &[Route<Operation>] = &[
-    Route {
-        verb: Verb::Get,
-        path: "/healthz",
-        access: Access::Open,
-        operation: Operation::Health,
-    },
+    Route { verb: Verb::Get, path: "/healthz", access: Access::Open, operation: Operation::Health },
     Route {
         verb: Verb::Get,
         path: "/openapi.json",
