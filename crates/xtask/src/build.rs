@@ -53,7 +53,7 @@ fn command(toolchain: &Toolchain, components: &[Component]) -> Command {
     };
     // `spin.toml` names files in `target`, wherever else this user keeps build artefacts.
     command.args(["build", "--release", "--target", WASM_TARGET, "--target-dir", "target"]);
-    if let Toolchain::Debian { linker } = toolchain {
+    if let Toolchain::Debian { linker, .. } = toolchain {
         command
             .env("RUSTC", DEBIAN_RUSTC)
             // Building the standard library is not stable yet; Debian has no other compiler for it.
@@ -73,6 +73,7 @@ fn command(toolchain: &Toolchain, components: &[Component]) -> Command {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::setup::decide::RUST_VERSION_MIN;
     use std::ffi::OsStr;
     use std::path::PathBuf;
 
@@ -92,7 +93,8 @@ mod tests {
 
     #[test]
     fn debian_builds_the_standard_library_along() {
-        let toolchain = Toolchain::Debian { linker: PathBuf::from("/toolchain/rust-lld") };
+        let linker = PathBuf::from("/toolchain/rust-lld");
+        let toolchain = Toolchain::Debian { version: RUST_VERSION_MIN, linker };
         let command = command(&toolchain, &new_user());
         assert_eq!(command.get_program(), "/usr/bin/cargo");
         assert!(command.get_args().any(|argument| argument == "-Zbuild-std=std,panic_abort"));

@@ -24,8 +24,10 @@ use crate::http;
 use progress::{Fingerprint, Progress};
 pub use send::{Client, check, send};
 
-/// Marks the users of a file as having paid: one id a line; a header, blank lines and lines that
-/// begin with # are left out. Run it again to go on where it stopped.
+/// Marks the users of a file as having paid; resumable.
+///
+/// One id a line; a header, blank lines and lines that begin with # are left out. Stop it whenever you
+/// like, and run it again to go on where it stopped.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Where the app runs.

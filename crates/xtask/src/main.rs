@@ -1,10 +1,16 @@
 //! `cargo xtask <command>`; the library says what the commands do.
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 use xtask::{bench, build, ci, demo, import, setup, test, up};
 
 #[derive(Parser)]
-#[command(name = "cargo xtask", about = "Everything that is done with this repository")]
+#[command(
+    name = "xtask",
+    bin_name = "cargo xtask",
+    about = "Everything that is done with this repository"
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -22,8 +28,8 @@ enum Command {
     Ci(ci::Arguments),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().command {
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
         Command::Setup(arguments) => setup::run(&arguments),
         Command::Build(arguments) => build::run(&arguments),
         Command::Up(arguments) => up::run(&arguments),
@@ -32,5 +38,13 @@ fn main() -> anyhow::Result<()> {
         Command::Test(arguments) => test::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Ci(arguments) => ci::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Without the backtrace: what went wrong is outside this program.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use anyhow::bail;
 
 use decide::{Decision, Need};
-use facts::Facts;
+use facts::{Facts, Version};
 
 /// Finds or provides the WebAssembly target and the tools, and says what it does.
 #[derive(clap::Args)]
@@ -30,6 +30,8 @@ pub enum Toolchain {
     Default,
     /// Debian's compiler, which builds the standard library along with the components.
     Debian {
+        /// Version of the compiler.
+        version: Version,
         /// The linker, which Debian's packages leave out.
         linker: PathBuf,
     },
@@ -55,7 +57,7 @@ pub fn run(_: &Arguments) -> anyhow::Result<()> {
 pub fn toolchain() -> anyhow::Result<Toolchain> {
     match provide(Need::WasmTarget)? {
         Found::Toolchain(toolchain) => Ok(toolchain),
-        Found::Tool(tool) => bail!("set-up took {} for a toolchain", tool.display()),
+        Found::Tool(path, _) => bail!("set-up took {} for a toolchain", path.display()),
     }
 }
 
@@ -65,7 +67,7 @@ pub fn toolchain() -> anyhow::Result<Toolchain> {
 /// When it is missing and no way to provide it is left.
 pub fn tool(need: Need) -> anyhow::Result<PathBuf> {
     match provide(need)? {
-        Found::Tool(tool) => Ok(tool),
+        Found::Tool(path, _) => Ok(path),
         Found::Toolchain(_) => bail!("set-up took a toolchain for a tool"),
     }
 }
@@ -75,8 +77,8 @@ pub fn tool(need: Need) -> anyhow::Result<PathBuf> {
 pub enum Found {
     /// The WebAssembly target.
     Toolchain(Toolchain),
-    /// A program.
-    Tool(PathBuf),
+    /// A program, and its version.
+    Tool(PathBuf, Version),
 }
 
 impl std::fmt::Display for Found {
@@ -85,13 +87,13 @@ impl std::fmt::Display for Found {
             Found::Toolchain(Toolchain::Default) => {
                 formatter.write_str("installed in the default toolchain")
             }
-            Found::Toolchain(Toolchain::Debian { linker }) => write!(
+            Found::Toolchain(Toolchain::Debian { version, linker }) => write!(
                 formatter,
-                "built along with the components by {}, linked by {}",
-                facts::DEBIAN_CARGO,
+                "not in the default toolchain; Debian's compiler {version} builds the standard \
+                 library along with the components, linked by {}",
                 linker.display()
             ),
-            Found::Tool(tool) => tool.display().fmt(formatter),
+            Found::Tool(path, version) => write!(formatter, "{version} at {}", path.display()),
         }
     }
 }

@@ -29,8 +29,8 @@ impl fmt::Display for Need {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Need::WasmTarget => formatter.write_str("WebAssembly target"),
-            Need::Redis => write!(formatter, "redis-server {REDIS_VERSION_MIN}"),
-            Need::CargoDeny => write!(formatter, "cargo-deny {CARGO_DENY_VERSION}"),
+            Need::Redis => formatter.write_str("redis-server"),
+            Need::CargoDeny => formatter.write_str("cargo-deny"),
         }
     }
 }
@@ -65,7 +65,7 @@ impl fmt::Display for Step {
             Step::InstallDebianRedis => {
                 "installing Debian's redis-server, which is not started as a service"
             }
-            Step::BuildCargoDeny => "building it into .hongbao/tools (one or two minutes)",
+            Step::BuildCargoDeny => "building it into .hongbao/tools, in one or two minutes",
         })
     }
 }
@@ -97,9 +97,11 @@ fn decide_wasm_target(facts: &Facts) -> Decision {
     if facts.target_installed {
         return Decision::Ready(Found::Toolchain(Toolchain::Default));
     }
-    let debian_rust = facts.debian_rust.is_some_and(|version| version >= RUST_VERSION_MIN);
-    if let (true, Some(linker)) = (debian_rust, &facts.linker) {
-        return Decision::Ready(Found::Toolchain(Toolchain::Debian { linker: linker.clone() }));
+    if let (Some(version), Some(linker)) = (facts.debian_rust, &facts.linker)
+        && version >= RUST_VERSION_MIN
+    {
+        let linker = linker.clone();
+        return Decision::Ready(Found::Toolchain(Toolchain::Debian { version, linker }));
     }
     if facts.apt != Apt::Unusable {
         if !facts.taken.contains(&Step::UpdateDebianLists) {
@@ -126,7 +128,7 @@ fn decide_redis(facts: &Facts) -> Decision {
     if let Some((path, version)) = &facts.redis
         && *version >= REDIS_VERSION_MIN
     {
-        return Decision::Ready(Found::Tool(path.clone()));
+        return Decision::Ready(Found::Tool(path.clone(), *version));
     }
     if facts.apt != Apt::Unusable {
         for step in [Step::UpdateDebianLists, Step::InstallDebianRedis] {
@@ -135,16 +137,19 @@ fn decide_redis(facts: &Facts) -> Decision {
             }
         }
     }
-    Decision::Stuck("Install Redis 7 or newer so that `redis-server` is in PATH".to_owned())
+    let advice = format!("Install {REDIS_VERSION_MIN} or newer, so that it is in PATH");
+    Decision::Stuck(advice)
 }
 
 fn decide_cargo_deny(facts: &Facts) -> Decision {
     match &facts.cargo_deny {
         Some((path, version)) if *version >= CARGO_DENY_VERSION => {
-            Decision::Ready(Found::Tool(path.clone()))
+            Decision::Ready(Found::Tool(path.clone(), *version))
         }
         _ if !facts.taken.contains(&Step::BuildCargoDeny) => Decision::Take(Step::BuildCargoDeny),
-        _ => Decision::Stuck("Install it with `cargo install --locked cargo-deny`".to_owned()),
+        _ => Decision::Stuck(format!(
+            "Install {CARGO_DENY_VERSION} or newer with `cargo install --locked cargo-deny`"
+        )),
     }
 }
 
@@ -182,8 +187,8 @@ mod tests {
     fn debian_is_used_with_the_linker_of_the_default_toolchain() {
         let facts = Facts { debian_rust: Some(DEBIAN_RUST), ..bare() };
         let linker = PathBuf::from("/toolchain/rust-lld");
-        let expected = Decision::Ready(Found::Toolchain(Toolchain::Debian { linker }));
-        check_target(&facts, &expected);
+        let toolchain = Toolchain::Debian { version: DEBIAN_RUST, linker };
+        check_target(&facts, &Decision::Ready(Found::Toolchain(toolchain)));
     }
 
     #[test]
@@ -238,9 +243,10 @@ mod tests {
         let redis = |version| Some((PathBuf::from("/usr/bin/redis-server"), version));
         let old = Facts { redis: redis(Version(6, 2, 16)), ..bare() };
         assert_eq!(decide(Need::Redis, &old), Decision::Take(Step::InstallDebianRedis));
-        let new = Facts { redis: redis(Version(7, 0, 15)), ..bare() };
-        let path = PathBuf::from("/usr/bin/redis-server");
-        assert_eq!(decide(Need::Redis, &new), Decision::Ready(Found::Tool(path)));
+        let version = Version(7, 0, 15);
+        let new = Facts { redis: redis(version), ..bare() };
+        let found = Found::Tool(PathBuf::from("/usr/bin/redis-server"), version);
+        assert_eq!(decide(Need::Redis, &new), Decision::Ready(found));
     }
 
     #[test]
@@ -248,8 +254,9 @@ mod tests {
         let deny = |version| Some((PathBuf::from("/bin/cargo-deny"), version));
         let old = Facts { cargo_deny: deny(Version(0, 18, 9)), ..bare() };
         assert_eq!(decide(Need::CargoDeny, &old), Decision::Take(Step::BuildCargoDeny));
-        let new = Facts { cargo_deny: deny(Version(0, 21, 0)), ..bare() };
-        let path = PathBuf::from("/bin/cargo-deny");
-        assert_eq!(decide(Need::CargoDeny, &new), Decision::Ready(Found::Tool(path)));
+        let version = Version(0, 21, 0);
+        let new = Facts { cargo_deny: deny(version), ..bare() };
+        let found = Found::Tool(PathBuf::from("/bin/cargo-deny"), version);
+        assert_eq!(decide(Need::CargoDeny, &new), Decision::Ready(found));
     }
 }
