@@ -1,0 +1,153 @@
+//! The conformance suite: the same transactions go to a back end and to the reference model, and
+//! their answers are compared one by one.
+
+use std::collections::BTreeMap;
+
+use binding::Binding;
+use binding::memory::Memory;
+use binding::state::Move;
+use domain::partition::Partition;
+use domain::transaction::{
+    Answer, CommitError, Field, Outcome, READ_FIELDS_MAX, Read, Transaction, Value,
+};
+
+use crate::generator::{Generator, Options};
+
+/// Reads of one transaction of the last comparison.
+const IDS_A_READ: usize = 1_000;
+
+/// How often each way to end was met.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Committed.
+    pub committed: u32,
+    /// Refused by a guard, or with nothing to move.
+    pub refused: u32,
+    /// Invalid.
+    pub invalid: u32,
+}
+
+impl Report {
+    /// Demands that no way to end was met by chance only.
+    pub fn assert_varied(&self) {
+        let total = self.committed + self.refused + self.invalid;
+        for (name, count) in
+            [("committed", self.committed), ("refused", self.refused), ("invalid", self.invalid)]
+        {
+            assert!(count > total / 20, "too few transactions were {name}: {self:?}");
+        }
+    }
+}
+
+/// Runs generated transactions on an empty store and compares every answer with the model's; at the
+/// end also every id that was named, and every map.
+///
+/// # Panics
+/// An answer differs. The message has seed, number and transaction.
+pub async fn run<B: Binding>(back_end: &B, options: Options) -> Report {
+    let model = Memory::new();
+    let mut generator = Generator::new(options);
+    let mut report = Report::default();
+    for number in 0..options.transactions {
+        let (partition, transaction) = generator.next();
+        let answer = back_end.commit(partition, &transaction).await;
+        match &answer {
+            Ok(Outcome::Committed(_)) => report.committed += 1,
+            Ok(Outcome::Refused(_)) => report.refused += 1,
+            Err(_) => report.invalid += 1,
+        }
+        if let Err(difference) = compare(&model, partition, &transaction, answer) {
+            let seed = options.seed;
+            panic!(
+                "seed {seed}, transaction {number} in {partition}: {difference}\n{transaction:#?}"
+            );
+        }
+    }
+    compare_ids(&model, back_end, &generator, options.seed).await;
+    println!("{report:?}");
+    report
+}
+
+/// Commits on the model as well and compares.
+fn compare(
+    model: &Memory,
+    partition: Partition,
+    transaction: &Transaction,
+    answer: Result<Outcome, CommitError>,
+) -> Result<(), String> {
+    let moved = moved_values(transaction, &answer);
+    let mut choice = |parts: Move<'_>, fields: &BTreeMap<Field, Value>| {
+        let wanted = moved.get(parts.field);
+        let taken = fields.iter().find(|(_, value)| Some(*value) == wanted);
+        let first = || fields.iter().next();
+        taken.or_else(first).map(|(field, _)| field.clone()).expect("a map has a field")
+    };
+    let mut whole = transaction.clone();
+    for read in &mut whole.reads {
+        if let Read::Some(_, most @ 1..READ_FIELDS_MAX) = read {
+            *most = READ_FIELDS_MAX;
+        }
+    }
+    let expected = model.commit_choosing(partition, &whole, &mut choice);
+    let same = match (&expected, &answer) {
+        (Ok(Outcome::Committed(expected)), Ok(Outcome::Committed(answers))) => {
+            same_answers(transaction, expected, answers)
+        }
+        (Ok(Outcome::Refused(expected)), Ok(Outcome::Refused(refusal))) => {
+            expected.failed == refusal.failed
+                && expected.seen == refusal.seen
+                && same_answers(transaction, &expected.reads, &refusal.reads)
+        }
+        (Err(expected), Err(error)) => expected == error,
+        _ => false,
+    };
+    if same { Ok(()) } else { Err(format!("{answer:?} and not {expected:?}")) }
+}
+
+/// What moves out of pools took, by the field that they put it under: the generator reads it.
+fn moved_values(
+    transaction: &Transaction,
+    answer: &Result<Outcome, CommitError>,
+) -> BTreeMap<Field, Value> {
+    let Ok(Outcome::Committed(answers)) = answer else { return BTreeMap::new() };
+    let reads = transaction.reads.iter().zip(answers);
+    let values = reads.filter_map(|(read, answer)| match (read, answer) {
+        (Read::Fields(_, fields), Answer::Fields(values)) => Some(fields.iter().zip(values)),
+        _ => None,
+    });
+    values
+        .flatten()
+        .filter(|(field, _)| field.0.starts_with(b"operation:"))
+        .filter_map(|(field, value)| Some((field.clone(), value.clone()?)))
+        .collect()
+}
+
+fn same_answers(transaction: &Transaction, expected: &[Answer], answers: &[Answer]) -> bool {
+    let same = |((read, expected), answer): ((&Read, &Answer), &Answer)| match (read, answer) {
+        (Read::Some(_, most), Answer::Map(some)) => {
+            let Answer::Map(all) = expected else { return false };
+            some.len() == all.len().min(*most as usize)
+                && some.is_sorted_by(|one, next| one.0 < next.0)
+                && some.iter().all(|field| all.contains(field))
+        }
+        _ => expected == answer,
+    };
+    expected.len() == answers.len() && transaction.reads.iter().zip(expected).zip(answers).all(same)
+}
+
+/// Compares every id that was named.
+async fn compare_ids<B: Binding>(model: &Memory, back_end: &B, generator: &Generator, seed: u64) {
+    for home in generator.homes() {
+        let mut ids: Vec<_> = generator.ids().iter().filter(|(of, ..)| of == home).collect();
+        ids.sort();
+        ids.dedup();
+        for ids in ids.chunks(IDS_A_READ) {
+            let reads = ids.iter().map(|(_, set, id)| Read::Contains(set.clone(), *id)).collect();
+            let now_ms = generator.now_ms();
+            let transaction = Transaction { now_ms, reads, ..Transaction::default() };
+            let answer = back_end.commit(*home, &transaction).await;
+            let expected = model.commit(*home, &transaction).await;
+            assert_eq!(answer, expected, "seed {seed}: the ids in {home}");
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Support of the end-to-end tests.
+//!
+//! - [`conformance`]: one suite over every back end of the binding, with the transactions of
+//!   [`generator`]
+//! - [`key_value`]: a store with the semantics, and the traps, of Spin's default store
+//! - [`redis_port`]: the Redis port on the crate that Spin's host uses
+//! - [`redis_server`]: real servers, alone and as a cluster
+
+pub mod conformance;
+pub mod generator;
+pub mod key_value;
+pub mod redis_port;
+pub mod redis_server;
+pub mod seed;
