@@ -202,6 +202,18 @@ impl App {
         control.map(|control| control.trace()).unwrap_or_default()
     }
 
+    /// Tells [`exhaust`](crate::exhaust) that the calls so far only prepared the scenario.
+    pub fn set_up_done(&self) {
+        if let Some(control) = &self.inner.shared.gate.control {
+            control.set_up_done();
+        }
+    }
+
+    pub(crate) fn calls_of_set_up(&self) -> u64 {
+        let control = self.inner.shared.gate.control.as_ref();
+        control.map_or(0, |control| control.calls_of_set_up())
+    }
+
     /// What components and host have logged so far; empty unless the options capture it.
     pub fn stderr(&self) -> String {
         self.inner.shared.log.captured()

@@ -241,6 +241,8 @@ pub(crate) struct Control {
     trace: Mutex<Vec<TracedCall>>,
     clock: Arc<Clock>,
     pub(crate) scheduler: Option<Arc<Scheduler>>,
+    /// Calls that belong to the preparation of a scenario.
+    set_up: AtomicU64,
     /// Requests that wait for their response, by age; cancelled by sending.
     waiting: Mutex<BTreeMap<u64, oneshot::Sender<()>>>,
     requests: AtomicU64,
@@ -259,6 +261,7 @@ impl Control {
             trace: Mutex::default(),
             clock,
             scheduler,
+            set_up: AtomicU64::new(0),
             waiting: Mutex::default(),
             requests: AtomicU64::new(0),
         }
@@ -266,6 +269,15 @@ impl Control {
 
     pub(crate) fn trace(&self) -> Vec<TracedCall> {
         lock(&self.trace).clone()
+    }
+
+    pub(crate) fn set_up_done(&self) {
+        self.set_up
+            .store(self.made.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    pub(crate) fn calls_of_set_up(&self) -> u64 {
+        self.set_up.load(Ordering::Relaxed)
     }
 
     /// Registers a request that a fault may cancel; gives its number and the cancellation.

@@ -16,6 +16,7 @@ mod redis_trigger;
 mod routes;
 mod schedule;
 mod server;
+mod simulate;
 mod variables;
 
 pub use app::{App, CANCELLED, LoadError};
@@ -28,4 +29,5 @@ pub use options::{
 };
 pub use redis_trigger::MessageError;
 pub use server::Server;
+pub use simulate::{ALL_FAULTS, Exhausted, Run, Simulated, exhaust, simulate};
 pub use variables::VariableError;

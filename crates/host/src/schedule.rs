@@ -81,6 +81,19 @@ impl Scheduler {
     }
 }
 
+impl std::fmt::Debug for Scheduler {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let parked = lock(&self.parked);
+        let parked = parked.iter().map(|call| call.label.as_str());
+        write!(
+            formatter,
+            "parked {:?}, last released {:?}",
+            parked.collect::<Vec<_>>(),
+            lock(&self.released).last()
+        )
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,10 +101,11 @@ mod tests {
 
     fn order(seed: u64) -> Vec<String> {
         let scheduler = Scheduler::new(seed);
-        let mut calls = (0..8)
-            .map(|number| Some(Box::pin(async { scheduler.park(&number.to_string()).await })))
+        let labels = (0..8).map(|number| number.to_string()).collect::<Vec<_>>();
+        let mut calls = labels
+            .iter()
+            .map(|label| Some(Box::pin(scheduler.park(label))))
             .collect::<Vec<_>>();
-        // Inner futures borrow the label only while they are polled first.
         for call in calls.iter_mut().flatten() {
             assert!(call.as_mut().now_or_never().is_none());
         }

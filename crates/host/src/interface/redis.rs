@@ -332,7 +332,7 @@ mod tests {
         let error = Flat::from_redis_value(&Value::Map(vec![])).err();
         assert_eq!(
             error.map(|error| error.to_string()),
-            Some("Could not convert Redis response- TypeError: Redis Map type is not supported".into())
+            Some("Could not convert Redis response - TypeError: Redis Map type is not supported".into())
         );
     }
 
