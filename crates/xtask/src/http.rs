@@ -160,7 +160,7 @@ impl Client {
         if status.is_success() {
             return Ok(Attempt::Done(body));
         }
-        let error = anyhow!("{method} {path}: {status}: {}", problem(&body));
+        let error = anyhow!("{method} {path}: {status}{}", problem(&body));
         if status == 503 { Ok(Attempt::Again { pause, error }) } else { Err(error) }
     }
 }
@@ -175,7 +175,7 @@ fn pause(retry_after: Option<&str>) -> Duration {
     Duration::from_secs(seconds.min(PAUSE_SECONDS_MAX))
 }
 
-/// What problem details say, in one line.
+/// What problem details say, in one line behind the status.
 fn problem(body: &str) -> String {
     #[derive(Deserialize)]
     struct Problem {
@@ -183,8 +183,11 @@ fn problem(body: &str) -> String {
         #[serde(default)]
         detail: String,
     }
-    serde_json::from_str(body)
-        .map_or_else(|_| body.to_owned(), |Problem { code, detail }| format!("{code}: {detail}"))
+    match serde_json::from_str(body) {
+        Ok(Problem { code, detail }) => format!(": {code}: {detail}"),
+        Err(_) if body.is_empty() => String::new(),
+        Err(_) => format!(": {body}"),
+    }
 }
 
 #[cfg(test)]
@@ -203,8 +206,9 @@ mod tests {
     #[test]
     fn shows_the_code_and_detail_of_a_problem() {
         let body = r#"{"type": "about:blank", "code": "unauthorized", "detail": "no token"}"#;
-        assert_eq!(problem(body), "unauthorized: no token");
-        assert_eq!(problem("plain"), "plain");
+        assert_eq!(problem(body), ": unauthorized: no token");
+        assert_eq!(problem("plain"), ": plain");
+        assert_eq!(problem(""), "");
     }
 
     #[test]

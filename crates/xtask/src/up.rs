@@ -20,6 +20,10 @@ pub const OPERATOR_TOKEN_DEVELOPMENT: &str = "development-operator-token";
 const MANIFEST: &str = "spin.toml";
 const MANIFEST_NUDGE: &str = "spin-nudge.toml";
 
+/// Where the trigger listens: the store, unless it is given; of a cluster the first node, because a
+/// published message reaches all of them.
+const NUDGE_ADDRESS: &str = "nudge_address";
+
 /// Sets up, builds and runs the app on this machine, until Ctrl-C.
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -82,6 +86,10 @@ fn variables(arguments: &Arguments) -> anyhow::Result<Vec<(String, String)>> {
         if !given(name) {
             variables.push((name.to_owned(), token.to_owned()));
         }
+    }
+    if uses_redis(&variables) && !given(NUDGE_ADDRESS) {
+        let first = value(&variables, "store").and_then(|store| store.split(',').next());
+        variables.push((NUDGE_ADDRESS.to_owned(), first.unwrap_or_default().trim().to_owned()));
     }
     Ok(variables)
 }
@@ -203,9 +211,11 @@ mod tests {
 
     #[test]
     fn a_redis_store_brings_its_trigger() {
-        let arguments = host_arguments(&["--store", "redis://127.0.0.1:6379"]).join(" ");
+        let store = "redis://127.0.0.1:6379,redis://127.0.0.1:6380";
+        let arguments = host_arguments(&["--store", store]).join(" ");
         assert!(arguments.contains("--manifest spin.toml --manifest spin-nudge.toml"));
-        assert!(arguments.contains("--variable store=redis://127.0.0.1:6379"));
+        assert!(arguments.contains(&format!("--variable store={store}")));
+        assert!(arguments.ends_with("--variable nudge_address=redis://127.0.0.1:6379"));
     }
 
     #[test]
