@@ -3,7 +3,7 @@
 //! A version byte, then postcard. Ids are written as differences between sorted neighbours, seven
 //! bits a byte: one byte for each of a dense run.
 
-use std::collections::{BTreeMap, BTreeSet};
+use litemap::LiteMap;
 
 use domain::transaction::{MapKey, SetKey};
 use serde::{Deserialize, Serialize};
@@ -27,8 +27,8 @@ pub enum EncodingError {
 
 #[derive(Serialize, Deserialize)]
 struct Wire {
-    maps: BTreeMap<MapKey, Map>,
-    id_sets: BTreeMap<SetKey, Vec<u8>>,
+    maps: LiteMap<MapKey, Map>,
+    id_sets: LiteMap<SetKey, Vec<u8>>,
 }
 
 /// Writes a partition.
@@ -65,10 +65,10 @@ fn broken(error: postcard::Error) -> EncodingError {
     EncodingError::Broken(error.to_string())
 }
 
-fn encode_ids(ids: &BTreeSet<u64>) -> Vec<u8> {
+fn encode_ids(ids: &LiteMap<u64, ()>) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(ids.len());
     let mut before = 0;
-    for id in ids {
+    for id in ids.keys() {
         let mut rest = id - before;
         while rest >= 0x80 {
             bytes.push(rest as u8 | 0x80);
@@ -80,8 +80,8 @@ fn encode_ids(ids: &BTreeSet<u64>) -> Vec<u8> {
     bytes
 }
 
-fn decode_ids(bytes: &[u8]) -> Option<BTreeSet<u64>> {
-    let mut ids = BTreeSet::new();
+fn decode_ids(bytes: &[u8]) -> Option<LiteMap<u64, ()>> {
+    let mut ids = LiteMap::new_vec();
     let (mut before, mut difference, mut shift) = (0_u64, 0_u64, 0_u32);
     for byte in bytes {
         let part = u64::from(byte & 0x7f);
@@ -93,7 +93,7 @@ fn decode_ids(bytes: &[u8]) -> Option<BTreeSet<u64>> {
         shift += 7;
         if byte & 0x80 == 0 {
             before = before.checked_add(difference)?;
-            ids.insert(before);
+            ids.insert(before, ());
             (difference, shift) = (0, 0);
         }
     }
@@ -107,22 +107,29 @@ mod tests {
 
     use super::*;
 
-    fn state(ids: BTreeSet<u64>) -> PartitionState {
+    fn set(ids: impl IntoIterator<Item = u64>) -> LiteMap<u64, ()> {
+        ids.into_iter().map(|id| (id, ())).collect()
+    }
+
+    fn state(ids: impl IntoIterator<Item = u64>) -> PartitionState {
         let fields =
             [(Field(vec![0xff, 0]), Value::Bytes(vec![])), ("n".into(), Value::Integer(-1))];
-        let map = Map { fields: fields.into(), collect_after_ms: Some(7) };
-        PartitionState { maps: [("map".into(), map)].into(), id_sets: [("set".into(), ids)].into() }
+        let map = Map { fields: fields.into_iter().collect(), collect_after_ms: Some(7) };
+        let mut state = PartitionState::default();
+        state.maps.insert("map".into(), map);
+        state.id_sets.insert("set".into(), set(ids));
+        state
     }
 
     #[test]
     fn a_dense_run_takes_a_byte_an_id() {
-        let ids: BTreeSet<u64> = (90_000_000..90_004_000).collect();
+        let ids = set(90_000_000..90_004_000);
         assert!(encode_ids(&ids).len() <= 4_003);
     }
 
     #[test]
     fn broken_bytes_are_refused() {
-        let bytes = encode(&state([0, 1, u64::MAX].into())).unwrap();
+        let bytes = encode(&state([0, 1, u64::MAX])).unwrap();
         assert_eq!(decode(&[]), Err(EncodingError::Version(None)));
         assert_eq!(decode(&[9, 1, 2]), Err(EncodingError::Version(Some(9))));
         for end in 1..bytes.len() {

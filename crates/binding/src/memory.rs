@@ -1,6 +1,6 @@
 //! The reference model: every partition in memory.
 
-use std::collections::BTreeMap;
+use litemap::LiteMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use domain::partition::Partition;
@@ -12,7 +12,7 @@ use crate::state::{Applied, Choice, PartitionState};
 /// A store in memory.
 #[derive(Debug, Default)]
 pub struct Memory {
-    partitions: Mutex<BTreeMap<Partition, PartitionState>>,
+    partitions: Mutex<LiteMap<Partition, PartitionState>>,
 }
 
 impl Memory {
@@ -37,7 +37,7 @@ impl Memory {
         Ok(store(state, state.apply_choosing(transaction, choice)?))
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Partition, PartitionState>> {
+    fn lock(&self) -> MutexGuard<'_, LiteMap<Partition, PartitionState>> {
         // A state is replaced in one step, so that a panic elsewhere cannot leave half of one.
         self.partitions.lock().unwrap_or_else(PoisonError::into_inner)
     }

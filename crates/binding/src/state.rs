@@ -4,7 +4,7 @@
 //! the script of [`crate::redis`]. The conformance suite holds them against each other.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use litemap::LiteMap;
 
 use domain::transaction::{
     Answer, Failed, Field, Guard, INTEGER_MAX, Invalid, MapKey, Outcome, Read, Refusal, Seen,
@@ -16,16 +16,16 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PartitionState {
     /// The maps.
-    pub maps: BTreeMap<MapKey, Map>,
+    pub maps: LiteMap<MapKey, Map>,
     /// The id sets.
-    pub id_sets: BTreeMap<SetKey, BTreeSet<u64>>,
+    pub id_sets: LiteMap<SetKey, LiteMap<u64, ()>>,
 }
 
 /// A map and its time of collection.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Map {
     /// The fields, at least one.
-    pub fields: BTreeMap<Field, Value>,
+    pub fields: LiteMap<Field, Value>,
     /// From when on the map may go, in unix milliseconds.
     pub collect_after_ms: Option<i64>,
 }
@@ -41,7 +41,7 @@ pub struct Applied {
 
 /// Which field a [`Write::Move`] takes, out of the fields of a map that has at least one. It may be
 /// any; the arguments tell the move apart.
-pub type Choice<'a> = &'a mut dyn FnMut(Move<'_>, &BTreeMap<Field, Value>) -> Field;
+pub type Choice<'a> = &'a mut dyn FnMut(Move<'_>, &LiteMap<Field, Value>) -> Field;
 
 /// The parts of a [`Write::Move`].
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +66,7 @@ impl PartitionState {
     /// # Errors
     /// The transaction asks for what the records do not allow; nothing is changed.
     pub fn apply(&self, transaction: &Transaction) -> Result<Applied, Invalid> {
-        let mut first = |_: Move<'_>, fields: &BTreeMap<Field, Value>| {
+        let mut first = |_: Move<'_>, fields: &LiteMap<Field, Value>| {
             // A map in the state has at least one field.
             fields.keys().next().cloned().unwrap_or_else(|| Field(Vec::new()))
         };
@@ -139,7 +139,7 @@ impl PartitionState {
     }
 
     fn contains(&self, set: &SetKey, id: u64) -> bool {
-        self.id_sets.get(set).is_some_and(|ids| ids.contains(&id))
+        self.id_sets.get(set).is_some_and(|ids| ids.contains_key(&id))
     }
 
     /// What a guard that does not hold saw.
@@ -193,7 +193,7 @@ impl PartitionState {
                 self.set(to, field, value);
             }
             Write::Insert(set, id) => {
-                self.id_sets.entry(set.clone()).or_default().insert(*id);
+                self.id_sets.entry(set.clone()).or_default().insert(*id, ());
             }
             Write::Remove(set, id) => {
                 if let Some(ids) = self.id_sets.get_mut(set) {

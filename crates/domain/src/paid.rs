@@ -4,7 +4,7 @@
 //! rule - a coupon for new users only is guarded by it in its own transaction - so that it is a
 //! piece of a transaction and not a call.
 
-use std::collections::BTreeMap;
+use litemap::LiteMap;
 
 use crate::ids::UserId;
 use crate::partition::{Location, Partition, Partitions};
@@ -47,7 +47,7 @@ impl PaidMark {
 /// One transaction a partition that marks all of `users`. Marking again changes nothing, so that a
 /// batch of which only a part was committed is simply sent again.
 pub fn mark_paid(users: &[UserId], partitions: Partitions) -> Vec<(Partition, Transaction)> {
-    let mut transactions: BTreeMap<Partition, Transaction> = BTreeMap::new();
+    let mut transactions: LiteMap<Partition, Transaction> = LiteMap::new_vec();
     for user in users {
         let mark = PaidMark::of(*user, partitions);
         transactions.entry(mark.partition()).or_default().writes.push(mark.set());

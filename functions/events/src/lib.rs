@@ -4,6 +4,11 @@
 //! In reading order: [`parse`] (wire -> typed events), [`decide`] (events -> transactions), and here
 //! what puts them together.
 
+#![cfg_attr(
+    target_arch = "wasm32",
+    allow(unsafe_code, reason = "the exports that wit-bindgen generates")
+)]
+
 use domain::transaction::CommitError;
 use edge::config::Config;
 use edge::route::Verb;

@@ -1,6 +1,6 @@
 //! Command -> transactions, and outcomes -> answer. Pure.
 
-use std::collections::BTreeMap;
+use litemap::LiteMap;
 
 use domain::paid::PaidMark;
 use domain::partition::{Partition, Partitions};
@@ -27,7 +27,7 @@ const COMPLETE: &str = "complete";
 /// One transaction a partition that reads the users' marks, in the order of their partitions; and,
 /// where it matters, one that reads whether the import is complete, in the same wave.
 pub fn check(command: &Check, partitions: Partitions) -> Vec<(Partition, Transaction)> {
-    let mut transactions: BTreeMap<Partition, Transaction> = BTreeMap::new();
+    let mut transactions: LiteMap<Partition, Transaction> = LiteMap::new_vec();
     for user in &command.users {
         let mark = PaidMark::of(*user, partitions);
         transactions.entry(mark.partition()).or_default().reads.push(mark.read());
@@ -55,7 +55,7 @@ pub fn standings(
     };
     // The reads of a partition stand in the order of its users, so that each user's answer is the
     // next one of the partition.
-    let mut answers: BTreeMap<Partition, _> = BTreeMap::new();
+    let mut answers: LiteMap<Partition, _> = LiteMap::new_vec();
     for ((partition, _), outcome) in transactions.iter().zip(outcomes) {
         let Outcome::Committed(reads) = outcome else { return Err(unexpected()) };
         answers.entry(*partition).or_insert_with(|| reads.iter());

@@ -4,6 +4,11 @@
 //! order: [`parse`] (wire -> typed command), [`decide`] (command -> transactions, outcomes ->
 //! answer), and here what puts them together.
 
+#![cfg_attr(
+    target_arch = "wasm32",
+    allow(unsafe_code, reason = "the exports that wit-bindgen generates")
+)]
+
 use domain::transaction::CommitError;
 use edge::config::Config;
 use edge::route::Verb;

@@ -1,6 +1,11 @@
 //! What belongs to no function: health, the OpenAPI document, and an answer for every route that
 //! nobody has.
 
+#![cfg_attr(
+    target_arch = "wasm32",
+    allow(unsafe_code, reason = "the exports that wit-bindgen generates")
+)]
+
 use edge::route::Verb;
 use edge::{Access, Answer, Call, Problem, Response, Route};
 use http::StatusCode;

@@ -1,6 +1,6 @@
 //! Redis Cluster: which slot a key has, and which node a slot.
 
-use std::collections::BTreeMap;
+use litemap::LiteMap;
 use std::ops::RangeInclusive;
 
 use crc::{CRC_16_XMODEM, Crc};
@@ -20,7 +20,7 @@ pub fn slot(key: &str) -> u16 {
 pub struct Slots {
     ranges: Vec<(RangeInclusive<u16>, String)>,
     /// What answers have said since.
-    moved: BTreeMap<u16, String>,
+    moved: LiteMap<u16, String>,
 }
 
 impl Slots {
@@ -28,7 +28,7 @@ impl Slots {
     /// format"). `address` is the URL of the node that answered.
     pub fn parse(nodes: &str, address: &str) -> Self {
         let ranges = nodes.lines().filter_map(|line| masters_slots(line, address)).flatten();
-        Self { ranges: ranges.collect(), moved: BTreeMap::new() }
+        Self { ranges: ranges.collect(), moved: LiteMap::new_vec() }
     }
 
     /// Whether nothing is known.

@@ -1,6 +1,6 @@
 //! The connections to the servers, and which of them a slot belongs to.
 
-use std::collections::BTreeMap;
+use litemap::LiteMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::cluster::Slots;
@@ -14,7 +14,7 @@ pub struct Nodes<C: Connector> {
     connector: C,
     /// As configured: one server, or some nodes of a cluster.
     addresses: Vec<String>,
-    connections: Mutex<BTreeMap<String, Cell<C>>>,
+    connections: Mutex<LiteMap<String, Cell<C>>>,
     slots: Shared<Arc<Mutex<Slots>>>,
 }
 

@@ -1,6 +1,6 @@
 //! A transaction as keys and arguments of the script, and its answer as an outcome.
 
-use std::collections::BTreeMap;
+use litemap::LiteMap;
 use std::fmt::{Display, Write as _};
 use std::sync::LazyLock;
 
@@ -35,7 +35,7 @@ pub struct Call {
     /// What all keys begin with, the hash tag included.
     prefix: String,
     partitions: Partitions,
-    keys: BTreeMap<String, usize>,
+    keys: LiteMap<String, usize>,
     arguments: Vec<Argument>,
 }
 
@@ -49,7 +49,7 @@ impl Call {
         transaction: &Transaction,
     ) -> Self {
         let prefix = format!("{prefix}:{stage}:{{{partition}}}:");
-        let mut call = Self { prefix, partitions, keys: BTreeMap::new(), arguments: Vec::new() };
+        let mut call = Self { prefix, partitions, keys: LiteMap::new_vec(), arguments: Vec::new() };
         for count in
             [&transaction.guards.len(), &transaction.writes.len(), &transaction.reads.len()]
         {
