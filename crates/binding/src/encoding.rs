@@ -5,7 +5,7 @@
 
 use litemap::LiteMap;
 
-use domain::transaction::{MapKey, SetKey};
+use domain::transaction::{Field, MapKey, SetKey, Value};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -25,10 +25,17 @@ pub enum EncodingError {
     Broken(String),
 }
 
-#[derive(Serialize, Deserialize)]
-struct Wire {
-    maps: LiteMap<MapKey, Map>,
-    id_sets: LiteMap<SetKey, Vec<u8>>,
+/// In the order of the keys, which is how a [`LiteMap`] gives them: so that reading needs no sort.
+#[derive(Serialize)]
+struct WireOut<'a> {
+    maps: Vec<(&'a MapKey, Vec<(&'a Field, &'a Value)>, Option<i64>)>,
+    id_sets: Vec<(&'a SetKey, Vec<u8>)>,
+}
+
+#[derive(Deserialize)]
+struct WireIn {
+    maps: Vec<(MapKey, Vec<(Field, Value)>, Option<i64>)>,
+    id_sets: Vec<(SetKey, Vec<u8>)>,
 }
 
 /// Writes a partition.
@@ -36,8 +43,9 @@ struct Wire {
 /// # Errors
 /// Only what postcard can fail with; none is known for these types.
 pub fn encode(state: &PartitionState) -> Result<Vec<u8>, EncodingError> {
-    let id_sets = state.id_sets.iter().map(|(key, ids)| (key.clone(), encode_ids(ids)));
-    let wire = Wire { maps: state.maps.clone(), id_sets: id_sets.collect() };
+    let maps = state.maps.iter().map(|(key, map)| (key, map.fields.iter().collect(), map.collect_after_ms));
+    let id_sets = state.id_sets.iter().map(|(key, ids)| (key, encode_ids(ids)));
+    let wire = WireOut { maps: maps.collect(), id_sets: id_sets.collect() };
     postcard::to_extend(&wire, vec![VERSION]).map_err(broken)
 }
 
@@ -49,16 +57,32 @@ pub fn decode(bytes: &[u8]) -> Result<PartitionState, EncodingError> {
     let Some((&VERSION, rest)) = bytes.split_first() else {
         return Err(EncodingError::Version(bytes.first().copied()));
     };
-    let (wire, left) = postcard::take_from_bytes::<Wire>(rest).map_err(broken)?;
+    let (wire, left) = postcard::take_from_bytes::<WireIn>(rest).map_err(broken)?;
     if !left.is_empty() {
         return Err(EncodingError::Broken(format!("{} bytes too many", left.len())));
     }
-    let id_sets = wire.id_sets.into_iter().map(|(key, ids)| {
+    let mut state = PartitionState::default();
+    for (key, fields, collect_after_ms) in wire.maps {
+        let mut map = Map { fields: LiteMap::new_vec(), collect_after_ms };
+        for (field, value) in fields {
+            append(&mut map.fields, field, value)?;
+        }
+        append(&mut state.maps, key, map)?;
+    }
+    for (key, ids) in wire.id_sets {
         let ids = decode_ids(&ids)
             .ok_or_else(|| EncodingError::Broken(format!("the ids of {}", key.0)))?;
-        Ok((key, ids))
-    });
-    Ok(PartitionState { maps: wire.maps, id_sets: id_sets.collect::<Result<_, _>>()? })
+        append(&mut state.id_sets, key, ids)?;
+    }
+    Ok(state)
+}
+
+/// Puts what comes next in the order of the keys.
+fn append<K: Ord, V>(map: &mut LiteMap<K, V>, key: K, value: V) -> Result<(), EncodingError> {
+    match map.try_append(key, value) {
+        None => Ok(()),
+        Some(_) => Err(EncodingError::Broken("records are not in order".into())),
+    }
 }
 
 fn broken(error: postcard::Error) -> EncodingError {
@@ -93,7 +117,10 @@ fn decode_ids(bytes: &[u8]) -> Option<LiteMap<u64, ()>> {
         shift += 7;
         if byte & 0x80 == 0 {
             before = before.checked_add(difference)?;
-            ids.insert(before, ());
+            // Equal neighbours would be no set.
+            if ids.try_append(before, ()).is_some() {
+                return None;
+            }
             (difference, shift) = (0, 0);
         }
     }
@@ -102,7 +129,6 @@ fn decode_ids(bytes: &[u8]) -> Option<LiteMap<u64, ()>> {
 
 #[cfg(test)]
 mod tests {
-    use domain::transaction::{Field, Value};
     use proptest::prelude::*;
 
     use super::*;

@@ -204,7 +204,7 @@ async fn evaluate<C: Connection>(
     asking: bool,
     call: &Call,
 ) -> Result<Vec<Reply>, Problem> {
-    let by_name = call.arguments(&script::SHA1);
+    let by_name = call.arguments(script::SHA1);
     match command(connection, asking, "EVALSHA", by_name).await {
         Err(Problem::Answered(Verdict::NoScript, _)) => {
             command(connection, asking, "EVAL", call.arguments(script::SOURCE)).await

@@ -10,7 +10,6 @@ use domain::transaction::{
     Answer, Failed, Field, Guard, INTEGER_MAX, Invalid, MapKey, Outcome, Read, Refusal, Seen,
     SetKey, Transaction, Value, Write,
 };
-use serde::{Deserialize, Serialize};
 
 /// The records of one partition. A map without fields and a set without ids are not in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,7 +21,7 @@ pub struct PartitionState {
 }
 
 /// A map and its time of collection.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Map {
     /// The fields, at least one.
     pub fields: LiteMap<Field, Value>,

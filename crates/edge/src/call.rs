@@ -152,7 +152,6 @@ fn join(path: &str, name: &str) -> String {
 pub async fn read_body<B>(mut body: B, headers: &HeaderMap) -> Result<Vec<u8>, Problem>
 where
     B: BodyExt + Unpin,
-    B::Error: std::fmt::Debug,
 {
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     let declared: Option<usize> = declared.and_then(|text| text.parse().ok());
@@ -162,10 +161,8 @@ where
     }
     let mut read = Vec::with_capacity(declared.unwrap_or(0));
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| {
-            Problem::malformed("incomplete_body", "the body ended early")
-                .because(format!("{error:?}"))
-        })?;
+        let frame =
+            frame.map_err(|_| Problem::malformed("incomplete_body", "the body ended early"))?;
         let Ok(data) = frame.into_data() else { continue };
         if read.len() + data.remaining() > BODY_BYTES_MAX {
             return Err(too_large());

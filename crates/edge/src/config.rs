@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use domain::partition::Partitions;
-use futures::future::join_all;
 use spin_sdk::variables;
 use thiserror::Error;
 
@@ -76,7 +75,11 @@ impl Config {
         if let Some(config) = cached {
             return Ok(config);
         }
-        let values = join_all(NAMES.map(variables::get)).await;
+        // One after the other: the host has them at hand.
+        let mut values = Vec::with_capacity(NAMES.len());
+        for name in NAMES {
+            values.push(variables::get(name).await);
+        }
         let config = Rc::new(Self::parse(|name| {
             let index = NAMES.iter().position(|known| *known == name)?;
             values[index].as_ref().ok().map(String::as_str)

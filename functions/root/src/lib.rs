@@ -14,7 +14,7 @@ use spin_sdk::http::Request;
 pub mod health;
 
 /// The contract over HTTP, as it is served.
-pub const OPENAPI: &str = include_str!("../openapi.json");
+pub static OPENAPI: &str = include_str!(concat!(env!("OUT_DIR"), "/openapi.json"));
 
 #[derive(Clone, Copy, Debug)]
 enum Operation {

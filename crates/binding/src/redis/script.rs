@@ -2,22 +2,20 @@
 
 use litemap::LiteMap;
 use std::fmt::{Display, Write as _};
-use std::sync::LazyLock;
 
 use domain::partition::{Partition, Partitions};
 use domain::transaction::{
     Answer, Failed, Field, Guard, Invalid, MapKey, Outcome, Read, Refusal, Seen, SetKey,
     Transaction, Value, Write,
 };
-use sha1_smol::Sha1;
 
 use super::id_set::position;
 use super::{Argument, Reply};
 
-/// The script.
-pub const SOURCE: &str = include_str!("transaction.lua");
+/// The script `transaction.lua`, without its comments.
+pub static SOURCE: &str = include_str!(concat!(env!("OUT_DIR"), "/transaction.lua"));
 /// The name under which Redis keeps the script.
-pub static SHA1: LazyLock<String> = LazyLock::new(|| Sha1::from(SOURCE).digest().to_string());
+pub static SHA1: &str = env!("TRANSACTION_SHA1");
 
 /// What a stored value begins with if it holds bytes; an integer is written in decimal.
 const BYTES_MARK: u8 = b'=';
@@ -247,13 +245,17 @@ fn decode_read(read: &Read, replies: &mut Replies) -> Option<Answer> {
 }
 
 fn fields(count: u64, replies: &mut Replies) -> Option<Answer> {
-    let field = |_| match replies.next()? {
+    let mut field = || match replies.next()? {
         Reply::Bytes(field) => Some((Field(field), value(replies)??)),
         _ => None,
     };
-    let mut fields = (0..count).map(field).collect::<Option<Vec<_>>>()?;
-    fields.sort();
-    Some(Answer::Map(fields))
+    // Sorted by insertion: a page is small, and a sort of its own would be 5 kB in every component.
+    let mut fields = LiteMap::new_vec();
+    for _ in 0..count {
+        let (name, value) = field()?;
+        fields.insert(name, value);
+    }
+    Some(Answer::Map(fields.into_tuple_vec()))
 }
 
 /// A field's value: `Some(None)` where it is absent.

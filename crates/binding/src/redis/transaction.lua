@@ -138,6 +138,12 @@ local function is_at(entries, place, number)
   return place * ENTRY_BYTES < #entries and number_at(entries, place) == number
 end
 
+local function is_within(entries, place, chunk)
+  if place < 0 or place * ENTRY_BYTES >= #entries then return false end
+  local number = number_at(entries, place)
+  return number >= chunk and number < chunk + OFFSETS
+end
+
 local function contains(bitmap, bucket, entry)
   local number = number_at(entry, 0)
   if has_bitmap(bitmap) then return call('GETBIT', bitmap, number % OFFSETS) end
@@ -175,8 +181,10 @@ local function insert(bitmap, bucket, entry)
   local place = place_of(entries, number)
   if is_at(entries, place, number) then return end
   local first, last = place, place
-  if #entries >= (ENTRIES_OF_A_CHUNK_MAX - 1) * ENTRY_BYTES then
-    local chunk = number - number % OFFSETS
+  local chunk = number - number % OFFSETS
+  -- A chunk as large as that has an entry this far to the left or to the right.
+  local far = ENTRIES_OF_A_CHUNK_MAX / 2
+  if is_within(entries, place - far, chunk) or is_within(entries, place + far - 1, chunk) then
     first, last = place_of(entries, chunk), place_of(entries, chunk + OFFSETS)
   end
   if last - first + 1 >= ENTRIES_OF_A_CHUNK_MAX then
