@@ -10,6 +10,7 @@ use domain::partition::Partition;
 use domain::transaction::{
     Answer, CommitError, Field, Outcome, READ_FIELDS_MAX, Read, Transaction, Value,
 };
+use litemap::LiteMap;
 
 use crate::generator::{Generator, Options};
 
@@ -49,7 +50,7 @@ pub async fn run<B: Binding>(back_end: &B, options: Options) -> Report {
     let mut generator = Generator::new(options);
     let mut report = Report::default();
     for number in 0..options.transactions {
-        let (partition, transaction) = generator.next();
+        let (partition, transaction) = generator.transaction();
         let answer = back_end.commit(partition, &transaction).await;
         match &answer {
             Ok(Outcome::Committed(_)) => report.committed += 1,
@@ -76,10 +77,10 @@ fn compare(
     answer: Result<Outcome, CommitError>,
 ) -> Result<(), String> {
     let moved = moved_values(transaction, &answer);
-    let mut choice = |parts: Move<'_>, fields: &BTreeMap<Field, Value>| {
+    let mut choice = |parts: Move<'_>, fields: &LiteMap<Field, Value>| {
         let wanted = moved.get(parts.field);
         let taken = fields.iter().find(|(_, value)| Some(*value) == wanted);
-        let first = || fields.iter().next();
+        let first = || fields.first();
         taken.or_else(first).map(|(field, _)| field.clone()).expect("a map has a field")
     };
     let mut whole = transaction.clone();

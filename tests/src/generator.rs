@@ -76,7 +76,7 @@ impl Generator {
     }
 
     /// The next transaction.
-    pub fn next(&mut self) -> (Partition, Transaction) {
+    pub fn transaction(&mut self) -> (Partition, Transaction) {
         if self.options.time_passes && self.chance(0.2) {
             self.options.now_ms += self.random.random_range(0..3 * DAY_MS);
         }
@@ -118,11 +118,11 @@ impl Generator {
 
     /// A map that nothing is moved from.
     fn map(&mut self) -> MapKey {
-        match self.random.random_range(0..40) {
+        match self.random.random_range(0..200) {
             0 => MapKey("m".repeat(RECORD_BYTES_MAX)),
             1 => MapKey("m".repeat(RECORD_BYTES_MAX + 1)),
             2 => MapKey(String::new()),
-            3 => "a map: {with} \u{1f9e7}\0\n".into(),
+            3..6 => "a map: {with} \u{1f9e7}\0\n".into(),
             _ => {
                 let name = self.one(&["a", "b", "order:1", "order:2", TAKEN]);
                 name.into()
@@ -146,26 +146,36 @@ impl Generator {
         }
     }
 
+    /// A map that may go: not `taken` once the transaction has put something there that is to be
+    /// read.
+    fn any_map_but_taken(&mut self, transaction: &Transaction) -> MapKey {
+        let moves = transaction.writes.iter().any(|write| matches!(write, Write::Move(..)));
+        let map = self.any_map();
+        if moves && map.0 == TAKEN { "a".into() } else { map }
+    }
+
     fn field(&mut self) -> Field {
-        match self.random.random_range(0..40) {
+        match self.random.random_range(0..200) {
             0 => Field(vec![0; FIELD_BYTES_MAX]),
             1 => Field(vec![b'f'; FIELD_BYTES_MAX + 1]),
             2 => Field(Vec::new()),
-            3 => Field(vec![0xff, 0x00, b'\r', b'\n', b'=']),
-            4 => Field(vec![0]),
+            3..8 => Field(vec![0xff, 0x00, b'\r', b'\n', b'=']),
+            8..12 => Field(vec![0]),
             _ => self.one(&["a", "b", "c", "1", "=1", "-"]).into(),
         }
     }
 
     fn integer(&mut self) -> i64 {
-        match self.random.random_range(0..16) {
+        match self.random.random_range(0..60) {
             0 => INTEGER_MAX,
             1 => -INTEGER_MAX,
             2 => INTEGER_MAX - 1,
             3 => 0,
             4 => self.random.random_range(-INTEGER_MAX..=INTEGER_MAX),
             5 => 100_000_000_000_001,
-            6 => self.one(&[INTEGER_MAX + 1, -INTEGER_MAX - 1, i64::MAX, i64::MIN]),
+            6 if self.chance(0.5) => {
+                self.one(&[INTEGER_MAX + 1, -INTEGER_MAX - 1, i64::MAX, i64::MIN])
+            }
             _ => self.random.random_range(-5..=5),
         }
     }
@@ -245,8 +255,8 @@ impl Generator {
             0..4 => Write::Set(self.map(), self.field(), self.value()),
             4..7 => Write::Add(self.map(), self.field(), self.integer()),
             7 => Write::Unset(self.map(), self.field()),
-            8 => Write::Drop(self.any_map()),
-            9 => Write::CollectAfter(self.any_map(), self.time()),
+            8 => Write::Drop(self.any_map_but_taken(transaction)),
+            9 => Write::CollectAfter(self.any_map_but_taken(transaction), self.time()),
             10..13 => self.pool_write(transaction),
             13..15 => self.single_write(),
             kind => {
@@ -294,7 +304,7 @@ impl Generator {
         match self.random.random_range(0..8) {
             0 => now_ms,
             1 => self.one(&[0, -1, -INTEGER_MAX, 1]),
-            2 => self.one(&[INTEGER_MAX, INTEGER_MAX + 1]),
+            2 if self.chance(0.2) => self.one(&[INTEGER_MAX, INTEGER_MAX + 1]),
             3 => now_ms - self.random.random_range(0..DAY_MS),
             _ => now_ms + self.random.random_range(1..30) * DAY_MS,
         }
@@ -304,7 +314,7 @@ impl Generator {
         let map = self.any_map();
         match self.random.random_range(0..6) {
             0 | 1 => {
-                let fields = (0..self.count(4)).map(|_| self.field()).collect();
+                let fields = (0..self.count_fields()).map(|_| self.field()).collect();
                 Read::Fields(map, fields)
             }
             2 => Read::All(map, self.limit()),
@@ -317,8 +327,12 @@ impl Generator {
         }
     }
 
+    fn count_fields(&mut self) -> usize {
+        if self.chance(0.02) { 0 } else { 1 + self.count(3) }
+    }
+
     fn limit(&mut self) -> u32 {
-        match self.random.random_range(0..20) {
+        match self.random.random_range(0..50) {
             0 => 0,
             1 => READ_FIELDS_MAX + 1,
             2..6 => READ_FIELDS_MAX,
