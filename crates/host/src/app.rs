@@ -234,9 +234,7 @@ impl App {
     /// Routes and the ids of their components, most specific first.
     pub fn routes(&self) -> Vec<(String, String)> {
         let routes = self.inner.http.routes();
-        routes
-            .map(|(route, component)| (route.to_owned(), component.to_owned()))
-            .collect()
+        routes.map(|(route, component)| (route.to_owned(), component.to_owned())).collect()
     }
 
     /// Channels of the Redis triggers.
@@ -263,11 +261,9 @@ fn empty(status: u16) -> Response<Bytes> {
 
 /// A variable on the command line that no manifest knows is a typing error.
 fn check_variables(manifests: &[Manifest], given: &Values) -> Result<(), VariableError> {
-    let unknown = given.keys().find(|name| {
-        !manifests
-            .iter()
-            .any(|manifest| manifest.variables.contains_key(*name))
-    });
+    let unknown = given
+        .keys()
+        .find(|name| !manifests.iter().any(|manifest| manifest.variables.contains_key(*name)));
     unknown.map_or(Ok(()), |name| Err(VariableError::Unknown(name.clone())))
 }
 
@@ -282,11 +278,10 @@ fn share(options: &Options) -> Result<Shared, LoadError> {
     };
     let clock = Arc::new(Clock::new(time));
     let controlled = options.trace || options.faults.any() || scheduler.is_some();
-    let control = controlled.then(|| {
-        Control::new(options.faults.clone(), Arc::clone(&clock), scheduler)
-    });
-    let store = key_value::open(&options.key_value)
-        .map_err(|error| LoadError::Store(error.to_string()))?;
+    let control =
+        controlled.then(|| Control::new(options.faults.clone(), Arc::clone(&clock), scheduler));
+    let store =
+        key_value::open(&options.key_value).map_err(|error| LoadError::Store(error.to_string()))?;
     Ok(Shared {
         gate: Gate::new(control),
         clock,
@@ -332,7 +327,8 @@ impl Builder<'_> {
         for trigger in &manifest.http {
             let component = &components[trigger.component.as_str()];
             if component.program.http().is_none() {
-                let reason = format!("component {} does not export wasi:http/handler", component.id);
+                let reason =
+                    format!("component {} does not export wasi:http/handler", component.id);
                 return Err(wrong("trigger.http.component".to_owned(), reason));
             }
             let handler = handlers
@@ -405,12 +401,8 @@ impl Builder<'_> {
                 Ok((name.clone(), variables::expand(template, values)?))
             })
             .collect::<Result<_, VariableError>>()?;
-        let program = engine::load(&section.source, self.options.fuel).map_err(|error| {
-            LoadError::Component {
-                id: id.to_owned(),
-                error,
-            }
-        })?;
+        let program = engine::load(&section.source, self.options.fuel)
+            .map_err(|error| LoadError::Component { id: id.to_owned(), error })?;
         Ok(Component {
             id: id.to_owned(),
             program,

@@ -159,15 +159,8 @@ pub struct TracedCall {
 
 impl std::fmt::Display for TracedCall {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            formatter,
-            "{} {} {}",
-            self.number,
-            self.call.name(),
-            self.detail
-        )?;
-        self.fault
-            .map_or(Ok(()), |fault| write!(formatter, " ({fault:?})"))
+        write!(formatter, "{} {} {}", self.number, self.call.name(), self.detail)?;
+        self.fault.map_or(Ok(()), |fault| write!(formatter, " ({fault:?})"))
     }
 }
 
@@ -272,8 +265,7 @@ impl Control {
     }
 
     pub(crate) fn set_up_done(&self) {
-        self.set_up
-            .store(self.made.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.set_up.store(self.made.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     pub(crate) fn calls_of_set_up(&self) -> u64 {
@@ -305,12 +297,7 @@ impl Control {
         let number = self.made.fetch_add(1, Ordering::Relaxed) + 1;
         let fault = self.choose(number, call);
         let label = format!("{number} {} {detail}", call.name());
-        lock(&self.trace).push(TracedCall {
-            number,
-            call,
-            detail,
-            fault,
-        });
+        lock(&self.trace).push(TracedCall { number, call, detail, fault });
         if let Some(Fault::DelayBefore { ms }) = fault {
             return self.late(call, label, ms, effect).await;
         }

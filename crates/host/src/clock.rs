@@ -36,9 +36,7 @@ pub(crate) struct VirtualClock {
 impl Clock {
     pub(crate) fn new(time: Time) -> Self {
         match time {
-            Time::Real => Self::Real {
-                start: Instant::now(),
-            },
+            Time::Real => Self::Real { start: Instant::now() },
             Time::Seeded { start_ms } => Self::Virtual(VirtualClock {
                 start_ns: start_ms.saturating_mul(NANOSECONDS_PER_MILLISECOND),
                 ..VirtualClock::default()
@@ -57,20 +55,17 @@ impl Clock {
     /// Time since the Unix epoch; a machine whose clock stands before it is taken to be at it.
     pub(crate) fn system(&self) -> Duration {
         match self {
-            Self::Real { .. } => SystemTime::now()
-                .duration_since(SystemTime::UNIX_EPOCH)
-                .unwrap_or_default(),
+            Self::Real { .. } => {
+                SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+            }
             Self::Virtual(clock) => Duration::from_nanos(
-                clock
-                    .start_ns
-                    .saturating_add(clock.elapsed_ns.load(Ordering::Acquire)),
+                clock.start_ns.saturating_add(clock.elapsed_ns.load(Ordering::Acquire)),
             ),
         }
     }
 
     pub(crate) async fn sleep_ms(&self, ms: u64) {
-        self.sleep_ns(ms.saturating_mul(NANOSECONDS_PER_MILLISECOND))
-            .await;
+        self.sleep_ns(ms.saturating_mul(NANOSECONDS_PER_MILLISECOND)).await;
     }
 
     pub(crate) async fn sleep_ns(&self, ns: u64) {
@@ -95,26 +90,30 @@ impl VirtualClock {
         let _ = woken.await;
     }
 
-    /// Moves the clock to the first deadline that somebody still waits for, and wakes that one.
+    /// Moves the clock to the first deadline that somebody still waits for, and wakes everyone who
+    /// waits for that moment.
     pub(crate) fn advance_to_next(&self) -> bool {
-        loop {
-            let Some(((deadline, _), wake)) = self.lock().pop_first() else {
-                return false;
-            };
-            if wake.is_closed() {
-                continue;
+        let deadline = {
+            let mut sleepers = self.lock();
+            sleepers.retain(|_, wake| !wake.is_closed());
+            match sleepers.first_key_value() {
+                None => return false,
+                Some(((deadline, _), _)) => *deadline,
             }
-            self.elapsed_ns.fetch_max(deadline, Ordering::AcqRel);
-            if wake.send(()).is_ok() {
-                return true;
-            }
-        }
+        };
+        self.elapsed_ns.fetch_max(deadline, Ordering::AcqRel);
+        self.wake_due(deadline);
+        true
     }
 
     /// Moves the clock by so much and wakes everyone whose deadline has come, in order.
     pub(crate) fn advance_ms(&self, ms: u64) {
         let by = ms.saturating_mul(NANOSECONDS_PER_MILLISECOND);
         let now = self.elapsed_ns.fetch_add(by, Ordering::AcqRel) + by;
+        self.wake_due(now);
+    }
+
+    fn wake_due(&self, now: u64) {
         let mut sleepers = self.lock();
         let later = sleepers.split_off(&(now.saturating_add(1), 0));
         for (_, wake) in std::mem::replace(&mut *sleepers, later) {
@@ -124,9 +123,7 @@ impl VirtualClock {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(u64, u64), oneshot::Sender<()>>> {
-        self.sleepers
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.sleepers.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

@@ -86,10 +86,8 @@ impl Program {
 /// The bytes of the component in a file: as they are, or, when the file is a core module with the
 /// types of its component embedded, wrapped as Spin wraps it when it loads it.
 pub fn component_bytes(path: &Path) -> Result<Vec<u8>, ComponentError> {
-    let bytes = std::fs::read(path).map_err(|error| ComponentError::Unreadable {
-        path: path.to_owned(),
-        error,
-    })?;
+    let bytes = std::fs::read(path)
+        .map_err(|error| ComponentError::Unreadable { path: path.to_owned(), error })?;
     // Bytes 4 to 7 are version and layer: 1 and 0 in a module.
     if bytes.get(..8) != Some(b"\0asm\x01\0\0\0") {
         return Ok(bytes);
@@ -129,10 +127,8 @@ struct Key {
 
 impl Key {
     fn of(path: &Path, fuel: bool) -> Result<Self, ComponentError> {
-        let metadata = std::fs::metadata(path).map_err(|error| ComponentError::Unreadable {
-            path: path.to_owned(),
-            error,
-        })?;
+        let metadata = std::fs::metadata(path)
+            .map_err(|error| ComponentError::Unreadable { path: path.to_owned(), error })?;
         Ok(Self {
             path: path.to_owned(),
             length: metadata.len(),
@@ -147,18 +143,12 @@ fn compile(path: &Path, fuel: bool) -> Result<Program, ComponentError> {
     static COUNTING: LazyLock<Host> = LazyLock::new(|| Host::new(true));
     let host: &Host = if fuel { &COUNTING } else { &PLAIN };
     let bytes = component_bytes(path)?;
-    let component =
-        Component::new(&host.engine, bytes).map_err(|error| ComponentError::NotAComponent {
-            path: path.to_owned(),
-            reason: format!("{error:#}"),
-        })?;
-    let pre = host
-        .linker
-        .instantiate_pre(&component)
-        .map_err(|error| ComponentError::Unsupported {
-            path: path.to_owned(),
-            reason: format!("{error:#}"),
-        })?;
+    let component = Component::new(&host.engine, bytes).map_err(|error| {
+        ComponentError::NotAComponent { path: path.to_owned(), reason: format!("{error:#}") }
+    })?;
+    let pre = host.linker.instantiate_pre(&component).map_err(|error| {
+        ComponentError::Unsupported { path: path.to_owned(), reason: format!("{error:#}") }
+    })?;
     Ok(Program {
         http: ServicePre::new(pre.clone()).ok(),
         redis: inbound_redis::GuestIndices::new(&pre).ok(),
@@ -186,10 +176,7 @@ impl Host {
 
 fn config(fuel: bool, pool: bool) -> Config {
     let mut config = Config::new();
-    config
-        .wasm_component_model(true)
-        .wasm_component_model_async(true)
-        .consume_fuel(fuel);
+    config.wasm_component_model(true).wasm_component_model_async(true).consume_fuel(fuel);
     if pool {
         let mut pool = PoolingAllocationConfig::default();
         pool.total_component_instances(INSTANCES_MAX)

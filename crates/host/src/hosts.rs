@@ -41,17 +41,13 @@ pub struct AllowedHostError {
 
 impl AllowedHost {
     pub(crate) fn parse(pattern: &str) -> Result<Self, AllowedHostError> {
-        parse(pattern.trim()).map_err(|reason| AllowedHostError {
-            pattern: pattern.to_owned(),
-            reason,
-        })
+        parse(pattern.trim())
+            .map_err(|reason| AllowedHostError { pattern: pattern.to_owned(), reason })
     }
 
     fn allows(&self, address: &Url) -> bool {
-        let scheme_is_allowed = self
-            .scheme
-            .as_deref()
-            .is_none_or(|scheme| scheme == address.scheme());
+        let scheme_is_allowed =
+            self.scheme.as_deref().is_none_or(|scheme| scheme == address.scheme());
         let Some(host) = address.host_str().and_then(|host| Host::parse(host).ok()) else {
             return false;
         };
@@ -147,9 +143,7 @@ fn parse_host(host: &str) -> Result<HostPattern, &'static str> {
     if host.contains('*') {
         return Err("a wildcard stands only for a whole host or its subdomains");
     }
-    Host::parse(host)
-        .map(HostPattern::Literal)
-        .map_err(|_| "is not a host")
+    Host::parse(host).map(HostPattern::Literal).map_err(|_| "is not a host")
 }
 
 fn parse_port(port: &str, scheme: Option<&str>) -> Result<PortPattern, &'static str> {
@@ -200,11 +194,7 @@ mod tests {
     #[track_caller]
     fn check(pattern: &str, address: &str, expected: bool) {
         let allowed = AllowedHost::parse(pattern).expect("a pattern");
-        assert_eq!(
-            allows(&[allowed], address),
-            expected,
-            "{pattern} for {address}"
-        );
+        assert_eq!(allows(&[allowed], address), expected, "{pattern} for {address}");
     }
 
     #[test]
@@ -232,16 +222,8 @@ mod tests {
             ("redis://0.0.0.0/0:*", "redis://11.9.8.7:1", true),
             ("redis://[::1]:6379", "redis://[::1]:6379", true),
             ("redis://[::1]", "redis://[::1]:6379", true),
-            (
-                "redis://localhost:7000..7003",
-                "redis://localhost:7002",
-                true,
-            ),
-            (
-                "redis://localhost:7000..7003",
-                "redis://localhost:7003",
-                false,
-            ),
+            ("redis://localhost:7000..7003", "redis://localhost:7002", true),
+            ("redis://localhost:7000..7003", "redis://localhost:7003", false),
             ("redis://*:*", "", false),
         ];
         for (pattern, address, expected) in rows {
@@ -259,10 +241,7 @@ mod tests {
         let rows = [
             ("*", "has no scheme"),
             ("127.0.0.1:6379", "has no scheme"),
-            (
-                "rediss://*",
-                "has no port, and its scheme has no default",
-            ),
+            ("rediss://*", "has no port, and its scheme has no default"),
             ("redis://a.*.b:1", "a wildcard stands only for a whole host or its subdomains"),
             ("redis://host:port", "the port is not a number"),
             ("redis://host/path:1", "must not have a path"),

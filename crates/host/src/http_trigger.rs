@@ -109,10 +109,7 @@ impl HttpTrigger {
             Err(error) => {
                 let state = found.target.handler.state();
                 let id = &state.component.id;
-                state
-                    .shared
-                    .log
-                    .line(&format!("component {id}: request failed: {error:#}"));
+                state.shared.log.line(&format!("component {id}: request failed: {error:#}"));
                 empty(StatusCode::INTERNAL_SERVER_ERROR)
             }
         }
@@ -213,12 +210,7 @@ impl Handler {
         reuse: Reuse,
         expires: bool,
     ) -> Self {
-        Self {
-            shared,
-            component,
-            reuse,
-            expires,
-        }
+        Self { shared, component, reuse, expires }
     }
 }
 
@@ -234,10 +226,7 @@ impl HandlerState for Handler {
         })?;
         let proxy = Proxy::P3(pre.instantiate_async(&mut store).await?);
         let busy = self.shared.fuel.then(|| {
-            Arc::new(Busy {
-                now: AtomicBool::new(false),
-                shared: Arc::clone(&self.shared),
-            })
+            Arc::new(Busy { now: AtomicBool::new(false), shared: Arc::clone(&self.shared) })
         });
         Ok(HandlerInstance {
             store,
@@ -347,9 +336,7 @@ impl WorkerState for Worker {
     fn drop(&self, store: Store<Instance>, result: wasmtime::Result<()>) {
         if let Err(error) = result {
             let id = &self.component.id;
-            self.shared
-                .log
-                .line(&format!("component {id}: instance failed: {error:?}"));
+            self.shared.log.line(&format!("component {id}: instance failed: {error:?}"));
         }
         drop(store);
         if let Some(busy) = &self.busy {

@@ -12,8 +12,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime::{CallHook, Store};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{
-    Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView,
-    WasiHttpHooks, WasiHttpView,
+    Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
 };
 
 use crate::calls::Gate;
@@ -131,9 +130,7 @@ pub(crate) fn new_store(shared: &Arc<Shared>, component: &Arc<Component>) -> Sto
 /// Adds to the app's counter what was used whenever the guest hands back control. Exact between
 /// requests; within a request what is used since the last return is still missing.
 fn count_fuel(store: &mut Store<Instance>) {
-    store
-        .set_fuel(FUEL)
-        .expect("this engine counts fuel, because the options say so");
+    store.set_fuel(FUEL).expect("this engine counts fuel, because the options say so");
     store.call_hook(|mut context, hook| {
         if matches!(hook, CallHook::ReturningFromWasm) {
             let left = context.get_fuel()?;
@@ -148,20 +145,13 @@ fn count_fuel(store: &mut Store<Instance>) {
 
 impl WasiView for Instance {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView {
-            ctx: &mut self.wasi,
-            table: &mut self.table,
-        }
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
     }
 }
 
 impl WasiHttpView for Instance {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView {
-            hooks: &mut self.hooks,
-            table: &mut self.table,
-            ctx: &mut self.http,
-        }
+        WasiHttpCtxView { hooks: &mut self.hooks, table: &mut self.table, ctx: &mut self.http }
     }
 }
 
@@ -178,10 +168,7 @@ impl WasiHttpHooks for Hooks {
     ) -> Box<
         dyn Future<
                 Output = Result<
-                    (
-                        http::Response<WasiBody>,
-                        Box<dyn Future<Output = Result<(), Error>> + Send>,
-                    ),
+                    (http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>),
                     Error,
                 >,
             > + Send,
@@ -199,11 +186,7 @@ pub(crate) struct Handles<T> {
 
 impl<T> Handles<T> {
     fn new(max: usize) -> Self {
-        Self {
-            slots: Vec::new(),
-            held: 0,
-            max,
-        }
+        Self { slots: Vec::new(), held: 0, max }
     }
 
     /// `None` when the table is full.
@@ -226,9 +209,7 @@ impl<T> Handles<T> {
     }
 
     pub(crate) fn remove(&mut self, number: u32) {
-        let slot = usize::try_from(number)
-            .ok()
-            .and_then(|index| self.slots.get_mut(index));
+        let slot = usize::try_from(number).ok().and_then(|index| self.slots.get_mut(index));
         if slot.and_then(Option::take).is_some() {
             self.held -= 1;
         }

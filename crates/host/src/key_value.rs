@@ -94,9 +94,7 @@ fn open_file(folder: &Path) -> Result<SqliteStore, StoreError> {
 
 /// The value as an integer, or the error that takes the store down.
 fn integer(value: &[u8]) -> Result<i64, StoreError> {
-    let bytes = value.try_into().map_err(|_| StoreError::NotAnInteger {
-        length: value.len(),
-    })?;
+    let bytes = value.try_into().map_err(|_| StoreError::NotAnInteger { length: value.len() })?;
     Ok(i64::from_le_bytes(bytes))
 }
 
@@ -123,9 +121,7 @@ mod tests {
             assert_eq!(store.get("b"), Ok(Some(vec![])));
             assert_eq!(store.keys(), Ok(vec!["a".to_owned(), "b".to_owned()]));
             store.delete("a").expect("delete");
-            store
-                .delete("a")
-                .expect("deleting an absent key is no error");
+            store.delete("a").expect("deleting an absent key is no error");
             assert_eq!(store.get("a"), Ok(None));
         });
     }
@@ -133,16 +129,11 @@ mod tests {
     #[test]
     fn many_are_written_and_read_at_once_and_absent_ones_left_out() {
         check(|store| {
-            store
-                .set_many(vec![("b".into(), vec![2]), ("a".into(), vec![1])])
-                .expect("set many");
+            store.set_many(vec![("b".into(), vec![2]), ("a".into(), vec![1])]).expect("set many");
             let keys = ["b".to_owned(), "c".to_owned(), "a".to_owned()];
             let found = store.get_many(&keys).expect("get many");
             let found = found.into_iter().collect::<Vec<_>>();
-            assert_eq!(
-                found,
-                [("a".to_owned(), vec![1]), ("b".to_owned(), vec![2])]
-            );
+            assert_eq!(found, [("a".to_owned(), vec![1]), ("b".to_owned(), vec![2])]);
             store.delete_many(&keys).expect("delete many");
             assert_eq!(store.keys(), Ok(vec![]));
         });
@@ -176,9 +167,7 @@ mod tests {
             assert_eq!(store.increment("a", 0), Ok(0));
             assert_eq!(store.get("a"), Ok(Some(vec![0; 8])));
             assert_eq!(store.increment("a", -5), Ok(-5));
-            store
-                .set("a", i64::MAX.to_le_bytes().to_vec())
-                .expect("set");
+            store.set("a", i64::MAX.to_le_bytes().to_vec()).expect("set");
             assert_eq!(store.increment("a", 0), Ok(i64::MAX));
             assert_eq!(store.increment("a", 1), Ok(i64::MIN));
         });
@@ -189,10 +178,7 @@ mod tests {
         check(|store| {
             store.set("a", vec![1, 2, 3]).expect("set");
             store.set("b", vec![1]).expect("set");
-            assert_eq!(
-                store.increment("a", 1),
-                Err(StoreError::NotAnInteger { length: 3 })
-            );
+            assert_eq!(store.increment("a", 1), Err(StoreError::NotAnInteger { length: 3 }));
             assert_eq!(store.get("b"), Err(StoreError::Poisoned));
             assert_eq!(store.set("c", vec![]), Err(StoreError::Poisoned));
             assert_eq!(store.keys(), Err(StoreError::Poisoned));

@@ -1,4 +1,53 @@
-//! placeholder doc
+//! Runs the components of a `spin.toml` on wasmtime, as Spin would: for development (the binary
+//! `hongbao-host`), for tests and for benchmarks. Production is Spin. The host knows no component
+//! of ours: it reads manifests and runs what they name.
+//!
+//! # Map
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | `options` | what a host is told; the defaults are Spin's |
+//! | `manifest`, `variables`, `hosts`, `routes` | `spin.toml`, read strictly, and what its parts mean |
+//! | `engine` | built file -> component -> ready to be instantiated |
+//! | `instance` | what belongs to one instance |
+//! | `interface` | what components import, one file an interface |
+//! | `key_value` | the default store, in memory and in SQLite, with Spin's traps |
+//! | `http_trigger`, `redis_trigger` | from a request or message to a component |
+//! | `server` | sockets |
+//! | `app` | all of it together: load, request, serve, publish |
+//! | `calls` | the gate that every host call passes: counters, faults, trace |
+//! | `clock`, `schedule`, `simulate` | virtual time, turns for host calls, runs that repeat |
+//!
+//! # In a test
+//!
+//! ```no_run
+//! use bytes::Bytes;
+//! use host::{App, Call, Options};
+//!
+//! # async fn example() -> Result<(), host::LoadError> {
+//! let options = Options::new("spin.toml").variable("stage", "test");
+//! let app = App::load(options).await?;
+//! let before = app.counters();
+//! let request = http::Request::get("/v1/health").body(Bytes::new()).expect("a request");
+//! let response = app.request(request).await;
+//! assert_eq!(response.status(), 200);
+//! assert_eq!(app.counters().since(&before).of(Call::RedisExecute), 0);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`simulate`] runs a scenario so that it can be repeated from its seeds; [`exhaust`] runs one
+//! again and again, with every fault at every host call.
+//!
+//! # What differs from Spin
+//!
+//! - One key-value store, `default`; no SQL, no outbound HTTP, no TLS to Redis, no static responses,
+//!   no component dependencies. A manifest that asks for them is refused.
+//! - Accepted sockets and Redis connections have TCP_NODELAY.
+//! - `spin-*` headers that a client sends are replaced, not joined.
+//! - Where Spin's key-value host panics, the call traps; what a client sees is the same.
+//! - A guest that computes without end holds its thread: there is no preemption.
+
 mod app;
 mod bindings;
 mod calls;
@@ -24,9 +73,7 @@ pub use calls::{Call, Counters, TracedCall};
 pub use engine::{ComponentError, component_bytes};
 pub use hosts::AllowedHostError;
 pub use manifest::{Component, HttpTrigger, Manifest, ManifestError, RedisTrigger, Variable};
-pub use options::{
-    Fault, Faults, KeyValue, Options, Random, Reuse, Schedule, Stderr, Time,
-};
+pub use options::{Fault, Faults, KeyValue, Options, Random, Reuse, Schedule, Stderr, Time};
 pub use redis_trigger::MessageError;
 pub use server::Server;
 pub use simulate::{ALL_FAULTS, Exhausted, Run, Simulated, exhaust, simulate};

@@ -22,9 +22,7 @@ pub(crate) struct Log {
 
 impl Log {
     pub(crate) fn new(target: Stderr) -> Self {
-        Self {
-            captured: (target == Stderr::Capture).then(Arc::default),
-        }
+        Self { captured: (target == Stderr::Capture).then(Arc::default) }
     }
 
     /// Writes one line of the host's own.

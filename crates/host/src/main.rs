@@ -76,10 +76,8 @@ async fn up(arguments: Up) -> anyhow::Result<()> {
     .await?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let mut server = app
-        .serve()
-        .await
-        .with_context(|| format!("cannot listen on {}", arguments.listen))?;
+    let mut server =
+        app.serve().await.with_context(|| format!("cannot listen on {}", arguments.listen))?;
     announce(&app, server.address)?;
     let ended = tokio::select! {
         _ = interrupt.recv() => None,

@@ -105,10 +105,8 @@ type Wrong = (String, String);
 impl Manifest {
     /// Reads and checks a manifest.
     pub fn read(path: &Path) -> Result<Self, ManifestError> {
-        let text = std::fs::read_to_string(path).map_err(|error| ManifestError::Unreadable {
-            path: path.to_owned(),
-            error,
-        })?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| ManifestError::Unreadable { path: path.to_owned(), error })?;
         Self::parse(path, &text)
     }
 
@@ -116,10 +114,7 @@ impl Manifest {
     pub fn parse(path: &Path, text: &str) -> Result<Self, ManifestError> {
         let table = text
             .parse::<Table>()
-            .map_err(|error| ManifestError::Syntax {
-                path: path.to_owned(),
-                error,
-            })?;
+            .map_err(|error| ManifestError::Syntax { path: path.to_owned(), error })?;
         read_manifest(path, table).map_err(|(field, reason)| ManifestError::Field {
             path: path.to_owned(),
             field,
@@ -134,16 +129,11 @@ fn read_manifest(path: &Path, table: Table) -> Result<Manifest, Wrong> {
     match root.take("spin_manifest_version") {
         Some(Value::Integer(2)) => {}
         Some(_) => {
-            return Err((
-                "spin_manifest_version".into(),
-                "only version 2 is supported".into(),
-            ));
+            return Err(("spin_manifest_version".into(), "only version 2 is supported".into()));
         }
         None => return Err(missing("spin_manifest_version")),
     }
-    let mut application = root
-        .section("application")?
-        .ok_or_else(|| missing("application"))?;
+    let mut application = root.section("application")?.ok_or_else(|| missing("application"))?;
     let name = application.required_string("name")?;
     for field in ["version", "description"] {
         application.string(field)?;
@@ -164,10 +154,7 @@ fn read_manifest(path: &Path, table: Table) -> Result<Manifest, Wrong> {
         path: path.to_owned(),
         name,
         variables: each(variables, read_variable)?,
-        http: http
-            .into_iter()
-            .map(read_http_trigger)
-            .collect::<Result<_, _>>()?,
+        http: http.into_iter().map(read_http_trigger).collect::<Result<_, _>>()?,
         redis: redis
             .into_iter()
             .map(|section| read_redis_trigger(section, default_address.as_deref()))
@@ -200,10 +187,7 @@ fn read_variable(mut section: Section) -> Result<Variable, Wrong> {
     section.string("description")?;
     let secret = section.boolean("secret")?;
     if default.is_some() == required {
-        return Err((
-            section.path,
-            "has either a default, or `required = true`".into(),
-        ));
+        return Err((section.path, "has either a default, or `required = true`".into()));
     }
     section.end()?;
     Ok(Variable { default, secret })
@@ -262,15 +246,10 @@ fn read_component(mut section: Section, folder: &Path) -> Result<Component, Wron
 fn check_references(manifest: &Manifest) -> Result<(), Wrong> {
     let http = manifest.http.iter().map(|trigger| &trigger.component);
     let redis = manifest.redis.iter().map(|trigger| &trigger.component);
-    let named = http
-        .map(|id| ("http", id))
-        .chain(redis.map(|id| ("redis", id)));
+    let named = http.map(|id| ("http", id)).chain(redis.map(|id| ("redis", id)));
     for (kind, id) in named {
         if !manifest.components.contains_key(id) {
-            return Err((
-                format!("trigger.{kind}"),
-                format!("there is no component {id:?}"),
-            ));
+            return Err((format!("trigger.{kind}"), format!("there is no component {id:?}")));
         }
     }
     Ok(())
@@ -280,10 +259,7 @@ fn each<T>(
     sections: Vec<(String, Section)>,
     read: impl Fn(Section) -> Result<T, Wrong>,
 ) -> Result<BTreeMap<String, T>, Wrong> {
-    sections
-        .into_iter()
-        .map(|(name, section)| Ok((name, read(section)?)))
-        .collect()
+    sections.into_iter().map(|(name, section)| Ok((name, read(section)?))).collect()
 }
 
 fn missing(field: &str) -> Wrong {
@@ -299,18 +275,11 @@ struct Section {
 
 impl Section {
     fn root(table: Table) -> Self {
-        Self {
-            path: String::new(),
-            table,
-        }
+        Self { path: String::new(), table }
     }
 
     fn field(&self, name: &str) -> String {
-        if self.path.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{}.{name}", self.path)
-        }
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 
     fn wrong(&self, name: &str, reason: &str) -> Wrong {
@@ -359,10 +328,7 @@ impl Section {
 
     fn all_strings(mut self) -> Result<BTreeMap<String, String>, Wrong> {
         let names = self.table.keys().cloned().collect::<Vec<_>>();
-        names
-            .into_iter()
-            .map(|name| Ok((name.clone(), self.required_string(&name)?)))
-            .collect()
+        names.into_iter().map(|name| Ok((name.clone(), self.required_string(&name)?))).collect()
     }
 
     fn section(&mut self, name: &str) -> Result<Option<Self>, Wrong> {
@@ -396,10 +362,7 @@ impl Section {
             Some(Value::Array(values)) => values
                 .into_iter()
                 .map(|value| match value {
-                    Value::Table(table) => Ok(Self {
-                        path: path.clone(),
-                        table,
-                    }),
+                    Value::Table(table) => Ok(Self { path: path.clone(), table }),
                     _ => Err(wrong.clone()),
                 })
                 .collect(),

@@ -66,25 +66,77 @@ fn a_full_manifest_is_read() {
 #[test]
 fn whatever_is_not_supported_is_refused_by_name() {
     let rows = [
-        ("[component.new-user.build]\ncommand", "[component.new-user.tool]\ncommand", "component.new-user.tool: not supported by this host"),
-        ("source = \"target", "files = [\"a\"]\nsource = \"target", "component.new-user.files: not supported by this host"),
-        ("source = \"target", "ai_models = [\"a\"]\nsource = \"target", "component.new-user.ai_models: not supported by this host"),
-        ("source = \"target", "sqlite_databases = [\"a\"]\nsource = \"target", "component.new-user.sqlite_databases: not supported by this host"),
-        ("source = \"target/new_user.wasm\"", "source = { url = \"http://a\", digest = \"b\" }", "component.new-user.source: only a string is supported here"),
+        (
+            "[component.new-user.build]\ncommand",
+            "[component.new-user.tool]\ncommand",
+            "component.new-user.tool: not supported by this host",
+        ),
+        (
+            "source = \"target",
+            "files = [\"a\"]\nsource = \"target",
+            "component.new-user.files: not supported by this host",
+        ),
+        (
+            "source = \"target",
+            "ai_models = [\"a\"]\nsource = \"target",
+            "component.new-user.ai_models: not supported by this host",
+        ),
+        (
+            "source = \"target",
+            "sqlite_databases = [\"a\"]\nsource = \"target",
+            "component.new-user.sqlite_databases: not supported by this host",
+        ),
+        (
+            "source = \"target/new_user.wasm\"",
+            "source = { url = \"http://a\", digest = \"b\" }",
+            "component.new-user.source: only a string is supported here",
+        ),
         ("source = \"target/new_user.wasm\"", "", "component.new-user.source: is missing"),
-        ("[[trigger.redis]]\nchannel = \"orders\"", "[[trigger.cron]]\nchannel = \"orders\"", "trigger.cron: not supported by this host"),
-        ("route = \"/v1/...\"", "route = \"/v1/...\"\nexecutor = { type = \"wagi\" }", "trigger.http.executor: not supported by this host"),
-        ("route = \"/v1/...\"", "route = { private = true }", "trigger.http.route: only a string is supported here"),
+        (
+            "[[trigger.redis]]\nchannel = \"orders\"",
+            "[[trigger.cron]]\nchannel = \"orders\"",
+            "trigger.cron: not supported by this host",
+        ),
+        (
+            "route = \"/v1/...\"",
+            "route = \"/v1/...\"\nexecutor = { type = \"wagi\" }",
+            "trigger.http.executor: not supported by this host",
+        ),
+        (
+            "route = \"/v1/...\"",
+            "route = { private = true }",
+            "trigger.http.route: only a string is supported here",
+        ),
         ("route = \"/v1/...\"", "route = 1", "trigger.http.route: is not a string"),
-        ("route = \"/v1/...\"\ncomponent = \"new-user\"", "route = \"/v1/...\"\ncomponent = \"other\"", "trigger.http: there is no component \"other\""),
-        ("[application.trigger.redis]", "[application.trigger.mqtt]", "application.trigger.mqtt: not supported by this host"),
+        (
+            "route = \"/v1/...\"\ncomponent = \"new-user\"",
+            "route = \"/v1/...\"\ncomponent = \"other\"",
+            "trigger.http: there is no component \"other\"",
+        ),
+        (
+            "[application.trigger.redis]",
+            "[application.trigger.mqtt]",
+            "application.trigger.mqtt: not supported by this host",
+        ),
         ("address = \"redis://{{ broker }}\"", "", "application.trigger.redis.address: is missing"),
-        ("authors = [\"somebody\"]", "authors = [1]", "application.authors: is not a list of strings"),
-        ("version = \"1.0.0\"", "metadata = { a = 1 }", "application.metadata: not supported by this host"),
+        (
+            "authors = [\"somebody\"]",
+            "authors = [1]",
+            "application.authors: is not a list of strings",
+        ),
+        (
+            "version = \"1.0.0\"",
+            "metadata = { a = 1 }",
+            "application.metadata: not supported by this host",
+        ),
         ("name = \"shop\"", "", "application.name: is missing"),
         ("secret = true", "secret = 1", "variables.token.secret: is not a boolean"),
         ("required = true,", "", "variables.token: has either a default, or `required = true`"),
-        ("spin_manifest_version = 2", "spin_manifest_version = 1", "spin_manifest_version: only version 2 is supported"),
+        (
+            "spin_manifest_version = 2",
+            "spin_manifest_version = 1",
+            "spin_manifest_version: only version 2 is supported",
+        ),
         ("spin_manifest_version = 2", "", "spin_manifest_version: is missing"),
         ("[variables]", "[runtime]\na = 1\n[variables]", "runtime: not supported by this host"),
     ];
@@ -97,15 +149,9 @@ fn whatever_is_not_supported_is_refused_by_name() {
 
 #[test]
 fn a_redis_trigger_needs_an_address() {
-    let text = GOOD.replace(
-        "[application.trigger.redis]\naddress = \"redis://{{ broker }}\"",
-        "",
-    );
+    let text = GOOD.replace("[application.trigger.redis]\naddress = \"redis://{{ broker }}\"", "");
     let error = parse(&text).expect_err("no address");
-    assert_eq!(
-        error.to_string(),
-        "app/spin.toml: trigger.redis.address: is missing"
-    );
+    assert_eq!(error.to_string(), "app/spin.toml: trigger.redis.address: is missing");
 }
 
 #[test]

@@ -87,11 +87,7 @@ pub struct Reuse {
 impl Default for Reuse {
     /// Spin's own values for components of WASI 0.3.
     fn default() -> Self {
-        Self {
-            requests: 128,
-            concurrent: 16,
-            idle: Duration::from_secs(1),
-        }
+        Self { requests: 128, concurrent: 16, idle: Duration::from_secs(1) }
     }
 }
 
@@ -192,17 +188,11 @@ pub struct Faults {
 impl Faults {
     /// One fault at one call.
     pub fn at(call_number: u64, fault: Fault) -> Self {
-        Self {
-            plan: vec![(call_number, fault)],
-            ..Self::default()
-        }
+        Self { plan: vec![(call_number, fault)], ..Self::default() }
     }
 
     /// Whether anything can go wrong at all.
     pub(crate) fn any(&self) -> bool {
-        *self != Self {
-            seed: self.seed,
-            ..Self::default()
-        }
+        *self != Self { seed: self.seed, ..Self::default() }
     }
 }

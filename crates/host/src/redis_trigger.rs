@@ -56,11 +56,8 @@ pub(crate) async fn listen(shared: Arc<Shared>, address: String, channels: Chann
     let mut messages = subscription.on_message();
     while let Some(message) = messages.next().await {
         let components = channels.get(message.get_channel_name());
-        let results = handle_all(
-            &shared,
-            components.map_or(&[], Vec::as_slice),
-            message.get_payload_bytes(),
-        );
+        let results =
+            handle_all(&shared, components.map_or(&[], Vec::as_slice), message.get_payload_bytes());
         for result in results.await {
             if let Err(error) = result {
                 shared.log.line(&error.to_string());
@@ -76,9 +73,7 @@ pub(crate) async fn handle_all(
     components: &[Arc<Component>],
     payload: &[u8],
 ) -> Vec<Result<(), MessageError>> {
-    let handled = components
-        .iter()
-        .map(|component| handle(shared, component, payload.to_vec()));
+    let handled = components.iter().map(|component| handle(shared, component, payload.to_vec()));
     futures::future::join_all(handled).await
 }
 

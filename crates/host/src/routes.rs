@@ -52,10 +52,7 @@ impl Route {
                 None => Segment::Literal(text.to_owned()),
             });
         }
-        Ok(Self {
-            raw: raw.to_owned(),
-            segments,
-        })
+        Ok(Self { raw: raw.to_owned(), segments })
     }
 
     /// Without its trailing `/...`.
@@ -110,10 +107,7 @@ impl<T> Router<T> {
     pub(crate) fn new(mut routes: Vec<(Route, T)>) -> Result<Self, Route> {
         routes.sort_by_cached_key(|(route, _)| route.rank());
         for (index, (route, _)) in routes.iter().enumerate() {
-            if routes[..index]
-                .iter()
-                .any(|(other, _)| other.segments == route.segments)
-            {
+            if routes[..index].iter().any(|(other, _)| other.segments == route.segments) {
                 return Err(route.clone());
             }
         }
@@ -123,11 +117,7 @@ impl<T> Router<T> {
     pub(crate) fn find<'r, 'p>(&'r self, path: &'p str) -> Option<Match<'r, 'p, T>> {
         self.routes.iter().find_map(|(route, target)| {
             let (names, rest) = route.matches(path)?;
-            Some(Match {
-                target,
-                names,
-                rest,
-            })
+            Some(Match { target, names, rest })
         })
     }
 
@@ -142,10 +132,7 @@ mod tests {
 
     fn router(routes: &[&str]) -> Result<Router<String>, Route> {
         Router::new(
-            routes
-                .iter()
-                .map(|raw| (Route::parse(raw).expect(raw), (*raw).to_owned()))
-                .collect(),
+            routes.iter().map(|raw| (Route::parse(raw).expect(raw), (*raw).to_owned())).collect(),
         )
     }
 

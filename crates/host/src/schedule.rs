@@ -42,10 +42,7 @@ impl Scheduler {
     /// Waits for the turn of this call.
     pub(crate) async fn park(&self, label: &str) -> Turn {
         let (release, turn) = oneshot::channel();
-        lock(&self.parked).push(Parked {
-            label: label.to_owned(),
-            release,
-        });
+        lock(&self.parked).push(Parked { label: label.to_owned(), release });
         self.changed.notify_one();
         match turn.await {
             Ok(turn) => turn,
@@ -102,10 +99,8 @@ mod tests {
     fn order(seed: u64) -> Vec<String> {
         let scheduler = Scheduler::new(seed);
         let labels = (0..8).map(|number| number.to_string()).collect::<Vec<_>>();
-        let mut calls = labels
-            .iter()
-            .map(|label| Some(Box::pin(scheduler.park(label))))
-            .collect::<Vec<_>>();
+        let mut calls =
+            labels.iter().map(|label| Some(Box::pin(scheduler.park(label)))).collect::<Vec<_>>();
         for call in calls.iter_mut().flatten() {
             assert!(call.as_mut().now_or_never().is_none());
         }

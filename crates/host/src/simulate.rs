@@ -68,11 +68,7 @@ where
         let scheduler = app.scheduler().expect("the schedule is seeded");
         let task = tokio::spawn(scenario(app.clone()));
         let result = drive(&scheduler, &app.clock(), task).await;
-        Ok(Simulated {
-            result,
-            trace: app.trace(),
-            released: scheduler.released(),
-        })
+        Ok(Simulated { result, trace: app.trace(), released: scheduler.released() })
     })
 }
 
@@ -154,10 +150,7 @@ pub fn exhaust<F>(
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    let first = Run {
-        number: 0,
-        hit: None,
-    };
+    let first = Run { number: 0, hit: None };
     let counted = run(&options, &scenario, first)?;
     let mut runs = 1;
     for call in &counted {
@@ -167,10 +160,7 @@ where
             runs += 1;
         }
     }
-    Ok(Exhausted {
-        calls: counted,
-        runs,
-    })
+    Ok(Exhausted { calls: counted, runs })
 }
 
 fn run<F>(
@@ -195,11 +185,7 @@ where
     })?;
     drop(named);
     let set_up = simulated.result;
-    Ok(simulated
-        .trace
-        .into_iter()
-        .filter(|call| call.number > set_up)
-        .collect())
+    Ok(simulated.trace.into_iter().filter(|call| call.number > set_up).collect())
 }
 
 /// Names the run when the scenario panics.

@@ -30,12 +30,7 @@ impl World {
         let clock = Arc::new(Clock::new(Time::Seeded { start_ms: 0 }));
         let scheduler = Arc::new(Scheduler::new(seed));
         let control = Control::new(faults, Arc::clone(&clock), Some(Arc::clone(&scheduler)));
-        Arc::new(Self {
-            gate: Gate::new(Some(control)),
-            effects: Arc::default(),
-            clock,
-            scheduler,
-        })
+        Arc::new(Self { gate: Gate::new(Some(control)), effects: Arc::default(), clock, scheduler })
     }
 
     async fn call(&self, name: &str) -> Outcome<u64, Failed> {
@@ -194,11 +189,7 @@ fn the_same_seed_gives_the_same_order_and_the_same_faults() {
 
 #[test]
 fn chance_hits_only_the_chosen_kinds() {
-    let faults = Faults {
-        calls: vec![Call::KeyValueGet],
-        error_before: 1.0,
-        ..Faults::default()
-    };
+    let faults = Faults { calls: vec![Call::KeyValueGet], error_before: 1.0, ..Faults::default() };
     let world = World::new(1, faults);
     let result = run_in(&world, {
         let world = Arc::clone(&world);

@@ -54,10 +54,7 @@ pub(crate) fn resolve(
                 .cloned()
                 .or_else(|| environment(&key))
                 .or_else(|| variable.default.clone())
-                .ok_or(VariableError::Required {
-                    name: name.clone(),
-                    environment: key,
-                })?;
+                .ok_or(VariableError::Required { name: name.clone(), environment: key })?;
             Ok((name.clone(), value))
         })
         .collect()
@@ -65,10 +62,8 @@ pub(crate) fn resolve(
 
 /// Fills the `{{ name }}` of a template.
 pub(crate) fn expand(template: &str, values: &Values) -> Result<String, VariableError> {
-    let invalid = |reason: String| VariableError::InvalidTemplate {
-        template: template.to_owned(),
-        reason,
-    };
+    let invalid =
+        |reason: String| VariableError::InvalidTemplate { template: template.to_owned(), reason };
     let mut expanded = String::new();
     let mut rest = template;
     while let Some((literal, after)) = rest.split_once("{{") {
@@ -76,9 +71,8 @@ pub(crate) fn expand(template: &str, values: &Values) -> Result<String, Variable
             .split_once("}}")
             .ok_or_else(|| invalid("unmatched '{{' in template".to_owned()))?;
         let name = name.trim();
-        let value = values
-            .get(name)
-            .ok_or_else(|| invalid(format!("unknown variable {name:?}")))?;
+        let value =
+            values.get(name).ok_or_else(|| invalid(format!("unknown variable {name:?}")))?;
         expanded.push_str(literal);
         expanded.push_str(value);
         rest = after;
@@ -114,20 +108,14 @@ mod tests {
     use super::*;
 
     fn values(pairs: &[(&str, &str)]) -> Values {
-        pairs
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect()
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     }
 
     #[test]
     fn options_win_over_the_environment_and_that_over_defaults() {
         let declared = ["a", "b", "c"]
             .map(|name| {
-                let variable = Variable {
-                    default: Some("default".into()),
-                    secret: false,
-                };
+                let variable = Variable { default: Some("default".into()), secret: false };
                 (name.to_owned(), variable)
             })
             .into();
@@ -142,10 +130,7 @@ mod tests {
 
     #[test]
     fn a_required_variable_without_a_value_is_named() {
-        let required = Variable {
-            default: None,
-            secret: true,
-        };
+        let required = Variable { default: None, secret: true };
         let declared = [("caller_token".to_owned(), required)].into();
         let error = resolve(&declared, &Values::new(), |_| None).expect_err("no value");
         assert_eq!(

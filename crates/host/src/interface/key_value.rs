@@ -28,12 +28,7 @@ pub(crate) struct Cas {
 
 impl Cas {
     fn new(bucket: u32, store: Arc<dyn KeyValueStore>, key: String) -> Arc<Self> {
-        Arc::new(Self {
-            bucket,
-            store,
-            key,
-            read: Mutex::default(),
-        })
+        Arc::new(Self { bucket, store, key, read: Mutex::default() })
     }
 
     fn current(&self) -> Outcome<Option<Vec<u8>>, Error> {
@@ -129,9 +124,7 @@ impl store::HostBucket for Instance {
         key: String,
     ) -> Outcome<Option<Vec<u8>>, Error> {
         let detail = key.clone();
-        let got = self.operate(Call::KeyValueGet, bucket, &detail, move |store| {
-            store.get(&key)
-        });
+        let got = self.operate(Call::KeyValueGet, bucket, &detail, move |store| store.get(&key));
         got.await.map(|result| result.and_then(check_value))
     }
 
@@ -142,18 +135,12 @@ impl store::HostBucket for Instance {
         value: Vec<u8>,
     ) -> Outcome<(), Error> {
         let detail = key.clone();
-        self.operate(Call::KeyValueSet, bucket, &detail, move |store| {
-            store.set(&key, value)
-        })
-        .await
+        self.operate(Call::KeyValueSet, bucket, &detail, move |store| store.set(&key, value)).await
     }
 
     async fn delete(&mut self, bucket: Resource<Bucket>, key: String) -> Outcome<(), Error> {
         let detail = key.clone();
-        self.operate(Call::KeyValueDelete, bucket, &detail, move |store| {
-            store.delete(&key)
-        })
-        .await
+        self.operate(Call::KeyValueDelete, bucket, &detail, move |store| store.delete(&key)).await
     }
 
     async fn exists(&mut self, bucket: Resource<Bucket>, key: String) -> Outcome<bool, Error> {
@@ -196,14 +183,11 @@ impl batch::Host for Instance {
         if keys.is_empty() {
             return Ok(self.bucket(&bucket).map(|_| Vec::new()));
         }
-        let found = self.operate(Call::KeyValueGetMany, bucket, "", move |store| {
-            store.get_many(&keys)
-        });
+        let found =
+            self.operate(Call::KeyValueGetMany, bucket, "", move |store| store.get_many(&keys));
         Ok(found.await?.and_then(|found| {
-            let found = found
-                .into_iter()
-                .map(|(key, value)| (key, Some(value)))
-                .collect::<Vec<_>>();
+            let found =
+                found.into_iter().map(|(key, value)| (key, Some(value))).collect::<Vec<_>>();
             let bytes = found.iter().map(|(key, value)| {
                 size_of::<(String, Option<Vec<u8>>)>()
                     + key.len()
@@ -222,10 +206,7 @@ impl batch::Host for Instance {
         if entries.is_empty() {
             return Ok(self.bucket(&bucket).map(drop));
         }
-        self.operate(Call::KeyValueSetMany, bucket, "", |store| {
-            store.set_many(entries)
-        })
-        .await
+        self.operate(Call::KeyValueSetMany, bucket, "", |store| store.set_many(entries)).await
     }
 
     async fn delete_many(
@@ -236,10 +217,8 @@ impl batch::Host for Instance {
         if keys.is_empty() {
             return Ok(self.bucket(&bucket).map(drop));
         }
-        self.operate(Call::KeyValueDeleteMany, bucket, "", move |store| {
-            store.delete_many(&keys)
-        })
-        .await
+        self.operate(Call::KeyValueDeleteMany, bucket, "", move |store| store.delete_many(&keys))
+            .await
     }
 }
 

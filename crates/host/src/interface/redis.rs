@@ -59,10 +59,7 @@ impl<T: Send> HostConnectionWithStore<T> for Own {
         }
         // The address may hold a password, so the trace does not show it.
         let connect = async move { Ok(connect(&address).await) };
-        let opened = shared
-            .gate
-            .pass(Call::RedisOpen, String::new, connect)
-            .await?;
+        let opened = shared.gate.pass(Call::RedisOpen, String::new, connect).await?;
         Ok(opened.and_then(|connection| {
             accessor
                 .with(|mut access| access.get().connections.push(connection))
@@ -138,7 +135,13 @@ impl<T: Send> HostConnectionWithStore<T> for Own {
     ) -> Outcome<u32, Error> {
         let mut command = redis::cmd("SADD");
         command.arg(key).arg(values);
-        query(accessor, connection, command).await
+        // The one function for which Spin tells the wrong type from other errors.
+        let told = |error: RedisError| match error.kind() {
+            ErrorKind::TypeError => Error::TypeError,
+            _ => other(error),
+        };
+        let call = Call::RedisCommand;
+        run(accessor, connection, call, String::new(), command, told).await
     }
 
     async fn smembers(
@@ -175,7 +178,8 @@ impl<T: Send> HostConnectionWithStore<T> for Own {
                 RedisParameter::Binary(value) => cmd.arg(value),
             };
         }
-        let results = run::<_, Flat>(accessor, connection, Call::RedisExecute, command, cmd);
+        let call = Call::RedisExecute;
+        let results = run::<_, Flat>(accessor, connection, call, command, cmd, other);
         Ok(results.await?.and_then(|Flat(results)| {
             let bytes = results.iter().map(result_size).sum::<usize>();
             check_size(size_of::<Vec<RedisResult>>() + bytes)?;
@@ -186,8 +190,8 @@ impl<T: Send> HostConnectionWithStore<T> for Own {
 
 async fn connect(address: &str) -> Result<MultiplexedConnection, Error> {
     // Spin leaves Nagle's algorithm on; on a multiplexed connection it delays every second command.
-    let config = AsyncConnectionConfig::new()
-        .set_tcp_settings(TcpSettings::default().set_nodelay(true));
+    let config =
+        AsyncConnectionConfig::new().set_tcp_settings(TcpSettings::default().set_nodelay(true));
     redis::Client::open(address)
         .map_err(|_| Error::InvalidAddress)?
         .get_multiplexed_async_connection_with_config(&config)
@@ -202,7 +206,7 @@ async fn query<T: Send, R: FromRedisValue + Send + 'static>(
     command: Cmd,
 ) -> Outcome<R, Error> {
     let call = Call::RedisCommand;
-    run(accessor, connection, call, String::new(), command).await
+    run(accessor, connection, call, String::new(), command, other).await
 }
 
 async fn run<T: Send, R: FromRedisValue + Send + 'static>(
@@ -211,6 +215,7 @@ async fn run<T: Send, R: FromRedisValue + Send + 'static>(
     call: Call,
     detail: String,
     command: Cmd,
+    told: fn(RedisError) -> Error,
 ) -> Outcome<R, Error> {
     let (shared, connection) = accessor.with(|mut access| {
         let instance = access.get();
@@ -218,16 +223,9 @@ async fn run<T: Send, R: FromRedisValue + Send + 'static>(
         (instance.shared.clone(), connection)
     });
     let Some(mut connection) = connection else {
-        return Ok(Err(Error::Other(
-            "could not find connection for resource".into(),
-        )));
+        return Ok(Err(Error::Other("could not find connection for resource".into())));
     };
-    let effect = async move {
-        Ok(command
-            .query_async::<R>(&mut connection)
-            .await
-            .map_err(other))
-    };
+    let effect = async move { Ok(command.query_async::<R>(&mut connection).await.map_err(told)) };
     shared.gate.pass(call, || detail, effect).await
 }
 
@@ -316,11 +314,8 @@ mod tests {
             Value::Double(0.5),
         ]);
         let Flat(results) = Flat::from_redis_value(&reply).expect("all can be flattened");
-        let shown = results
-            .iter()
-            .map(|result| format!("{result:?}"))
-            .collect::<Vec<_>>()
-            .join(" ");
+        let shown =
+            results.iter().map(|result| format!("{result:?}")).collect::<Vec<_>>().join(" ");
         assert_eq!(
             shown.replace("RedisResult::", ""),
             "Int64(1) Nil Binary([0, 255]) Status(\"OK\") Int64(1) Binary([48, 46, 53])"
@@ -332,7 +327,10 @@ mod tests {
         let error = Flat::from_redis_value(&Value::Map(vec![])).err();
         assert_eq!(
             error.map(|error| error.to_string()),
-            Some("Could not convert Redis response - TypeError: Redis Map type is not supported".into())
+            Some(
+                "Could not convert Redis response - TypeError: Redis Map type is not supported"
+                    .into()
+            )
         );
     }
 

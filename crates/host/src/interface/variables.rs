@@ -26,10 +26,7 @@ impl<T: Send> HostWithStore<T> for HasSelf<Instance> {
         });
         let detail = name.clone();
         let effect = async move { Ok(look_up(&component, &name)) };
-        shared
-            .gate
-            .pass(Call::VariablesGet, || detail, effect)
-            .await
+        shared.gate.pass(Call::VariablesGet, || detail, effect).await
     }
 }
 

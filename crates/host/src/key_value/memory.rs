@@ -71,9 +71,7 @@ impl KeyValueStore for MemoryStore {
             }
         };
         let sum = current.wrapping_add(delta);
-        state
-            .values
-            .insert(key.to_owned(), sum.to_le_bytes().to_vec());
+        state.values.insert(key.to_owned(), sum.to_le_bytes().to_vec());
         Ok(sum)
     }
 }

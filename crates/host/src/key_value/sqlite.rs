@@ -43,12 +43,7 @@ impl SqliteStore {
         let connection = open().map_err(|error: rusqlite::Error| {
             StoreError::Other(format!("{}: {error}", path.display()))
         })?;
-        Ok(Self {
-            state: Mutex::new(State {
-                connection,
-                poisoned: false,
-            }),
-        })
+        Ok(Self { state: Mutex::new(State { connection, poisoned: false }) })
     }
 
     /// Runs one operation; other tasks of this thread move to another one meanwhile.
@@ -86,9 +81,7 @@ impl KeyValueStore for SqliteStore {
         self.run(|connection| {
             let transaction = begin(connection)?;
             for (key, value) in entries {
-                transaction
-                    .prepare_cached(WRITE)?
-                    .execute(params![DEFAULT_STORE, key, value])?;
+                transaction.prepare_cached(WRITE)?.execute(params![DEFAULT_STORE, key, value])?;
             }
             transaction.commit()
         })
@@ -98,9 +91,7 @@ impl KeyValueStore for SqliteStore {
         self.run(|connection| {
             let transaction = begin(connection)?;
             for key in keys {
-                transaction
-                    .prepare_cached(DELETE)?
-                    .execute([DEFAULT_STORE, key])?;
+                transaction.prepare_cached(DELETE)?.execute([DEFAULT_STORE, key])?;
             }
             transaction.commit()
         })
@@ -108,12 +99,10 @@ impl KeyValueStore for SqliteStore {
 
     fn swap(&self, key: &str, old: Option<&[u8]>, new: Vec<u8>) -> Result<bool, StoreError> {
         let rows = self.run(|connection| match old {
-            Some(old) => connection
-                .prepare_cached(SWAP)?
-                .execute(params![DEFAULT_STORE, key, new, old]),
-            None => connection
-                .prepare_cached(WRITE)?
-                .execute(params![DEFAULT_STORE, key, new]),
+            Some(old) => {
+                connection.prepare_cached(SWAP)?.execute(params![DEFAULT_STORE, key, new, old])
+            }
+            None => connection.prepare_cached(WRITE)?.execute(params![DEFAULT_STORE, key, new]),
         })?;
         Ok(rows == 1)
     }
@@ -143,10 +132,7 @@ fn add(connection: &mut Connection, key: &str, delta: i64) -> Result<i64, StoreE
 }
 
 fn select(connection: &Connection, key: &str) -> Result<Option<Vec<u8>>, rusqlite::Error> {
-    connection
-        .prepare_cached(SELECT)?
-        .query_row([DEFAULT_STORE, key], |row| row.get(0))
-        .optional()
+    connection.prepare_cached(SELECT)?.query_row([DEFAULT_STORE, key], |row| row.get(0)).optional()
 }
 
 /// Takes the write lock at once, so that two processes on one file wait instead of failing late.
