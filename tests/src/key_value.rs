@@ -123,7 +123,7 @@ impl<'a> Port<'a> {
     }
 }
 
-impl KeyValue for Port<'_> {
+impl KeyValue for &Port<'_> {
     type Cas = Cas;
 
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, String> {

@@ -40,7 +40,8 @@ async fn memory_answers_as_itself() {
 async fn key_value_answers_as_the_model() {
     for options in layouts() {
         let store = Store::new(options.seed);
-        let back_end = Kv::new(store.port(), "hongbao", "live");
+        let port = store.port();
+        let back_end = Kv::new(&port, "hongbao", "live");
         run(&back_end, Options { time_passes: true, ..options }).await.assert_varied();
         let is_cell = |key: &String| key.matches(':').count() == 2;
         let (cells, blobs): (Vec<_>, Vec<_>) = store.keys().into_iter().partition(is_cell);

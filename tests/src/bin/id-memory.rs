@@ -104,7 +104,8 @@ async fn measure(kind: Kind) -> Result<Vec<String>> {
         let rate = (count - done) as f64 / start.elapsed().as_secs_f64();
         done = count;
         let bytes = (server.used_memory().await? - used_before) as f64 / count as f64;
-        let resident = (resident(&server).await? - resident_before) as f64 / count as f64;
+        let resident =
+            resident(&server).await?.saturating_sub(resident_before) as f64 / count as f64;
         let keys: u64 = server.command(&["DBSIZE"]).await?;
         println!("| {} | {count} | {bytes:.3} | {resident:.3} | {keys} | {rate:.0} |", kind.name);
         if bytes > limit {
