@@ -46,7 +46,10 @@ fn what_cannot_run_is_refused_by_name() {
     let same = |options| options;
     let rows = [
         ("[component.a]\nsource = \"absent.wasm\"", "component a: absent.wasm: No such file"),
-        ("[component.a]\nsource = \"module.wasm\"", "component a: module.wasm: not a component:"),
+        (
+            "[[trigger.http]]\nroute = \"/\"\ncomponent = \"a\"\n[component.a]\nsource = \"module.wasm\"",
+            "trigger.http.component: component a does not export wasi:http/handler",
+        ),
         ("[component.a]\nsource = \"text.wasm\"", "component a: text.wasm: not a component:"),
         (
             "[component.a]\nsource = \"empty.wasm\"\nkey_value_stores = [\"other\"]",
