@@ -66,6 +66,8 @@ pub fn verdict(text: &str) -> Verdict {
         // The server checks rights before it runs the script, and again at each command inside: only
         // the second names the script, and that may be after a write.
         "NOPERM" if !detail.contains("script: ") => Verdict::Refused,
+        // What cannot be read is not run: so a server answers a long command before the password.
+        "ResponseError" if detail.starts_with("Protocol error") => Verdict::Refused,
         _ if REFUSALS.contains(&code) => Verdict::Refused,
         _ if text.starts_with(PREFIX) || is_servers(code) => Verdict::Failed,
         _ => Verdict::Broken,
@@ -152,6 +154,11 @@ mod tests {
             (
                 "An error was signalled by the server - ResponseError: unknown command",
                 Verdict::Failed,
+            ),
+            (
+                "An error was signalled by the server - ResponseError: Protocol error: \
+                 unauthenticated multibulk length",
+                Verdict::Refused,
             ),
             ("Connection reset by peer (os error 104)", Verdict::Broken),
             ("", Verdict::Broken),
