@@ -25,16 +25,19 @@ pub enum EncodingError {
     Broken(String),
 }
 
+/// Name, fields, time of collection.
+type WireMap<K, F, V> = (K, Vec<(F, V)>, Option<i64>);
+
 /// In the order of the keys, which is how a [`LiteMap`] gives them: so that reading needs no sort.
 #[derive(Serialize)]
 struct WireOut<'a> {
-    maps: Vec<(&'a MapKey, Vec<(&'a Field, &'a Value)>, Option<i64>)>,
+    maps: Vec<WireMap<&'a MapKey, &'a Field, &'a Value>>,
     id_sets: Vec<(&'a SetKey, Vec<u8>)>,
 }
 
 #[derive(Deserialize)]
 struct WireIn {
-    maps: Vec<(MapKey, Vec<(Field, Value)>, Option<i64>)>,
+    maps: Vec<WireMap<MapKey, Field, Value>>,
     id_sets: Vec<(SetKey, Vec<u8>)>,
 }
 
@@ -43,7 +46,10 @@ struct WireIn {
 /// # Errors
 /// Only what postcard can fail with; none is known for these types.
 pub fn encode(state: &PartitionState) -> Result<Vec<u8>, EncodingError> {
-    let maps = state.maps.iter().map(|(key, map)| (key, map.fields.iter().collect(), map.collect_after_ms));
+    let maps = state
+        .maps
+        .iter()
+        .map(|(key, map)| (key, map.fields.iter().collect(), map.collect_after_ms));
     let id_sets = state.id_sets.iter().map(|(key, ids)| (key, encode_ids(ids)));
     let wire = WireOut { maps: maps.collect(), id_sets: id_sets.collect() };
     postcard::to_extend(&wire, vec![VERSION]).map_err(broken)

@@ -3,8 +3,8 @@
 //! The semantics of a transaction exist twice: here, for [`crate::memory`] and [`crate::kv`], and in
 //! the script of [`crate::redis`]. The conformance suite holds them against each other.
 
-use std::borrow::Cow;
 use litemap::LiteMap;
+use std::borrow::Cow;
 
 use domain::transaction::{
     Answer, Failed, Field, Guard, INTEGER_MAX, Invalid, MapKey, Outcome, Read, Refusal, Seen,
