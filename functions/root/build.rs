@@ -8,5 +8,6 @@ fn main() {
     let text = fs::read_to_string("openapi.json").expect("the document stands beside the manifest");
     let document: serde_json::Value = serde_json::from_str(&text).expect("the document is JSON");
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo names the folder"));
-    fs::write(out.join("openapi.json"), document.to_string()).expect("cargo's folder can be written");
+    fs::write(out.join("openapi.json"), document.to_string())
+        .expect("cargo's folder can be written");
 }

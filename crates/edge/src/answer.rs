@@ -1,6 +1,5 @@
 //! Answers of a handler.
 
-use http::StatusCode;
 use serde::Serialize;
 
 use crate::problem::Problem;
@@ -9,7 +8,7 @@ use crate::problem::Problem;
 #[derive(Debug)]
 pub struct Answer {
     /// The HTTP status.
-    pub status: StatusCode,
+    pub status: u16,
     /// The media type; nothing where there is no body.
     pub content_type: Option<&'static str>,
     /// The body.
@@ -22,14 +21,14 @@ impl Answer {
     /// # Errors
     /// The value cannot be written as JSON.
     pub fn json(value: &impl Serialize) -> Result<Self, Problem> {
-        Self::json_with(StatusCode::OK, value)
+        Self::json_with(200, value)
     }
 
     /// A JSON body with a status.
     ///
     /// # Errors
     /// The value cannot be written as JSON.
-    pub fn json_with(status: StatusCode, value: &impl Serialize) -> Result<Self, Problem> {
+    pub fn json_with(status: u16, value: &impl Serialize) -> Result<Self, Problem> {
         let body =
             serde_json::to_vec(value).map_err(|error| Problem::internal(error.to_string()))?;
         Ok(Self { status, content_type: Some("application/json"), body })
@@ -37,6 +36,6 @@ impl Answer {
 
     /// 204.
     pub fn no_content() -> Self {
-        Self { status: StatusCode::NO_CONTENT, content_type: None, body: Vec::new() }
+        Self { status: 204, content_type: None, body: Vec::new() }
     }
 }

@@ -1,9 +1,9 @@
 //! Who calls: bearer tokens of callers and operators, compared in constant time.
 
-use http::{HeaderMap, StatusCode, header};
 use subtle::ConstantTimeEq;
 
 use crate::config::Config;
+use crate::http::Headers;
 use crate::problem::Problem;
 use crate::route::Access;
 
@@ -12,13 +12,13 @@ use crate::route::Access;
 /// # Errors
 /// 401 `missing_token` or `wrong_token`; 403 `operator_only` where a caller's token is right but the
 /// route belongs to operators.
-pub fn check(access: Access, headers: &HeaderMap, config: &Config) -> Result<(), Problem> {
+pub fn check(access: Access, headers: &Headers, config: &Config) -> Result<(), Problem> {
     if access == Access::Open {
         return Ok(());
     }
     let Some(token) = bearer(headers) else {
         let detail = "an Authorization header with a Bearer token is required";
-        return Err(Problem::new(StatusCode::UNAUTHORIZED, "missing_token", detail));
+        return Err(Problem::new(401, "missing_token", detail));
     };
     // Both comparisons are always made, so that the time tells nothing about which token it was.
     let operator = token.ct_eq(config.operator_token.as_bytes());
@@ -27,15 +27,15 @@ pub fn check(access: Access, headers: &HeaderMap, config: &Config) -> Result<(),
         Ok(())
     } else if bool::from(caller) {
         let detail = "this route is for operators";
-        Err(Problem::new(StatusCode::FORBIDDEN, "operator_only", detail))
+        Err(Problem::new(403, "operator_only", detail))
     } else {
-        Err(Problem::new(StatusCode::UNAUTHORIZED, "wrong_token", "the token is not known"))
+        Err(Problem::new(401, "wrong_token", "the token is not known"))
     }
 }
 
 /// RFC 6750, section 2.1; the scheme's name is case-insensitive (RFC 9110, section 11.1).
-fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
-    let value = headers.get(header::AUTHORIZATION)?.as_bytes();
+fn bearer(headers: &Headers) -> Option<&[u8]> {
+    let value = headers.get("authorization")?;
     let (scheme, token) = value.split_at_checked("Bearer ".len())?;
     scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
 }
@@ -61,12 +61,10 @@ mod tests {
             (Access::Operator, Some("Bearer nonsense"), Err((401, "wrong_token"))),
         ];
         for (access, authorization, expected) in table {
-            let mut headers = HeaderMap::new();
-            if let Some(value) = authorization {
-                headers.insert(header::AUTHORIZATION, value.parse().unwrap());
-            }
+            let header = |value: &str| ("authorization".to_owned(), value.as_bytes().to_vec());
+            let headers = authorization.map(header).into_iter().collect();
             let result = check(access, &headers, &config);
-            let result = result.map_err(|problem| (problem.status.as_u16(), problem.code));
+            let result = result.map_err(|problem| (problem.status, problem.code));
             assert_eq!(result, expected, "{access:?} {authorization:?}");
         }
     }

@@ -2,18 +2,13 @@
 
 use std::rc::Rc;
 
-use bytes::Buf;
-use http::{HeaderMap, StatusCode, header};
-use http_body_util::BodyExt;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::config::Config;
+use crate::http::Headers;
 use crate::problem::Problem;
 use crate::stages::Stages;
-
-/// Bytes of a body. The largest that has a use is a batch of 1,000 events of some hundred bytes.
-pub const BODY_BYTES_MAX: usize = 1 << 20;
 
 /// A request after routing and authentication.
 #[derive(Debug)]
@@ -23,7 +18,7 @@ pub struct Call {
     /// The query string.
     pub query: Option<String>,
     /// The headers.
-    pub headers: HeaderMap,
+    pub headers: Headers,
     /// The body; empty where there is none.
     pub body: Vec<u8>,
     /// The configuration.
@@ -49,7 +44,7 @@ impl Call {
 
     /// The content type without its parameters, in lower case.
     pub fn media_type(&self) -> Option<String> {
-        let value = self.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+        let value = self.headers.text("content-type")?;
         let essence = value.split(';').next().unwrap_or(value);
         Some(essence.trim().to_ascii_lowercase())
     }
@@ -78,8 +73,7 @@ impl Call {
 
 /// 415, naming what would be accepted.
 pub fn unsupported_media_type(accepted: &str) -> Problem {
-    let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-    Problem::new(status, "unsupported_media_type", format!("the content type must be {accepted}"))
+    Problem::new(415, "unsupported_media_type", format!("the content type must be {accepted}"))
         .about("content-type")
 }
 
@@ -143,38 +137,6 @@ fn join(path: &str, name: &str) -> String {
     } else {
         format!("{path}.{name}")
     }
-}
-
-/// Reads a body within the limit.
-///
-/// # Errors
-/// 413 `body_too_large`; 400 `incomplete_body` where the client stopped half-way.
-pub async fn read_body<B>(mut body: B, headers: &HeaderMap) -> Result<Vec<u8>, Problem>
-where
-    B: BodyExt + Unpin,
-{
-    let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    let declared: Option<usize> = declared.and_then(|text| text.parse().ok());
-    // An honest client learns it before the first byte is read.
-    if declared.is_some_and(|bytes| bytes > BODY_BYTES_MAX) {
-        return Err(too_large());
-    }
-    let mut read = Vec::with_capacity(declared.unwrap_or(0));
-    while let Some(frame) = body.frame().await {
-        let frame =
-            frame.map_err(|_| Problem::malformed("incomplete_body", "the body ended early"))?;
-        let Ok(data) = frame.into_data() else { continue };
-        if read.len() + data.remaining() > BODY_BYTES_MAX {
-            return Err(too_large());
-        }
-        read.extend_from_slice(data.chunk());
-    }
-    Ok(read)
-}
-
-fn too_large() -> Problem {
-    let detail = format!("a body has at most {BODY_BYTES_MAX} bytes");
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
 }
 
 #[cfg(test)]

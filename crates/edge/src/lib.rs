@@ -4,6 +4,7 @@
 //! In reading order:
 //! - [`serve`](serve::serve): one request from the route table to the response
 //! - [`route`]: method, path and who may call
+//! - [`http`]: requests and responses as `wasi:http` carries them
 //! - [`call`]: what a handler is given - parameters, query, body within limits
 //! - [`problem`], [`answer`]: what it gives back
 //! - [`config`]: Spin variables, checked, at most 500 ms old
@@ -17,6 +18,7 @@ pub mod answer;
 pub mod auth;
 pub mod call;
 pub mod config;
+pub mod http;
 pub mod log;
 pub mod problem;
 pub mod route;
@@ -28,6 +30,9 @@ pub mod wit;
 
 pub use answer::Answer;
 pub use call::Call;
+pub use http::Response;
 pub use problem::Problem;
 pub use route::{Access, Route};
-pub use serve::{Response, serve};
+pub use serve::serve;
+pub use spin_sdk::wasip3;
+pub use spin_sdk::wasip3::http::types::Request;

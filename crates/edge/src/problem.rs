@@ -2,7 +2,6 @@
 
 use domain::error::InvalidInput;
 use domain::transaction::CommitError;
-use http::StatusCode;
 use serde::Serialize;
 
 /// Seconds after which a client may try a store again that did not answer: long enough that a
@@ -13,7 +12,7 @@ pub const RETRY_AFTER_SECONDS: u32 = 1;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The HTTP status.
-    pub status: StatusCode,
+    pub status: u16,
     /// Stable, in snake_case, listed in the OpenAPI document.
     pub code: &'static str,
     /// What happened, for a person; no internals.
@@ -28,7 +27,7 @@ pub struct Problem {
 
 impl Problem {
     /// A problem without a field.
-    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+    pub fn new(status: u16, code: &'static str, detail: impl Into<String>) -> Self {
         Self { status, code, detail: detail.into(), field: None, allow: None, cause: None }
     }
 
@@ -48,32 +47,30 @@ impl Problem {
 
     /// A malformed request, 400.
     pub fn malformed(code: &'static str, detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, code, detail)
+        Self::new(400, code, detail)
     }
 
     /// A fault of this service, 500.
     pub fn internal(cause: impl Into<String>) -> Self {
-        let status = StatusCode::INTERNAL_SERVER_ERROR;
-        Self::new(status, "internal", "the request could not be answered").because(cause)
+        Self::new(500, "internal", "the request could not be answered").because(cause)
     }
 
     /// The fault of whoever configured the component, 500.
     pub fn misconfigured(cause: impl Into<String>) -> Self {
-        let status = StatusCode::INTERNAL_SERVER_ERROR;
-        Self::new(status, "misconfigured", "the service is not configured correctly").because(cause)
+        Self::new(500, "misconfigured", "the service is not configured correctly").because(cause)
     }
 
     /// `Retry-After` in seconds, where asking again may help.
     pub fn retry_after(&self) -> Option<u32> {
-        (self.status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER_SECONDS)
+        (self.status == 503).then_some(RETRY_AFTER_SECONDS)
     }
 
     /// The body, `application/problem+json`.
     pub fn body(&self, trace_id: Option<&str>) -> Vec<u8> {
         let body = Body {
             r#type: format!("urn:hongbao:problem:{}", self.code),
-            title: self.status.canonical_reason().unwrap_or("Error"),
-            status: self.status.as_u16(),
+            title: title(self.status),
+            status: self.status,
             code: self.code,
             detail: &self.detail,
             field: self.field.as_deref(),
@@ -98,6 +95,23 @@ struct Body<'a> {
     trace_id: Option<&'a str>,
 }
 
+/// RFC 9110, section 15.
+fn title(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        409 => "Conflict",
+        413 => "Content Too Large",
+        415 => "Unsupported Media Type",
+        422 => "Unprocessable Content",
+        503 => "Service Unavailable",
+        _ => "Internal Server Error",
+    }
+}
+
 impl From<InvalidInput> for Problem {
     fn from(error: InvalidInput) -> Self {
         let InvalidInput { code, field, detail } = error;
@@ -108,9 +122,8 @@ impl From<InvalidInput> for Problem {
 /// A store's failure is never "not found" and never an empty answer.
 impl From<CommitError> for Problem {
     fn from(error: CommitError) -> Self {
-        let unavailable = |code, detail: &str| {
-            Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).because(error.to_string())
-        };
+        let unavailable =
+            |code, detail: &str| Self::new(503, code, detail).because(error.to_string());
         match error {
             CommitError::Unavailable(_) => {
                 unavailable("store_unavailable", "the store is unavailable; nothing happened")
@@ -151,7 +164,7 @@ mod tests {
         ];
         for (error, status, code) in table {
             let problem = Problem::from(error);
-            assert_eq!((problem.status.as_u16(), problem.code), (status, code));
+            assert_eq!((problem.status, problem.code), (status, code));
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Extension attributes are allowed, as the specification demands, and ignored.
 
 use domain::error::InvalidInput;
-use http::HeaderMap;
+use edge::http::Headers;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -57,16 +57,16 @@ impl Envelope<'_> {
 }
 
 /// Whether the request carries an event in binary mode: attributes in headers, data in the body.
-pub fn is_binary(headers: &HeaderMap) -> bool {
-    headers.contains_key("ce-specversion")
+pub fn is_binary(headers: &Headers) -> bool {
+    headers.get("ce-specversion").is_some()
 }
 
 /// The event of a request in binary mode.
 ///
 /// # Errors
 /// As [`Envelope::open`]; fields are named as headers.
-pub fn binary<'a>(headers: &'a HeaderMap, body: &'a [u8]) -> Result<CloudEvent<'a>, InvalidInput> {
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+pub fn binary<'a>(headers: &'a Headers, body: &'a [u8]) -> Result<CloudEvent<'a>, InvalidInput> {
+    let header = |name: &str| headers.text(name);
     let field = |name: &str| format!("ce-{name}");
     check_attributes(header("ce-specversion"), header("ce-id"), header("ce-source"), &field)?;
     let r#type = required(header("ce-type"), || field("type"))?;

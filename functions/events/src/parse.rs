@@ -4,7 +4,6 @@ use domain::error::InvalidInput;
 use domain::ids::{IdInput, UserId};
 use edge::call::{parse_json, parse_object, unsupported_media_type};
 use edge::{Call, Problem};
-use http::StatusCode;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -110,8 +109,7 @@ fn typed(event: CloudEvent<'_>, type_field: &str, data_path: &str) -> Result<Eve
         }
         _ => {
             let detail = "this type of event is not handled";
-            let status = StatusCode::UNPROCESSABLE_ENTITY;
-            Err(Problem::new(status, "unknown_event_type", detail).about(type_field))
+            Err(Problem::new(422, "unknown_event_type", detail).about(type_field))
         }
     }
 }
@@ -141,7 +139,7 @@ mod tests {
         let result = message(body.as_bytes()).map(|events| events.len());
         let result = result
             .as_ref()
-            .map_err(|problem| (problem.status.as_u16(), problem.code, problem.field.as_deref()));
+            .map_err(|problem| (problem.status, problem.code, problem.field.as_deref()));
         assert_eq!(result.copied(), expected, "{body}");
     }
 

@@ -12,8 +12,7 @@
 use domain::transaction::CommitError;
 use edge::config::Config;
 use edge::route::Verb;
-use edge::{Access, Answer, Call, Problem, Response, Route};
-use spin_sdk::http::Request;
+use edge::{Access, Answer, Call, Problem, Request, Response, Route};
 
 pub mod decide;
 pub mod parse;
@@ -66,8 +65,9 @@ const ROUTES: &[Route<Operation>] = &[
     },
 ];
 
+edge::export_http!(super::handle);
+
 /// The component's HTTP trigger.
-#[cfg_attr(target_arch = "wasm32", spin_sdk::http_service)]
 pub async fn handle(request: Request) -> Response {
     edge::serve(request, ROUTES, answer).await
 }

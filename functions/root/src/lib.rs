@@ -7,9 +7,7 @@
 )]
 
 use edge::route::Verb;
-use edge::{Access, Answer, Call, Problem, Response, Route};
-use http::StatusCode;
-use spin_sdk::http::Request;
+use edge::{Access, Answer, Call, Problem, Request, Response, Route};
 
 pub mod health;
 
@@ -32,8 +30,9 @@ const ROUTES: &[Route<Operation>] = &[
     },
 ];
 
+edge::export_http!(super::handle);
+
 /// The component's HTTP trigger.
-#[cfg_attr(target_arch = "wasm32", spin_sdk::http_service)]
 pub async fn handle(request: Request) -> Response {
     edge::serve(request, ROUTES, answer).await
 }
@@ -46,7 +45,7 @@ async fn answer(operation: Operation, call: &mut Call) -> Result<Answer, Problem
             health::render(health)
         }
         Operation::OpenApi => Ok(Answer {
-            status: StatusCode::OK,
+            status: 200,
             content_type: Some("application/json"),
             body: OPENAPI.as_bytes().to_vec(),
         }),
