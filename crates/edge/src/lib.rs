@@ -6,6 +6,7 @@
 //! - [`route`]: method, path and who may call
 //! - [`http`]: requests and responses as `wasi:http` carries them
 //! - [`call`]: what a handler is given - parameters, query, body within limits
+//! - [`json`]: bodies of a known shape, and errors that name the field
 //! - [`problem`], [`answer`]: what it gives back
 //! - [`config`]: Spin variables, checked, at most 500 ms old
 //! - [`store`]: the binding on Spin's imports, kept for the life of the instance
@@ -19,6 +20,7 @@ pub mod auth;
 pub mod call;
 pub mod config;
 pub mod http;
+pub mod json;
 pub mod log;
 pub mod problem;
 pub mod route;

@@ -2,7 +2,8 @@
 
 use domain::error::InvalidInput;
 use domain::ids::{IdInput, UserId};
-use edge::call::{parse_json, parse_object, unsupported_media_type};
+use edge::call::unsupported_media_type;
+use edge::json::{self, parse_object};
 use edge::{Call, Problem};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -67,7 +68,7 @@ fn structured(body: &[u8]) -> Result<Vec<Event>, Problem> {
 }
 
 fn batch(body: &[u8]) -> Result<Vec<Event>, Problem> {
-    let items: Vec<&RawValue> = parse_json(body)?;
+    let items: Vec<&RawValue> = json::parse(body)?;
     if items.is_empty() || items.len() > EVENTS_MAX {
         let detail = format!("a batch has 1 to {EVENTS_MAX} events, not {}", items.len());
         return Err(Problem::malformed("invalid_batch_size", detail));
