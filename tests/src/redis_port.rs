@@ -51,6 +51,10 @@ impl Connector for &NativeConnector {
         let connection = connection.await.map_err(|_| Failure::TimedOut)?.map_err(failed)?;
         Ok(NativeConnection { connection, timeout: self.timeout })
     }
+
+    async fn pause(&self) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
 
 impl Connection for NativeConnection {

@@ -1,4 +1,4 @@
-//! A partition as bytes, for a store that keeps it as one value.
+//! The partitions of a cell as bytes, for a store that keeps them as one value.
 //!
 //! A version byte, then postcard. Ids are written as differences between sorted neighbours, seven
 //! bits a byte: one byte for each of a dense run.
@@ -9,12 +9,13 @@ use domain::transaction::{Field, MapKey, SetKey, Value};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::kv::CellState;
 use crate::state::{Map, PartitionState};
 
-/// The first byte of a partition. Another one means another encoding.
+/// The first byte. Another one means another encoding.
 const VERSION: u8 = 1;
 
-/// The bytes are not a partition, or a partition cannot be written.
+/// The bytes are not the partitions of a cell, or those cannot be written.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum EncodingError {
     /// The first byte names another version.
@@ -31,51 +32,64 @@ type WireMap<K, F, V> = (K, Vec<(F, V)>, Option<i64>);
 /// In the order of the keys, which is how a [`LiteMap`] gives them: so that reading needs no sort.
 #[derive(Serialize)]
 struct WireOut<'a> {
+    partition: &'a str,
     maps: Vec<WireMap<&'a MapKey, &'a Field, &'a Value>>,
     id_sets: Vec<(&'a SetKey, Vec<u8>)>,
 }
 
 #[derive(Deserialize)]
 struct WireIn {
+    partition: String,
     maps: Vec<WireMap<MapKey, Field, Value>>,
     id_sets: Vec<(SetKey, Vec<u8>)>,
 }
 
-/// Writes a partition.
+/// Writes the partitions of a cell.
 ///
 /// # Errors
 /// Only what postcard can fail with; none is known for these types.
-pub fn encode(state: &PartitionState) -> Result<Vec<u8>, EncodingError> {
-    let maps = state
-        .maps
-        .iter()
-        .map(|(key, map)| (key, map.fields.iter().collect(), map.collect_after_ms));
-    let id_sets = state.id_sets.iter().map(|(key, ids)| (key, encode_ids(ids)));
-    let wire = WireOut { maps: maps.collect(), id_sets: id_sets.collect() };
-    postcard::to_extend(&wire, vec![VERSION]).map_err(broken)
+pub fn encode(cell: &CellState) -> Result<Vec<u8>, EncodingError> {
+    let partitions = cell.0.iter().map(|(partition, state)| {
+        let maps = state.maps.iter();
+        let maps = maps.map(|(key, map)| (key, map.fields.iter().collect(), map.collect_after_ms));
+        let id_sets = state.id_sets.iter().map(|(key, ids)| (key, encode_ids(ids)));
+        WireOut { partition, maps: maps.collect(), id_sets: id_sets.collect() }
+    });
+    postcard::to_extend(&partitions.collect::<Vec<_>>(), vec![VERSION]).map_err(broken)
 }
 
-/// Reads a partition.
+/// Reads the partitions of a cell.
 ///
 /// # Errors
-/// The bytes are not one.
-pub fn decode(bytes: &[u8]) -> Result<PartitionState, EncodingError> {
+/// The bytes are not such.
+pub fn decode(bytes: &[u8]) -> Result<CellState, EncodingError> {
     let Some((&VERSION, rest)) = bytes.split_first() else {
         return Err(EncodingError::Version(bytes.first().copied()));
     };
-    let (wire, left) = postcard::take_from_bytes::<WireIn>(rest).map_err(broken)?;
+    let (partitions, left) = postcard::take_from_bytes::<Vec<WireIn>>(rest).map_err(broken)?;
     if !left.is_empty() {
         return Err(EncodingError::Broken(format!("{} bytes too many", left.len())));
     }
+    let mut cell = CellState::default();
+    for WireIn { partition, maps, id_sets } in partitions {
+        append(&mut cell.0, partition, decode_partition(maps, id_sets)?)?;
+    }
+    Ok(cell)
+}
+
+fn decode_partition(
+    maps: Vec<WireMap<MapKey, Field, Value>>,
+    id_sets: Vec<(SetKey, Vec<u8>)>,
+) -> Result<PartitionState, EncodingError> {
     let mut state = PartitionState::default();
-    for (key, fields, collect_after_ms) in wire.maps {
+    for (key, fields, collect_after_ms) in maps {
         let mut map = Map { fields: LiteMap::new_vec(), collect_after_ms };
         for (field, value) in fields {
             append(&mut map.fields, field, value)?;
         }
         append(&mut state.maps, key, map)?;
     }
-    for (key, ids) in wire.id_sets {
+    for (key, ids) in id_sets {
         let ids = decode_ids(&ids)
             .ok_or_else(|| EncodingError::Broken(format!("the ids of {}", key.0)))?;
         append(&mut state.id_sets, key, ids)?;
@@ -143,14 +157,14 @@ mod tests {
         ids.into_iter().map(|id| (id, ())).collect()
     }
 
-    fn state(ids: impl IntoIterator<Item = u64>) -> PartitionState {
+    fn state(ids: impl IntoIterator<Item = u64>) -> CellState {
         let fields =
             [(Field(vec![0xff, 0]), Value::Bytes(vec![])), ("n".into(), Value::Integer(-1))];
         let map = Map { fields: fields.into_iter().collect(), collect_after_ms: Some(7) };
         let mut state = PartitionState::default();
         state.maps.insert("map".into(), map);
         state.id_sets.insert("set".into(), set(ids));
-        state
+        CellState([("7".to_owned(), state)].into_iter().collect())
     }
 
     #[test]

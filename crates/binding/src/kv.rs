@@ -1,9 +1,13 @@
 //! The back end on `wasi:keyvalue`.
 //!
-//! A partition is one value behind a *pointer cell*. The cell is a value of exactly 8 bytes, a
-//! little-endian integer that names an immutable *blob* with all records of the partition; 0 stands
-//! for an empty partition. A commit writes a new blob under a fresh name, swaps the cell and deletes
-//! the old blob.
+//! Partitions lie in a few *cells*. A cell is a pointer: a value of exactly 8 bytes, a little-endian
+//! integer that names an immutable *blob* with all records of its partitions; 0 stands for no records.
+//! A commit writes a new blob under a fresh name, swaps the pointer and deletes the old blob.
+//!
+//! Cells are few because swaps are: Spin never frees the handle of a swap that was made, and an
+//! instance has 256 of them. A batch over all partitions swaps each cell once. An instance that has
+//! used up its handles is refused further ones, which is `Unavailable`: nothing happened, and the
+//! next instance has its own.
 //!
 //! The cell must exist before it is swapped: in Spin's default store `swap` compares only with a
 //! value that was there, and of two writers who create the same key both would win. `increment` by 0
@@ -12,16 +16,20 @@
 //! A crash between two calls leaves at most a blob that nobody names: garbage, and no harm.
 
 use domain::partition::Partition;
-use domain::transaction::{CommitError, Outcome, Transaction};
+use domain::transaction::{CommitError, Invalid, Outcome, Transaction};
+use litemap::LiteMap;
 
 use crate::Binding;
 use crate::encoding;
 use crate::state::PartitionState;
 
-/// Attempts of one commit. Each lost swap is another commit's success, so that only a partition that
-/// is written many times a moment gets here.
+/// Attempts of one commit. Each lost swap is another commit's success, so that only a cell that is
+/// written many times a moment gets here.
 const ATTEMPTS_MAX: u32 = 64;
-/// A partition's blob. Each commit reads and writes all of it, so that more would be slow long before
+/// Cells of each kind of partition. More would make blobs smaller; fewer, batches cheaper. With 8 an
+/// instance of 128 requests, most of which write one partition, never runs out of handles.
+const CELLS: u16 = 8;
+/// A cell's blob. Each commit reads and writes all of it, so that more would be slow long before
 /// it is impossible; the sites that this back end is for stay far below.
 const BLOB_BYTES_MAX: usize = 4 << 20;
 /// A cell of any other length would make the host of Spin panic when it is incremented.
@@ -82,7 +90,7 @@ pub struct Kv<P> {
 
 /// How one attempt ended.
 enum Attempt {
-    Done(Outcome),
+    Done(Vec<Outcome>),
     /// Somebody else was faster, or the cell had to be created first.
     Again,
 }
@@ -93,30 +101,52 @@ impl<P: KeyValue> Kv<P> {
         Self { port, prefix: prefix.into(), stage: stage.into() }
     }
 
-    fn attempt(&self, cell: &str, transaction: &Transaction) -> Result<Attempt, CommitError> {
-        if transaction.is_read_only() {
+    /// Commits transactions of one cell, all of them or none.
+    fn commit_in_cell(
+        &self,
+        cell: &str,
+        transactions: &[&(Partition, Transaction)],
+    ) -> Result<Vec<Outcome>, CommitError> {
+        for _ in 0..ATTEMPTS_MAX {
+            if let Attempt::Done(outcomes) = self.attempt(cell, transactions)? {
+                return Ok(outcomes);
+            }
+        }
+        Err(CommitError::Unavailable(format!("{ATTEMPTS_MAX} attempts lost to other writers")))
+    }
+
+    fn attempt(
+        &self,
+        cell: &str,
+        transactions: &[&(Partition, Transaction)],
+    ) -> Result<Attempt, CommitError> {
+        if transactions.iter().all(|(_, transaction)| transaction.is_read_only()) {
             let current = self.port.get(cell).map_err(CommitError::Unavailable)?;
-            let Some(state) = self.state(cell, current.as_deref())? else {
+            let Some(mut state) = self.state(cell, current.as_deref())? else {
                 return Ok(Attempt::Again);
             };
-            return Ok(Attempt::Done(state.apply(transaction)?.outcome));
+            return Ok(Attempt::Done(state.apply(transactions)?.outcomes));
         }
         let cas = self.port.cas(cell).map_err(CommitError::Unavailable)?;
         let current = self.port.current(&cas).map_err(CommitError::Unavailable)?;
-        let Some(state) = self.state(cell, current.as_deref())? else { return Ok(Attempt::Again) };
-        let applied = state.apply(transaction)?;
-        let Some(next) = applied.next else { return Ok(Attempt::Done(applied.outcome)) };
+        let Some(mut state) = self.state(cell, current.as_deref())? else {
+            return Ok(Attempt::Again);
+        };
+        let Applied { outcomes, changed } = state.apply(transactions)?;
+        if !changed {
+            return Ok(Attempt::Done(outcomes));
+        }
         let Some(current) = current else {
             // Only a cell that was there when the handle was made is compared with.
             self.port.increment(cell, 0).map_err(CommitError::Unavailable)?;
             return Ok(Attempt::Again);
         };
 
-        let name = self.write_blob(cell, &next)?;
+        let name = self.write_blob(cell, &state)?;
         match self.port.swap(cas, &name.to_le_bytes()) {
             Ok(true) => {
                 self.discard(cell, &current);
-                Ok(Attempt::Done(applied.outcome))
+                Ok(Attempt::Done(outcomes))
             }
             Ok(false) => {
                 self.discard(cell, &name.to_le_bytes());
@@ -126,19 +156,19 @@ impl<P: KeyValue> Kv<P> {
         }
     }
 
+    fn cell(&self, partition: Partition) -> String {
+        format!("{}:{}:{}", self.prefix, self.stage, partition.folded(CELLS))
+    }
+
     /// The records that a cell names, or `None` where they have been replaced in the meantime.
-    fn state(
-        &self,
-        cell: &str,
-        current: Option<&[u8]>,
-    ) -> Result<Option<PartitionState>, CommitError> {
-        let Some(current) = current else { return Ok(Some(PartitionState::default())) };
+    fn state(&self, cell: &str, current: Option<&[u8]>) -> Result<Option<CellState>, CommitError> {
+        let Some(current) = current else { return Ok(Some(CellState::default())) };
         let name = name_in(current).ok_or_else(|| {
             let bytes = current.len();
             CommitError::Unusable(format!("{cell} has {bytes} bytes, not {CELL_BYTES}"))
         })?;
         if name == 0 {
-            return Ok(Some(PartitionState::default()));
+            return Ok(Some(CellState::default()));
         }
         let key = blob_key(cell, name);
         let Some(blob) = self.port.get(&key).map_err(CommitError::Unavailable)? else {
@@ -150,15 +180,15 @@ impl<P: KeyValue> Kv<P> {
     }
 
     /// Writes a blob under a fresh name.
-    fn write_blob(&self, cell: &str, state: &PartitionState) -> Result<u64, CommitError> {
+    fn write_blob(&self, cell: &str, state: &CellState) -> Result<u64, CommitError> {
         let blob =
             encoding::encode(state).map_err(|error| CommitError::Unavailable(error.to_string()))?;
         if blob.len() > BLOB_BYTES_MAX {
             return Err(CommitError::Unavailable(format!(
-                "{cell} is full: a partition takes at most {BLOB_BYTES_MAX} bytes in this store"
+                "{cell} is full: a cell takes at most {BLOB_BYTES_MAX} bytes in this store"
             )));
         }
-        // 0 would say that the partition is empty.
+        // 0 would say that the cell is empty.
         let name = self.port.random().max(1);
         self.port.set(&blob_key(cell, name), &blob).map_err(CommitError::Unavailable)?;
         Ok(name)
@@ -179,14 +209,61 @@ impl<P: KeyValue> Binding for Kv<P> {
         partition: Partition,
         transaction: &Transaction,
     ) -> Result<Outcome, CommitError> {
-        transaction.validate()?;
-        let cell = format!("{}:{}:{partition}", self.prefix, self.stage);
-        for _ in 0..ATTEMPTS_MAX {
-            if let Attempt::Done(outcome) = self.attempt(&cell, transaction)? {
-                return Ok(outcome);
+        let mut outcomes = self.commit_all(&[(partition, transaction.clone())]).await?;
+        outcomes.pop().ok_or_else(|| CommitError::Unavailable("nothing was committed".to_owned()))
+    }
+
+    /// One swap a cell, in the order of the cells.
+    async fn commit_all(
+        &self,
+        transactions: &[(Partition, Transaction)],
+    ) -> Result<Vec<Outcome>, CommitError> {
+        let mut cells: LiteMap<String, Vec<usize>> = LiteMap::new_vec();
+        for (index, (partition, transaction)) in transactions.iter().enumerate() {
+            transaction.validate()?;
+            cells.entry(self.cell(*partition)).or_default().push(index);
+        }
+        let mut outcomes = vec![None; transactions.len()];
+        let mut written = false;
+        for (cell, indexes) in cells.iter() {
+            let here: Vec<_> = indexes.iter().map(|index| &transactions[*index]).collect();
+            let done = self.commit_in_cell(cell, &here).map_err(|error| match error {
+                CommitError::Unavailable(text) if written => CommitError::Unknown(text),
+                error => error,
+            })?;
+            written |= here.iter().any(|(_, transaction)| !transaction.is_read_only());
+            for (index, outcome) in indexes.iter().zip(done) {
+                outcomes[*index] = Some(outcome);
             }
         }
-        Err(CommitError::Unavailable(format!("{ATTEMPTS_MAX} attempts lost to other writers")))
+        Ok(outcomes.into_iter().flatten().collect())
+    }
+}
+
+/// The partitions of one cell that hold anything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CellState(pub LiteMap<String, PartitionState>);
+
+/// What became of the transactions of one cell.
+struct Applied {
+    outcomes: Vec<Outcome>,
+    changed: bool,
+}
+
+impl CellState {
+    fn apply(&mut self, transactions: &[&(Partition, Transaction)]) -> Result<Applied, Invalid> {
+        let mut applied = Applied { outcomes: Vec::new(), changed: false };
+        for (partition, transaction) in transactions {
+            let name = partition.to_string();
+            let empty = PartitionState::default();
+            let one = self.0.get(&name).unwrap_or(&empty).apply(transaction)?;
+            applied.outcomes.push(one.outcome);
+            if let Some(next) = one.next {
+                self.0.insert(name, next);
+                applied.changed = true;
+            }
+        }
+        Ok(applied)
     }
 }
 

@@ -13,6 +13,7 @@
 
 use domain::partition::Partition;
 use domain::transaction::{CommitError, Outcome, Transaction};
+use futures::future::join_all;
 
 mod encoding;
 pub mod kv;
@@ -32,4 +33,36 @@ pub trait Binding {
         partition: Partition,
         transaction: &Transaction,
     ) -> impl Future<Output = Result<Outcome, CommitError>>;
+
+    /// Commits transactions in their partitions, all at once: each of them whole or not at all, and
+    /// without an order among them. One outcome for each, in their order.
+    ///
+    /// # Errors
+    /// Where one fails, the first failure; it is [`CommitError::Unknown`] where another one that
+    /// writes may have been committed.
+    fn commit_all(
+        &self,
+        transactions: &[(Partition, Transaction)],
+    ) -> impl Future<Output = Result<Vec<Outcome>, CommitError>> {
+        commit_each(self, transactions)
+    }
+}
+
+async fn commit_each<B: Binding + ?Sized>(
+    binding: &B,
+    transactions: &[(Partition, Transaction)],
+) -> Result<Vec<Outcome>, CommitError> {
+    if let [(partition, transaction)] = transactions {
+        return Ok(vec![binding.commit(*partition, transaction).await?]);
+    }
+    let commits =
+        transactions.iter().map(|(partition, transaction)| binding.commit(*partition, transaction));
+    let results = join_all(commits).await;
+    let written = transactions.iter().zip(&results).any(|((_, transaction), result)| {
+        !transaction.is_read_only() && !matches!(result, Err(CommitError::Unavailable(_)))
+    });
+    results.into_iter().collect::<Result<_, _>>().map_err(|error| match error {
+        CommitError::Unavailable(text) if written => CommitError::Unknown(text),
+        error => error,
+    })
 }

@@ -35,6 +35,9 @@ pub trait Connector {
 
     /// Opens a connection to `address`, a URL as `redis://host:port`.
     fn connect(&self, address: &str) -> impl Future<Output = Result<Self::Connection, Failure>>;
+
+    /// Waits for about a millisecond, so that another task can go on.
+    fn pause(&self) -> impl Future<Output = ()>;
 }
 
 /// A connection: one command after the other, without waiting for answers in between.
@@ -149,7 +152,7 @@ impl<C: Connector> Redis<C> {
                         return Err(unavailable(lost, failure.to_string()));
                     }
                     learnt_again = true;
-                    self.nodes.forget_slots().await;
+                    self.nodes.forget_slots();
                 }
                 Problem::Lost(failure @ Failure::Failed(_)) if lost.is_none() => {
                     lost = Some(failure.to_string());
@@ -192,7 +195,7 @@ impl<C: Connector> Redis<C> {
         let connection = self.nodes.connection(address).await.map_err(Problem::NotOpened)?;
         let result = evaluate(&*connection, asking, call).await;
         if let Err(Problem::Lost(_)) = result {
-            self.nodes.forget(address, &connection).await;
+            self.nodes.forget(address, &connection);
         }
         result
     }

@@ -36,7 +36,7 @@ impl Amount {
     ///
     /// # Errors
     /// Outside of +-(2^53 - 1).
-    pub fn add(self, other: Self) -> Result<Self, AmountOutOfRange> {
+    pub fn checked_add(self, other: Self) -> Result<Self, AmountOutOfRange> {
         // Two amounts are far from the limits of i64, so that the addition itself cannot overflow.
         Self::new(self.0 + other.0)
     }
@@ -68,9 +68,9 @@ mod tests {
         assert!(Amount::new(INTEGER_MAX).is_ok());
         assert_eq!(Amount::new(INTEGER_MAX + 1), Err(AmountOutOfRange));
         let largest = Amount::new(INTEGER_MAX).unwrap();
-        assert_eq!(largest.add(Amount::new(1).unwrap()), Err(AmountOutOfRange));
+        assert_eq!(largest.checked_add(Amount::new(1).unwrap()), Err(AmountOutOfRange));
         assert_eq!(
-            largest.add(Amount::new(-1).unwrap()).map(Amount::minor_units),
+            largest.checked_add(Amount::new(-1).unwrap()).map(Amount::minor_units),
             Ok(INTEGER_MAX - 1)
         );
     }

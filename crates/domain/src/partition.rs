@@ -112,6 +112,11 @@ impl Partition {
     /// The partition in which a store keeps its own description.
     pub const DESCRIPTION: Self = Self { space: Space::Configuration, index: 0 };
 
+    /// The partition that stands for this one where a store has only `count` places of its kind.
+    pub fn folded(self, count: u16) -> Self {
+        Self { space: self.space, index: self.index % count }
+    }
+
     fn users(index: u64) -> Self {
         // At most 4,096 partitions, so that the index fits.
         Self { space: Space::Users, index: index as u16 }

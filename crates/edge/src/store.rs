@@ -10,7 +10,6 @@ use binding::layout;
 use binding::redis::Redis;
 use domain::partition::{Partition, Partitions};
 use domain::transaction::{CommitError, Outcome, Transaction};
-use futures::future::join_all;
 
 use crate::config::{Config, StoreAddress};
 
@@ -94,28 +93,6 @@ impl Store {
         };
         Ok(Self { place, backend, checked: Cell::new(false) })
     }
-
-    /// Commits transactions in their partitions, all at once.
-    ///
-    /// # Errors
-    /// Where one fails, the first failure; it is [`CommitError::Unknown`] where another one that
-    /// writes may have been committed.
-    pub async fn commit_all(
-        &self,
-        transactions: &[(Partition, Transaction)],
-    ) -> Result<Vec<Outcome>, CommitError> {
-        let commits = transactions
-            .iter()
-            .map(|(partition, transaction)| self.commit(*partition, transaction));
-        let results = join_all(commits).await;
-        let written = transactions.iter().zip(&results).any(|((_, transaction), result)| {
-            !transaction.is_read_only() && !matches!(result, Err(CommitError::Unavailable(_)))
-        });
-        results.into_iter().collect::<Result<_, _>>().map_err(|error| match error {
-            CommitError::Unavailable(text) if written => CommitError::Unknown(text),
-            error => error,
-        })
-    }
 }
 
 impl Binding for Store {
@@ -127,6 +104,16 @@ impl Binding for Store {
         match &self.backend {
             Backend::Kv(kv) => kv.commit(partition, transaction).await,
             Backend::Redis(redis) => redis.commit(partition, transaction).await,
+        }
+    }
+
+    async fn commit_all(
+        &self,
+        transactions: &[(Partition, Transaction)],
+    ) -> Result<Vec<Outcome>, CommitError> {
+        match &self.backend {
+            Backend::Kv(kv) => kv.commit_all(transactions).await,
+            Backend::Redis(redis) => redis.commit_all(transactions).await,
         }
     }
 }

@@ -27,7 +27,7 @@ impl<C: Connector> Nodes<C> {
     /// The kept connection to a node; opens one where there is none.
     pub async fn connection(&self, address: &str) -> Result<Arc<C::Connection>, Failure> {
         let open = async || Ok(Arc::new(self.connector.connect(address).await?));
-        self.cell(address).get(open).await
+        self.cell(address).get(open, async || self.connector.pause().await).await
     }
 
     /// A connection to a node for one use.
@@ -36,13 +36,13 @@ impl<C: Connector> Nodes<C> {
     }
 
     /// Drops a connection that failed, unless another task has done so before and a new one is kept.
-    pub async fn forget(&self, address: &str, failed: &Arc<C::Connection>) {
-        self.cell(address).forget(|kept| Arc::ptr_eq(kept, failed)).await;
+    pub fn forget(&self, address: &str, failed: &Arc<C::Connection>) {
+        self.cell(address).forget(|kept| Arc::ptr_eq(kept, failed));
     }
 
     /// The node that serves a slot, as far as is known; the first one where nothing is.
     pub async fn address(&self, slot: u16) -> Result<String, Failure> {
-        let slots = self.slots.get(async || self.learn().await).await?;
+        let slots = self.slots().await?;
         let known = lock(&slots).address(slot).map(str::to_owned);
         known
             .or_else(|| self.addresses.first().cloned())
@@ -51,20 +51,24 @@ impl<C: Connector> Nodes<C> {
 
     /// Remembers what a node said of a slot.
     pub async fn set_moved(&self, slot: u16, address: &str) -> Result<(), Failure> {
-        let slots = self.slots.get(async || self.learn().await).await?;
+        let slots = self.slots().await?;
         lock(&slots).set_moved(slot, address.to_owned());
         Ok(())
     }
 
     /// Forgets where slots are, so that they are learnt again: a node that does not answer may have
     /// been replaced.
-    pub async fn forget_slots(&self) {
-        self.slots.forget(|_| true).await;
+    pub fn forget_slots(&self) {
+        self.slots.forget(|_| true);
     }
 
     /// Whether there is no other node than this one.
     pub fn is_single(&self, address: &str) -> bool {
         self.addresses == [address]
+    }
+
+    async fn slots(&self) -> Result<Arc<Mutex<Slots>>, Failure> {
+        self.slots.get(async || self.learn().await, async || self.connector.pause().await).await
     }
 
     /// Asks the configured nodes, one after the other, for all slots. A single server has them all.
@@ -95,7 +99,7 @@ impl<C: Connector> Nodes<C> {
                 _ => Ok(Slots::default()),
             },
             Err(failure) => {
-                self.forget(address, &connection).await;
+                self.forget(address, &connection);
                 Err(failure)
             }
         }

@@ -361,7 +361,6 @@ local function add_all(values)
   for index = 1, #values do add(values[index]) end
 end
 
-if answer[1] == GUARD_FAILED then size = 3 end
 local at = first_read
 for _ = 1, reads do
   local operation, name, third, fourth = ARGV[at], key(ARGV[at + 1]), ARGV[at + 2], ARGV[at + 3]
