@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use binding::Binding;
+pub use binding::Binding;
 use binding::kv::Kv;
 use binding::layout;
 use binding::redis::Redis;

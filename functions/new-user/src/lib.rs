@@ -12,6 +12,7 @@
 use domain::transaction::CommitError;
 use edge::config::Config;
 use edge::route::Verb;
+use edge::store::Binding as _;
 use edge::{Access, Answer, Call, Problem, Request, Response, Route};
 
 pub mod decide;
