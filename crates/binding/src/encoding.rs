@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::kv::CellState;
-use crate::state::{Map, PartitionState};
+use crate::state::PartitionState;
 
 /// The first byte. Another one means another encoding.
 const VERSION: u8 = 1;
@@ -26,36 +26,65 @@ pub enum EncodingError {
     Broken(String),
 }
 
-/// Name, fields, time of collection.
-type WireMap<K, F, V> = (K, Vec<(F, V)>, Option<i64>);
-
-/// In the order of the keys, which is how a [`LiteMap`] gives them: so that reading needs no sort.
-#[derive(Serialize)]
-struct WireOut<'a> {
+/// One thing that a cell holds. A cell is a list of these and nothing nested, so that the code that
+/// every component carries for it is small. An empty name of a partition or record means the one of
+/// the row before.
+#[derive(Serialize, Deserialize)]
+struct Row<'a> {
     partition: &'a str,
-    maps: Vec<WireMap<&'a MapKey, &'a Field, &'a Value>>,
-    id_sets: Vec<(&'a SetKey, Vec<u8>)>,
+    record: &'a str,
+    kind: u8,
+    field: &'a [u8],
+    value: &'a [u8],
 }
 
-#[derive(Deserialize)]
-struct WireIn {
-    partition: String,
-    maps: Vec<WireMap<MapKey, Field, Value>>,
-    id_sets: Vec<(SetKey, Vec<u8>)>,
-}
+/// A field that holds bytes: its name and value.
+const BYTES: u8 = 0;
+/// A field that holds an integer: its name, and 8 bytes, little-endian.
+const INTEGER: u8 = 1;
+/// A map's time of collection: 8 bytes, little-endian. It comes after the map's first field.
+const COLLECT_AFTER: u8 = 2;
+/// An id set: its ids.
+const IDS: u8 = 3;
 
 /// Writes the partitions of a cell.
 ///
 /// # Errors
 /// Only what postcard can fail with; none is known for these types.
 pub fn encode(cell: &CellState) -> Result<Vec<u8>, EncodingError> {
-    let partitions = cell.0.iter().map(|(partition, state)| {
-        let maps = state.maps.iter();
-        let maps = maps.map(|(key, map)| (key, map.fields.iter().collect(), map.collect_after_ms));
-        let id_sets = state.id_sets.iter().map(|(key, ids)| (key, encode_ids(ids)));
-        WireOut { partition, maps: maps.collect(), id_sets: id_sets.collect() }
-    });
-    postcard::to_extend(&partitions.collect::<Vec<_>>(), vec![VERSION]).map_err(broken)
+    let mut bytes = vec![VERSION];
+    let mut write = |row: Row<'_>| {
+        bytes = postcard::to_extend(&row, std::mem::take(&mut bytes)).map_err(broken)?;
+        Ok(())
+    };
+    for (partition, state) in cell.0.iter() {
+        let mut partition = partition.as_str();
+        for (MapKey(record), map) in state.maps.iter() {
+            let mut record = record.as_str();
+            for (Field(field), value) in map.fields.iter() {
+                let integer;
+                let (kind, value) = match value {
+                    Value::Bytes(bytes) => (BYTES, bytes.as_slice()),
+                    Value::Integer(value) => {
+                        integer = value.to_le_bytes();
+                        (INTEGER, integer.as_slice())
+                    }
+                };
+                write(Row { partition, record, kind, field, value })?;
+                (partition, record) = ("", "");
+            }
+            if let Some(at_ms) = map.collect_after_ms {
+                let value = &at_ms.to_le_bytes();
+                write(Row { partition, record, kind: COLLECT_AFTER, field: &[], value })?;
+            }
+        }
+        for (SetKey(record), ids) in state.id_sets.iter() {
+            let value = &encode_ids(ids);
+            write(Row { partition, record, kind: IDS, field: &[], value })?;
+            partition = "";
+        }
+    }
+    Ok(bytes)
 }
 
 /// Reads the partitions of a cell.
@@ -63,46 +92,49 @@ pub fn encode(cell: &CellState) -> Result<Vec<u8>, EncodingError> {
 /// # Errors
 /// The bytes are not such.
 pub fn decode(bytes: &[u8]) -> Result<CellState, EncodingError> {
-    let Some((&VERSION, rest)) = bytes.split_first() else {
+    let Some((&VERSION, mut rest)) = bytes.split_first() else {
         return Err(EncodingError::Version(bytes.first().copied()));
     };
-    let (partitions, left) = postcard::take_from_bytes::<Vec<WireIn>>(rest).map_err(broken)?;
-    if !left.is_empty() {
-        return Err(EncodingError::Broken(format!("{} bytes too many", left.len())));
-    }
     let mut cell = CellState::default();
-    for WireIn { partition, maps, id_sets } in partitions {
-        append(&mut cell.0, partition, decode_partition(maps, id_sets)?)?;
+    let (mut partition, mut record) = ("", "");
+    while !rest.is_empty() {
+        let (row, left) = postcard::take_from_bytes::<Row<'_>>(rest).map_err(broken)?;
+        rest = left;
+        if !row.partition.is_empty() {
+            partition = row.partition;
+        }
+        if !row.record.is_empty() {
+            record = row.record;
+        }
+        let state = cell.0.entry(partition.to_owned()).or_default();
+        add(state, record, &row).ok_or_else(|| {
+            EncodingError::Broken(format!("partition {partition}, record {record}"))
+        })?;
     }
     Ok(cell)
 }
 
-fn decode_partition(
-    maps: Vec<WireMap<MapKey, Field, Value>>,
-    id_sets: Vec<(SetKey, Vec<u8>)>,
-) -> Result<PartitionState, EncodingError> {
-    let mut state = PartitionState::default();
-    for (key, fields, collect_after_ms) in maps {
-        let mut map = Map { fields: LiteMap::new_vec(), collect_after_ms };
-        for (field, value) in fields {
-            append(&mut map.fields, field, value)?;
+/// Puts what a row says into its partition; `None` where it is no sensible row.
+fn add(state: &mut PartitionState, record: &str, row: &Row<'_>) -> Option<()> {
+    let integer = || Some(i64::from_le_bytes(row.value.try_into().ok()?));
+    match row.kind {
+        BYTES | INTEGER => {
+            let value = match row.kind {
+                BYTES => Value::Bytes(row.value.to_vec()),
+                _ => Value::Integer(integer()?),
+            };
+            let map = state.maps.entry(record.into()).or_default();
+            map.fields.insert(Field(row.field.to_vec()), value);
         }
-        append(&mut state.maps, key, map)?;
+        COLLECT_AFTER => {
+            state.maps.get_mut(&MapKey::from(record))?.collect_after_ms = Some(integer()?);
+        }
+        IDS => {
+            state.id_sets.insert(record.into(), decode_ids(row.value)?);
+        }
+        _ => return None,
     }
-    for (key, ids) in id_sets {
-        let ids = decode_ids(&ids)
-            .ok_or_else(|| EncodingError::Broken(format!("the ids of {}", key.0)))?;
-        append(&mut state.id_sets, key, ids)?;
-    }
-    Ok(state)
-}
-
-/// Puts what comes next in the order of the keys.
-fn append<K: Ord, V>(map: &mut LiteMap<K, V>, key: K, value: V) -> Result<(), EncodingError> {
-    match map.try_append(key, value) {
-        None => Ok(()),
-        Some(_) => Err(EncodingError::Broken("records are not in order".into())),
-    }
+    Some(())
 }
 
 fn broken(error: postcard::Error) -> EncodingError {
@@ -152,6 +184,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::state::Map;
 
     fn set(ids: impl IntoIterator<Item = u64>) -> LiteMap<u64, ()> {
         ids.into_iter().map(|id| (id, ())).collect()
@@ -179,7 +212,8 @@ mod tests {
         assert_eq!(decode(&[]), Err(EncodingError::Version(None)));
         assert_eq!(decode(&[9, 1, 2]), Err(EncodingError::Version(Some(9))));
         for end in 1..bytes.len() {
-            assert!(decode(&bytes[..end]).is_err(), "cut at {end}");
+            // Between two rows the rest is a cell of its own, and not the same.
+            assert_ne!(decode(&bytes[..end]), Ok(state([0, 1, u64::MAX])), "cut at {end}");
         }
         let longer = [&bytes[..], &[0]].concat();
         assert!(decode(&longer).is_err());

@@ -11,9 +11,13 @@
 //! they run natively in tests and on Spin's imports in a component. The transaction itself is data
 //! and lives in [`domain::transaction`].
 
+use std::cell::RefCell;
+use std::pin::Pin;
+
 use domain::partition::Partition;
 use domain::transaction::{CommitError, Outcome, Transaction};
-use futures::future::join_all;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 
 mod encoding;
 pub mod kv;
@@ -52,12 +56,22 @@ async fn commit_each<B: Binding + ?Sized>(
     binding: &B,
     transactions: &[(Partition, Transaction)],
 ) -> Result<Vec<Outcome>, CommitError> {
-    if let [(partition, transaction)] = transactions {
-        return Ok(vec![binding.commit(*partition, transaction).await?]);
-    }
-    let commits =
-        transactions.iter().map(|(partition, transaction)| binding.commit(*partition, transaction));
-    let results = join_all(commits).await;
+    // Boxed, so that one kind of collection serves every back end: it is code in every component.
+    let results = RefCell::new(vec![None; transactions.len()]);
+    let commits: FuturesUnordered<Pin<Box<dyn Future<Output = ()> + '_>>> = transactions
+        .iter()
+        .enumerate()
+        .map(|(index, (partition, transaction))| {
+            let results = &results;
+            let commit = async move {
+                let result = binding.commit(*partition, transaction).await;
+                results.borrow_mut()[index] = Some(result);
+            };
+            Box::pin(commit) as Pin<Box<dyn Future<Output = ()> + '_>>
+        })
+        .collect();
+    commits.for_each(|()| std::future::ready(())).await;
+    let results: Vec<_> = results.into_inner().into_iter().flatten().collect();
     let written = transactions.iter().zip(&results).any(|((_, transaction), result)| {
         !transaction.is_read_only() && !matches!(result, Err(CommitError::Unavailable(_)))
     });

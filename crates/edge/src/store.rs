@@ -101,10 +101,10 @@ impl Binding for Store {
         partition: Partition,
         transaction: &Transaction,
     ) -> Result<Outcome, CommitError> {
-        match &self.backend {
-            Backend::Kv(kv) => kv.commit(partition, transaction).await,
-            Backend::Redis(redis) => redis.commit(partition, transaction).await,
-        }
+        // Through one door, so that each back end stands in a component once.
+        let outcomes = self.commit_all(&[(partition, transaction.clone())]).await?;
+        let nothing = || CommitError::Unavailable("there was no outcome".into());
+        outcomes.into_iter().next().ok_or_else(nothing)
     }
 
     async fn commit_all(
