@@ -1,11 +1,13 @@
 //! Support of the end-to-end tests.
 //!
+//! - [`app`]: the app in the host, its requests and answers
 //! - [`conformance`]: one suite over every back end of the binding, with the transactions of
 //!   [`generator`]
 //! - [`key_value`]: a store with the semantics, and the traps, of Spin's default store
 //! - [`redis_port`]: the Redis port on the crate that Spin's host uses
 //! - [`redis_server`]: real servers, alone and as a cluster
 
+pub mod app;
 pub mod conformance;
 pub mod generator;
 pub mod key_value;
