@@ -105,7 +105,7 @@ impl<P: KeyValue> Kv<P> {
     fn commit_in_cell(
         &self,
         cell: &str,
-        transactions: &[&(Partition, Transaction)],
+        transactions: &[(Partition, &Transaction)],
     ) -> Result<Vec<Outcome>, CommitError> {
         for _ in 0..ATTEMPTS_MAX {
             if let Attempt::Done(outcomes) = self.attempt(cell, transactions)? {
@@ -118,7 +118,7 @@ impl<P: KeyValue> Kv<P> {
     fn attempt(
         &self,
         cell: &str,
-        transactions: &[&(Partition, Transaction)],
+        transactions: &[(Partition, &Transaction)],
     ) -> Result<Attempt, CommitError> {
         if transactions.iter().all(|(_, transaction)| transaction.is_read_only()) {
             let current = self.port.get(cell).map_err(CommitError::Unavailable)?;
@@ -209,7 +209,9 @@ impl<P: KeyValue> Binding for Kv<P> {
         partition: Partition,
         transaction: &Transaction,
     ) -> Result<Outcome, CommitError> {
-        let mut outcomes = self.commit_all(&[(partition, transaction.clone())]).await?;
+        transaction.validate()?;
+        let mut outcomes =
+            self.commit_in_cell(&self.cell(partition), &[(partition, transaction)])?;
         outcomes.pop().ok_or_else(|| CommitError::Unavailable("nothing was committed".to_owned()))
     }
 
@@ -226,7 +228,8 @@ impl<P: KeyValue> Binding for Kv<P> {
         let mut outcomes = vec![None; transactions.len()];
         let mut written = false;
         for (cell, indexes) in cells.iter() {
-            let here: Vec<_> = indexes.iter().map(|index| &transactions[*index]).collect();
+            let here = indexes.iter().map(|index| &transactions[*index]);
+            let here: Vec<_> = here.map(|(partition, each)| (*partition, each)).collect();
             let done = self.commit_in_cell(cell, &here).map_err(|error| match error {
                 CommitError::Unavailable(text) if written => CommitError::Unknown(text),
                 error => error,
@@ -251,7 +254,7 @@ struct Applied {
 }
 
 impl CellState {
-    fn apply(&mut self, transactions: &[&(Partition, Transaction)]) -> Result<Applied, Invalid> {
+    fn apply(&mut self, transactions: &[(Partition, &Transaction)]) -> Result<Applied, Invalid> {
         let mut applied = Applied { outcomes: Vec::new(), changed: false };
         for (partition, transaction) in transactions {
             let name = partition.to_string();

@@ -32,9 +32,11 @@ pub async fn check<B: Binding>(binding: &B, partitions: Partitions) -> Result<()
         reads: vec![Read::Fields(record(), expected.map(|(field, _)| Field::from(field)).to_vec())],
         ..Transaction::default()
     };
-    let reads = match binding.commit(Partition::DESCRIPTION, &transaction).await? {
-        Outcome::Committed(reads) => reads,
-        Outcome::Refused(refusal) => refusal.reads,
+    let outcomes = binding.commit_all(&[(Partition::DESCRIPTION, transaction)]).await?;
+    let reads = match outcomes.into_iter().next() {
+        Some(Outcome::Committed(reads)) => reads,
+        Some(Outcome::Refused(refusal)) => refusal.reads,
+        None => Vec::new(),
     };
     let Some(Answer::Fields(found)) = reads.first() else {
         return Err(CommitError::Unusable("the layout record cannot be read".to_owned()));

@@ -90,9 +90,10 @@ impl PartitionState {
             }
         }
         let mut next = Cow::Borrowed(&*current);
+        let mut changed = false;
         for (index, write) in transaction.writes.iter().enumerate() {
             match next.to_mut().write(write, transaction.now_ms, choice) {
-                Ok(()) => {}
+                Ok(here) => changed |= here,
                 Err(Stop::Invalid(invalid)) => return Err(invalid),
                 Err(Stop::NothingToMove) => {
                     let failed = Failed::Write(index);
@@ -102,7 +103,6 @@ impl PartitionState {
             }
         }
         let outcome = Outcome::Committed(next.read_all(transaction));
-        let changed = *next != *current;
         Ok(Applied { outcome, next: changed.then(|| next.into_owned()) })
     }
 
@@ -169,53 +169,53 @@ impl PartitionState {
         Ok((!holds).then_some(seen))
     }
 
-    fn write(&mut self, write: &Write, now_ms: i64, choice: Choice<'_>) -> Result<(), Stop> {
-        match write {
+    fn write(&mut self, write: &Write, now_ms: i64, choice: Choice<'_>) -> Result<bool, Stop> {
+        let changed = match write {
             Write::Set(map, field, value) => self.set(map, field, value.clone()),
             Write::Add(map, field, delta) => {
                 let sum = self.integer(map, field).map_err(Stop::Invalid)? + delta;
                 if !(-INTEGER_MAX..=INTEGER_MAX).contains(&sum) {
                     return Err(Stop::Invalid(Invalid::Overflow));
                 }
-                self.set(map, field, Value::Integer(sum));
+                self.set(map, field, Value::Integer(sum))
             }
-            Write::Unset(map, field) => {
-                self.unset(map, field);
-            }
-            Write::Drop(map) => {
-                self.maps.remove(map);
-            }
+            Write::Unset(map, field) => self.unset(map, field).is_some(),
+            Write::Drop(map) => self.maps.remove(map).is_some(),
             Write::Move(from, to, field) => {
                 let fields = &self.maps.get(from).ok_or(Stop::NothingToMove)?.fields;
                 let chosen = choice(Move { from, to, field }, fields);
                 let value = self.unset(from, &chosen).ok_or(Stop::NothingToMove)?;
                 self.set(to, field, value);
+                true
             }
             Write::Insert(set, id) => {
-                self.id_sets.entry(set.clone()).or_default().insert(*id, ());
+                self.id_sets.entry(set.clone()).or_default().insert(*id, ()).is_none()
             }
             Write::Remove(set, id) => {
-                if let Some(ids) = self.id_sets.get_mut(set) {
-                    ids.remove(id);
-                    if ids.is_empty() {
-                        self.id_sets.remove(set);
-                    }
+                let Some(ids) = self.id_sets.get_mut(set) else { return Ok(false) };
+                let removed = ids.remove(id).is_some();
+                if ids.is_empty() {
+                    self.id_sets.remove(set);
                 }
+                removed
             }
-            Write::CollectAfter(map, at_ms) if *at_ms <= now_ms => {
-                self.maps.remove(map);
-            }
+            Write::CollectAfter(map, at_ms) if *at_ms <= now_ms => self.maps.remove(map).is_some(),
             Write::CollectAfter(map, at_ms) => {
-                if let Some(map) = self.maps.get_mut(map) {
-                    map.collect_after_ms = Some(*at_ms);
-                }
+                let Some(map) = self.maps.get_mut(map) else { return Ok(false) };
+                map.collect_after_ms.replace(*at_ms) != Some(*at_ms)
             }
-        }
-        Ok(())
+        };
+        Ok(changed)
     }
 
-    fn set(&mut self, map: &MapKey, field: &Field, value: Value) {
-        self.maps.entry(map.clone()).or_default().fields.insert(field.clone(), value);
+    /// Sets a field, and says whether it was something else before.
+    fn set(&mut self, map: &MapKey, field: &Field, value: Value) -> bool {
+        let fields = &mut self.maps.entry(map.clone()).or_default().fields;
+        if fields.get(field) == Some(&value) {
+            return false;
+        }
+        fields.insert(field.clone(), value);
+        true
     }
 
     fn unset(&mut self, map: &MapKey, field: &Field) -> Option<Value> {

@@ -96,7 +96,7 @@ fn path_at(body: &[u8], line: usize, column: usize) -> String {
                 let string = string_at(text, index);
                 index += string.len() + 1;
                 if let Some(Container::Object(named @ None)) = around.last_mut() {
-                    *named = Some(String::from_utf8_lossy(string).into_owned());
+                    *named = Some(String::from_utf8(string.to_vec()).unwrap_or_default());
                 }
             }
             _ => {}

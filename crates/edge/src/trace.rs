@@ -28,7 +28,7 @@ impl Trace {
     /// The id, 32 hexadecimal digits.
     pub fn id(&self, random: fn() -> u64) -> String {
         match &self.parent {
-            Some(parent) => parent[3..35].to_owned(),
+            Some(parent) => parent.get(3..35).unwrap_or_default().to_owned(),
             None => {
                 let mut id = String::with_capacity(32);
                 // Writing into a string cannot fail.

@@ -24,18 +24,25 @@ struct Component;
 generated::export!(Component with_types_in generated);
 
 impl wit::Guest for Component {
-    async fn check(user: u64, unknown_users: wit::UnknownUsers) -> Result<wit::Standing, Error> {
-        let standings = check(vec![user], unknown_users).await?;
-        // One user was asked for, so that one is there.
-        Ok(standings[0])
-    }
-
-    async fn check_many(
+    async fn check(
         users: Vec<u64>,
         unknown_users: wit::UnknownUsers,
     ) -> Result<Vec<wit::Standing>, Error> {
+        edge::log::catch_panics();
         parse::count(users.len())?;
-        check(users, unknown_users).await
+        let users = users.into_iter().map(UserId).collect();
+        let unknown = match unknown_users {
+            wit::UnknownUsers::New => Unknown::New,
+            wit::UnknownUsers::Ask => Unknown::Ask,
+        };
+        let config = Config::load().await?;
+        let standings = crate::check(&Check { users, unknown }, &config).await?;
+        let standing = |standing| match standing {
+            Standing::New => wit::Standing::New,
+            Standing::Paid => wit::Standing::Paid,
+            Standing::Unknown => wit::Standing::Unknown,
+        };
+        Ok(standings.into_iter().map(standing).collect())
     }
 
     async fn mark_paid(users: Vec<u64>) -> Result<(), Error> {
@@ -44,21 +51,4 @@ impl wit::Guest for Component {
         let config = Config::load().await?;
         Ok(crate::mark_paid(&users, &config).await?)
     }
-}
-
-async fn check(users: Vec<u64>, unknown: wit::UnknownUsers) -> Result<Vec<wit::Standing>, Error> {
-    edge::log::catch_panics();
-    let users = users.into_iter().map(UserId).collect();
-    let unknown = match unknown {
-        wit::UnknownUsers::New => Unknown::New,
-        wit::UnknownUsers::Ask => Unknown::Ask,
-    };
-    let config = Config::load().await?;
-    let standings = crate::check(&Check { users, unknown }, &config).await?;
-    let standing = |standing| match standing {
-        Standing::New => wit::Standing::New,
-        Standing::Paid => wit::Standing::Paid,
-        Standing::Unknown => wit::Standing::Unknown,
-    };
-    Ok(standings.into_iter().map(standing).collect())
 }

@@ -52,7 +52,7 @@ async fn ask(config: &Config) -> StoreState {
     let reads = vec![Read::Size("health".into())];
     let transaction = Transaction { reads, ..Transaction::default() };
     let result = match edge::store::open(config).await {
-        Ok(store) => store.commit(Partition::DESCRIPTION, &transaction).await,
+        Ok(store) => store.commit_all(&[(Partition::DESCRIPTION, transaction)]).await,
         Err(error) => Err(error),
     };
     match result {

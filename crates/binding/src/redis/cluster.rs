@@ -50,7 +50,7 @@ impl Slots {
 
 /// The slots on one line: `id ip:port@bus,hostname flags master ping pong epoch link slot...`.
 fn masters_slots(line: &str, address: &str) -> Option<Vec<(RangeInclusive<u16>, String)>> {
-    let words: Vec<&str> = line.split_whitespace().collect();
+    let words: Vec<&str> = line.split(' ').collect();
     let (endpoint, flags) = (*words.get(1)?, *words.get(2)?);
     let is = |wanted: &str| flags.split(',').any(|flag| flag == wanted);
     if !is("master") || is("fail") || is("noaddr") {
@@ -74,7 +74,8 @@ fn masters_slots(line: &str, address: &str) -> Option<Vec<(RangeInclusive<u16>, 
 /// The URL of another node of the same cluster: scheme, user, password and options stay. An endpoint
 /// without a host is on the host that answered.
 pub fn redirected(address: &str, endpoint: &str) -> String {
-    let (scheme, rest) = address.split_once("://").unwrap_or(("redis", address));
+    let (scheme, rest) = address.split_once(':').unwrap_or(("redis", address));
+    let rest = rest.strip_prefix("//").unwrap_or(rest);
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, options) = rest.split_at(end);
     let (user, own) = match authority.rsplit_once('@') {

@@ -65,13 +65,18 @@ pub fn verdict(text: &str) -> Verdict {
         "WRONGTYPE" | "UNUSABLE" => Verdict::Unusable,
         // The server checks rights before it runs the script, and again at each command inside: only
         // the second names the script, and that may be after a write.
-        "NOPERM" if !detail.contains("script: ") => Verdict::Refused,
+        "NOPERM" if !names_script(detail) => Verdict::Refused,
         // What cannot be read is not run: so a server answers a long command before the password.
         "ResponseError" if detail.starts_with("Protocol error") => Verdict::Refused,
         _ if REFUSALS.contains(&code) => Verdict::Refused,
         _ if text.starts_with(PREFIX) || is_servers(code) => Verdict::Failed,
         _ => Verdict::Broken,
     }
+}
+
+/// Whether a detail says that a command inside of a script failed.
+fn names_script(detail: &str) -> bool {
+    detail.as_bytes().windows(8).any(|window| window == b"script: ")
 }
 
 /// Whether a code is a server's: they are in capitals, and no other error begins so.
@@ -91,7 +96,7 @@ fn parts(text: &str) -> (&str, &str) {
 
 fn redirect(detail: &str) -> Option<Redirect> {
     let (slot, endpoint) = detail.split_once(' ')?;
-    let endpoint = endpoint.split_whitespace().next()?;
+    let endpoint = endpoint.split(' ').next()?;
     endpoint.contains(':').then_some(())?;
     Some(Redirect { slot: slot.parse().ok()?, endpoint: endpoint.to_owned() })
 }

@@ -94,7 +94,9 @@ impl<C: Connector> Nodes<C> {
         let nodes = vec![Argument::Bytes(b"NODES".to_vec())];
         match connection.execute("CLUSTER", nodes).await {
             Ok(replies) => match replies.as_slice() {
-                [Reply::Bytes(text)] => Ok(Slots::parse(&String::from_utf8_lossy(text), address)),
+                [Reply::Bytes(text)] => {
+                    Ok(Slots::parse(std::str::from_utf8(text).unwrap_or_default(), address))
+                }
                 [Reply::Status(text)] => Ok(Slots::parse(text, address)),
                 _ => Ok(Slots::default()),
             },
