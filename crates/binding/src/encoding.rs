@@ -9,7 +9,7 @@ use domain::transaction::{Field, MapKey, SetKey, Value};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::kv::CellState;
+use crate::cell::CellState;
 use crate::state::PartitionState;
 
 /// The first byte. Another one means another encoding.

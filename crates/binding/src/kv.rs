@@ -16,12 +16,12 @@
 //! A crash between two calls leaves at most a blob that nobody names: garbage, and no harm.
 
 use domain::partition::Partition;
-use domain::transaction::{CommitError, Invalid, Outcome, Transaction};
+use domain::transaction::{CommitError, Outcome, Transaction};
 use litemap::LiteMap;
 
 use crate::Binding;
+use crate::cell::{Applied, CellState};
 use crate::encoding;
-use crate::state::PartitionState;
 
 /// Attempts of one commit. Each lost swap is another commit's success, so that only a cell that is
 /// written many times a moment gets here.
@@ -240,33 +240,6 @@ impl<P: KeyValue> Binding for Kv<P> {
             }
         }
         Ok(outcomes.into_iter().flatten().collect())
-    }
-}
-
-/// The partitions of one cell that hold anything.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CellState(pub LiteMap<String, PartitionState>);
-
-/// What became of the transactions of one cell.
-struct Applied {
-    outcomes: Vec<Outcome>,
-    changed: bool,
-}
-
-impl CellState {
-    fn apply(&mut self, transactions: &[(Partition, &Transaction)]) -> Result<Applied, Invalid> {
-        let mut applied = Applied { outcomes: Vec::new(), changed: false };
-        for (partition, transaction) in transactions {
-            let name = partition.to_string();
-            let empty = PartitionState::default();
-            let one = self.0.get(&name).unwrap_or(&empty).apply(transaction)?;
-            applied.outcomes.push(one.outcome);
-            if let Some(next) = one.next {
-                self.0.insert(name, next);
-                applied.changed = true;
-            }
-        }
-        Ok(applied)
     }
 }
 

@@ -2,9 +2,9 @@
 //! same answers.
 //!
 //! - [`memory`]: the reference model, for tests
-//! - [`kv`]: `wasi:keyvalue`, a partition is one value changed by compare-and-swap
+//! - [`kv`]: `wasi:keyvalue`, partitions lie in a few values changed by compare-and-swap
 //! - [`redis`]: one generic Lua script; a partition lies in one slot
-//! - [`state`]: what a transaction makes of a partition, for the first two
+//! - [`state`], [`cell`]: what transactions make of a partition and of some, for the first two
 //! - [`layout`]: what a store writes down about itself at its first use
 //!
 //! The back ends reach the outside through ports ([`kv::KeyValue`], [`redis::Connector`]), so that
@@ -19,6 +19,7 @@ use domain::transaction::{CommitError, Outcome, Transaction};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
+pub mod cell;
 mod encoding;
 pub mod kv;
 pub mod layout;
