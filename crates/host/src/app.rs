@@ -19,6 +19,7 @@ use crate::hosts::{AllowedHost, AllowedHostError};
 use crate::http_trigger::{Handler, HttpTrigger, Target, with_authority};
 use crate::instance::{Activity, Component, Shared};
 use crate::key_value::{self, DEFAULT_STORE};
+use crate::loaded::Loaded;
 use crate::log::Log;
 use crate::manifest::{self, Manifest, ManifestError};
 use crate::options::{Options, Schedule, Time};
@@ -320,20 +321,19 @@ impl Builder<'_> {
                 return Err(wrong(format!("component.{id}"), reason));
             }
             let component = self.component(id, section, &values, wrong)?;
-            components.insert(id.as_str(), Arc::new(component));
+            components.insert(id.as_str(), component);
         }
         // One handler a component, so that all its routes share its instances.
         let mut handlers = BTreeMap::new();
         for trigger in &manifest.http {
-            let component = &components[trigger.component.as_str()];
-            if component.program.http().is_none() {
-                let reason =
-                    format!("component {} does not export wasi:http/handler", component.id);
+            let loaded = &components[trigger.component.as_str()];
+            if loaded.program.http().is_none() {
+                let id = &loaded.component.id;
+                let reason = format!("component {id} does not export wasi:http/handler");
                 return Err(wrong("trigger.http.component".to_owned(), reason));
             }
-            let handler = handlers
-                .entry(trigger.component.as_str())
-                .or_insert_with(|| self.handler(component));
+            let handler =
+                handlers.entry(trigger.component.as_str()).or_insert_with(|| self.handler(loaded));
             let route = Route::parse(&trigger.route)
                 .and_then(|route| Ok((Target::new(handler.clone(), &route)?, route)))
                 .map_err(|reason| {
@@ -343,9 +343,9 @@ impl Builder<'_> {
             self.routes.push((route.1, route.0));
         }
         for trigger in &manifest.redis {
-            let component = &components[trigger.component.as_str()];
-            if component.program.redis().is_none() {
-                let id = &component.id;
+            let loaded = &components[trigger.component.as_str()];
+            if loaded.program.redis().is_none() {
+                let id = &loaded.component.id;
                 let reason = format!("component {id} does not export spin:redis/inbound-redis");
                 return Err(wrong("trigger.redis.component".to_owned(), reason));
             }
@@ -354,15 +354,15 @@ impl Builder<'_> {
                 .or_default()
                 .entry(variables::expand(&trigger.channel, &values)?)
                 .or_default()
-                .push(Arc::clone(component));
+                .push(loaded.clone());
         }
         Ok(())
     }
 
-    fn handler(&self, component: &Arc<Component>) -> ProxyHandler<Handler> {
+    fn handler(&self, loaded: &Loaded) -> ProxyHandler<Handler> {
         ProxyHandler::new(Handler::new(
             Arc::clone(self.shared),
-            Arc::clone(component),
+            loaded.clone(),
             self.options.reuse,
             self.reuse_expires,
         ))
@@ -374,7 +374,7 @@ impl Builder<'_> {
         section: &manifest::Component,
         values: &Values,
         wrong: impl Fn(String, String) -> LoadError,
-    ) -> Result<Component, LoadError> {
+    ) -> Result<Loaded, LoadError> {
         let mut stores = section.key_value_stores.iter();
         if let Some(label) = stores.find(|label| *label != DEFAULT_STORE) {
             return Err(wrong(
@@ -403,12 +403,12 @@ impl Builder<'_> {
             .collect::<Result<_, VariableError>>()?;
         let program = engine::load(&section.source, self.options.fuel)
             .map_err(|error| LoadError::Component { id: id.to_owned(), error })?;
-        Ok(Component {
+        let component = Component {
             id: id.to_owned(),
-            program,
             variables: own,
             stores: section.key_value_stores.iter().cloned().collect(),
             hosts,
-        })
+        };
+        Ok(Loaded { component: Arc::new(component), program })
     }
 }

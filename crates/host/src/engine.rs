@@ -10,9 +10,9 @@ use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConf
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 
 use crate::bindings::exports::spin::redis::inbound_redis;
-use crate::calls::lock;
 use crate::instance::Instance;
 use crate::interface;
+use crate::lock::lock;
 
 /// Instances that live at the same time in this process; Spin's number. The pool reserves address
 /// space for each, so more cost nothing but that.

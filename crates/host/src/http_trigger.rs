@@ -23,7 +23,8 @@ use wasmtime_wasi_http::handler::{
 };
 use wasmtime_wasi_http::{WasiBody, WasiHttpView};
 
-use crate::instance::{Component, Instance, Shared, new_store};
+use crate::instance::{Component, Instance, Shared};
+use crate::loaded::Loaded;
 use crate::options::Reuse;
 use crate::routes::{Match, Route, Router};
 
@@ -78,7 +79,7 @@ impl HttpTrigger {
     /// Routes and the ids of their components, most specific first.
     pub(crate) fn routes(&self) -> impl Iterator<Item = (&str, &str)> {
         self.router.iter().map(|(route, target)| {
-            let component = &target.handler.state().component;
+            let component = &target.handler.state().loaded.component;
             (route.raw.as_str(), component.id.as_str())
         })
     }
@@ -108,7 +109,7 @@ impl HttpTrigger {
             Ok(response) => response,
             Err(error) => {
                 let state = found.target.handler.state();
-                let id = &state.component.id;
+                let id = &state.loaded.component.id;
                 state.shared.log.line(&format!("component {id}: request failed: {error:#}"));
                 empty(StatusCode::INTERNAL_SERVER_ERROR)
             }
@@ -197,20 +198,15 @@ fn never(impossible: Infallible) -> wasmtime_wasi_http::Error {
 /// Makes the instances of one component.
 pub(crate) struct Handler {
     shared: Arc<Shared>,
-    component: Arc<Component>,
+    loaded: Loaded,
     reuse: Reuse,
     /// Real time must not end an instance when the components' time is virtual.
     expires: bool,
 }
 
 impl Handler {
-    pub(crate) fn new(
-        shared: Arc<Shared>,
-        component: Arc<Component>,
-        reuse: Reuse,
-        expires: bool,
-    ) -> Self {
-        Self { shared, component, reuse, expires }
+    pub(crate) fn new(shared: Arc<Shared>, loaded: Loaded, reuse: Reuse, expires: bool) -> Self {
+        Self { shared, loaded, reuse, expires }
     }
 }
 
@@ -220,8 +216,8 @@ impl HandlerState for Handler {
     type WorkerState = Worker;
 
     async fn instantiate(&self) -> wasmtime::Result<HandlerInstance<Instance, Expiration, Worker>> {
-        let mut store = new_store(&self.shared, &self.component);
-        let pre = self.component.program.http().ok_or_else(|| {
+        let mut store = self.loaded.new_store(&self.shared);
+        let pre = self.loaded.program.http().ok_or_else(|| {
             wasmtime::Error::msg("the component does not export wasi:http/handler")
         })?;
         let proxy = Proxy::P3(pre.instantiate_async(&mut store).await?);
@@ -239,7 +235,7 @@ impl HandlerState for Handler {
             },
             state: Worker {
                 reuse: self.reuse,
-                component: Arc::clone(&self.component),
+                component: Arc::clone(&self.loaded.component),
                 shared: Arc::clone(&self.shared),
                 busy,
             },

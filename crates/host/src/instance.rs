@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 use redis::aio::MultiplexedConnection;
 use tokio::sync::Notify;
 use wasmtime::component::ResourceTable;
-use wasmtime::{CallHook, Store};
+use wasmtime::{CallHook, Engine, Store};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{
     Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
@@ -17,10 +17,8 @@ use wasmtime_wasi_http::{
 
 use crate::calls::Gate;
 use crate::clock::Clock;
-use crate::engine::Program;
 use crate::hosts::AllowedHost;
-use crate::interface::Cas;
-use crate::key_value::KeyValueStore;
+use crate::key_value::{Cas, KeyValueStore};
 use crate::log::Log;
 use crate::options::Random;
 use crate::variables::Values;
@@ -76,7 +74,6 @@ impl Activity {
 /// What all instances of a component share.
 pub(crate) struct Component {
     pub(crate) id: String,
-    pub(crate) program: Arc<Program>,
     pub(crate) variables: Values,
     pub(crate) stores: BTreeSet<String>,
     pub(crate) hosts: Vec<AllowedHost>,
@@ -96,8 +93,12 @@ pub(crate) struct Instance {
     fuel_left: u64,
 }
 
-/// Makes the store for a new instance.
-pub(crate) fn new_store(shared: &Arc<Shared>, component: &Arc<Component>) -> Store<Instance> {
+/// Makes the store for a new instance, in the engine that its program was compiled by.
+pub(crate) fn new_store(
+    engine: &Engine,
+    shared: &Arc<Shared>,
+    component: &Arc<Component>,
+) -> Store<Instance> {
     let number = shared.gate.instances.fetch_add(1, Ordering::Relaxed);
     let mut wasi = WasiCtxBuilder::new();
     wasi.stdout(shared.log.clone()).stderr(shared.log.clone());
@@ -120,7 +121,7 @@ pub(crate) fn new_store(shared: &Arc<Shared>, component: &Arc<Component>) -> Sto
         table: ResourceTable::new(),
         fuel_left: FUEL,
     };
-    let mut store = Store::new(component.program.engine(), instance);
+    let mut store = Store::new(engine, instance);
     if shared.fuel {
         count_fuel(&mut store);
     }

@@ -8,8 +8,6 @@ mod variables;
 
 use wasmtime::component::{HasSelf, Linker};
 
-pub(crate) use key_value::Cas;
-
 use crate::bindings;
 use crate::instance::Instance;
 

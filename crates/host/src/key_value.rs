@@ -6,6 +6,7 @@
 //!   panics with its lock held, and every later call fails until restart. Here the call traps, and
 //!   so does every later call.
 
+mod cas;
 mod memory;
 mod sqlite;
 
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+pub(crate) use cas::Cas;
 pub(crate) use memory::MemoryStore;
 pub(crate) use sqlite::SqliteStore;
 

@@ -10,13 +10,16 @@
 //! | `manifest`, `variables`, `hosts`, `routes` | `spin.toml`, read strictly, and what its parts mean |
 //! | `engine` | built file -> component -> ready to be instantiated |
 //! | `instance` | what belongs to one instance |
+//! | `loaded` | a component with its program |
 //! | `interface` | what components import, one file an interface |
 //! | `key_value` | the default store, in memory and in SQLite, with Spin's traps |
 //! | `http_trigger`, `redis_trigger` | from a request or message to a component |
 //! | `server` | sockets |
 //! | `app` | all of it together: load, request, serve, publish |
+//! | `call` | the kinds of host calls |
 //! | `calls` | the gate that every host call passes: counters, faults, trace |
 //! | `clock`, `schedule`, `simulate` | virtual time, turns for host calls, runs that repeat |
+//! | `log`, `lock` | where output goes; locks that outlive a panic |
 //!
 //! # In a test
 //!
@@ -50,6 +53,7 @@
 
 mod app;
 mod bindings;
+mod call;
 mod calls;
 mod clock;
 mod engine;
@@ -58,6 +62,8 @@ mod http_trigger;
 mod instance;
 mod interface;
 mod key_value;
+mod loaded;
+mod lock;
 mod log;
 mod manifest;
 mod options;
@@ -69,7 +75,8 @@ mod simulate;
 mod variables;
 
 pub use app::{App, CANCELLED, LoadError};
-pub use calls::{Call, Counters, TracedCall};
+pub use call::Call;
+pub use calls::{Counters, TracedCall};
 pub use engine::{ComponentError, component_bytes};
 pub use hosts::AllowedHostError;
 pub use manifest::{Component, HttpTrigger, Manifest, ManifestError, RedisTrigger, Variable};

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 
-use crate::calls::lock;
+use crate::lock::lock;
 use crate::options::Stderr;
 
 /// Most that is kept of captured output; a test that logs more is broken.

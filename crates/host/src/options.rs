@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::calls::Call;
+use crate::call::Call;
 
 /// Everything that [`App::load`](crate::App::load) needs to know.
 #[derive(Clone, Debug)]

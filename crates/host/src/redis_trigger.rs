@@ -7,10 +7,11 @@ use std::sync::Arc;
 use futures::StreamExt;
 
 use crate::bindings::spin::redis::redis::Error;
-use crate::instance::{Component, Shared, new_store};
+use crate::instance::Shared;
+use crate::loaded::Loaded;
 
 /// Components by channel.
-pub(crate) type Channels = BTreeMap<String, Vec<Arc<Component>>>;
+pub(crate) type Channels = BTreeMap<String, Vec<Loaded>>;
 
 /// Why a message was not handled.
 #[derive(Debug, thiserror::Error)]
@@ -70,26 +71,26 @@ pub(crate) async fn listen(shared: Arc<Shared>, address: String, channels: Chann
 /// Gives one message to each component, concurrently.
 pub(crate) async fn handle_all(
     shared: &Arc<Shared>,
-    components: &[Arc<Component>],
+    components: &[Loaded],
     payload: &[u8],
 ) -> Vec<Result<(), MessageError>> {
-    let handled = components.iter().map(|component| handle(shared, component, payload.to_vec()));
+    let handled = components.iter().map(|loaded| handle(shared, loaded, payload.to_vec()));
     futures::future::join_all(handled).await
 }
 
 async fn handle(
     shared: &Arc<Shared>,
-    component: &Arc<Component>,
+    loaded: &Loaded,
     payload: Vec<u8>,
 ) -> Result<(), MessageError> {
-    match call(shared, component, payload).await {
+    match call(shared, loaded, payload).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(MessageError::Refused {
-            component: component.id.clone(),
+            component: loaded.component.id.clone(),
             error: format!("{error:?}"),
         }),
         Err(error) => Err(MessageError::Failed {
-            component: component.id.clone(),
+            component: loaded.component.id.clone(),
             error: format!("{error:?}"),
         }),
     }
@@ -97,14 +98,14 @@ async fn handle(
 
 async fn call(
     shared: &Arc<Shared>,
-    component: &Arc<Component>,
+    loaded: &Loaded,
     payload: Vec<u8>,
 ) -> wasmtime::Result<Result<(), Error>> {
-    let program = &component.program;
+    let program = &loaded.program;
     let indices = program.redis().ok_or_else(|| {
         wasmtime::Error::msg("the component does not export spin:redis/inbound-redis")
     })?;
-    let mut store = new_store(shared, component);
+    let mut store = loaded.new_store(shared);
     let instance = program.pre().instantiate_async(&mut store).await?;
     let guest = indices.load(&mut store, &instance)?;
     store

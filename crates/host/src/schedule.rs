@@ -6,7 +6,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::{Notify, oneshot};
 
-use crate::calls::lock;
+use crate::lock::lock;
 
 /// The calls that wait for their turn, and who is next.
 pub(crate) struct Scheduler {

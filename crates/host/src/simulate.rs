@@ -16,7 +16,8 @@ use tokio::runtime::Builder;
 use tokio::task::{JoinHandle, yield_now};
 
 use crate::app::{App, LoadError};
-use crate::calls::{Call, TracedCall};
+use crate::call::Call;
+use crate::calls::TracedCall;
 use crate::clock::Clock;
 use crate::options::{Fault, Faults, Options, Schedule};
 use crate::schedule::Scheduler;

@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: the benchmarks, which print their figures.
 
-use crate::setup::decide::Need;
+use crate::setup::need::Need;
 use crate::{build, process, setup, workspace};
 
 /// Sets up, builds the components and runs the benchmarks.

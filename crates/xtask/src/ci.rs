@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::setup::decide::Need;
+use crate::setup::need::Need;
 use crate::{build, process, setup, workspace};
 
 /// Checks everything: format, dependencies, lints, tests.

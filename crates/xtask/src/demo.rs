@@ -79,6 +79,6 @@ impl Client for http::Client {
     }
 
     fn order_paid(&mut self, paid: &OrderPaid<'_>) -> anyhow::Result<()> {
-        http::Client::order_paid(self, paid)
+        http::Client::order_paid(self, paid.user, paid.order, paid.time)
     }
 }

@@ -9,7 +9,6 @@ use anyhow::{Context, anyhow, bail};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::demo::OrderPaid;
 use domain::ids::UserId;
 
 /// A batch of 1,000 users over a slow line, with the app's own time-out for the store within it.
@@ -72,19 +71,20 @@ impl Client {
         Ok(answer.new)
     }
 
-    /// Tells the app that an order was paid, as a structured CloudEvent.
+    /// Tells the app that an order was paid at a time such as `2010-12-01 08:26:00`, as a
+    /// structured CloudEvent.
     ///
     /// # Errors
     /// When the app cannot be reached or refuses.
-    pub fn order_paid(&self, paid: &OrderPaid<'_>) -> anyhow::Result<()> {
+    pub fn order_paid(&self, user: UserId, order: &str, time: &str) -> anyhow::Result<()> {
         let event = json!({
             "specversion": "1.0",
-            "id": format!("{}-{}", paid.user, paid.order),
+            "id": format!("{user}-{order}"),
             "source": "/demo/online-retail",
             "type": "order.paid",
-            "time": paid.time.replacen(' ', "T", 1) + "Z",
+            "time": time.replacen(' ', "T", 1) + "Z",
             "datacontenttype": "application/json",
-            "data": {"user": paid.user, "order": paid.order},
+            "data": {"user": user, "order": order},
         });
         let body = Some(("application/cloudevents+json", &event));
         self.call("POST", "/v1/events", body).map(drop)

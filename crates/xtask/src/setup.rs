@@ -1,5 +1,6 @@
 //! `cargo xtask setup`: finds or provides the WebAssembly target and the tools.
 //!
+//! - [`need`]: what can be missing, and the steps that provide it
 //! - [`facts`]: what this machine has
 //! - [`decide`]: what to use, or which step to take next: pure
 //! - [`steps`]: the steps
@@ -10,14 +11,16 @@
 
 pub mod decide;
 pub mod facts;
+pub mod need;
 pub mod steps;
 
 use std::path::PathBuf;
 
 use anyhow::bail;
 
-use decide::{Decision, Need};
+use decide::Decision;
 use facts::{Facts, Version};
+use need::Need;
 
 /// Finds or provides the WebAssembly target and the tools, and says what it does.
 #[derive(clap::Args)]

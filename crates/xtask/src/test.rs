@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every test of the workspace, on real components and real stores.
 
-use crate::setup::decide::Need;
+use crate::setup::need::Need;
 use crate::{build, process, setup, workspace};
 
 /// Sets up, builds the components and runs every test.

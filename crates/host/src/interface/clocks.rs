@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use wasmtime::component::{Accessor, HasData, Linker};
 use wasmtime_wasi::p3::bindings::clocks::{monotonic_clock, system_clock, types};
 
-use crate::calls::Call;
+use crate::call::Call;
 use crate::clock::RESOLUTION_NS;
 use crate::instance::Instance;
 

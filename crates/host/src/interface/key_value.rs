@@ -3,43 +3,21 @@
 //! As in Spin, a handle that `swap` consumes is never given back: an instance that makes more than
 //! 256 of them in its life is refused further ones.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use wasmtime::component::Resource;
 
 use crate::bindings::wasi::keyvalue::atomics::{self, CasError};
 use crate::bindings::wasi::keyvalue::batch;
 use crate::bindings::wasi::keyvalue::store::{self, Bucket, Error, KeyResponse};
-use crate::calls::{Broken, Call, Outcome, lock};
+use crate::call::Call;
+use crate::calls::{Broken, Outcome};
 use crate::instance::Instance;
-use crate::key_value::{KeyValueStore, RESULT_BYTES_MAX, StoreError};
+use crate::key_value::{Cas, KeyValueStore, RESULT_BYTES_MAX, StoreError};
 
 /// Spin's default store fails with these words when its file cannot be written.
 const BROKEN: &str =
     "SqliteFailure(Error { code: SystemIoFailure, extended_code: 10 }, Some(\"disk I/O error\"))";
-
-/// A compare-and-swap handle: a key, and the value that was last read through the handle.
-pub(crate) struct Cas {
-    bucket: u32,
-    store: Arc<dyn KeyValueStore>,
-    key: String,
-    read: Mutex<Option<Vec<u8>>>,
-}
-
-impl Cas {
-    fn new(bucket: u32, store: Arc<dyn KeyValueStore>, key: String) -> Arc<Self> {
-        Arc::new(Self { bucket, store, key, read: Mutex::default() })
-    }
-
-    fn current(&self) -> Outcome<Option<Vec<u8>>, Error> {
-        guest(self.store.get(&self.key)).map(|result| {
-            result.and_then(|value| {
-                lock(&self.read).clone_from(&value);
-                check_value(value)
-            })
-        })
-    }
-}
 
 impl Broken for Error {
     fn broken(_: Call) -> Option<Self> {
@@ -238,7 +216,7 @@ impl atomics::HostCas for Instance {
         if let Err(error) = gate.pass(Call::CasNew, || detail, effect).await? {
             return Ok(Err(error));
         }
-        Ok(self.push_cas(Cas::new(bucket.rep(), store, key)))
+        Ok(self.push_cas(Cas::new(store, key)))
     }
 
     async fn current(&mut self, cas: Resource<atomics::Cas>) -> Outcome<Option<Vec<u8>>, Error> {
@@ -246,8 +224,8 @@ impl atomics::HostCas for Instance {
             Ok(cas) => cas,
             Err(error) => return Ok(Err(error)),
         };
-        let detail = cas.key.clone();
-        let effect = async move { cas.current() };
+        let detail = cas.key().to_owned();
+        let effect = async move { current(&cas) };
         let gate = &self.shared.gate;
         gate.pass(Call::CasCurrent, || detail, effect).await
     }
@@ -277,11 +255,10 @@ impl atomics::Host for Instance {
             Ok(cas) => cas,
             Err(error) => return Ok(Err(CasError::StoreError(error))),
         };
-        let detail = cas.key.clone();
-        let (bucket, store, key) = (cas.bucket, Arc::clone(&cas.store), cas.key.clone());
+        let detail = cas.key().to_owned();
+        let fresh = cas.renewed();
         let effect = async move {
-            let read = lock(&cas.read).clone();
-            let swapped = guest(cas.store.swap(&cas.key, read.as_deref(), value))?;
+            let swapped = guest(cas.swap(value))?;
             Ok(swapped
                 .map(|written| if written { Swapped::Written } else { Swapped::Changed })
                 .map_err(CasError::StoreError))
@@ -290,9 +267,8 @@ impl atomics::Host for Instance {
         match gate.pass(Call::CasSwap, || detail, effect).await? {
             Ok(Swapped::Written) => Ok(Ok(())),
             Ok(Swapped::Changed) => {
-                let fresh = Cas::new(bucket, store, key);
                 // The new handle has read the value, so that the guest can try again at once.
-                let read = fresh.current()?.and_then(|_| self.push_cas(fresh));
+                let read = current(&fresh)?.and_then(|_| self.push_cas(fresh));
                 Ok(Err(match read {
                     Ok(handle) => CasError::CasFailed(handle),
                     Err(error) => CasError::StoreError(error),
@@ -310,6 +286,11 @@ fn guest<T>(result: Result<T, StoreError>) -> Outcome<T, Error> {
         Err(StoreError::Other(text)) => Ok(Err(Error::Other(text))),
         Err(error) => Err(wasmtime::Error::new(error)),
     }
+}
+
+/// Reads through the handle, which keeps even a value that is too large for the guest.
+fn current(cas: &Cas) -> Outcome<Option<Vec<u8>>, Error> {
+    guest(cas.current()).map(|result| result.and_then(check_value))
 }
 
 fn check_value(value: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, Error> {

@@ -11,7 +11,8 @@ use crate::bindings::spin::redis::redis::{
     Connection, Error, Host, HostConnection, HostConnectionWithStore, Payload, RedisParameter,
     RedisResult,
 };
-use crate::calls::{Broken, Call, Outcome};
+use crate::call::Call;
+use crate::calls::{Broken, Outcome};
 use crate::hosts;
 use crate::instance::Instance;
 use crate::key_value::RESULT_BYTES_MAX;

@@ -3,7 +3,8 @@
 use wasmtime::component::{Accessor, HasSelf};
 
 use crate::bindings::spin::variables::variables::{Error, Host, HostWithStore};
-use crate::calls::{Broken, Call};
+use crate::call::Call;
+use crate::calls::Broken;
 use crate::instance::{Component, Instance};
 use crate::variables::check_name;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
 use super::{KeyValueStore, StoreError, integer};
-use crate::calls::lock;
+use crate::lock::lock;
 
 /// Values in a map behind one lock, which also makes each operation atomic.
 #[derive(Default)]

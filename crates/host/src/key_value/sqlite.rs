@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::{DEFAULT_STORE, KeyValueStore, StoreError, integer};
-use crate::calls::lock;
+use crate::lock::lock;
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS spin_key_value (
     store TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (store, key))";

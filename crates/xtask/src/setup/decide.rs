@@ -1,8 +1,7 @@
 //! Which way to provide what is missing. Pure: facts in, decision out.
 
-use std::fmt;
-
 use super::facts::{Apt, Facts, Version};
+use super::need::{Need, Step};
 use super::{Found, Toolchain};
 
 /// The oldest compiler that builds the workspace (`rust-version` in Cargo.toml).
@@ -13,62 +12,6 @@ pub const REDIS_VERSION_MIN: Version = Version(7, 0, 0);
 
 /// The oldest cargo-deny that reads `deny.toml`, and the one that set-up builds.
 pub const CARGO_DENY_VERSION: Version = Version(0, 20, 2);
-
-/// Something that a command needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
-    /// A toolchain that builds the components.
-    WasmTarget,
-    /// For tests and benchmarks, which start and stop servers of their own.
-    Redis,
-    /// For `ci`.
-    CargoDeny,
-}
-
-impl fmt::Display for Need {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Need::WasmTarget => formatter.write_str("WebAssembly target"),
-            Need::Redis => formatter.write_str("redis-server"),
-            Need::CargoDeny => formatter.write_str("cargo-deny"),
-        }
-    }
-}
-
-/// A change to this machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Reads Debian's package lists anew: those of a fresh machine are empty or stale.
-    UpdateDebianLists,
-    /// Installs Debian's compiler with the standard library's source.
-    InstallDebianRust {
-        /// And a linker, where the default toolchain has none.
-        with_linker: bool,
-    },
-    /// Installs the target into the default toolchain.
-    AddTargetWithRustup,
-    /// Installs Debian's Redis, without starting it as a service.
-    InstallDebianRedis,
-    /// Builds cargo-deny into the folder of this machine's state.
-    BuildCargoDeny,
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Step::UpdateDebianLists => "reading Debian's package lists, to see what it offers",
-            Step::InstallDebianRust { .. } => {
-                "installing Debian's compiler with the standard library's source, which needs no \
-                 other server than Debian's"
-            }
-            Step::AddTargetWithRustup => "adding it to the default toolchain with rustup",
-            Step::InstallDebianRedis => {
-                "installing Debian's redis-server, which is not started as a service"
-            }
-            Step::BuildCargoDeny => "building it into .hongbao/tools, in one or two minutes",
-        })
-    }
-}
 
 /// What to do about a need.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::decide::{Need, Step};
+use super::need::{Need, Step};
 use crate::process::{find, probe};
 use crate::workspace::{self, WASM_TARGET};
 

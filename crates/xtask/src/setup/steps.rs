@@ -2,8 +2,9 @@
 
 use std::process::Command;
 
-use super::decide::{CARGO_DENY_VERSION, Step};
+use super::decide::CARGO_DENY_VERSION;
 use super::facts::Apt;
+use super::need::Step;
 use crate::process::run;
 use crate::workspace::{self, WASM_TARGET};
 
