@@ -121,35 +121,32 @@ mod tests {
         Route { verb: Verb::Put, path: "/v1/import", access: Access::Operator, operation: 3 },
     ];
 
+    #[track_caller]
+    fn check(method: &str, path: &str, operation: u8, parameters: &[&str]) {
+        let found = find(ROUTES, method, path).unwrap();
+        assert_eq!(found.operation, operation);
+        assert_eq!(found.parameters, parameters);
+    }
+
+    #[track_caller]
+    fn check_problem(method: &str, path: &str, status: u16, allow: Option<&str>) {
+        let problem = find(ROUTES, method, path).unwrap_err();
+        assert_eq!((problem.status, problem.allow.as_deref()), (status, allow));
+    }
+
     #[test]
     fn finds_by_path_and_method() {
-        let table: [(&str, &str, Result<(u8, &[&str]), (u16, Option<&str>)>); 8] = [
-            ("GET", "/v1/users/7/new", Ok((1, &["7"]))),
-            ("GET", "/v1/users//new", Ok((1, &[""]))),
-            ("GET", "/v1/users/7/new/", Err((404, None))),
-            ("GET", "/v1/users/7", Err((404, None))),
-            ("POST", "/v1/users/7/new", Err((405, Some("GET")))),
-            ("PUT", "/v1/import", Ok((3, &[]))),
-            ("DELETE", "/v1/import", Err((405, Some("GET, PUT")))),
-            ("GET", "/", Err((404, None))),
-        ];
-        for (method, path, expected) in table {
-            let found = find(ROUTES, method, path);
-            match (found, expected) {
-                (Ok(found), Ok((operation, parameters))) => {
-                    assert_eq!(
-                        (found.operation, &found.parameters[..]),
-                        (
-                            operation,
-                            &parameters.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>()[..]
-                        )
-                    );
-                }
-                (Err(problem), Err((status, allow))) => {
-                    assert_eq!((problem.status, problem.allow.as_deref()), (status, allow));
-                }
-                (found, expected) => panic!("{method} {path}: {found:?}, not {expected:?}"),
-            }
-        }
+        check("GET", "/v1/users/7/new", 1, &["7"]);
+        check("GET", "/v1/users//new", 1, &[""]);
+        check("PUT", "/v1/import", 3, &[]);
+    }
+
+    #[test]
+    fn a_path_that_nobody_has_is_a_404_and_a_wrong_method_a_405() {
+        check_problem("GET", "/v1/users/7/new/", 404, None);
+        check_problem("GET", "/v1/users/7", 404, None);
+        check_problem("GET", "/", 404, None);
+        check_problem("POST", "/v1/users/7/new", 405, Some("GET"));
+        check_problem("DELETE", "/v1/import", 405, Some("GET, PUT"));
     }
 }

@@ -2,11 +2,11 @@
 
 use std::cell::Cell;
 
-use binding::Binding;
 use domain::partition::Partition;
 use domain::transaction::{CommitError, Read, Transaction};
 use edge::config::Config;
 use edge::stages::monotonic_ns;
+use edge::store::Binding as _;
 use edge::{Answer, Problem};
 use serde::Serialize;
 
