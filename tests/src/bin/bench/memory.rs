@@ -1,9 +1,6 @@
 //! What an id of an id set costs in a real Redis, for each kind of ids that users have. Prints a curve
 //! and fails where a figure is above its limit.
-//!
-//!     cargo run -p end-to-end --bin id-memory [-- <millions of snowflake ids, 16 by default>]
 
-use std::env;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
@@ -12,7 +9,7 @@ use binding::redis::Redis;
 use domain::ids::UserId;
 use domain::paid::PaidMark;
 use domain::partition::Partitions;
-use domain::transaction::{Outcome, Transaction};
+use domain::transaction::{Answer, Outcome, Transaction};
 use end_to_end::redis_port::NativeConnector;
 use end_to_end::redis_server::RedisServer;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -20,8 +17,14 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
+use crate::command::Recorder;
+
 /// Users that pay between two waves of commits, one commit a partition.
 const WAVE: usize = 250_000;
+/// Checks of which round trips are counted.
+const CHECKS: usize = 1_000;
+const PREFIX: &str = "hongbao";
+const STAGE: &str = "live";
 /// Commits under way.
 const CONCURRENT: usize = 16;
 const MILLION: usize = 1_000_000;
@@ -37,21 +40,31 @@ struct Kind {
     limits: Vec<(usize, f64)>,
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<()> {
-    let most = env::args().nth(1).map_or(Ok(16), |text| text.parse::<usize>())? * MILLION;
+/// Measures and prints: up to a million ids, or in full up to four, and 16 of snowflake.
+///
+/// # Errors
+/// The server's; a figure that is above its limit.
+pub async fn run(full: bool) -> Result<()> {
+    let (dense_most, sparse_most) = if full { (4, 16) } else { (1, 1) };
     let mut random = StdRng::seed_from_u64(SEED);
-    println!("| ids | number | bytes an id | resident bytes an id | keys | inserts a second |");
-    println!("| --- | --- | --- | --- | --- | --- |");
-    let dense = |start: u64| (start..start + 4 * MILLION as u64).collect::<Vec<_>>();
-    let curve = |limit| vec![(MILLION, limit), (4 * MILLION, limit)];
+    println!("\nIds in Redis:\n");
+    println!(
+        "| ids | number | bytes an id | resident bytes an id | keys | round trips a check | inserts a second |"
+    );
+    println!("| --- | --- | --- | --- | --- | --- | --- |");
+    let dense = |start: u64| (start..start + (dense_most * MILLION) as u64).collect::<Vec<_>>();
+    let curve = |limit| match full {
+        true => vec![(MILLION, limit), (4 * MILLION, limit)],
+        false => vec![(MILLION, limit)],
+    };
     let mut sparse = vec![(MILLION / 4, 12.0), (MILLION / 2, 12.0), (MILLION, 9.5)];
     sparse.extend([2, 4, 8, 16].map(|millions| (millions * MILLION, 12.0)));
-    sparse.retain(|(count, _)| *count <= most);
-    let eight_digits =
-        sample(&mut random, 4 * MILLION, |random| random.random_range(10_000_000..100_000_000));
+    sparse.retain(|(count, _)| *count <= sparse_most * MILLION);
+    let eight_digits = sample(&mut random, dense_most * MILLION, |random| {
+        random.random_range(10_000_000..100_000_000)
+    });
     let zero_bits = sample(&mut random, MILLION, |random| snowflake(random) >> 22 << 22);
-    let snowflakes = sample(&mut random, most, snowflake);
+    let snowflakes = sample(&mut random, sparse_most * MILLION, snowflake);
     let kinds = [
         Kind { name: "dense from 0", ids: dense(0), limits: curve(0.2) },
         Kind { name: "dense from 90,000,000", ids: dense(90_000_000), limits: curve(0.5) },
@@ -107,7 +120,11 @@ async fn measure(kind: Kind) -> Result<Vec<String>> {
         let resident =
             resident(&server).await?.saturating_sub(resident_before) as f64 / count as f64;
         let keys: u64 = server.command(&["DBSIZE"]).await?;
-        println!("| {} | {count} | {bytes:.3} | {resident:.3} | {keys} | {rate:.0} |", kind.name);
+        let trips = round_trips(&server, &kind.ids[..count]).await?;
+        println!(
+            "| {} | {count} | {bytes:.3} | {resident:.3} | {keys} | {trips} | {rate:.0} |",
+            kind.name
+        );
         if bytes > limit {
             above.push(format!("{} at {count}: {bytes:.3} > {limit}", kind.name));
         }
@@ -119,7 +136,7 @@ async fn measure(kind: Kind) -> Result<Vec<String>> {
 async fn insert(server: &RedisServer, ids: &[u64]) -> Result<()> {
     let partitions = Partitions::default();
     let connector = NativeConnector::default();
-    let back_end = Redis::new(&connector, vec![server.address()], "hongbao", "live", partitions);
+    let back_end = Redis::new(&connector, vec![server.address()], PREFIX, STAGE, partitions);
     for wave in ids.chunks(WAVE) {
         let mut transactions = vec![Transaction::default(); partitions.count() as usize];
         let mut homes = vec![None; transactions.len()];
@@ -143,6 +160,22 @@ async fn insert(server: &RedisServer, ids: &[u64]) -> Result<()> {
             .await?;
     }
     Ok(())
+}
+
+/// Round trips a check, over a sample of the ids, each of which is found.
+async fn round_trips(server: &RedisServer, ids: &[u64]) -> Result<f64> {
+    let partitions = Partitions::default();
+    let recorder = Recorder::default();
+    let back_end = Redis::new(&recorder, vec![server.address()], PREFIX, STAGE, partitions);
+    let sample = ids.iter().step_by(ids.len().div_ceil(CHECKS));
+    let checks = sample.len();
+    for id in sample {
+        let mark = PaidMark::of(UserId(*id), partitions);
+        let transaction = Transaction { reads: vec![mark.read()], ..Transaction::default() };
+        let outcome = back_end.commit(mark.partition(), &transaction).await?;
+        ensure!(outcome == Outcome::Committed(vec![Answer::Contains(true)]), "{id} is lost");
+    }
+    Ok(recorder.executed().len() as f64 / checks as f64)
 }
 
 async fn resident(server: &RedisServer) -> Result<u64> {
