@@ -26,12 +26,13 @@ use crate::encoding;
 /// Attempts of one commit. Each lost swap is another commit's success, so that only a cell that is
 /// written many times a moment gets here.
 const ATTEMPTS_MAX: u32 = 64;
-/// Cells of each kind of partition. More would make blobs smaller; fewer, batches cheaper. With 8 an
-/// instance of 128 requests, most of which write one partition, never runs out of handles.
-const CELLS: u16 = 8;
+/// Cells of each kind of partition. With two, an instance that answers 128 requests as Spin lets it,
+/// each a batch over all partitions, makes 256 swaps: as many as it has handles. More would make blobs
+/// smaller, and instances run out.
+const CELLS: u16 = 2;
 /// A cell's blob. Each commit reads and writes all of it, so that more would be slow long before
 /// it is impossible; the sites that this back end is for stay far below.
-const BLOB_BYTES_MAX: usize = 4 << 20;
+const BLOB_BYTES_MAX: usize = 16 << 20;
 /// A cell of any other length would make the host of Spin panic when it is incremented.
 const CELL_BYTES: usize = 8;
 
