@@ -49,12 +49,26 @@ pub enum StoreAddress {
     Redis(Vec<String>),
 }
 
-/// A variable is missing or wrong. The value is not part of the text: it may be secret.
+/// Why there is no configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("variable {name}: {detail}")]
-pub struct ConfigError {
-    name: &'static str,
-    detail: String,
+pub enum ConfigError {
+    /// A variable is missing or wrong. The value is not part of the text: it may be secret.
+    #[error("variable {name}: {detail}")]
+    Wrong {
+        /// The variable.
+        name: &'static str,
+        /// What is wrong.
+        detail: String,
+    },
+    /// The provider of the variables does not answer. No default may stand in for what was not
+    /// read: it could name another store, and whoever paid would be new there.
+    #[error("variable {name} cannot be read: {detail}")]
+    Unreadable {
+        /// The variable.
+        name: &'static str,
+        /// The provider's words.
+        detail: String,
+    },
 }
 
 thread_local! {
@@ -65,7 +79,7 @@ impl Config {
     /// The configuration, as it was at most 500 ms ago.
     ///
     /// # Errors
-    /// A variable is missing or wrong.
+    /// A variable is missing or wrong, or cannot be read.
     pub async fn load() -> Result<Rc<Self>, ConfigError> {
         let now_ms = monotonic_ns() / 1_000_000;
         let cached = CACHE.with_borrow(|cache| {
@@ -78,11 +92,17 @@ impl Config {
         // One after the other: the host has them at hand.
         let mut values = Vec::with_capacity(NAMES.len());
         for name in NAMES {
-            values.push(variables::get(name).await);
+            values.push(match variables::get(name).await {
+                Ok(value) => Some(value),
+                Err(variables::Error::Undefined(_)) => None,
+                Err(error) => {
+                    return Err(ConfigError::Unreadable { name, detail: error.to_string() });
+                }
+            });
         }
         let config = Rc::new(Self::parse(|name| {
             let index = NAMES.iter().position(|known| *known == name)?;
-            values[index].as_ref().ok().map(String::as_str)
+            values[index].as_deref()
         })?);
         CACHE.set(Some((now_ms, Rc::clone(&config))));
         Ok(config)
@@ -182,7 +202,7 @@ fn token(variable: &'static str, text: Option<&str>) -> Result<String, ConfigErr
 }
 
 fn wrong(name: &'static str, detail: impl Into<String>) -> ConfigError {
-    ConfigError { name, detail: detail.into() }
+    ConfigError::Wrong { name, detail: detail.into() }
 }
 
 #[cfg(test)]
@@ -206,7 +226,8 @@ mod tests {
         assert_eq!(config.store, StoreAddress::Kv);
         assert_eq!(config.partitions.count(), 256);
         assert_eq!((config.stage.as_str(), config.store_timeout_ms), ("live", 2_000));
-        assert_eq!(parse(&[(CALLER_TOKEN, "")]).unwrap_err().name, CALLER_TOKEN);
+        let missing = wrong(CALLER_TOKEN, "is required");
+        assert_eq!(parse(&[(CALLER_TOKEN, "")]), Err(missing));
     }
 
     #[test]

@@ -4,6 +4,8 @@ use domain::error::InvalidInput;
 use domain::transaction::CommitError;
 use serde::Serialize;
 
+use crate::config::ConfigError;
+
 /// Seconds after which a client may try a store again that did not answer: long enough that a
 /// failing store is not run over, short enough that nobody notices one lost packet.
 pub const RETRY_AFTER_SECONDS: u32 = 1;
@@ -116,6 +118,19 @@ impl From<InvalidInput> for Problem {
     fn from(error: InvalidInput) -> Self {
         let InvalidInput { code, field, detail } = error;
         Self::malformed(code, detail).about(field)
+    }
+}
+
+impl From<ConfigError> for Problem {
+    fn from(error: ConfigError) -> Self {
+        let cause = error.to_string();
+        match error {
+            ConfigError::Wrong { .. } => Self::misconfigured(cause),
+            ConfigError::Unreadable { .. } => {
+                let detail = "the configuration cannot be read; nothing happened";
+                Self::new(503, "configuration_unavailable", detail).because(cause)
+            }
+        }
     }
 }
 

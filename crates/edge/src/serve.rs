@@ -42,7 +42,7 @@ async fn run<O: Copy>(
     let Head { method, path, query, headers } = head;
     let matched = find(routes, &method, &path)?;
     *route = matched.path;
-    let config = Config::load().await.map_err(|error| Problem::misconfigured(error.to_string()))?;
+    let config = Config::load().await?;
     auth::check(matched.access, &headers, &config)?;
     // A GET has no body that means anything (RFC 9110, section 9.3.1), and a stream costs.
     let body = match method.as_str() {

@@ -38,7 +38,10 @@ impl From<CommitError> for types::Error {
 }
 
 impl From<ConfigError> for types::Error {
-    fn from(_: ConfigError) -> Self {
-        Self::Misconfigured
+    fn from(error: ConfigError) -> Self {
+        match error {
+            ConfigError::Wrong { .. } => Self::Misconfigured,
+            ConfigError::Unreadable { .. } => Self::Unavailable,
+        }
     }
 }

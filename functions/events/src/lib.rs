@@ -76,7 +76,7 @@ pub async fn on_message(message: Vec<u8>) -> Result<(), String> {
 
 async fn nudge(message: &[u8]) -> Result<(), Problem> {
     let events = parse::message(message)?;
-    let config = Config::load().await.map_err(|error| Problem::misconfigured(error.to_string()))?;
+    let config = Config::load().await?;
     Ok(commit(&events, &config).await?)
 }
 
