@@ -1,6 +1,7 @@
 //! Turns for host calls: parked, and released one at a time in an order that a seed decides.
 
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -26,7 +27,24 @@ struct Parked {
 /// The right to run; the next call is released when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Turn {
+    taken: Arc<AtomicBool>,
     _ended: oneshot::Sender<()>,
+}
+
+/// A call that was released.
+pub(crate) struct Released {
+    taken: Arc<AtomicBool>,
+    /// Resolves when its turn is over.
+    pub(crate) over: oneshot::Receiver<()>,
+}
+
+impl Released {
+    /// Whether the call has begun. Once everything is at rest, one that has not is held up by its
+    /// instance: while a guest waits in a call of a synchronous interface (key-value), nothing else
+    /// of that instance goes on.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.taken.load(Ordering::Acquire)
+    }
 }
 
 impl Scheduler {
@@ -45,14 +63,18 @@ impl Scheduler {
         lock(&self.parked).push(Parked { label: label.to_owned(), release });
         self.changed.notify_one();
         match turn.await {
-            Ok(turn) => turn,
+            Ok(turn) => {
+                turn.taken.store(true, Ordering::Release);
+                lock(&self.released).push(label.to_owned());
+                turn
+            }
             // The scheduler is gone, and with it the simulation: nobody takes turns any more.
             Err(_) => std::future::pending().await,
         }
     }
 
-    /// Releases one call; the receiver resolves when its turn is over.
-    pub(crate) fn release_one(&self) -> Option<oneshot::Receiver<()>> {
+    /// Releases one call.
+    pub(crate) fn release_one(&self) -> Option<Released> {
         loop {
             let next = {
                 let mut parked = lock(&self.parked);
@@ -65,14 +87,15 @@ impl Scheduler {
                 parked.remove(index)
             };
             let (ended, over) = oneshot::channel();
-            if next.release.send(Turn { _ended: ended }).is_ok() {
-                lock(&self.released).push(next.label);
-                return Some(over);
+            let taken = Arc::new(AtomicBool::new(false));
+            let turn = Turn { taken: Arc::clone(&taken), _ended: ended };
+            if next.release.send(turn).is_ok() {
+                return Some(Released { taken, over });
             }
         }
     }
 
-    /// The calls in the order of their release.
+    /// The calls in the order in which they took effect.
     pub(crate) fn released(&self) -> Vec<String> {
         lock(&self.released).clone()
     }
@@ -106,8 +129,9 @@ mod tests {
         }
         // A call that was given up is never released.
         calls[3] = None;
-        while let Some(mut over) = scheduler.release_one() {
-            assert!(over.try_recv().is_err(), "its turn is not over yet");
+        while let Some(mut released) = scheduler.release_one() {
+            assert!(released.over.try_recv().is_err(), "its turn is not over yet");
+            assert!(!released.is_taken(), "nothing has run yet");
             for call in &mut calls {
                 if let Some(future) = call
                     && future.as_mut().now_or_never().is_some()
@@ -115,6 +139,7 @@ mod tests {
                     *call = None;
                 }
             }
+            assert!(released.is_taken());
         }
         scheduler.released()
     }

@@ -4,8 +4,9 @@
 //! The order is decided only when nothing else can run. A runtime with a single thread polls its main
 //! future, once it has yielded, only after every task has come to rest; the driver here is that main
 //! future, and the scenario a task. It then releases one parked call, waits until the call is over,
-//! real input and output included, and lets everything come to rest again. When no call is parked,
-//! the clock moves to the next timer.
+//! real input and output included, and lets everything come to rest again; a call whose instance is
+//! held by another call goes on when that one was released. When no call is parked, the clock moves
+//! to the next timer.
 
 use std::future::Future;
 use std::panic::resume_unwind;
@@ -83,8 +84,13 @@ async fn drive<R>(scheduler: &Arc<Scheduler>, clock: &Arc<Clock>, mut task: Join
         if task.is_finished() {
             break;
         }
-        if let Some(over) = scheduler.release_one() {
-            let ended = tokio::time::timeout(STANDSTILL_TIMEOUT, over).await;
+        if let Some(released) = scheduler.release_one() {
+            yield_now().await;
+            if !released.is_taken() {
+                // It goes on when the call that holds its instance has had its turn.
+                continue;
+            }
+            let ended = tokio::time::timeout(STANDSTILL_TIMEOUT, released.over).await;
             assert!(ended.is_ok(), "a host call does not end: {scheduler:?}");
             continue;
         }
