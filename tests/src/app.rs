@@ -65,6 +65,21 @@ impl Place {
         }
     }
 
+    /// Makes a server forget the binding's script, as a restart would.
+    ///
+    /// # Panics
+    /// The server does not answer.
+    pub fn forget_scripts(&self) {
+        if let Self::Redis(server) = self {
+            let mut connection = redis::Client::open(server.address())
+                .and_then(|client| client.get_connection())
+                .expect("the server accepts connections");
+            let flush: redis::RedisResult<()> =
+                redis::cmd("SCRIPT").arg("FLUSH").query(&mut connection);
+            flush.expect("the server runs commands");
+        }
+    }
+
     /// The app of `spin.toml` on this store.
     pub fn options(&self) -> Options {
         options(root().join("spin.toml")).variable("store", self.address())
@@ -330,7 +345,7 @@ impl Reply {
         assert_eq!(self.status, 503, "{self:?}");
         self.assert_well_formed();
         let code = self.text("code");
-        let known = ["store_unavailable", "store_timeout"];
+        let known = ["store_unavailable", "store_timeout", "configuration_unavailable"];
         assert!(code.is_some_and(|code| known.contains(&code.as_str())), "{self:?}");
     }
 }

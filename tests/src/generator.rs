@@ -20,6 +20,8 @@ use rand::{RngExt, SeedableRng};
 
 /// The map that moves out of pools go to.
 pub const TAKEN: &str = "taken";
+/// The configuration record in whose partition some transactions are.
+pub const CONFIGURATION: &str = "templates";
 const DAY_MS: i64 = 86_400_000;
 
 /// What to generate.
@@ -56,7 +58,7 @@ impl Generator {
         let mut random = StdRng::seed_from_u64(options.seed);
         let mut homes: Vec<Partition> =
             (0..3).map(|_| options.partitions.locate(UserId(random.random())).partition).collect();
-        homes.push(options.partitions.of_configuration("templates"));
+        homes.push(options.partitions.of_configuration(CONFIGURATION));
         Self { random, options, unique: 0, ids: Vec::new(), homes }
     }
 

@@ -1,0 +1,95 @@
+//! The components as they are deployed: they import what they were given and nothing else - no file
+//! system, no sockets, no environment -, export what they promise, and are small.
+
+use std::collections::BTreeSet;
+
+use end_to_end::app::root;
+use host::component_bytes;
+use wasmparser::{ComponentExternalKind, Parser, Payload};
+
+/// Bytes of a component: every instance and every deployment pays for them.
+const BYTES_MAX: usize = 350_000;
+
+/// What the edge needs for any function.
+const IMPORTS: &[&str] = &[
+    "spin:redis/redis@3.0.0",
+    "spin:variables/variables@3.0.0",
+    "wasi:cli/stderr@0.3.0",
+    "wasi:cli/stdin@0.3.0",
+    "wasi:cli/types@0.3.0",
+    "wasi:clocks/monotonic-clock@0.3.0",
+    "wasi:clocks/types@0.3.0",
+    "wasi:http/types@0.3.0",
+    "wasi:keyvalue/atomics@0.2.0-draft2",
+    "wasi:keyvalue/store@0.2.0-draft2",
+    "wasi:random/random@0.3.0",
+];
+const TYPES: &str = "hongbao:functions/types@0.1.0";
+
+/// Imports and exports by name.
+fn interfaces(bytes: &[u8]) -> (BTreeSet<String>, BTreeSet<String>) {
+    let (mut imports, mut exports) = (BTreeSet::new(), BTreeSet::new());
+    let mut depth = 0_u32;
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload.expect("the host wraps components that are valid") {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(section) if depth == 0 => {
+                imports.extend(
+                    section
+                        .into_iter()
+                        .map(|import| import.expect("an import").name.name.to_owned()),
+                );
+            }
+            Payload::ComponentExportSection(section) if depth == 0 => {
+                exports.extend(section.into_iter().map(|export| {
+                    let export = export.expect("an export");
+                    assert_eq!(export.kind, ComponentExternalKind::Instance);
+                    export.name.name.to_owned()
+                }));
+            }
+            _ => {}
+        }
+    }
+    (imports, exports)
+}
+
+#[track_caller]
+fn check(name: &str, more_imports: &[&str], expected_exports: &[&str]) {
+    let file = format!("target/wasm32-unknown-unknown/release/{name}.wasm");
+    let file = root().join(file);
+    let bytes = component_bytes(&file).unwrap_or_else(|error| {
+        panic!("{error}; run `cargo xtask test`, which builds the components")
+    });
+    let built = std::fs::metadata(&file).expect("it was just read").len();
+    println!("{name}: {built} bytes built, {} bytes as a component", bytes.len());
+    let (imports, exports) = interfaces(&bytes);
+    let set = |names: &[&str]| names.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
+    assert_eq!(imports, set(&[IMPORTS, more_imports].concat()), "imports of {name}");
+    assert_eq!(exports, set(expected_exports), "exports of {name}");
+    for forbidden in ["filesystem", "sockets", "environment", "outgoing-handler"] {
+        assert!(!imports.iter().any(|import| import.contains(forbidden)), "{imports:?}");
+    }
+    assert!(bytes.len() <= BYTES_MAX, "{name} has {} bytes", bytes.len());
+}
+
+#[test]
+fn new_user() {
+    let exports = ["wasi:http/handler@0.3.0", "hongbao:functions/new-user@0.1.0"];
+    check("new_user", &[TYPES], &exports);
+}
+
+#[test]
+fn events() {
+    let exports = [
+        "wasi:http/handler@0.3.0",
+        "hongbao:functions/events@0.1.0",
+        "spin:redis/inbound-redis@3.0.0",
+    ];
+    check("events", &[TYPES], &exports);
+}
+
+#[test]
+fn root_component() {
+    check("root", &[], &["wasi:http/handler@0.3.0"]);
+}
