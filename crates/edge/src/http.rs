@@ -9,6 +9,10 @@ use crate::problem::Problem;
 
 /// Bytes of a body. The largest that has a use is a batch of 1,000 events of some hundred bytes.
 pub const BODY_BYTES_MAX: usize = 1 << 20;
+/// Bytes that are read of a body that is too large, and thrown away: a server that closes a connection
+/// with bytes unread resets it, and a client that was still sending would never see why it was
+/// refused. Nobody sends more than this by mistake.
+const BODY_BYTES_READ_MAX: usize = 8 << 20;
 /// What is read of a body at once.
 const CHUNK_BYTES: usize = 16 << 10;
 
@@ -79,22 +83,25 @@ impl Head {
 /// 413 `body_too_large`; 400 `incomplete_body` where the client stopped half-way.
 pub async fn read_body(request: Request, headers: &Headers) -> Result<Vec<u8>, Problem> {
     let declared = headers.text("content-length").and_then(|text| text.parse::<usize>().ok());
-    // An honest client learns it before the first byte is read.
-    if declared.is_some_and(|bytes| bytes > BODY_BYTES_MAX) {
+    if declared.is_some_and(|bytes| bytes > BODY_BYTES_READ_MAX) {
         return Err(too_large());
     }
     let (_done, done) = wit_future::new(|| Ok(()));
     let (mut stream, _trailers) = Request::consume_body(request, done);
-    let mut body = Vec::with_capacity(declared.unwrap_or(0));
+    let mut body = Vec::with_capacity(declared.unwrap_or(0).min(BODY_BYTES_MAX));
+    let mut bytes_read = 0;
     loop {
         let (result, chunk) = stream.read(Vec::with_capacity(CHUNK_BYTES)).await;
-        if body.len() + chunk.len() > BODY_BYTES_MAX {
-            return Err(too_large());
+        bytes_read += chunk.len();
+        if bytes_read <= BODY_BYTES_MAX {
+            body.extend_from_slice(&chunk);
         }
-        body.extend_from_slice(&chunk);
-        if !matches!(result, StreamResult::Complete(_)) {
+        if bytes_read > BODY_BYTES_READ_MAX || !matches!(result, StreamResult::Complete(_)) {
             break;
         }
+    }
+    if bytes_read > BODY_BYTES_MAX {
+        return Err(too_large());
     }
     // A chunked body that ends early is no JSON either.
     if declared.is_some_and(|bytes| bytes != body.len()) {
