@@ -3,8 +3,6 @@
 //! did not pay.
 
 use std::collections::BTreeSet;
-use std::future::Future;
-use std::pin::Pin;
 
 use end_to_end::app::{Ask, Place, Reply, check, check_many, mark_paid, not_loaded, order_paid};
 use end_to_end::seed::seeds;
@@ -101,19 +99,16 @@ fn hunt(name: &str, scenario: Scenario) {
                 options.random = Random::Seeded(7);
                 options
             };
-            let done = exhaust(&ALL_FAULTS, options, |app, _| {
-                let done: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
-                    for user in scenario.paid {
-                        assert_eq!(order_paid(*user).of(&app).await.status, 204);
-                    }
-                    if warm {
-                        assert_eq!(order_paid(1_000_000).of(&app).await.status, 204);
-                        assert!(check(2_000_000).of(&app).await.is_new());
-                    }
-                    app.set_up_done();
-                    play(app, scenario).await;
-                });
-                done
+            let done = exhaust(&ALL_FAULTS, options, |app, _| async move {
+                for user in scenario.paid {
+                    assert_eq!(order_paid(*user).of(&app).await.status, 204);
+                }
+                if warm {
+                    assert_eq!(order_paid(1_000_000).of(&app).await.status, 204);
+                    assert!(check(2_000_000).of(&app).await.is_new());
+                }
+                app.set_up_done();
+                play(app, scenario).await;
             });
             let done = done.unwrap_or_else(|error| panic!("{}", not_loaded(&error)));
             let calls = done.calls.len();
@@ -167,25 +162,22 @@ fn a_late_store_is_a_503_within_the_time_out() {
         place.forget_scripts();
         with_time_out(&place).variable("key_prefix", prefix(true, run))
     };
-    let done = exhaust(&late, options, |app, run| {
-        let done: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
-            app.set_up_done();
-            let hit = run.hit.as_ref().map(|(call, _)| call.call);
-            for asked in [order_paid(7), check(7), order_paid(7), check(7)] {
-                let before_ms = app.now_ms();
-                let reply = ask(&app, &asked).await;
-                let took_ms = app.now_ms() - before_ms;
-                match hit {
-                    None => assert_eq!(took_ms, 0),
-                    Some(Call::RedisOpen | Call::RedisExecute) => {
-                        assert!(took_ms <= 2 * TIMEOUT_MS, "{took_ms} ms: {reply:?}");
-                    }
-                    // The components' own variables and clock: no store is late.
-                    Some(_) => assert!(reply.is_some()),
+    let done = exhaust(&late, options, |app, run| async move {
+        app.set_up_done();
+        let hit = run.hit.as_ref().map(|(call, _)| call.call);
+        for asked in [order_paid(7), check(7), order_paid(7), check(7)] {
+            let before_ms = app.now_ms();
+            let reply = ask(&app, &asked).await;
+            let took_ms = app.now_ms() - before_ms;
+            match hit {
+                None => assert_eq!(took_ms, 0),
+                Some(Call::RedisOpen | Call::RedisExecute) => {
+                    assert!(took_ms <= 2 * TIMEOUT_MS, "{took_ms} ms: {reply:?}");
                 }
+                // The components' own variables and clock: no store is late.
+                Some(_) => assert!(reply.is_some()),
             }
-        });
-        done
+        }
     });
     let done = done.unwrap_or_else(|error| panic!("{}", not_loaded(&error)));
     assert!(done.calls.iter().any(|call| call.call == Call::RedisOpen), "{done:?}");
@@ -220,7 +212,8 @@ async fn client(app: &App, number: u64) -> Known {
         }
         for _ in 0..index {
             known.tried.insert(user);
-            let asked = if number % 2 == 0 { order_paid(user) } else { mark_paid(&[user]) };
+            let asked =
+                if number.is_multiple_of(2) { order_paid(user) } else { mark_paid(&[user]) };
             if ask(app, &asked).await.is_some() {
                 known.acknowledged.insert(user);
             }

@@ -1,89 +1,185 @@
-//! The manifests: they load, the host refuses by name what it does not support, an outbound host that
-//! is not allowed is not reached, and the Redis channel brings events in.
+//! The manifests: what the app is given and what it is refused, and events from a Redis channel.
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use end_to_end::app::{CALLER, OPERATOR, Place, check, event, load, options, root};
-use host::App;
+use end_to_end::app::{CALLER, OPERATOR, Place, check, event, load, options, order_paid, root};
+use end_to_end::redis_server::RedisServer;
+use host::{App, Call, Options};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::time::timeout;
 
-/// Writes a changed copy of `spin.toml`, beside which its components are found.
-fn changed(change: impl FnOnce(String) -> String) -> tempfile::NamedTempFile {
-    let text = change(fs::read_to_string(root().join("spin.toml")).unwrap());
-    let file = tempfile::Builder::new()
-        .prefix("spin-")
-        .suffix(".toml")
-        .tempfile_in(root().join("target"))
-        .unwrap();
-    let sources = format!("source = \"{}/target/", root().display());
-    fs::write(file.path(), text.replace("source = \"target/", &sources)).unwrap();
-    file
+const CHANNEL: &str = "hongbao-events";
+/// A message is handled within milliseconds.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A copy of `spin.toml` with changes, beside the components it names.
+fn changed(from: &str, to: &str) -> (TempDir, Options) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let manifest = fs::read_to_string(root().join("spin.toml")).expect("the manifest");
+    assert!(manifest.contains(from), "{from}");
+    let target = root().join("target").display().to_string();
+    let manifest = manifest.replace(from, to).replace("\"target/", &format!("\"{target}/"));
+    fs::write(folder.path().join("spin.toml"), manifest).expect("a copy");
+    let options = options(folder.path().join("spin.toml"));
+    (folder, options)
 }
 
 #[track_caller]
-fn check_refused(change: impl FnOnce(String) -> String, named: &str) {
-    let file = changed(change);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let result = runtime.block_on(App::load(options(file.path())));
-    let text = result.err().unwrap_or_else(|| panic!("{named} was accepted")).to_string();
-    assert!(text.contains(named), "{text}");
+fn check_refused(from: &str, to: &str, field: &str) {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let (folder, options) = changed(from, to);
+    let Err(error) = runtime.block_on(App::load(options)) else { panic!("{to} is not refused") };
+    let text = error.to_string();
+    assert!(text.contains(&format!("spin.toml: {field}: ")), "{text}\ndoes not name {field}");
+    drop(folder);
 }
 
 #[test]
-fn what_the_host_does_not_support_is_refused_by_name() {
-    let after = |anchor: &'static str, line: &'static str| {
-        move |text: String| text.replacen(anchor, &format!("{anchor}\n{line}"), 1)
-    };
-    check_refused(after("[component.events]", "files = [\"x\"]"), "component.events.files");
-    check_refused(after("[component.root]", "sqlite_databases = [\"x\"]"), "sqlite_databases");
-    check_refused(after("[application]", "colour = \"red\""), "application.colour");
-    let trigger = "[[trigger.mqtt]]\ntopic = \"x\"\ncomponent = \"root\"\n\n[component.root]";
-    check_refused(|text| text.replacen("[component.root]", trigger, 1), "trigger.mqtt");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_outbound_host_that_is_not_allowed_is_not_reached() {
-    let place = Place::redis();
-    let elsewhere = "allowed_outbound_hosts = [\"redis://127.0.0.1:1\"]";
-    let allowed = "allowed_outbound_hosts = [\"redis://*:*\", \"rediss://*:*\"]";
-    let file = changed(|text| text.replace(allowed, elsewhere));
-    let app = load(options(file.path()).variable("store", place.address())).await;
-    check(7).of(&app).await.assert_store_failed();
-    let Place::Redis(server) = &place else { unreachable!("it was asked for") };
-    let clients: String = server.command(&["CLIENT", "LIST"]).await.unwrap();
-    assert_eq!(clients.lines().count(), 1, "only this test is connected: {clients}");
-    assert!(app.stderr().contains("not allowed"), "{}", app.stderr());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_redis_channel_brings_events_in() {
-    let place = Place::redis();
-    let mut options = place.options().variable("nudge_address", place.address());
-    options.manifests.push(root().join("spin-nudge.toml"));
-    let app = load(options).await;
-    let _server = app.serve().await.unwrap();
-    let Place::Redis(server) = &place else { unreachable!("it was asked for") };
-    assert!(check(7).of(&app).await.is_new());
-    let (start, message) = (Instant::now(), event(7).to_string());
-    // Messages are lost while nobody listens yet; so it is said until it is heard.
-    while check(7).of(&app).await.is_new() {
-        assert!(start.elapsed() < Duration::from_secs(30), "nobody hears the channel");
-        let _heard: i64 = server.command(&["PUBLISH", "hongbao-events", &message]).await.unwrap();
-        tokio::task::yield_now().await;
+fn a_field_or_trigger_that_is_not_supported_is_refused_by_name() {
+    let component = "[component.events]";
+    for (more, field) in [
+        ("files = [\"*\"]", "component.events.files"),
+        ("ai_models = [\"llama2-chat\"]", "component.events.ai_models"),
+        ("sqlite_databases = [\"default\"]", "component.events.sqlite_databases"),
+        ("environment = { A = \"b\" }", "component.events.environment"),
+        (
+            "dependencies_inherit_configuration = true",
+            "component.events.dependencies_inherit_configuration",
+        ),
+        ("colour = \"red\"", "component.events.colour"),
+        ("key_value_store = [\"default\"]", "component.events.key_value_store"),
+    ] {
+        check_refused(component, &format!("{component}\n{more}"), field);
     }
+    let trigger = "[[trigger.cron]]\ncomponent = \"events\"\ncron_expression = \"1 * * * * *\"\n\n";
+    check_refused(component, &format!("{trigger}{component}"), "trigger.cron");
+    check_refused(
+        "spin_manifest_version = 2",
+        "spin_manifest_version = 3",
+        "spin_manifest_version",
+    );
 }
 
 #[tokio::test]
 async fn tokens_have_no_default() {
     let given = [("caller_token", CALLER), ("operator_token", OPERATOR)];
-    for missing in 0..given.len() {
-        let mut options = host::Options::new(root().join("spin.toml"));
-        for (index, (name, token)) in given.iter().enumerate() {
-            if index != missing {
-                options = options.variable(*name, *token);
-            }
+    for (missing, _) in given {
+        let mut options = Options::new(root().join("spin.toml"));
+        for (name, token) in given.iter().filter(|(name, _)| *name != missing) {
+            options = options.variable(*name, *token);
         }
         let error = App::load(options).await.err().expect("a token is missing").to_string();
-        assert!(error.contains(given[missing].0), "{error}");
+        assert!(error.contains(missing), "{error}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_manifests_load_together_and_have_the_routes_and_the_channel() {
+    let mut options = Place::Kv.options().variable("nudge_address", "redis://127.0.0.1:6379");
+    options.manifests.push(root().join("spin-nudge.toml"));
+    let app = load(options).await;
+    let mut routes = app.routes();
+    routes.sort();
+    let expected = [
+        ("/...", "root"),
+        ("/v1/events", "events"),
+        ("/v1/users/:user/new", "new-user"),
+        ("/v1/users/check-new", "new-user"),
+        ("/v1/users/import", "new-user"),
+        ("/v1/users/mark-paid", "new-user"),
+    ];
+    let expected = expected.map(|(route, id)| (route.to_owned(), id.to_owned()));
+    assert_eq!(routes, expected);
+    assert_eq!(app.channels(), [CHANNEL]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_is_not_allowed_is_not_connected_to() {
+    let server = start();
+    let (_folder, options) = changed("\"redis://*:*\"", "\"redis://127.0.0.1:1\"");
+    let connections = async || -> String {
+        let stats: String = server.command(&["INFO", "stats"]).await.unwrap();
+        let line = stats.lines().find(|line| line.starts_with("total_connections_received:"));
+        line.expect("the server counts them").trim().to_owned()
+    };
+    let before = connections().await;
+    let app = load(options.variable("store", server.address())).await;
+    for asked in [check(1), order_paid(1)] {
+        let reply = asked.of(&app).await;
+        reply.assert_store_failed();
+        assert_eq!(reply.text("code").as_deref(), Some("store_unavailable"));
+    }
+    assert_eq!(app.counters().of(Call::RedisOpen), 0);
+    // One more: the one that asked before.
+    let count = |line: &str| line.rsplit(':').next().unwrap().parse::<u64>().unwrap();
+    assert_eq!(count(&connections().await), count(&before) + 1);
+    let log = app.stderr();
+    assert!(log.contains("not in allowed_outbound_hosts"), "{log}");
+}
+
+fn start() -> RedisServer {
+    match Place::redis() {
+        Place::Redis(server) => server,
+        Place::Kv => unreachable!("a server was asked for"),
+    }
+}
+
+async fn with_nudge(server: &RedisServer) -> App {
+    let mut options = Place::Kv
+        .options()
+        .variable("store", server.address())
+        .variable("nudge_address", server.address());
+    options.manifests.push(root().join("spin-nudge.toml"));
+    load(options).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_on_the_redis_channel_marks_its_user() {
+    let server = start();
+    let app = with_nudge(&server).await;
+    assert!(check(7).of(&app).await.is_new());
+    let listening = app.serve().await.expect("a free port on loopback");
+    let mut connection = server.connection().await.expect("a connection");
+    let message = event(7).to_string();
+    let told = async {
+        // The trigger subscribes by itself; before, a message has no receiver.
+        loop {
+            let publish = redis::cmd("PUBLISH").arg(CHANNEL).arg(&message).to_owned();
+            let receivers: u64 = publish.query_async(&mut connection).await.expect("published");
+            if receivers > 0 {
+                break;
+            }
+        }
+        while check(7).of(&app).await.is_new() {}
+    };
+    timeout(PATIENCE, told).await.expect("the message is handled");
+    assert!(check(8).of(&app).await.is_new());
+    listening.stop().await;
+}
+
+/// In process, so that it is known when a message has been handled.
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_are_events_or_batches_and_wrong_ones_are_logged() {
+    let server = start();
+    let app = with_nudge(&server).await;
+    let batch = json!([event(1), event(2)]).to_string();
+    for message in [event(3).to_string(), batch] {
+        app.publish(CHANNEL, message.as_bytes()).await.expect("handled");
+    }
+    for user in 1..=3 {
+        assert!(!check(user).of(&app).await.is_new());
+    }
+    let mut lost = event(4);
+    lost["type"] = "order.lost".into();
+    for (message, code) in [
+        ("{".to_owned(), "invalid_json"),
+        (json!([event(4), lost]).to_string(), "unknown_event_type"),
+    ] {
+        app.publish(CHANNEL, message.as_bytes()).await.expect_err("refused");
+        let log = app.stderr();
+        assert!(log.contains(&format!("\"code\":\"{code}\"")), "{log}");
+    }
+    assert!(check(4).of(&app).await.is_new(), "nothing of a refused batch was committed");
 }

@@ -8,13 +8,20 @@ use end_to_end::app::{
     Ask, CALLER, CLOUD_EVENT, CLOUD_EVENTS, Place, Reply, check, check_many, event, load,
     mark_paid, options, order_paid, root,
 };
+use futures::TryStreamExt;
 use host::App;
 use http::Method;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::Frame;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 
 /// The ends of the range, a dense id and a sparse one.
 const USERS: [u64; 4] = [0, 99_999_999, 652_024_209_997_893_632, u64::MAX];
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+/// What goes wrong on a socket goes wrong by chance.
+const REPEATS: usize = 10;
 /// Twice what a body may have.
 const BODY_BYTES: usize = 2 << 20;
 
@@ -49,9 +56,12 @@ fn binary(user: u64) -> Ask {
         .header("ce-type", "order.paid")
 }
 
+/// How it is told that a user paid.
+type Mode = fn(u64) -> Ask;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_is_new_until_an_order_is_paid_however_it_is_told_and_how_often() {
-    let modes: [(&str, fn(u64) -> Ask); 4] = [
+    let modes: [(&str, Mode); 4] = [
         ("structured", order_paid),
         ("binary", binary),
         ("batch", |user| batch(&[event(user), event(user)])),
@@ -60,17 +70,17 @@ async fn a_user_is_new_until_an_order_is_paid_however_it_is_told_and_how_often()
     for place in Place::all() {
         for (stage, paid) in modes {
             let app = load(place.options().variable("stage", stage)).await;
+            let mut marked = BTreeSet::new();
             for user in USERS {
                 let at = format!("{} {stage} {user}", place.name());
                 assert!(is_new(&app, user).await, "{at}");
+                marked.insert(user);
                 for _ in 0..2 {
                     accept(&app, paid(user)).await;
                     assert!(!is_new(&app, user).await, "{at}");
                 }
-                for neighbour in [user.wrapping_sub(1), user.wrapping_add(1), user ^ (1 << 40)] {
-                    let paid = USERS[..].contains(&neighbour) && neighbour <= user;
-                    let wrapped = user == u64::MAX && neighbour == 0;
-                    assert_eq!(is_new(&app, neighbour).await, !(paid || wrapped), "{at}");
+                for other in [user.wrapping_sub(1), user.wrapping_add(1), user ^ (1 << 40)] {
+                    assert_eq!(is_new(&app, other).await, !marked.contains(&other), "{at}");
                 }
             }
         }
@@ -294,6 +304,33 @@ async fn each_fault_of_a_caller_has_its_status_code_and_field_and_changes_nothin
         }
         assert!(is_new(&app, UNTOUCHED).await, "nothing of a refused batch was committed");
     }
+}
+
+/// Over a socket, where the client is still sending when it is refused: it gets to see why.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_too_large_is_refused_over_a_socket_too() {
+    let app = Place::Kv.app().await;
+    let server = app.serve().await.expect("a free port on loopback");
+    let http = Client::builder(TokioExecutor::new()).build_http();
+    let large = || Full::new(Bytes::from(vec![b' '; BODY_BYTES]));
+    for chunked in [false, true].repeat(REPEATS) {
+        for ask in [check_many(&[1]), mark_paid(&[1]), order_paid(1)] {
+            let mut request = ask.request().map(|_| large().boxed());
+            if chunked {
+                // A body of unknown length.
+                *request.body_mut() =
+                    StreamBody::new(large().into_data_stream().map_ok(Frame::data)).boxed();
+            }
+            let uri = format!("http://{}{}", server.address, ask.path);
+            *request.uri_mut() = uri.parse().expect("an address");
+            let response = http.request(request).await.expect("an answer");
+            assert_eq!(response.status(), 413, "{} chunked {chunked}", ask.path);
+            let body = response.into_body().collect().await.expect("a body").to_bytes();
+            let problem: Value = serde_json::from_slice(&body).expect("a problem");
+            assert_eq!(problem["code"], "body_too_large");
+        }
+    }
+    server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
