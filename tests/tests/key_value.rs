@@ -197,8 +197,8 @@ fn a_full_partition_takes_no_more_and_keeps_what_it_has() {
         assert!(committed < 1_000, "the limit is never met");
     };
     assert!(matches!(error, CommitError::Unavailable(_)), "{error}");
-    assert_eq!(committed, 63, "4 MiB hold 63 such values and their names");
-    assert_eq!(state(&store, 0), (63, 63, true));
+    assert_eq!(committed, 255, "16 MiB hold 255 such values and their names");
+    assert_eq!(state(&store, 0), (255, 255, true));
     let partition = Partitions::default().of_configuration("elsewhere");
     let port = store.port();
     let elsewhere = Kv::new(&port, "hongbao", "live");
