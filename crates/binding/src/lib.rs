@@ -57,21 +57,24 @@ async fn commit_each<B: Binding + ?Sized>(
     binding: &B,
     transactions: &[(Partition, Transaction)],
 ) -> Result<Vec<Outcome>, CommitError> {
-    // Boxed, so that one kind of collection serves every back end: it is code in every component.
     let results = RefCell::new(vec![None; transactions.len()]);
-    let commits: FuturesUnordered<Pin<Box<dyn Future<Output = ()> + '_>>> = transactions
-        .iter()
-        .enumerate()
-        .map(|(index, (partition, transaction))| {
-            let results = &results;
-            let commit = async move {
-                let result = binding.commit(*partition, transaction).await;
-                results.borrow_mut()[index] = Some(result);
-            };
-            Box::pin(commit) as Pin<Box<dyn Future<Output = ()> + '_>>
-        })
-        .collect();
-    commits.for_each(|()| std::future::ready(())).await;
+    // Boxed, so that one kind of collection serves every back end: it is code in every component.
+    let mut commits = transactions.iter().enumerate().map(|(index, (partition, transaction))| {
+        let results = &results;
+        let commit = async move {
+            let result = binding.commit(*partition, transaction).await;
+            results.borrow_mut()[index] = Some(result);
+        };
+        Box::pin(commit) as Pin<Box<dyn Future<Output = ()> + '_>>
+    });
+    match (transactions.len(), commits.next()) {
+        // Most requests: a collection for one would cost as much as the rest of the commit.
+        (1, Some(only)) => only.await,
+        (_, first) => {
+            let all: FuturesUnordered<_> = first.into_iter().chain(commits).collect();
+            all.for_each(|()| std::future::ready(())).await;
+        }
+    }
     let results: Vec<_> = results.into_inner().into_iter().flatten().collect();
     let written = transactions.iter().zip(&results).any(|((_, transaction), result)| {
         !transaction.is_read_only() && !matches!(result, Err(CommitError::Unavailable(_)))

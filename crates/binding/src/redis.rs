@@ -87,8 +87,8 @@ pub enum Failure {
 /// commits share them.
 pub struct Redis<C: Connector> {
     nodes: Nodes<C>,
+    /// What all keys begin with, but for the hash tag.
     prefix: String,
-    stage: String,
     partitions: Partitions,
 }
 
@@ -115,17 +115,16 @@ impl<C: Connector> Redis<C> {
     pub fn new(
         connector: C,
         addresses: Vec<String>,
-        prefix: impl Into<String>,
-        stage: impl Into<String>,
+        prefix: &str,
+        stage: &str,
         partitions: Partitions,
     ) -> Self {
         let nodes = Nodes::new(connector, addresses);
-        Self { nodes, prefix: prefix.into(), stage: stage.into(), partitions }
+        Self { nodes, prefix: format!("{prefix}:{stage}:"), partitions }
     }
 
     /// Runs a call where its slot is, following the slot and replacing a broken connection.
-    async fn run(&self, call: &Call) -> Result<Vec<Reply>, CommitError> {
-        let slot = cluster::slot(call.prefix());
+    async fn run(&self, call: Call<'_>) -> Result<Vec<Reply>, CommitError> {
         // What an earlier attempt left open stays open, whatever the later ones say.
         let mut lost = None;
         let unavailable = |lost: Option<String>, text: String| match lost {
@@ -136,7 +135,7 @@ impl<C: Connector> Redis<C> {
         for _ in 0..ATTEMPTS_MAX {
             let Target { address, asking } = match target.take() {
                 Some(target) => target,
-                None => match self.nodes.address(slot).await {
+                None => match self.nodes.address(call.prefix).await {
                     Ok(address) => Target { address, asking: false },
                     Err(failure) => return Err(unavailable(lost, failure.to_string())),
                 },
@@ -185,7 +184,7 @@ impl<C: Connector> Redis<C> {
         &self,
         address: &str,
         asking: bool,
-        call: &Call,
+        call: Call<'_>,
     ) -> Result<Vec<Reply>, Problem> {
         if asking {
             // Between `ASKING` and its command nobody else's may slip in.
@@ -205,7 +204,7 @@ impl<C: Connector> Redis<C> {
 async fn evaluate<C: Connection>(
     connection: &C,
     asking: bool,
-    call: &Call,
+    call: Call<'_>,
 ) -> Result<Vec<Reply>, Problem> {
     let by_name = call.arguments(script::SHA1);
     match command(connection, asking, "EVALSHA", by_name).await {
@@ -242,8 +241,9 @@ impl<C: Connector> Binding for Redis<C> {
         transaction: &Transaction,
     ) -> Result<Outcome, CommitError> {
         transaction.validate()?;
-        let call = Call::new(&self.prefix, &self.stage, partition, self.partitions, transaction);
-        let replies = self.run(&call).await.map_err(|error| match error {
+        let prefix = format!("{}{{{partition}}}:", self.prefix);
+        let call = Call { prefix: &prefix, partitions: self.partitions, transaction };
+        let replies = self.run(call).await.map_err(|error| match error {
             // What only reads has not happened, whatever became of it.
             CommitError::Unknown(text) if transaction.is_read_only() => {
                 CommitError::Unavailable(text)

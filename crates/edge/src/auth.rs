@@ -16,7 +16,8 @@ pub fn check(access: Access, headers: &Headers, config: &Config) -> Result<(), P
     if access == Access::Open {
         return Ok(());
     }
-    let Some(token) = bearer(headers) else {
+    let authorization = headers.get("authorization").unwrap_or_default();
+    let Some(token) = bearer(&authorization) else {
         let detail = "an Authorization header with a Bearer token is required";
         return Err(Problem::new(401, "missing_token", detail));
     };
@@ -34,9 +35,8 @@ pub fn check(access: Access, headers: &Headers, config: &Config) -> Result<(), P
 }
 
 /// RFC 6750, section 2.1; the scheme's name is case-insensitive (RFC 9110, section 11.1).
-fn bearer(headers: &Headers) -> Option<&[u8]> {
-    let value = headers.get("authorization")?;
-    let (scheme, token) = value.split_at_checked("Bearer ".len())?;
+fn bearer(authorization: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = authorization.split_at_checked("Bearer ".len())?;
     scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
 }
 

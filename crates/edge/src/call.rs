@@ -8,7 +8,6 @@ use crate::config::Config;
 use crate::http::Headers;
 use crate::json;
 use crate::problem::Problem;
-use crate::stages::Stages;
 
 /// A request after routing and authentication.
 #[derive(Debug)]
@@ -23,8 +22,6 @@ pub struct Call {
     pub body: Vec<u8>,
     /// The configuration.
     pub config: Rc<Config>,
-    /// The request's stages so far.
-    pub stages: Stages,
 }
 
 impl Call {
@@ -45,7 +42,7 @@ impl Call {
     /// The content type without its parameters, in lower case.
     pub fn media_type(&self) -> Option<String> {
         let value = self.headers.text("content-type")?;
-        let essence = value.split(';').next().unwrap_or(value);
+        let essence = value.split(';').next().unwrap_or_default();
         Some(essence.trim().to_ascii_lowercase())
     }
 

@@ -7,8 +7,6 @@ use domain::partition::Partitions;
 use spin_sdk::variables;
 use thiserror::Error;
 
-use crate::stages::monotonic_ns;
-
 /// A variable that changes takes effect within this time; reading them for every request would cost
 /// more host calls than the request itself.
 const AGE_MS_MAX: u64 = 500;
@@ -76,12 +74,12 @@ thread_local! {
 }
 
 impl Config {
-    /// The configuration, as it was at most 500 ms ago.
+    /// The configuration, as it was at most 500 ms before `now_ns` of the monotonic clock.
     ///
     /// # Errors
     /// A variable is missing or wrong, or cannot be read.
-    pub async fn load() -> Result<Rc<Self>, ConfigError> {
-        let now_ms = monotonic_ns() / 1_000_000;
+    pub async fn load(now_ns: u64) -> Result<Rc<Self>, ConfigError> {
+        let now_ms = now_ns / 1_000_000;
         let cached = CACHE.with_borrow(|cache| {
             let (read_ms, config) = cache.as_ref()?;
             (now_ms.saturating_sub(*read_ms) < AGE_MS_MAX).then(|| Rc::clone(config))

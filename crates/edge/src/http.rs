@@ -17,25 +17,39 @@ const BODY_BYTES_READ_MAX: usize = 8 << 20;
 const CHUNK_BYTES: usize = 16 << 10;
 
 /// The headers of a request. Names are compared without regard to case.
-#[derive(Clone, Debug, Default)]
-pub struct Headers(Vec<(String, Vec<u8>)>);
+#[derive(Debug)]
+pub struct Headers(Source);
+
+#[derive(Debug)]
+enum Source {
+    /// The host is asked for the two or three that matter: a request has a dozen, most of them the
+    /// runtime's own, and copying them all costs two allocations each.
+    Host(Fields),
+    /// As a test gives them.
+    Given(Vec<(String, Vec<u8>)>),
+}
 
 impl Headers {
     /// The first value of a header.
-    pub fn get(&self, name: &str) -> Option<&[u8]> {
-        let named = |(each, _): &&(String, Vec<u8>)| each.eq_ignore_ascii_case(name);
-        self.0.iter().find(named).map(|(_, value)| value.as_slice())
+    pub fn get(&self, name: &str) -> Option<Vec<u8>> {
+        match &self.0 {
+            Source::Host(fields) => fields.get(name).into_iter().next(),
+            Source::Given(headers) => {
+                let named = |(each, _): &&(String, Vec<u8>)| each.eq_ignore_ascii_case(name);
+                headers.iter().find(named).map(|(_, value)| value.clone())
+            }
+        }
     }
 
     /// The first value of a header, if it is text.
-    pub fn text(&self, name: &str) -> Option<&str> {
-        std::str::from_utf8(self.get(name)?).ok()
+    pub fn text(&self, name: &str) -> Option<String> {
+        String::from_utf8(self.get(name)?).ok()
     }
 }
 
 impl FromIterator<(String, Vec<u8>)> for Headers {
     fn from_iter<I: IntoIterator<Item = (String, Vec<u8>)>>(headers: I) -> Self {
-        Self(headers.into_iter().collect())
+        Self(Source::Given(headers.into_iter().collect()))
     }
 }
 
@@ -43,7 +57,7 @@ impl FromIterator<(String, Vec<u8>)> for Headers {
 #[derive(Debug)]
 pub struct Head {
     /// The method, in capitals.
-    pub method: String,
+    pub method: &'static str,
     /// The path.
     pub path: String,
     /// What stands behind the question mark.
@@ -72,8 +86,8 @@ impl Head {
             Method::Trace => "TRACE",
             Method::Other(_) => "OTHER",
         };
-        let headers = request.get_headers().copy_all().into_iter().collect();
-        Self { method: method.to_owned(), path, query, headers }
+        let headers = Headers(Source::Host(request.get_headers()));
+        Self { method, path, query, headers }
     }
 }
 
@@ -126,6 +140,7 @@ pub struct Response {
     pub body: Vec<u8>,
 }
 
+const OK: u16 = 200;
 const NO_CONTENT: u16 = 204;
 
 impl Response {
@@ -136,7 +151,8 @@ impl Response {
     pub fn send(mut self) -> Result<WasiResponse, ErrorCode> {
         let internal = || ErrorCode::InternalError(None);
         if self.status != NO_CONTENT {
-            self.headers.push(("content-length", self.body.len().to_string()));
+            let length = itoa::Buffer::new().format(self.body.len()).to_owned();
+            self.headers.push(("content-length", length));
         }
         let headers: Vec<_> = self
             .headers
@@ -149,7 +165,10 @@ impl Response {
         let (writer, reader) = body.unzip();
         // Whether the client took it all is the host's to know.
         let (response, _) = WasiResponse::new(headers, reader, trailers_out);
-        response.set_status_code(self.status).map_err(|()| internal())?;
+        // What a response has unless it is told otherwise.
+        if self.status != OK {
+            response.set_status_code(self.status).map_err(|()| internal())?;
+        }
         let body = self.body;
         spawn(async move {
             if let Some(mut writer) = writer {
@@ -192,7 +211,7 @@ mod tests {
     fn headers_are_found_whatever_their_case() {
         let headers: Headers =
             [("Content-Type".to_owned(), b"text/plain".to_vec())].into_iter().collect();
-        assert_eq!(headers.text("content-type"), Some("text/plain"));
+        assert_eq!(headers.text("content-type").as_deref(), Some("text/plain"));
         assert_eq!(headers.get("accept"), None);
     }
 }

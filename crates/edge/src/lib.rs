@@ -38,3 +38,4 @@ pub use route::{Access, Route};
 pub use serve::serve;
 pub use spin_sdk::wasip3;
 pub use spin_sdk::wasip3::http::types::Request;
+pub use stages::Stages;

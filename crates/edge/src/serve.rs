@@ -20,7 +20,7 @@ use crate::trace::{TRACEPARENT, Trace};
 pub async fn serve<O: Copy>(
     request: Request,
     routes: &[Route<O>],
-    handler: impl AsyncFnOnce(O, &mut Call) -> Result<Answer, Problem>,
+    handler: impl AsyncFnOnce(O, &Call, &mut Stages) -> Result<Answer, Problem>,
 ) -> Response {
     log::catch_panics();
     let mut stages = Stages::begin(monotonic_ns);
@@ -35,32 +35,22 @@ async fn run<O: Copy>(
     request: Request,
     head: Head,
     routes: &[Route<O>],
-    handler: impl AsyncFnOnce(O, &mut Call) -> Result<Answer, Problem>,
+    handler: impl AsyncFnOnce(O, &Call, &mut Stages) -> Result<Answer, Problem>,
     stages: &mut Stages,
     route: &mut &'static str,
 ) -> Result<Answer, Problem> {
     let Head { method, path, query, headers } = head;
-    let matched = find(routes, &method, &path)?;
+    let matched = find(routes, method, &path)?;
     *route = matched.path;
-    let config = Config::load().await?;
+    let config = Config::load(stages.begin_ns).await?;
     auth::check(matched.access, &headers, &config)?;
     // A GET has no body that means anything (RFC 9110, section 9.3.1), and a stream costs.
-    let body = match method.as_str() {
+    let body = match method {
         "GET" => Vec::new(),
         _ => read_body(request, &headers).await?,
     };
-    stages.end("receive");
-    let mut call = Call {
-        parameters: matched.parameters,
-        query,
-        headers,
-        body,
-        config,
-        stages: std::mem::replace(stages, Stages::begin(monotonic_ns)),
-    };
-    let result = handler(matched.operation, &mut call).await;
-    *stages = call.stages;
-    result
+    let call = Call { parameters: matched.parameters, query, headers, body, config };
+    handler(matched.operation, &call, stages).await
 }
 
 async fn render(

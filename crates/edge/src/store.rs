@@ -8,7 +8,7 @@ pub use binding::Binding;
 use binding::kv::Kv;
 use binding::layout;
 use binding::redis::Redis;
-use domain::partition::{Partition, Partitions};
+use domain::partition::Partition;
 use domain::transaction::{CommitError, Outcome, Transaction};
 
 use crate::config::{Config, StoreAddress};
@@ -26,7 +26,8 @@ pub fn random() -> u64 {
 
 /// The store of an instance.
 pub struct Store {
-    place: Place,
+    /// What it was opened by; a change of what matters opens another.
+    config: Config,
     backend: Backend,
     /// Whether the store was found to be laid out as configured.
     checked: Cell<bool>,
@@ -35,16 +36,6 @@ pub struct Store {
 enum Backend {
     Kv(Kv<Bucket>),
     Redis(Redis<Opener>),
-}
-
-/// What a store is opened by; a change of any of these opens another.
-#[derive(Clone, PartialEq, Eq)]
-struct Place {
-    address: StoreAddress,
-    prefix: String,
-    stage: String,
-    partitions: Partitions,
-    timeout_ms: u64,
 }
 
 thread_local! {
@@ -56,18 +47,11 @@ thread_local! {
 /// # Errors
 /// It cannot be reached, or was laid out by another configuration.
 pub async fn open(config: &Config) -> Result<Rc<Store>, CommitError> {
-    let place = Place {
-        address: config.store.clone(),
-        prefix: config.key_prefix.clone(),
-        stage: config.stage.clone(),
-        partitions: config.partitions,
-        timeout_ms: config.store_timeout_ms,
-    };
-    let kept = KEPT.with_borrow(|kept| kept.clone()).filter(|store| store.place == place);
+    let kept = KEPT.with_borrow(Clone::clone).filter(|store| store.is_of(config));
     let store = match kept {
         Some(store) => store,
         None => {
-            let store = Rc::new(Store::new(place)?);
+            let store = Rc::new(Store::new(config)?);
             KEPT.set(Some(Rc::clone(&store)));
             store
         }
@@ -82,16 +66,27 @@ pub async fn open(config: &Config) -> Result<Rc<Store>, CommitError> {
 }
 
 impl Store {
-    fn new(place: Place) -> Result<Self, CommitError> {
-        let Place { prefix, stage, partitions, timeout_ms, .. } = &place;
-        let backend = match &place.address {
+    fn new(config: &Config) -> Result<Self, CommitError> {
+        let (prefix, stage) = (&config.key_prefix, &config.stage);
+        let backend = match &config.store {
             StoreAddress::Kv => Backend::Kv(Kv::new(Bucket::open()?, prefix, stage)),
             StoreAddress::Redis(addresses) => {
-                let opener = Opener { timeout_ms: *timeout_ms };
-                Backend::Redis(Redis::new(opener, addresses.clone(), prefix, stage, *partitions))
+                let opener = Opener { timeout_ms: config.store_timeout_ms };
+                let addresses = addresses.clone();
+                Backend::Redis(Redis::new(opener, addresses, prefix, stage, config.partitions))
             }
         };
-        Ok(Self { place, backend, checked: Cell::new(false) })
+        Ok(Self { config: config.clone(), backend, checked: Cell::new(false) })
+    }
+
+    /// Whether another configuration means this store: tokens do not matter to it.
+    fn is_of(&self, config: &Config) -> bool {
+        let Config { store, partitions, key_prefix, stage, store_timeout_ms, .. } = &self.config;
+        *store == config.store
+            && *partitions == config.partitions
+            && *key_prefix == config.key_prefix
+            && *stage == config.stage
+            && *store_timeout_ms == config.store_timeout_ms
     }
 }
 

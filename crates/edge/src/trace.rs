@@ -17,12 +17,7 @@ pub struct Trace {
 impl Trace {
     /// The trace of a request; a malformed header counts as none (Trace Context, section 3.2.2.3).
     pub fn of(headers: &Headers) -> Self {
-        Self {
-            parent: headers
-                .text(TRACEPARENT)
-                .filter(|text| is_traceparent(text))
-                .map(str::to_owned),
-        }
+        Self { parent: headers.text(TRACEPARENT).filter(|text| is_traceparent(text)) }
     }
 
     /// The id, 32 hexadecimal digits.

@@ -2,6 +2,8 @@
 //!
 //! Extension attributes are allowed, as the specification demands, and ignored.
 
+use std::borrow::Cow;
+
 use domain::error::InvalidInput;
 use edge::http::Headers;
 use serde::Deserialize;
@@ -21,10 +23,10 @@ pub struct Envelope<'a> {
 }
 
 /// An event whose envelope is right.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloudEvent<'a> {
     /// What kind of thing happened.
-    pub r#type: &'a str,
+    pub r#type: Cow<'a, str>,
     /// The payload, JSON.
     pub data: &'a [u8],
 }
@@ -52,7 +54,7 @@ impl Envelope<'_> {
             return Err(InvalidInput::new("invalid_value", field("datacontenttype"), detail));
         }
         let Some(data) = self.data else { return Err(missing(field("data"))) };
-        Ok(CloudEvent { r#type, data: data.get().as_bytes() })
+        Ok(CloudEvent { r#type: r#type.into(), data: data.get().as_bytes() })
     }
 }
 
@@ -65,12 +67,13 @@ pub fn is_binary(headers: &Headers) -> bool {
 ///
 /// # Errors
 /// As [`Envelope::open`]; fields are named as headers.
-pub fn binary<'a>(headers: &'a Headers, body: &'a [u8]) -> Result<CloudEvent<'a>, InvalidInput> {
-    let header = |name: &str| headers.text(name);
+pub fn binary<'a>(headers: &Headers, body: &'a [u8]) -> Result<CloudEvent<'a>, InvalidInput> {
     let field = |name: &str| format!("ce-{name}");
-    check_attributes(header("ce-specversion"), header("ce-id"), header("ce-source"), &field)?;
-    let r#type = required(header("ce-type"), || field("type"))?;
-    Ok(CloudEvent { r#type, data: body })
+    let [specversion, id, source, r#type] =
+        ["specversion", "id", "source", "type"].map(|name| headers.text(&field(name)));
+    check_attributes(specversion.as_deref(), id.as_deref(), source.as_deref(), &field)?;
+    let r#type = required(r#type.as_deref(), || field("type"))?;
+    Ok(CloudEvent { r#type: r#type.to_owned().into(), data: body })
 }
 
 fn check_attributes(

@@ -12,8 +12,9 @@
 use domain::transaction::CommitError;
 use edge::config::Config;
 use edge::route::Verb;
+use edge::stages::monotonic_ns;
 use edge::store::Binding as _;
-use edge::{Access, Answer, Call, Problem, Request, Response, Route};
+use edge::{Access, Answer, Call, Problem, Request, Response, Route, Stages};
 
 pub mod cloud_event;
 pub mod decide;
@@ -42,13 +43,13 @@ pub async fn handle(request: Request) -> Response {
     edge::serve(request, ROUTES, answer).await
 }
 
-async fn answer(operation: Operation, call: &mut Call) -> Result<Answer, Problem> {
+async fn answer(operation: Operation, call: &Call, stages: &mut Stages) -> Result<Answer, Problem> {
     match operation {
         Operation::Handle => {
             let events = parse::request(call)?;
-            call.stages.end("parse");
+            stages.end("parse");
             commit(&events, &call.config).await?;
-            call.stages.end("commit");
+            stages.end("commit");
             Ok(Answer::no_content())
         }
     }
@@ -76,7 +77,7 @@ pub async fn on_message(message: Vec<u8>) -> Result<(), String> {
 
 async fn nudge(message: &[u8]) -> Result<(), Problem> {
     let events = parse::message(message)?;
-    let config = Config::load().await?;
+    let config = Config::load(monotonic_ns()).await?;
     Ok(commit(&events, &config).await?)
 }
 

@@ -100,7 +100,7 @@ fn typed(event: CloudEvent<'_>, type_field: &str, data_path: &str) -> Result<Eve
         "" => name.to_owned(),
         path => format!("{path}.{name}"),
     };
-    match event.r#type {
+    match event.r#type.as_ref() {
         "order.paid" => {
             let data: OrderPaidData =
                 parse_object(event.data).map_err(|problem| within(problem, data_path))?;

@@ -3,6 +3,7 @@
 use domain::error::InvalidInput;
 use domain::ids::UserId;
 use edge::config::Config;
+use edge::stages::monotonic_ns;
 use edge::wit::types::Error;
 
 use crate::parse::{EVENTS_MAX, Event, check_order};
@@ -37,7 +38,7 @@ impl wit::Guest for Component {
         };
         let events = events.into_iter().enumerate().map(event);
         let events = events.collect::<Result<Vec<_>, InvalidInput>>()?;
-        let config = Config::load().await?;
+        let config = Config::load(monotonic_ns()).await?;
         Ok(crate::commit(&events, &config).await?)
     }
 }

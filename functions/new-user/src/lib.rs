@@ -13,7 +13,7 @@ use domain::transaction::CommitError;
 use edge::config::Config;
 use edge::route::Verb;
 use edge::store::Binding as _;
-use edge::{Access, Answer, Call, Problem, Request, Response, Route};
+use edge::{Access, Answer, Call, Problem, Request, Response, Route, Stages};
 
 pub mod decide;
 pub mod parse;
@@ -73,40 +73,40 @@ pub async fn handle(request: Request) -> Response {
     edge::serve(request, ROUTES, answer).await
 }
 
-async fn answer(operation: Operation, call: &mut Call) -> Result<Answer, Problem> {
+async fn answer(operation: Operation, call: &Call, stages: &mut Stages) -> Result<Answer, Problem> {
     match operation {
         Operation::Check => {
             let command = parse::check(&call.parameters, call.query(["unknown"])?)?;
-            call.stages.end("parse");
+            stages.end("parse");
             let standings = check(&command, &call.config).await?;
-            call.stages.end("commit");
+            stages.end("commit");
             render::one(command.users[0], standings[0])
         }
         Operation::CheckMany => {
             let command = parse::check_many(call.json()?)?;
-            call.stages.end("parse");
+            stages.end("parse");
             let standings = check(&command, &call.config).await?;
-            call.stages.end("commit");
+            stages.end("commit");
             render::many(&command.users, &standings)
         }
         Operation::MarkPaid => {
             let users = parse::mark_paid(&call.json()?)?;
-            call.stages.end("parse");
+            stages.end("parse");
             mark_paid(&users, &call.config).await?;
-            call.stages.end("commit");
+            stages.end("commit");
             Ok(Answer::no_content())
         }
         Operation::ReadImport => {
             let import = import(&call.config, decide::read_import(call.config.partitions)).await?;
-            call.stages.end("commit");
+            stages.end("commit");
             render::import(import)
         }
         Operation::SetImport => {
             let complete = parse::import(call.json()?);
-            call.stages.end("parse");
+            stages.end("parse");
             let transaction = decide::set_import(complete, call.config.partitions);
             let import = import(&call.config, transaction).await?;
-            call.stages.end("commit");
+            stages.end("commit");
             render::import(import)
         }
     }

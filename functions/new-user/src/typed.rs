@@ -2,6 +2,7 @@
 
 use domain::ids::UserId;
 use edge::config::Config;
+use edge::stages::monotonic_ns;
 use edge::wit::types::Error;
 
 use crate::decide::Standing;
@@ -35,7 +36,7 @@ impl wit::Guest for Component {
             wit::UnknownUsers::New => Unknown::New,
             wit::UnknownUsers::Ask => Unknown::Ask,
         };
-        let config = Config::load().await?;
+        let config = Config::load(monotonic_ns()).await?;
         let standings = crate::check(&Check { users, unknown }, &config).await?;
         let standing = |standing| match standing {
             Standing::New => wit::Standing::New,
@@ -48,7 +49,7 @@ impl wit::Guest for Component {
     async fn mark_paid(users: Vec<u64>) -> Result<(), Error> {
         parse::count(users.len())?;
         let users: Vec<_> = users.into_iter().map(UserId).collect();
-        let config = Config::load().await?;
+        let config = Config::load(monotonic_ns()).await?;
         Ok(crate::mark_paid(&users, &config).await?)
     }
 }

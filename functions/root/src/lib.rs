@@ -7,7 +7,7 @@
 )]
 
 use edge::route::Verb;
-use edge::{Access, Answer, Call, Problem, Request, Response, Route};
+use edge::{Access, Answer, Call, Problem, Request, Response, Route, Stages};
 
 pub mod health;
 
@@ -37,11 +37,11 @@ pub async fn handle(request: Request) -> Response {
     edge::serve(request, ROUTES, answer).await
 }
 
-async fn answer(operation: Operation, call: &mut Call) -> Result<Answer, Problem> {
+async fn answer(operation: Operation, call: &Call, stages: &mut Stages) -> Result<Answer, Problem> {
     match operation {
         Operation::Health => {
             let health = health::check(&call.config).await;
-            call.stages.end("commit");
+            stages.end("commit");
             health::render(health)
         }
         Operation::OpenApi => Ok(Answer {

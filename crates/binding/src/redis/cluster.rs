@@ -27,13 +27,24 @@ impl Slots {
     /// Reads the answer to `CLUSTER NODES` (Redis documentation of that command, "Serialization
     /// format"). `address` is the URL of the node that answered.
     pub fn parse(nodes: &str, address: &str) -> Self {
-        let ranges = nodes.lines().filter_map(|line| masters_slots(line, address)).flatten();
-        Self { ranges: ranges.collect(), moved: LiteMap::new_vec() }
+        let mut slots = Self::default();
+        for line in nodes.split('\n') {
+            let words: Vec<&str> = line.split(' ').collect();
+            let Some(node) = master(&words, address) else { continue };
+            for word in words.iter().skip(FIRST_SLOT) {
+                let (first, last) = word.split_once('-').unwrap_or((word, word));
+                // A slot on its way ("[93-<-id]") is told by the node that is asked for it.
+                if let (Ok(first), Ok(last)) = (first.parse(), last.parse()) {
+                    slots.ranges.push((first..=last, node.clone()));
+                }
+            }
+        }
+        slots
     }
 
     /// Whether nothing is known.
     pub fn is_empty(&self) -> bool {
-        self.ranges.is_empty()
+        self.ranges.is_empty() && self.moved.is_empty()
     }
 
     /// The address of a slot's node.
@@ -48,9 +59,12 @@ impl Slots {
     }
 }
 
-/// The slots on one line: `id ip:port@bus,hostname flags master ping pong epoch link slot...`.
-fn masters_slots(line: &str, address: &str) -> Option<Vec<(RangeInclusive<u16>, String)>> {
-    let words: Vec<&str> = line.split(' ').collect();
+/// The word of a line with which its slots begin.
+const FIRST_SLOT: usize = 8;
+
+/// The URL of the node of one line, if it is a master that can be reached:
+/// `id ip:port@bus,hostname flags master ping pong epoch link slot...`.
+fn master(words: &[&str], address: &str) -> Option<String> {
     let (endpoint, flags) = (*words.get(1)?, *words.get(2)?);
     let is = |wanted: &str| flags.split(',').any(|flag| flag == wanted);
     if !is("master") || is("fail") || is("noaddr") {
@@ -62,13 +76,7 @@ fn masters_slots(line: &str, address: &str) -> Option<Vec<(RangeInclusive<u16>, 
     let (ip, port) = endpoint.rsplit_once(':')?;
     let named = address.starts_with("rediss:") && !hostname.is_empty() && !hostname.contains('=');
     let host = if named { hostname.split(',').next()? } else { ip };
-    let node = redirected(address, &format!("{host}:{port}"));
-    let range = |word: &str| {
-        let (first, last) = word.split_once('-').unwrap_or((word, word));
-        // A slot on its way ("[93-<-id]") is told by the node that is asked for it.
-        Some((first.parse().ok()?..=last.parse().ok()?, node.clone()))
-    };
-    Some(words.iter().skip(8).filter_map(|word| range(word)).collect())
+    Some(redirected(address, &format!("{host}:{port}")))
 }
 
 /// The URL of another node of the same cluster: scheme, user, password and options stay. An endpoint

@@ -3,7 +3,7 @@
 use litemap::LiteMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::cluster::Slots;
+use super::cluster::{Slots, slot};
 use super::shared::Shared;
 use super::{Argument, Connection, Connector, Failure, Reply};
 
@@ -40,10 +40,15 @@ impl<C: Connector> Nodes<C> {
         self.cell(address).forget(|kept| Arc::ptr_eq(kept, failed));
     }
 
-    /// The node that serves a slot, as far as is known; the first one where nothing is.
-    pub async fn address(&self, slot: u16) -> Result<String, Failure> {
+    /// The node that serves the slot of a key, as far as is known; the first one where nothing is.
+    pub async fn address(&self, key: &str) -> Result<String, Failure> {
         let slots = self.slots().await?;
-        let known = lock(&slots).address(slot).map(str::to_owned);
+        let known = {
+            let slots = lock(&slots);
+            // A single server has them all.
+            let known = if slots.is_empty() { None } else { slots.address(slot(key)) };
+            known.map(str::to_owned)
+        };
         known
             .or_else(|| self.addresses.first().cloned())
             .ok_or_else(|| Failure::Failed("no address of a server is configured".to_owned()))
@@ -109,7 +114,10 @@ impl<C: Connector> Nodes<C> {
 
     fn cell(&self, address: &str) -> Cell<C> {
         let mut connections = lock(&self.connections);
-        Arc::clone(connections.entry(address.to_owned()).or_default())
+        match connections.get(address) {
+            Some(cell) => Arc::clone(cell),
+            None => Arc::clone(connections.entry(address.to_owned()).or_default()),
+        }
     }
 }
 

@@ -1,9 +1,8 @@
 //! A transaction as keys and arguments of the script, and its answer as an outcome.
 
 use litemap::LiteMap;
-use std::fmt::{Display, Write as _};
 
-use domain::partition::{Partition, Partitions};
+use domain::partition::Partitions;
 use domain::transaction::{
     Answer, Failed, Field, Guard, Invalid, MapKey, Outcome, Read, Refusal, Seen, SetKey,
     Transaction, Value, Write,
@@ -27,68 +26,81 @@ const INVALID: i64 = 3;
 const NOT_AN_INTEGER: i64 = 0;
 const OVERFLOW: i64 = 1;
 
-/// The keys and arguments of one run of the script.
-#[derive(Clone, Debug)]
-pub struct Call {
+/// Arguments that most operations have.
+const OPERATION_ARGUMENTS: usize = 4;
+/// Bytes of the decimal digits of the largest number in a key, and the colon before them.
+const PART_BYTES_MAX: usize = 21;
+
+/// A transaction in a partition, for the script.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
     /// What all keys begin with, the hash tag included.
-    prefix: String,
+    pub prefix: &'a str,
+    /// Where ids lie depends on how many partitions there are.
+    pub partitions: Partitions,
+    /// What to do.
+    pub transaction: &'a Transaction,
+}
+
+impl Call<'_> {
+    /// The arguments of `EVALSHA` or `EVAL`; the first is the script or its name.
+    pub fn arguments(&self, script: &str) -> Vec<Argument> {
+        let Transaction { now_ms, guards, writes, reads } = self.transaction;
+        let counts = [guards.len(), writes.len(), reads.len()];
+        let operations = counts.iter().sum::<usize>();
+        let mut form = Form {
+            prefix: self.prefix,
+            partitions: self.partitions,
+            keys: LiteMap::new_vec(),
+            arguments: Vec::with_capacity(counts.len() + operations * OPERATION_ARGUMENTS),
+        };
+        form.arguments.extend(counts.map(|count| Argument::Integer(count as i64)));
+        guards.iter().for_each(|guard| form.guard(guard));
+        writes.iter().for_each(|write| form.write(write, *now_ms));
+        reads.iter().for_each(|read| form.read(read));
+        form.finish(script)
+    }
+}
+
+/// Keys and arguments in the making.
+struct Form<'a> {
+    prefix: &'a str,
     partitions: Partitions,
+    /// Their numbers, counted from 1 as Lua does.
     keys: LiteMap<String, usize>,
     arguments: Vec<Argument>,
 }
 
-impl Call {
-    /// Puts a transaction into the form of the script.
-    pub fn new(
-        prefix: &str,
-        stage: &str,
-        partition: Partition,
-        partitions: Partitions,
-        transaction: &Transaction,
-    ) -> Self {
-        let prefix = format!("{prefix}:{stage}:{{{partition}}}:");
-        let mut call = Self { prefix, partitions, keys: LiteMap::new_vec(), arguments: Vec::new() };
-        for count in
-            [&transaction.guards.len(), &transaction.writes.len(), &transaction.reads.len()]
-        {
-            call.arguments.push(Argument::Integer(*count as i64));
+impl Form<'_> {
+    fn finish(self, script: &str) -> Vec<Argument> {
+        let count = self.keys.len();
+        let mut arguments = Vec::with_capacity(2 + count + self.arguments.len());
+        arguments.extend([bytes(script), Argument::Integer(count as i64)]);
+        arguments.resize(2 + count, Argument::Integer(0));
+        for (name, number) in self.keys {
+            arguments[1 + number] = Argument::Bytes(name.into_bytes());
         }
-        transaction.guards.iter().for_each(|guard| call.guard(guard));
-        transaction.writes.iter().for_each(|write| call.write(write, transaction.now_ms));
-        transaction.reads.iter().for_each(|read| call.read(read));
-        call
-    }
-
-    /// What all keys begin with; the hash tag in it decides the slot.
-    pub fn prefix(&self) -> &str {
-        &self.prefix
-    }
-
-    /// The arguments of `EVALSHA` or `EVAL`; the first is the script or its name.
-    pub fn arguments(&self, script: &str) -> Vec<Argument> {
-        let mut keys = vec![""; self.keys.len()];
-        for (name, number) in &self.keys {
-            keys[*number - 1] = name;
-        }
-        let mut arguments = Vec::with_capacity(2 + keys.len() + self.arguments.len());
-        arguments.push(bytes(script));
-        arguments.push(Argument::Integer(keys.len() as i64));
-        arguments.extend(keys.into_iter().map(bytes));
-        arguments.extend(self.arguments.iter().cloned());
+        arguments.extend(self.arguments);
         arguments
     }
 
-    /// The number of a key, counted from 1 as Lua does.
-    fn key(&mut self, kind: char, record: &str, part: impl Display) -> Argument {
-        let mut name = format!("{}{kind}{record}", self.prefix);
-        // Writing into a string cannot fail.
-        let _infallible = write!(name, "{part}");
+    /// The number of a key.
+    fn key(&mut self, kind: char, record: &str, part: Option<u64>) -> Argument {
+        let bytes = self.prefix.len() + kind.len_utf8() + record.len() + PART_BYTES_MAX;
+        let mut name = String::with_capacity(bytes);
+        name.push_str(self.prefix);
+        name.push(kind);
+        name.push_str(record);
+        if let Some(part) = part {
+            name.push(':');
+            name.push_str(itoa::Buffer::new().format(part));
+        }
         let next = self.keys.len() + 1;
         Argument::Integer(*self.keys.entry(name).or_insert(next) as i64)
     }
 
     fn map(&mut self, map: &MapKey) -> Argument {
-        self.key('m', &map.0, "")
+        self.key('m', &map.0, None)
     }
 
     /// One operation. The two last arguments are empty where it needs none.
@@ -108,8 +120,8 @@ impl Call {
 
     fn on_id(&mut self, name: &str, set: &SetKey, id: u64) {
         let position = position(id, self.partitions);
-        let bitmap = self.key('b', &set.0, format_args!(":{}", position.chunk));
-        let bucket = self.key('s', &set.0, format_args!(":{}", position.bucket));
+        let bitmap = self.key('b', &set.0, Some(position.chunk));
+        let bucket = self.key('s', &set.0, Some(position.bucket));
         self.operation(name, bitmap, bucket, Argument::Bytes(position.entry.to_vec()));
     }
 

@@ -12,7 +12,7 @@ use domain::partition::{Partition, Partitions};
 use domain::transaction::{CommitError, Invalid, Outcome, Transaction};
 use edge::route::Verb;
 use edge::store::Binding as _;
-use edge::{Access, Answer, Call, Problem, Request, Response, Route};
+use edge::{Access, Answer, Call, Problem, Request, Response, Route, Stages};
 use serde::{Deserialize, Serialize};
 
 /// What to commit, and where.
@@ -94,7 +94,7 @@ pub async fn handle(request: Request) -> Response {
     edge::serve(request, ROUTES, answer).await
 }
 
-async fn answer((): (), call: &mut Call) -> Result<Answer, Problem> {
+async fn answer((): (), call: &Call, _: &mut Stages) -> Result<Answer, Problem> {
     let Commit { home, transaction } = call.json()?;
     let store = edge::store::open(&call.config).await?;
     let partition = home.partition(call.config.partitions);
