@@ -295,6 +295,12 @@ impl WorkerExpiration for Expiration {
     }
 }
 
+/// The handler reports every instance as panicked that it did not end itself. Those are also the idle
+/// ones that are dropped with their runtime: there nothing panicked, and nothing failed.
+fn is_end_of_runtime(error: &wasmtime::Error) -> bool {
+    error.to_string() == "worker panicked" && !std::thread::panicking()
+}
+
 /// What one instance takes on.
 pub(crate) struct Worker {
     reuse: Reuse,
@@ -330,7 +336,9 @@ impl WorkerState for Worker {
     }
 
     fn drop(&self, store: Store<Instance>, result: wasmtime::Result<()>) {
-        if let Err(error) = result {
+        if let Err(error) = result
+            && !is_end_of_runtime(&error)
+        {
             let id = &self.component.id;
             self.shared.log.line(&format!("component {id}: instance failed: {error:?}"));
         }

@@ -24,8 +24,12 @@ pub struct Route {
 
 /// The check, against which the others are measured.
 pub const CHECK: Route = Route { name: "check", ask: || app::check(USER), status: 200 };
-/// The bare component.
-pub const BARE: Route = Route { name: "bare component", ask: || Ask::get("/bare"), status: 200 };
+/// The bare component, asked with the same head.
+pub const BARE: Route = Route {
+    name: "bare component",
+    ask: || Ask::get(format!("/bare/users/{USER}/new")),
+    status: 200,
+};
 /// Checks of 1,000 users.
 pub const CHECK_MANY: Route =
     Route { name: "check of 1,000 users", ask: || app::check_many(&users()), status: 200 };
