@@ -4,6 +4,7 @@
 //! In reading order:
 //! - [`error`]: an error that a caller can act on names a code and the field at fault
 //! - [`ids`]: 64-bit ids, which JSON carries as strings
+//! - [`integer`]: numbers that JSON carries as strings, too
 //! - [`money`], [`time`]: minor units with a currency; unix milliseconds
 //! - [`order_number`]: the number under which an operation acts at most once
 //! - [`partition`]: which partition owns a user, and the place inside it
@@ -14,6 +15,7 @@
 
 pub mod error;
 pub mod ids;
+pub mod integer;
 pub mod money;
 pub mod order_number;
 pub mod paid;

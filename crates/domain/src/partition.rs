@@ -80,6 +80,11 @@ impl Partitions {
         Partition { space: Space::Configuration, ..Partition::users(index) }
     }
 
+    /// The partitions of users, all of them.
+    pub fn all(self) -> impl ExactSizeIterator<Item = Partition> {
+        (0..self.count() as u16).map(|index| Partition { space: Space::Users, index })
+    }
+
     fn mask(self) -> u64 {
         (1 << self.bits) - 1
     }
@@ -143,8 +148,8 @@ pub fn mix(value: u64) -> u64 {
     value ^ (value >> 31)
 }
 
-/// FNV-1a of 64 bits (draft-eastlake-fnv); keys are short and not chosen by attackers.
-fn fnv1a(bytes: &[u8]) -> u64 {
+/// FNV-1a of 64 bits (draft-eastlake-fnv), for texts that are short and not chosen by attackers.
+pub fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })

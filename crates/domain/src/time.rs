@@ -2,6 +2,8 @@
 
 use ::time::OffsetDateTime;
 use ::time::format_description::well_known::Rfc3339;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A moment in milliseconds since 1970-01-01T00:00:00Z. It comes from the edge; nothing below reads
 /// a clock.
@@ -26,6 +28,20 @@ impl UnixMillis {
             .ok()
             .and_then(|moment| moment.format(&Rfc3339).ok())
             .unwrap_or_default()
+    }
+}
+
+impl Serialize for UnixMillis {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.to_rfc3339())
+    }
+}
+
+impl<'de> Deserialize<'de> for UnixMillis {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let detail = "must be a time as RFC 3339 writes it, for example 2026-02-17T00:00:00Z";
+        Self::parse_rfc3339(&text).ok_or_else(|| D::Error::custom(detail))
     }
 }
 

@@ -9,8 +9,8 @@ use crate::problem::Problem;
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
-    /// The media type; nothing where there is no body.
-    pub content_type: Option<&'static str>,
+    /// The headers, but for `content-length`.
+    pub headers: Vec<(&'static str, String)>,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -31,11 +31,21 @@ impl Answer {
     pub fn json_with(status: u16, value: &impl Serialize) -> Result<Self, Problem> {
         let body =
             serde_json::to_vec(value).map_err(|error| Problem::internal(error.to_string()))?;
-        Ok(Self { status, content_type: Some("application/json"), body })
+        Ok(Self { status, headers: vec![("content-type", "application/json".to_owned())], body })
     }
 
     /// 204.
     pub fn no_content() -> Self {
-        Self { status: 204, content_type: None, body: Vec::new() }
+        Self { status: 204, headers: Vec::new(), body: Vec::new() }
+    }
+
+    /// The same answer, marked as one that was recorded earlier (the field's usual header; the
+    /// draft-ietf-httpapi-idempotency-key-header names none).
+    #[must_use]
+    pub fn replayed(mut self, replayed: bool) -> Self {
+        if replayed {
+            self.headers.push(("idempotent-replayed", "true".to_owned()));
+        }
+        self
     }
 }

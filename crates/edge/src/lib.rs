@@ -10,6 +10,7 @@
 //! - [`problem`], [`answer`]: what it gives back
 //! - [`config`]: Spin variables, checked, at most 500 ms old
 //! - [`store`]: the binding on Spin's imports, kept for the life of the instance
+//! - [`clock`]: the time of day
 //! - [`stages`], [`trace`], [`log`]: `Server-Timing`, the trace id, one line a failure
 //! - [`wit`]: errors of the typed interfaces
 //!
@@ -18,6 +19,7 @@
 pub mod answer;
 pub mod auth;
 pub mod call;
+pub mod clock;
 pub mod config;
 pub mod http;
 pub mod json;

@@ -60,10 +60,7 @@ async fn render(
     route: &str,
 ) -> Response {
     let (mut response, trace_id) = match result {
-        Ok(Answer { status, content_type, body }) => {
-            let content_type = content_type.map(|value| ("content-type", value.to_owned()));
-            (Response { status, headers: content_type.into_iter().collect(), body }, None)
-        }
+        Ok(Answer { status, headers, body }) => (Response { status, headers, body }, None),
         Err(problem) => {
             let trace_id = (problem.status >= 500).then(|| trace.id(random));
             (refusal(&problem, trace_id.as_deref()), trace_id.map(|id| (problem, id)))

@@ -1,0 +1,141 @@
+//! Issuing to a list of users, part by part. Each user's number follows from the batch, so that a
+//! part that is sent again gives nobody a second coupon, and a batch that broke off anywhere is simply
+//! sent again.
+
+use std::collections::BTreeMap;
+
+use domain::ids::UserId;
+use domain::order_number::OrderNumber;
+use domain::partition::fnv1a;
+use domain::transaction::{
+    Answer, Guard, Outcome, READ_FIELDS_MAX, Read, Transaction, Value, Write,
+};
+use edge::store::Binding;
+use futures::StreamExt;
+use futures::stream;
+use serde::{Deserialize, Serialize};
+
+use crate::context::Context;
+use crate::issue::{Claim, Number, issue};
+use crate::parse::Batch;
+use crate::records::{self, Gave, unexpected};
+use crate::refusal::{Failure, Refusal};
+
+/// Users who are given their coupons at the same time: enough to hide the way to the store, few
+/// enough that others get their turn.
+const CONCURRENT: usize = 32;
+
+/// What became of users.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// All.
+    pub users: u32,
+    /// Who have a coupon of the template, now or from an earlier attempt.
+    pub issued: u32,
+    /// Who have one of a fallback.
+    pub fallback: u32,
+    /// Who were greeted.
+    pub greeting: u32,
+    /// Who got nothing, by code.
+    pub refused: BTreeMap<String, u32>,
+}
+
+impl Tally {
+    fn add(&mut self, other: &Self) {
+        self.users += other.users;
+        self.issued += other.issued;
+        self.fallback += other.fallback;
+        self.greeting += other.greeting;
+        for (code, count) in &other.refused {
+            *self.refused.entry(code.clone()).or_default() += count;
+        }
+    }
+}
+
+/// Issues to a part of a batch, and writes down what came of it.
+///
+/// # Errors
+/// `unknown_template`, or the store's; then some users have their coupons. Send the part again.
+pub async fn issue_part<B: Binding>(
+    context: &Context<'_, B>,
+    template: &str,
+    batch: &Batch,
+) -> Result<Tally, Failure> {
+    context.template(template).await?.ok_or(Refusal::UnknownTemplate)?;
+    let number = OrderNumber::parse(&format!("bulk:{template}:{}", batch.batch), "batch")?;
+    let one = |user: &UserId| {
+        let claim = Claim {
+            user: *user,
+            number: Number::Given(number.clone()),
+            template: template.to_owned(),
+            segments: Vec::new(),
+            hold_ms: None,
+        };
+        async move { issue(context, &claim).await }
+    };
+    let mut results = stream::iter(batch.users.iter().map(one)).buffer_unordered(CONCURRENT);
+    let mut tally = Tally { users: batch.users.len() as u32, ..Tally::default() };
+    while let Some(result) = results.next().await {
+        match result {
+            Ok(recorded) => match recorded.order.gave {
+                Gave::Fallback(_) => tally.fallback += 1,
+                Gave::Greeting(_) => tally.greeting += 1,
+                _ => tally.issued += 1,
+            },
+            Err(Failure::Refused(refusal)) => {
+                *tally.refused.entry(refusal.code().to_owned()).or_default() += 1;
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    drop(results);
+    write_down(context, template, batch, &tally).await?;
+    Ok(tally)
+}
+
+/// Under a name that follows from the part's users, so that the same part sent again replaces it.
+async fn write_down<B: Binding>(
+    context: &Context<'_, B>,
+    template: &str,
+    batch: &Batch,
+    tally: &Tally,
+) -> Result<(), Failure> {
+    let users: Vec<u8> = batch.users.iter().flat_map(|user| user.0.to_le_bytes()).collect();
+    let part = format!("{:016x}", fnv1a(&users));
+    let record = records::batch(template, &batch.batch);
+    let text = serde_json::to_vec(tally).map_err(|_| unexpected())?;
+    let transaction = Transaction {
+        guards: vec![Guard::SizeAtMost(record.clone(), READ_FIELDS_MAX - 1)],
+        writes: vec![Write::Set(record, part.as_str().into(), Value::Bytes(text))],
+        ..Transaction::default()
+    };
+    match context.commit(context.pool(template), transaction).await? {
+        Outcome::Committed(_) => Ok(()),
+        Outcome::Refused(_) => Err(Refusal::BatchFull.into()),
+    }
+}
+
+/// What became of a batch so far, and of how many parts.
+///
+/// # Errors
+/// `unknown_batch`, or the store's.
+pub async fn progress<B: Binding>(
+    context: &Context<'_, B>,
+    template: &str,
+    batch: &str,
+) -> Result<(u32, Tally), Failure> {
+    let reads = vec![Read::All(records::batch(template, batch), READ_FIELDS_MAX)];
+    let transaction = Transaction { reads, ..Transaction::default() };
+    let outcome = context.commit(context.pool(template), transaction).await?;
+    let Outcome::Committed(answers) = outcome else { return Err(unexpected().into()) };
+    let Some(Answer::Map(parts)) = answers.first() else { return Err(unexpected().into()) };
+    if parts.is_empty() {
+        return Err(Refusal::UnknownBatch.into());
+    }
+    let mut tally = Tally::default();
+    for (_, part) in parts {
+        let Value::Bytes(text) = part else { return Err(unexpected().into()) };
+        tally.add(&serde_json::from_slice(text).map_err(|_| unexpected())?);
+    }
+    Ok((parts.len() as u32, tally))
+}

@@ -1,0 +1,396 @@
+//! Giving coupons: one commit in the partition of the user decides everything - the order number, the
+//! limit of the user, whether the user is new, the stock - and records what came of it.
+
+use std::rc::Rc;
+
+use domain::ids::UserId;
+use domain::order_number::{OrderNumber, Part, Play};
+use domain::paid::PaidMark;
+use domain::partition::{Partitions, fnv1a};
+use domain::time::UnixMillis;
+use domain::transaction::{
+    CommitError, Failed, Guard, Outcome, Read, Seen, Transaction, Value, Write,
+};
+use edge::store::Binding;
+
+use crate::context::{Context, Published};
+use crate::pool::{Refill, call_back, refill};
+use crate::records::{
+    self, CREDITED, Coupon, Gave, HELD, LEFT, Lease, Order, USER_FIELDS_MAX, unexpected,
+};
+use crate::refusal::{Failure, Refusal};
+
+/// Fallbacks of fallbacks that are followed.
+pub const FALLBACKS_MAX: usize = 4;
+/// Attempts of one issue: each lost one saw another commit of the same partition.
+const ATTEMPTS_MAX: u32 = 16;
+
+/// Who asks for what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Who.
+    pub user: UserId,
+    /// Under which number it acts at most once.
+    pub number: Number,
+    /// Of what.
+    pub template: String,
+    /// To which segments the user belongs, as the caller says.
+    pub segments: Vec<String>,
+    /// For how long the coupon is only held; for good where nothing is said.
+    pub hold_ms: Option<i64>,
+}
+
+/// Under which number an operation acts at most once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Number {
+    /// The caller's.
+    Given(OrderNumber),
+    /// It follows from the play: the round, and the award in it.
+    Play {
+        /// The round.
+        round: String,
+        /// The award.
+        award: String,
+    },
+}
+
+/// What an order number gave, now or earlier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// The number.
+    pub number: OrderNumber,
+    /// What it gave.
+    pub order: Order,
+    /// Whether it did so earlier.
+    pub replayed: bool,
+}
+
+impl Claim {
+    /// Tells the same request from another one under the same number.
+    fn digest(&self) -> u64 {
+        let hold = self.hold_ms.unwrap_or(-1);
+        fnv1a(format!("{}\n{}\n{hold}", self.template, self.segments.join("\n")).as_bytes())
+    }
+
+    fn number(&self, published: Option<&Published>, stage: &str) -> Result<OrderNumber, Failure> {
+        match (&self.number, published) {
+            (Number::Given(number), _) => Ok(number.clone()),
+            (Number::Play { .. }, None) => Err(Refusal::UnknownTemplate.into()),
+            (Number::Play { round, award }, Some(Published { template, .. })) => {
+                let play = Play {
+                    activity: Part::parse(&template.activity, "activity")?,
+                    scene: Part::parse(&template.scene, "scene")?,
+                    round: Part::parse(round, "round")?,
+                    award: Part::parse(award, "award")?,
+                    stage: Part::parse(stage, "stage")?,
+                };
+                Ok(OrderNumber::compose(self.user, &play))
+            }
+        }
+    }
+}
+
+/// Gives a coupon, or what stands in its place; or what the number gave earlier.
+///
+/// # Errors
+/// A refusal, with nothing changed; or the store's.
+pub async fn issue<B: Binding>(
+    context: &Context<'_, B>,
+    claim: &Claim,
+) -> Result<Recorded, Failure> {
+    let first = context.template(&claim.template).await?;
+    let number = claim.number(first.as_deref(), context.stage)?;
+    let request = Request { user: claim.user, number, digest: claim.digest() };
+    let Some(first) = first else {
+        return request.earlier_or(context, Refusal::UnknownTemplate).await;
+    };
+    if let Err(refusal) = first.template.admit(&claim.segments, context.now) {
+        return request.earlier_or(context, refusal).await;
+    }
+    let until = claim.hold_ms.map(|ms| context.now.0 + ms);
+    let refusal = match take(context, &request, &first, Role::of(until)).await? {
+        Taken::Recorded(recorded) => return Ok(recorded),
+        Taken::Refused(refusal) => refusal,
+    };
+    // What is held for a moment has no substitute.
+    if refusal != first.template.exhausted() || claim.hold_ms.is_some() {
+        return Err(refusal.into());
+    }
+    match instead(context, &request, claim, &first).await? {
+        Some(recorded) => Ok(recorded),
+        None => Err(refusal.into()),
+    }
+}
+
+/// The fallback, or its fallback, or the words of the last one that has some.
+async fn instead<B: Binding>(
+    context: &Context<'_, B>,
+    request: &Request,
+    claim: &Claim,
+    first: &Rc<Published>,
+) -> Result<Option<Recorded>, Failure> {
+    let mut last = Rc::clone(first);
+    for _ in 0..FALLBACKS_MAX {
+        let Some(fallback) = &last.template.fallback_template else { break };
+        let Some(next) = context.template(fallback).await? else { break };
+        if next.template.admit(&claim.segments, context.now).is_ok()
+            && let Taken::Recorded(recorded) = take(context, request, &next, Role::Fallback).await?
+        {
+            return Ok(Some(recorded));
+        }
+        last = next;
+    }
+    let words = last.template.greeting.as_ref().or(first.template.greeting.as_ref());
+    let Some(words) = words else { return Ok(None) };
+    request.record(context, Gave::Greeting(words.clone())).await.map(Some)
+}
+
+/// One number of one user.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Who.
+    pub user: UserId,
+    /// The number.
+    pub number: OrderNumber,
+    /// Of what was asked under it.
+    pub digest: u64,
+}
+
+impl Request {
+    /// What the number gave earlier, or a refusal.
+    async fn earlier_or<B: Binding>(
+        &self,
+        context: &Context<'_, B>,
+        refusal: Refusal,
+    ) -> Result<Recorded, Failure> {
+        match look_up(context, self.user, &self.number).await? {
+            Some(order) => self.replay(order),
+            None => Err(refusal.into()),
+        }
+    }
+
+    /// What the number gave earlier, for the same request.
+    fn replay(&self, order: Order) -> Result<Recorded, Failure> {
+        if order.gave == Gave::Cancelled && order.digest == 0 {
+            return Err(Refusal::Cancelled.into());
+        }
+        if order.digest != self.digest {
+            return Err(Refusal::OrderNumberReused.into());
+        }
+        Ok(Recorded { number: self.number.clone(), order, replayed: true })
+    }
+
+    fn replay_seen(&self, seen: Seen) -> Result<Recorded, Failure> {
+        match seen {
+            Seen::Field(Some(value)) => self.replay(Order::decode(&value)?),
+            _ => Err(unexpected().into()),
+        }
+    }
+
+    /// Records what needs no stock.
+    async fn record<B: Binding>(
+        &self,
+        context: &Context<'_, B>,
+        gave: Gave,
+    ) -> Result<Recorded, Failure> {
+        let order = Order { digest: self.digest, at: context.now.0, gave };
+        let (user, field) = (records::user(self.user), records::order(&self.number));
+        let transaction = Transaction {
+            guards: vec![
+                Guard::FieldAbsent(user.clone(), field.clone()),
+                Guard::SizeAtMost(user.clone(), USER_FIELDS_MAX),
+            ],
+            writes: vec![Write::Set(user, field, order.encode())],
+            ..Transaction::default()
+        };
+        match context.commit(context.home(self.user), transaction).await? {
+            Outcome::Committed(_) => {
+                Ok(Recorded { number: self.number.clone(), order, replayed: false })
+            }
+            Outcome::Refused(refused) if refused.failed == Failed::Guard(0) => {
+                self.replay_seen(refused.seen)
+            }
+            Outcome::Refused(_) => Err(Refusal::TooManyCoupons.into()),
+        }
+    }
+}
+
+/// What an order number gave.
+///
+/// # Errors
+/// The store's.
+pub async fn look_up<B: Binding>(
+    context: &Context<'_, B>,
+    user: UserId,
+    number: &OrderNumber,
+) -> Result<Option<Order>, CommitError> {
+    let reads = vec![Read::Fields(records::user(user), vec![records::order(number)])];
+    let transaction = Transaction { reads, ..Transaction::default() };
+    let Outcome::Committed(answers) = context.commit(context.home(user), transaction).await? else {
+        return Err(unexpected());
+    };
+    match records::fields(answers.first())? {
+        [value] => value.as_ref().map(Order::decode).transpose(),
+        _ => Err(unexpected()),
+    }
+}
+
+/// As what a coupon is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// As what was asked for.
+    Asked,
+    /// In the place of another one.
+    Fallback,
+    /// Held until a moment, in unix milliseconds.
+    Held(i64),
+}
+
+impl Role {
+    fn of(until: Option<i64>) -> Self {
+        until.map_or(Self::Asked, Self::Held)
+    }
+
+    fn gave(self, coupon: Coupon) -> Gave {
+        match self {
+            Self::Asked => Gave::Issued(coupon),
+            Self::Fallback => Gave::Fallback(coupon),
+            Self::Held(until) => Gave::Reserved(coupon, until),
+        }
+    }
+}
+
+/// What came of asking one template.
+#[derive(Debug)]
+pub enum Taken {
+    /// The number gave this, now or earlier.
+    Recorded(Recorded),
+    /// Nothing.
+    Refused(Refusal),
+}
+
+/// Where the coupon comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// What the partition has left.
+    Left,
+    /// What the pool has just credited: from which count to which.
+    Credit(i64, i64),
+}
+
+/// Why a guard is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// The number must not have acted.
+    Number,
+    /// The template or the user's record refuses.
+    Refuse(Refusal),
+    /// Something must be left.
+    Left,
+    /// The lease must not have moved.
+    Moved,
+}
+
+/// The commit that gives a coupon. The guard of the number comes first: a replay is told before
+/// anything else is looked at.
+fn give(
+    partitions: Partitions,
+    request: &Request,
+    published: &Published,
+    order: &Order,
+    source: Source,
+) -> (Vec<Why>, Transaction) {
+    let Published { id, template, .. } = published;
+    let (user, lease) = (records::user(request.user), records::lease(id));
+    let (field, count) = (records::order(&request.number), records::held_count(id));
+    let limit = i64::from(template.limit_per_user) - 1;
+    let mut guards = vec![(Why::Number, Guard::FieldAbsent(user.clone(), field.clone()))];
+    if template.new_users_only {
+        let mark = PaidMark::of(request.user, partitions);
+        guards.push((Why::Refuse(Refusal::NotEligible), mark.demand_new()));
+    }
+    guards.push((
+        Why::Refuse(Refusal::UserLimit),
+        Guard::IntegerAtMost(user.clone(), count.clone(), limit),
+    ));
+    guards.push((
+        Why::Refuse(Refusal::TooManyCoupons),
+        Guard::SizeAtMost(user.clone(), USER_FIELDS_MAX),
+    ));
+    let mut writes =
+        vec![Write::Set(user.clone(), field, order.encode()), Write::Add(user, count, 1)];
+    let at_least = |field: &str, value| Guard::IntegerAtLeast(lease.clone(), field.into(), value);
+    let mut kept = -1;
+    if let Source::Credit(from, to) = source {
+        guards.push((Why::Moved, at_least(CREDITED, from)));
+        guards.push((Why::Moved, Guard::IntegerAtMost(lease.clone(), CREDITED.into(), from)));
+        writes.push(Write::Set(lease.clone(), CREDITED.into(), Value::Integer(to)));
+        kept += to - from;
+    }
+    guards.push((Why::Left, at_least(LEFT, -kept)));
+    writes.push(Write::Add(lease.clone(), LEFT.into(), kept));
+    if let Gave::Reserved(_, until) = order.gave {
+        let period = records::period(UnixMillis(until));
+        let end = records::end(request.user, &request.number);
+        let name = period.to_string();
+        writes.push(Write::Add(lease, HELD.into(), 1));
+        writes.push(Write::Set(records::ends(), name.as_str().into(), Value::Integer(1)));
+        writes.push(Write::Set(records::ends_in(period), end, Value::Integer(until)));
+    }
+    let reads = vec![Lease::read(id)];
+    let (why, guards) = guards.into_iter().unzip();
+    (why, Transaction { guards, writes, reads, ..Transaction::default() })
+}
+
+/// Gives a coupon of one template: one commit where the partition has one left, three where it must
+/// take a lease first.
+///
+/// # Errors
+/// The store's, or a number that was used for something else.
+pub async fn take<B: Binding>(
+    context: &Context<'_, B>,
+    request: &Request,
+    published: &Published,
+    role: Role,
+) -> Result<Taken, Failure> {
+    let partition = context.home(request.user);
+    let coupon = Coupon::of(&published.id, published.version, &published.template, context.now);
+    let order = Order { digest: request.digest, at: context.now.0, gave: role.gave(coupon) };
+    let mut source = Source::Left;
+    for _ in 0..ATTEMPTS_MAX {
+        let (why, transaction) = give(context.partitions, request, published, &order, source);
+        let refused = match context.commit(partition, transaction).await? {
+            Outcome::Committed(_) => {
+                let number = request.number.clone();
+                return Ok(Taken::Recorded(Recorded { number, order, replayed: false }));
+            }
+            Outcome::Refused(refused) => refused,
+        };
+        let Failed::Guard(index) = refused.failed else { return Err(unexpected().into()) };
+        match why.get(index) {
+            Some(Why::Number) => return request.replay_seen(refused.seen).map(Taken::Recorded),
+            Some(Why::Refuse(refusal)) => {
+                if source != Source::Left {
+                    // The lease that was taken for nobody goes back.
+                    call_back(context, &published.id, &[partition]).await?;
+                }
+                return Ok(Taken::Refused(*refusal));
+            }
+            Some(Why::Moved) => source = Source::Left,
+            Some(Why::Left) => {
+                let lease = Lease::answered(refused.reads.first())?;
+                let exhausted = published.template.exhausted();
+                if context.now.0 < lease.sold_out_until {
+                    return Ok(Taken::Refused(exhausted));
+                }
+                match refill(context, published, partition, &lease).await? {
+                    Refill::Credited(to) => source = Source::Credit(lease.credited, to),
+                    Refill::SoldOut => return Ok(Taken::Refused(exhausted)),
+                }
+            }
+            None => return Err(unexpected().into()),
+        }
+    }
+    let text = format!("{ATTEMPTS_MAX} attempts to issue");
+    Err(CommitError::Unavailable(text).into())
+}

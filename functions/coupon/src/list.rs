@@ -1,0 +1,135 @@
+//! A user's coupons, page by page.
+
+use domain::ids::UserId;
+use domain::order_number::OrderNumber;
+use domain::time::UnixMillis;
+use domain::transaction::{Answer, CommitError, Outcome, READ_FIELDS_MAX, Read, Transaction};
+use edge::store::Binding;
+use serde::{Deserialize, Serialize};
+
+use crate::context::Context;
+use crate::records::{self, Coupon, Gave, Order, unexpected};
+
+/// In what state a coupon is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Held, and not the user's yet.
+    Reserved,
+    /// Given, and not valid yet.
+    NotYetValid,
+    /// Can be redeemed.
+    Usable,
+    /// Is redeemed.
+    Redeemed,
+    /// Was not redeemed in time.
+    Expired,
+}
+
+/// The state of a coupon of an order; nothing where it has none, or none any more.
+pub fn state(order: &Order, now: UnixMillis) -> Option<(State, &Coupon)> {
+    let (coupon, given) = match &order.gave {
+        Gave::Reserved(_, until) if now.0 >= *until => return None,
+        Gave::Reserved(coupon, _) => return Some((State::Reserved, coupon)),
+        Gave::Issued(coupon) | Gave::Fallback(coupon) => (coupon, order.at),
+        Gave::Greeting(_) | Gave::Cancelled | Gave::Expired => return None,
+    };
+    let state = if coupon.redeemed.is_some() {
+        State::Redeemed
+    } else if now.0 < given + coupon.valid_from {
+        State::NotYetValid
+    } else if now.0 < given + coupon.valid_until {
+        State::Usable
+    } else {
+        State::Expired
+    };
+    Some((state, coupon))
+}
+
+/// Which coupons to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// In this state only.
+    pub state: Option<State>,
+    /// After this one: when it was given, and its id.
+    pub after: Option<(i64, OrderNumber)>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// A user's coupons, the latest first, and whether there are more.
+///
+/// # Errors
+/// The store's.
+pub async fn list<B: Binding>(
+    context: &Context<'_, B>,
+    user: UserId,
+    page: &Page,
+) -> Result<(Vec<(OrderNumber, Order)>, bool), CommitError> {
+    // A user's record has no more fields than one read returns.
+    let reads = vec![Read::All(records::user(user), READ_FIELDS_MAX)];
+    let transaction = Transaction { reads, ..Transaction::default() };
+    let outcome = context.commit(context.home(user), transaction).await?;
+    let Outcome::Committed(answers) = outcome else { return Err(unexpected()) };
+    let Some(Answer::Map(fields)) = answers.first() else { return Err(unexpected()) };
+    let mut orders = Vec::new();
+    for (field, value) in fields {
+        let Some(number) = records::order_of(field) else { continue };
+        orders.push((number, Order::decode(value)?));
+    }
+    Ok(select(orders, page, context.now))
+}
+
+/// One page.
+fn select(
+    mut orders: Vec<(OrderNumber, Order)>,
+    page: &Page,
+    now: UnixMillis,
+) -> (Vec<(OrderNumber, Order)>, bool) {
+    orders.retain(|(number, order)| {
+        let wanted = state(order, now)
+            .is_some_and(|(state, _)| page.state.is_none_or(|wanted| wanted == state));
+        let after = page.after.as_ref().is_none_or(|(at, last)| (order.at, number) < (*at, last));
+        wanted && after
+    });
+    orders.sort_unstable_by(|(number, order), (other_number, other)| {
+        (other.at, other_number).cmp(&(order.at, number))
+    });
+    let more = orders.len() > page.limit;
+    orders.truncate(page.limit);
+    (orders, more)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::template::tests::template;
+
+    #[test]
+    fn pages_follow_each_other_without_gaps() {
+        let now = UnixMillis(1_000);
+        let coupon = |at| Coupon::of("spring-15", 1, &template(|_| ()), UnixMillis(at));
+        let number = |index: i64| OrderNumber::parse(&format!("n{index}"), "").unwrap();
+        let orders: Vec<_> = (0..7)
+            .map(|index| {
+                let at = index / 2;
+                (number(index), Order { digest: 1, at, gave: Gave::Issued(coupon(at)) })
+            })
+            .chain([(number(9), Order { digest: 1, at: 9, gave: Gave::Cancelled })])
+            .collect();
+        let mut page = Page { limit: 3, ..Page::default() };
+        let mut seen = Vec::new();
+        loop {
+            let (listed, more) = select(orders.clone(), &page, now);
+            seen.extend(listed.iter().map(|(number, _)| number.clone()));
+            page.after = listed.last().map(|(number, order)| (order.at, number.clone()));
+            if !more {
+                break;
+            }
+        }
+        let expected: Vec<_> = [6, 5, 4, 3, 2, 1, 0].map(number).to_vec();
+        assert_eq!(seen, expected);
+        let redeemed = Page { state: Some(State::Redeemed), limit: 3, ..Page::default() };
+        assert_eq!(select(orders, &redeemed, now), (vec![], false));
+    }
+}

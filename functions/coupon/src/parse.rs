@@ -1,0 +1,267 @@
+//! Wire -> typed commands.
+
+use domain::error::InvalidInput;
+use domain::ids::{IdInput, UserId};
+use domain::money::Amount;
+use domain::order_number::{OrderNumber, Part};
+use edge::{Call, Problem};
+use serde::Deserialize;
+
+use crate::issue::{Claim, Number};
+use crate::list::{Page, State};
+use crate::redemption::Use;
+use crate::template::check_segments;
+
+/// Users of one part of a batch.
+pub const USERS_MAX: usize = 1_000;
+/// How long a coupon may be held: a payment that takes longer has failed.
+const HOLD_SECONDS_MAX: i64 = 12 * 3_600;
+/// Coupons of a page.
+const PAGE_MAX: usize = 100;
+/// Coupons of a page where nothing is said.
+const PAGE_DEFAULT: usize = 20;
+/// Bytes of a shop's order number.
+const ORDER_BYTES_MAX: usize = 128;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClaimBody {
+    order_number: Option<String>,
+    play: Option<PlayBody>,
+    template: String,
+    #[serde(default)]
+    segments: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PlayBody {
+    round: String,
+    award: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReservationBody {
+    order_number: Option<String>,
+    template: String,
+    #[serde(default)]
+    segments: Vec<String>,
+    expires_in_seconds: i64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RedeemBody {
+    order: String,
+    amount: Option<Amount>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RollbackBody {
+    order: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BatchBody {
+    batch: String,
+    users: Vec<IdInput>,
+}
+
+/// One parameter of the route.
+fn parameter(call: &Call, index: usize) -> &str {
+    call.parameters.get(index).map(String::as_str).unwrap_or_default()
+}
+
+/// The user of the route.
+///
+/// # Errors
+/// `invalid_id`.
+pub fn user(call: &Call) -> Result<UserId, InvalidInput> {
+    UserId::parse(parameter(call, 0), "user")
+}
+
+/// The user and the order number of the route; `field` names the latter.
+///
+/// # Errors
+/// `invalid_id`, `invalid_order_number`.
+pub fn user_and_number(call: &Call, field: &str) -> Result<(UserId, OrderNumber), InvalidInput> {
+    Ok((user(call)?, OrderNumber::parse(parameter(call, 1), field)?))
+}
+
+/// The template of the route.
+///
+/// # Errors
+/// `invalid_part`.
+pub fn template(call: &Call) -> Result<String, InvalidInput> {
+    part(parameter(call, 0), "template")
+}
+
+fn part(text: &str, field: &str) -> Result<String, InvalidInput> {
+    Ok(Part::parse(text, field)?.as_str().to_owned())
+}
+
+/// `POST /v1/users/{user}/coupons`
+///
+/// # Errors
+/// A problem that names the field.
+pub fn claim(call: &Call) -> Result<Claim, Problem> {
+    let body: ClaimBody = call.json()?;
+    let number = match body.play {
+        Some(_) if body.order_number.is_some() => {
+            let detail = "either order_number or play, not both";
+            return Err(InvalidInput::new("invalid_value", "play", detail).into());
+        }
+        Some(PlayBody { round, award }) => {
+            Number::Play { round: part(&round, "play.round")?, award: part(&award, "play.award")? }
+        }
+        None => number(call, body.order_number)?,
+    };
+    check_segments(&body.segments)?;
+    let template = part(&body.template, "template")?;
+    Ok(Claim { user: user(call)?, number, template, segments: body.segments, hold_ms: None })
+}
+
+/// `POST /v1/users/{user}/reservations`
+///
+/// # Errors
+/// A problem that names the field.
+pub fn reservation(call: &Call) -> Result<Claim, Problem> {
+    let body: ReservationBody = call.json()?;
+    check_segments(&body.segments)?;
+    if !(1..=HOLD_SECONDS_MAX).contains(&body.expires_in_seconds) {
+        let detail = "must be 1 to 43200";
+        return Err(InvalidInput::new("invalid_value", "expires_in_seconds", detail).into());
+    }
+    Ok(Claim {
+        user: user(call)?,
+        number: number(call, body.order_number)?,
+        template: part(&body.template, "template")?,
+        segments: body.segments,
+        hold_ms: Some(body.expires_in_seconds * 1_000),
+    })
+}
+
+/// The order number of the body, or of the header `Idempotency-Key` where the body has none.
+fn number(call: &Call, body: Option<String>) -> Result<Number, Problem> {
+    let (text, field) = match body {
+        Some(text) => (Some(text), "order_number"),
+        None => (call.headers.text("idempotency-key"), "idempotency-key"),
+    };
+    let missing = || {
+        let detail = "an order_number, or a header Idempotency-Key, is required";
+        Problem::malformed("missing_field", detail).about("order_number")
+    };
+    Ok(Number::Given(OrderNumber::parse(&text.ok_or_else(missing)?, field)?))
+}
+
+/// `POST /v1/users/{user}/coupons/{coupon}/redeem`
+///
+/// # Errors
+/// A problem that names the field.
+pub fn redeem(call: &Call) -> Result<Use, Problem> {
+    let body: RedeemBody = call.json()?;
+    let amount = body.amount.map(Amount::minor_units);
+    if amount.is_some_and(|amount| amount < 0) {
+        return Err(InvalidInput::new("invalid_value", "amount", "must not be negative").into());
+    }
+    Ok(Use::Redeem { order: order(body.order)?, amount })
+}
+
+/// `POST /v1/users/{user}/coupons/{coupon}/rollback`
+///
+/// # Errors
+/// A problem that names the field.
+pub fn rollback(call: &Call) -> Result<Use, Problem> {
+    let body: RollbackBody = call.json()?;
+    Ok(Use::Rollback { order: order(body.order)? })
+}
+
+/// A shop's order.
+fn order(order: String) -> Result<String, InvalidInput> {
+    if (1..=ORDER_BYTES_MAX).contains(&order.len()) {
+        Ok(order)
+    } else {
+        let detail = format!("must have 1 to {ORDER_BYTES_MAX} bytes");
+        Err(InvalidInput::new("invalid_order", "order", detail))
+    }
+}
+
+/// `GET /v1/users/{user}/coupons?state=&cursor=&limit=`
+///
+/// # Errors
+/// A problem that names the parameter.
+pub fn page(call: &Call) -> Result<Page, Problem> {
+    let [state, cursor, limit] = call.query(["state", "cursor", "limit"])?;
+    let wrong = |field, detail| InvalidInput::new("invalid_value", field, detail);
+    let state = match state.as_deref() {
+        None => None,
+        Some("reserved") => Some(State::Reserved),
+        Some("not_yet_valid") => Some(State::NotYetValid),
+        Some("usable") => Some(State::Usable),
+        Some("redeemed") => Some(State::Redeemed),
+        Some("expired") => Some(State::Expired),
+        Some(_) => {
+            let detail = "must be reserved, not_yet_valid, usable, redeemed or expired";
+            return Err(wrong("state", detail).into());
+        }
+    };
+    let limit = match limit {
+        None => PAGE_DEFAULT,
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|limit| (1..=PAGE_MAX).contains(limit))
+            .ok_or_else(|| wrong("limit", "must be 1 to 100"))?,
+    };
+    let read = |text: &str| {
+        let (at, number) = text.split_once('~')?;
+        Some((at.parse().ok()?, OrderNumber::parse(number, "cursor").ok()?))
+    };
+    let after = match cursor {
+        None => None,
+        Some(text) => {
+            let cursor = read(&text);
+            Some(cursor.ok_or_else(|| wrong("cursor", "must be one that a page ended with"))?)
+        }
+    };
+    Ok(Page { state, after, limit })
+}
+
+/// A part of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// The batch.
+    pub batch: String,
+    /// 1 to 1,000 users.
+    pub users: Vec<UserId>,
+}
+
+/// `POST /v1/coupon-templates/{template}/bulk`
+///
+/// # Errors
+/// A problem that names the field.
+pub fn batch(call: &Call) -> Result<Batch, Problem> {
+    let body: BatchBody = call.json()?;
+    let count = body.users.len();
+    if count == 0 {
+        return Err(InvalidInput::new("too_few_users", "users", "must have at least 1 user").into());
+    }
+    if count > USERS_MAX {
+        let detail = format!("must have at most {USERS_MAX} users, not {count}");
+        return Err(InvalidInput::new("too_many_users", "users", detail).into());
+    }
+    let users = body.users.iter().enumerate();
+    let users = users.map(|(index, id)| id.user(|| format!("users[{index}]")));
+    Ok(Batch { batch: part(&body.batch, "batch")?, users: users.collect::<Result<_, _>>()? })
+}
+
+/// The template and the batch of the route.
+///
+/// # Errors
+/// `invalid_part`.
+pub fn template_and_batch(call: &Call) -> Result<(String, String), InvalidInput> {
+    Ok((template(call)?, part(parameter(call, 1), "batch")?))
+}

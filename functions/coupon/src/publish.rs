@@ -1,0 +1,180 @@
+//! Publishing templates, and the stock that is left of them.
+
+use std::cell::Cell;
+
+use domain::error::InvalidInput;
+use domain::transaction::{CommitError, Failed, Guard, Outcome, Read, Transaction, Value, Write};
+use edge::store::Binding;
+
+use crate::context::{BODY, Context, FREE, PUBLISHED_VERSION, Published};
+use crate::issue::FALLBACKS_MAX;
+use crate::pool::{LEASED, call_back_all};
+use crate::records::{self, Lease, integers, unexpected};
+use crate::refusal::{Failure, Refusal};
+use crate::template::Template;
+
+/// Attempts to publish: each lost one saw another operator publish.
+const ATTEMPTS_MAX: u32 = 4;
+
+/// What became of a template's coupons. The parts add up to the total.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stock {
+    /// All.
+    pub total: i64,
+    /// Given.
+    pub issued: i64,
+    /// Held by reservations.
+    pub reserved: i64,
+    /// In the partitions, or on the way between them and the pool.
+    pub leased: i64,
+    /// In the pool.
+    pub remaining: i64,
+}
+
+/// Publishes a template: its first version, or another one. The same again is the same version.
+///
+/// # Errors
+/// `invalid_value` and its like; `field_fixed`, `ended`, `stock_in_use`; or the store's.
+pub async fn publish<B: Binding>(
+    context: &Context<'_, B>,
+    id: &str,
+    template: Template,
+) -> Result<Published, Failure> {
+    template.validate()?;
+    check_fallbacks(context, id, &template).await?;
+    let mut called_back = false;
+    for _ in 0..ATTEMPTS_MAX {
+        let before = context.read_template(id).await?;
+        if let Some(before) = before.as_ref().filter(|before| before.template == template) {
+            return Ok(published(id, before.version, template, before.free.get()));
+        }
+        let reopens = |before: &&Published| {
+            let until = before.template.claim_until;
+            until <= context.now && template.claim_until != until
+        };
+        if before.as_ref().filter(reopens).is_some() {
+            return Err(Refusal::Ended.into());
+        }
+        let (why, transaction) = replace(id, before.as_ref(), &template)?;
+        let outcome = context.commit(context.pool(id), transaction).await?;
+        context.forget_template(id);
+        let refused = match outcome {
+            Outcome::Committed(answers) => {
+                let [version, free] = integers(answers.first())?;
+                return Ok(published(id, version, template, free));
+            }
+            Outcome::Refused(refused) => refused,
+        };
+        let Failed::Guard(index) = refused.failed else {
+            return Err(unexpected().into());
+        };
+        match why.get(index) {
+            Some(Some(Refusal::StockInUse)) if !called_back => {
+                // What partitions have left is not given yet.
+                call_back_all(context, id).await?;
+                called_back = true;
+            }
+            Some(Some(refusal)) => return Err((*refusal).into()),
+            _ => {}
+        }
+    }
+    Err(Refusal::PublishedMeanwhile.into())
+}
+
+fn published(id: &str, version: i64, template: Template, free: i64) -> Published {
+    Published { id: id.to_owned(), version, template, free: Cell::new(free) }
+}
+
+/// The commit that replaces a version, and what each guard refuses.
+fn replace(
+    id: &str,
+    before: Option<&Published>,
+    template: &Template,
+) -> Result<(Vec<Option<Refusal>>, Transaction), CommitError> {
+    let record = records::template(id);
+    let field = |name: &str| (record.clone(), name.into());
+    let mut guards = Vec::new();
+    let (mut version, mut free) = (1, template.leasable());
+    let (map, name) = field(PUBLISHED_VERSION);
+    match before {
+        None => guards.push((None, Guard::FieldAbsent(map, name))),
+        Some(before) => {
+            guards.push((None, Guard::FieldEquals(map, name, Value::Integer(before.version))));
+            version = before.version + 1;
+            let leasable = before.template.leasable();
+            free -= leasable;
+            if template.total() < before.template.total() {
+                // Out is what is not free; that much must remain.
+                let (map, name) = field(FREE);
+                let least = leasable - template.total();
+                let guard = Guard::IntegerAtLeast(map, name, least);
+                guards.push((Some(Refusal::StockInUse), guard));
+            }
+            if let Some(fixed) = before.template.fixed_field(template) {
+                let (map, name) = field(LEASED);
+                guards.push((Some(Refusal::FieldFixed(fixed)), Guard::IntegerAtMost(map, name, 0)));
+            }
+        }
+    }
+    let body = serde_json::to_vec(template)
+        .map_err(|error| CommitError::Unusable(format!("a template cannot be written: {error}")))?;
+    let (why, guards) = guards.into_iter().unzip();
+    let writes = vec![
+        Write::Set(record.clone(), BODY.into(), Value::Bytes(body)),
+        Write::Set(record.clone(), PUBLISHED_VERSION.into(), Value::Integer(version)),
+        Write::Add(record.clone(), FREE.into(), free),
+    ];
+    let reads = vec![Read::Fields(record, vec![PUBLISHED_VERSION.into(), FREE.into()])];
+    Ok((why, Transaction { guards, writes, reads, ..Transaction::default() }))
+}
+
+/// A chain of fallbacks must end.
+async fn check_fallbacks<B: Binding>(
+    context: &Context<'_, B>,
+    id: &str,
+    template: &Template,
+) -> Result<(), Failure> {
+    let wrong = |code, detail| Err(InvalidInput::new(code, "fallback_template", detail).into());
+    let mut next = template.fallback_template.clone();
+    for _ in 0..FALLBACKS_MAX {
+        let Some(fallback) = next else { return Ok(()) };
+        if fallback == id {
+            return wrong("fallback_circle", "the chain of fallbacks comes back to this template");
+        }
+        let Some(published) = context.read_template(&fallback).await? else {
+            return wrong("unknown_template", "there is no such template");
+        };
+        next = published.template.fallback_template;
+    }
+    match next {
+        None => Ok(()),
+        Some(_) => wrong("fallback_too_deep", "a chain has at most 4 fallbacks"),
+    }
+}
+
+/// A template, and what became of its coupons: a snapshot of each partition, one after the other.
+///
+/// # Errors
+/// `unknown_template`; or the store's.
+pub async fn look<B: Binding>(
+    context: &Context<'_, B>,
+    id: &str,
+) -> Result<(Published, Stock), Failure> {
+    let read = || Transaction { reads: vec![Lease::read(id)], ..Transaction::default() };
+    let wave: Vec<_> = context.partitions.all().map(|one| (one, read())).collect();
+    let mut stock = Stock::default();
+    for outcome in context.commit_all(&wave).await? {
+        let Outcome::Committed(answers) = outcome else { return Err(unexpected().into()) };
+        let lease = Lease::answered(answers.first())?;
+        stock.issued += lease.issued();
+        stock.reserved += lease.held;
+    }
+    // Afterwards, so that what was given in between counts as leased and not as missing.
+    let published = context.read_template(id).await?.ok_or(Refusal::UnknownTemplate)?;
+    let template = &published.template;
+    stock.total = template.total();
+    let out = template.leasable() - published.free.get();
+    stock.remaining = stock.total - out;
+    stock.leased = out - stock.issued - stock.reserved;
+    Ok((published, stock))
+}

@@ -1,0 +1,338 @@
+//! What the store holds, and under which names. Pure.
+//!
+//! In the partition of a user:
+//! - `c<user>`, the user's record: `o<order number>` -> an [`Order`]; `n<template>` -> how many of a
+//!   template the user has; `g<campaign>` -> the user's chance (see [`domain::group_buy`])
+//! - `l<template>`, the partition's [`Lease`] of a template
+//! - `d`, the index of `d<period>`: reservations that end in that period
+//!
+//! In the template's own partition, of those of configuration:
+//! - `t<template>`: the template, its version, and the pool
+//! - `b<template>:<batch>`: what became of each part of a batch
+//!
+//! Names are short, because Redis keeps them with every record.
+
+use domain::ids::UserId;
+use domain::money::Currency;
+use domain::order_number::OrderNumber;
+use domain::time::UnixMillis;
+use domain::transaction::{Answer, CommitError, Field, MapKey, Read, Value};
+use serde::{Deserialize, Serialize};
+
+use crate::template::{Kind, Template};
+
+/// Fields of a user's record: as many as one read returns, less what one commit adds.
+pub const USER_FIELDS_MAX: u32 = 1_000;
+/// The first byte of an order's record. Another one means another encoding.
+const VERSION: u8 = 1;
+/// How long the periods are in which reservations end.
+const PERIOD_MS: i64 = 60_000;
+/// Redemptions of one coupon that were rolled back: as many as a shopper may change their mind.
+pub const ROLLBACKS_MAX: usize = 16;
+
+/// The user's record.
+pub fn user(user: UserId) -> MapKey {
+    MapKey(format!("c{user}"))
+}
+
+/// The field of an order in the user's record.
+pub fn order(number: &OrderNumber) -> Field {
+    Field(format!("o{number}").into_bytes())
+}
+
+/// The field of the count of a template in the user's record.
+pub fn held_count(template: &str) -> Field {
+    Field(format!("n{template}").into_bytes())
+}
+
+/// The order number of a field of the user's record.
+pub fn order_of(field: &Field) -> Option<OrderNumber> {
+    let text = std::str::from_utf8(&field.0).ok()?.strip_prefix('o')?;
+    OrderNumber::parse(text, "order_number").ok()
+}
+
+/// A partition's lease.
+pub fn lease(template: &str) -> MapKey {
+    MapKey(format!("l{template}"))
+}
+
+/// A template and its pool.
+pub fn template(template: &str) -> MapKey {
+    MapKey(format!("t{template}"))
+}
+
+/// A batch of a template.
+pub fn batch(template: &str, batch: &str) -> MapKey {
+    MapKey(format!("b{template}:{batch}"))
+}
+
+/// The index of reservations that end.
+pub fn ends() -> MapKey {
+    "d".into()
+}
+
+/// The reservations that end in a period.
+pub fn ends_in(period: i64) -> MapKey {
+    MapKey(format!("d{period}"))
+}
+
+/// The period of a moment.
+pub fn period(at: UnixMillis) -> i64 {
+    at.0.div_euclid(PERIOD_MS)
+}
+
+/// A reservation among those that end.
+pub fn end(user: UserId, number: &OrderNumber) -> Field {
+    Field(format!("{user} {number}").into_bytes())
+}
+
+/// The reservation of a field.
+pub fn end_of(field: &Field) -> Option<(UserId, OrderNumber)> {
+    let (user, number) = std::str::from_utf8(&field.0).ok()?.split_once(' ')?;
+    Some((user.parse().ok()?, OrderNumber::parse(number, "order_number").ok()?))
+}
+
+/// What became of an order number: written once, in the transaction that acts, and changed only by
+/// transactions that demand its exact former bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// Of the request, so that the same number with another body is told.
+    pub digest: u64,
+    /// When it acted.
+    pub at: i64,
+    /// What came of it.
+    pub gave: Gave,
+}
+
+/// What an order number gave.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Gave {
+    /// A coupon of the template that was asked for.
+    Issued(Coupon),
+    /// A coupon of a fallback.
+    Fallback(Coupon),
+    /// Words.
+    Greeting(String),
+    /// A coupon that is held until the moment, and not the user's yet.
+    Reserved(Coupon, i64),
+    /// A reservation that was cancelled; also one that never came, so that it cannot come late.
+    Cancelled,
+    /// A reservation that expired.
+    Expired,
+}
+
+/// A coupon. What it is worth stands in it, because templates change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Coupon {
+    /// Its template.
+    pub template: String,
+    /// The version of it.
+    pub version: i64,
+    /// What it does.
+    pub kind: Kind,
+    /// Cents or percent.
+    pub value: i64,
+    /// Cents that a cart must reach.
+    pub threshold: i64,
+    /// Three letters.
+    pub currency: [u8; 3],
+    /// Cents that it may take off.
+    pub cap: Option<i64>,
+    /// From when on it is valid, in milliseconds after the order acted.
+    pub valid_from: i64,
+    /// Until when, in milliseconds after the order acted.
+    pub valid_until: i64,
+    /// By what it was redeemed.
+    pub redeemed: Option<Redeemed>,
+    /// Hashes of the orders whose redemptions were rolled back: those can come no more.
+    pub rolled_back: Vec<u64>,
+}
+
+/// A redemption.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Redeemed {
+    /// The shop's order.
+    pub order: String,
+    /// Cents that it took off, where the shop said so.
+    pub amount: Option<i64>,
+    /// When, in unix milliseconds.
+    pub at: i64,
+}
+
+impl Coupon {
+    /// A coupon of a template, given now.
+    pub fn of(id: &str, version: i64, template: &Template, now: UnixMillis) -> Self {
+        let (from, until) = template.validity(now);
+        Self {
+            template: id.to_owned(),
+            version,
+            kind: template.kind,
+            value: template.value.minor_units(),
+            threshold: template.threshold.minor_units(),
+            currency: currency(template.currency),
+            cap: template.face(),
+            valid_from: from.0 - now.0,
+            valid_until: until.0 - now.0,
+            redeemed: None,
+            rolled_back: Vec::new(),
+        }
+    }
+}
+
+fn currency(currency: Currency) -> [u8; 3] {
+    currency.as_str().as_bytes().try_into().unwrap_or_default()
+}
+
+impl Order {
+    /// As the store keeps it.
+    pub fn encode(&self) -> Value {
+        // These types have nothing that postcard could refuse.
+        Value::Bytes(postcard::to_extend(self, vec![VERSION]).unwrap_or_default())
+    }
+
+    /// Reads it again.
+    ///
+    /// # Errors
+    /// It is none: another version wrote it, or somebody else.
+    pub fn decode(value: &Value) -> Result<Self, CommitError> {
+        let broken = || CommitError::Unusable("an order's record cannot be read".into());
+        let Value::Bytes(bytes) = value else { return Err(broken()) };
+        let rest = bytes.strip_prefix(&[VERSION]).ok_or_else(broken)?;
+        postcard::from_bytes(rest).map_err(|_| broken())
+    }
+
+    /// The coupon, where there is one.
+    pub fn coupon(&self) -> Option<&Coupon> {
+        match &self.gave {
+            Gave::Issued(coupon) | Gave::Fallback(coupon) | Gave::Reserved(coupon, _) => {
+                Some(coupon)
+            }
+            Gave::Greeting(_) | Gave::Cancelled | Gave::Expired => None,
+        }
+    }
+}
+
+/// What one partition has of a template. Coupons given here are `credited - returned - left - held`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lease {
+    /// Coupons that the pool ever gave to this partition, as far as they arrived here.
+    pub credited: i64,
+    /// Coupons that this partition ever gave back.
+    pub returned: i64,
+    /// Coupons to give.
+    pub left: i64,
+    /// Coupons held by reservations.
+    pub held: i64,
+    /// Until then nothing is left anywhere, in unix milliseconds.
+    pub sold_out_until: i64,
+}
+
+/// Fields of a lease.
+pub const CREDITED: &str = "g";
+/// See [`Lease::returned`].
+pub const RETURNED: &str = "r";
+/// See [`Lease::left`].
+pub const LEFT: &str = "left";
+/// See [`Lease::held`].
+pub const HELD: &str = "held";
+/// See [`Lease::sold_out_until`].
+pub const SOLD_OUT_UNTIL: &str = "sold";
+
+impl Lease {
+    /// Reads a lease.
+    pub fn read(template: &str) -> Read {
+        let fields = [CREDITED, RETURNED, LEFT, HELD, SOLD_OUT_UNTIL];
+        Read::Fields(lease(template), fields.map(Field::from).to_vec())
+    }
+
+    /// The answer to [`Lease::read`].
+    ///
+    /// # Errors
+    /// It is another one.
+    pub fn answered(answer: Option<&Answer>) -> Result<Self, CommitError> {
+        let [credited, returned, left, held, sold_out_until] = integers(answer)?;
+        Ok(Self { credited, returned, left, held, sold_out_until })
+    }
+
+    /// Coupons that were given here.
+    pub fn issued(&self) -> i64 {
+        self.credited - self.returned - self.left - self.held
+    }
+}
+
+/// The integers of an answer, absent ones as 0.
+///
+/// # Errors
+/// It has another number of fields, or bytes among them.
+pub fn integers<const N: usize>(answer: Option<&Answer>) -> Result<[i64; N], CommitError> {
+    let values = fields(answer)?;
+    let mut integers = [0; N];
+    if values.len() != N {
+        return Err(unexpected());
+    }
+    for (integer, value) in integers.iter_mut().zip(values) {
+        *integer = self::integer(value.as_ref())?;
+    }
+    Ok(integers)
+}
+
+/// An integer, 0 where there is none.
+///
+/// # Errors
+/// It is bytes.
+pub fn integer(value: Option<&Value>) -> Result<i64, CommitError> {
+    match value {
+        None => Ok(0),
+        Some(Value::Integer(integer)) => Ok(*integer),
+        Some(Value::Bytes(_)) => Err(unexpected()),
+    }
+}
+
+/// The values of an answer to fields.
+///
+/// # Errors
+/// It is another answer.
+pub fn fields(answer: Option<&Answer>) -> Result<&[Option<Value>], CommitError> {
+    match answer {
+        Some(Answer::Fields(values)) => Ok(values),
+        _ => Err(unexpected()),
+    }
+}
+
+/// The store answered with what was not asked for.
+pub fn unexpected() -> CommitError {
+    CommitError::Unusable("an answer is not of the kind that was asked for".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::template::tests::template;
+
+    #[test]
+    fn an_order_is_itself_again_and_small() {
+        let now = UnixMillis(1_771_257_600_250);
+        let coupon = Coupon::of("spring-15", 3, &template(|_| ()), now);
+        let order = Order { digest: u64::MAX, at: now.0, gave: Gave::Issued(coupon) };
+        let value = order.encode();
+        assert_eq!(Order::decode(&value), Ok(order));
+        let Value::Bytes(bytes) = value else { panic!("{value:?}") };
+        // Redis keeps values of up to 64 bytes in its compact encoding.
+        assert!(bytes.len() <= 63, "{} bytes", bytes.len());
+    }
+
+    #[test]
+    fn foreign_bytes_are_no_order() {
+        for value in [Value::Integer(1), Value::Bytes(vec![]), Value::Bytes(vec![9, 1, 2])] {
+            assert!(matches!(Order::decode(&value), Err(CommitError::Unusable(_))), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn names_are_read_again() {
+        let number = OrderNumber::parse("7_a:b.c-d", "order_number").unwrap();
+        assert_eq!(order_of(&order(&number)), Some(number.clone()));
+        assert_eq!(order_of(&held_count("spring")), None);
+        assert_eq!(end_of(&end(UserId(7), &number)), Some((UserId(7), number)));
+    }
+}

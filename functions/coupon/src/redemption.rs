@@ -1,0 +1,190 @@
+//! Redeeming a coupon with an order of the shop, and rolling that back.
+
+use domain::ids::UserId;
+use domain::order_number::OrderNumber;
+use domain::partition::fnv1a;
+use domain::transaction::{CommitError, Guard, Outcome, Transaction, Write};
+use edge::store::Binding;
+
+use crate::context::Context;
+use crate::issue::{Recorded, look_up};
+use crate::records::{self, Coupon, Gave, Order, ROLLBACKS_MAX, Redeemed};
+use crate::refusal::{Failure, Refusal};
+
+/// Attempts: each lost one saw the coupon change.
+const ATTEMPTS_MAX: u32 = 8;
+
+/// What to do with a coupon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// The order takes something off with it.
+    Redeem {
+        /// The shop's order.
+        order: String,
+        /// Cents that it takes off.
+        amount: Option<i64>,
+    },
+    /// The order does not, or no longer.
+    Rollback {
+        /// The shop's order.
+        order: String,
+    },
+}
+
+/// What becomes of a coupon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Next {
+    /// This.
+    Changed(Coupon),
+    /// It is so already.
+    Same,
+}
+
+/// Decides a redemption.
+fn redeem(
+    coupon: &Coupon,
+    given_at: i64,
+    order: &str,
+    amount: Option<i64>,
+    now: i64,
+) -> Result<Next, Refusal> {
+    if let Some(redeemed) = &coupon.redeemed {
+        return match (redeemed.order == order, redeemed.amount == amount) {
+            (true, true) => Ok(Next::Same),
+            (true, false) => Err(Refusal::OrderNumberReused),
+            (false, _) => Err(Refusal::AlreadyRedeemed),
+        };
+    }
+    if coupon.rolled_back.contains(&fnv1a(order.as_bytes())) {
+        Err(Refusal::RolledBack)
+    } else if now < given_at + coupon.valid_from {
+        Err(Refusal::NotYetValid)
+    } else if now >= given_at + coupon.valid_until {
+        Err(Refusal::Expired)
+    } else if amount.zip(coupon.cap).is_some_and(|(amount, cap)| amount > cap) {
+        Err(Refusal::OverSingleCap)
+    } else {
+        let redeemed = Some(Redeemed { order: order.to_owned(), amount, at: now });
+        Ok(Next::Changed(Coupon { redeemed, ..coupon.clone() }))
+    }
+}
+
+/// Decides a roll-back. The order can redeem this coupon no more, not even where its redemption was
+/// still on its way.
+fn roll_back(coupon: &Coupon, order: &str) -> Result<Next, Refusal> {
+    let hash = fnv1a(order.as_bytes());
+    match &coupon.redeemed {
+        Some(redeemed) if redeemed.order != order => return Err(Refusal::AlreadyRedeemed),
+        None if coupon.rolled_back.contains(&hash) => return Ok(Next::Same),
+        _ => {}
+    }
+    if coupon.rolled_back.len() >= ROLLBACKS_MAX {
+        return Err(Refusal::TooManyRollbacks);
+    }
+    let rolled_back = coupon.rolled_back.iter().copied().chain([hash]).collect();
+    Ok(Next::Changed(Coupon { redeemed: None, rolled_back, ..coupon.clone() }))
+}
+
+/// Redeems a coupon, or rolls that back. The coupon's id is the number under which it was given.
+///
+/// # Errors
+/// A refusal, with nothing changed; or the store's.
+pub async fn apply<B: Binding>(
+    context: &Context<'_, B>,
+    user: UserId,
+    id: &OrderNumber,
+    what: &Use,
+) -> Result<Recorded, Failure> {
+    for _ in 0..ATTEMPTS_MAX {
+        let order = look_up(context, user, id).await?.ok_or(Refusal::UnknownCoupon)?;
+        let coupon = match &order.gave {
+            Gave::Issued(coupon) | Gave::Fallback(coupon) => coupon,
+            Gave::Reserved(..) => return Err(Refusal::NotConfirmed.into()),
+            Gave::Greeting(_) | Gave::Cancelled | Gave::Expired => {
+                return Err(Refusal::UnknownCoupon.into());
+            }
+        };
+        let next = match what {
+            Use::Redeem { order: by, amount } => {
+                redeem(coupon, order.at, by, *amount, context.now.0)?
+            }
+            Use::Rollback { order: by } => roll_back(coupon, by)?,
+        };
+        let coupon = match next {
+            Next::Same => return Ok(Recorded { number: id.clone(), order, replayed: true }),
+            Next::Changed(coupon) => coupon,
+        };
+        let gave = match order.gave {
+            Gave::Fallback(_) => Gave::Fallback(coupon),
+            _ => Gave::Issued(coupon),
+        };
+        let next = Order { gave, ..order.clone() };
+        let (record, field) = (records::user(user), records::order(id));
+        let transaction = Transaction {
+            guards: vec![Guard::FieldEquals(record.clone(), field.clone(), order.encode())],
+            writes: vec![Write::Set(record, field, next.encode())],
+            ..Transaction::default()
+        };
+        if let Outcome::Committed(_) = context.commit(context.home(user), transaction).await? {
+            return Ok(Recorded { number: id.clone(), order: next, replayed: false });
+        }
+    }
+    Err(CommitError::Unavailable(format!("{ATTEMPTS_MAX} attempts to use a coupon")).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::time::UnixMillis;
+
+    use super::*;
+    use crate::template::tests::template;
+
+    const GIVEN: i64 = 1_000_000;
+
+    fn coupon() -> Coupon {
+        Coupon::of("spring-15", 1, &template(|_| ()), UnixMillis(GIVEN))
+    }
+
+    #[test]
+    fn a_coupon_is_redeemed_once_and_by_one_order() {
+        let Ok(Next::Changed(used)) = redeem(&coupon(), GIVEN, "A", Some(1_500), GIVEN) else {
+            panic!("it was not redeemed")
+        };
+        assert_eq!(redeem(&used, GIVEN, "A", Some(1_500), GIVEN), Ok(Next::Same));
+        assert_eq!(redeem(&used, GIVEN, "A", Some(1_499), GIVEN), Err(Refusal::OrderNumberReused));
+        assert_eq!(redeem(&used, GIVEN, "B", Some(1_500), GIVEN), Err(Refusal::AlreadyRedeemed));
+        assert_eq!(roll_back(&used, "B"), Err(Refusal::AlreadyRedeemed));
+        let Ok(Next::Changed(free)) = roll_back(&used, "A") else { panic!("not rolled back") };
+        assert_eq!(roll_back(&free, "A"), Ok(Next::Same));
+        assert_eq!(redeem(&free, GIVEN, "A", Some(1_500), GIVEN), Err(Refusal::RolledBack));
+        assert!(matches!(redeem(&free, GIVEN, "B", None, GIVEN), Ok(Next::Changed(_))));
+    }
+
+    #[test]
+    fn a_redemption_has_limits() {
+        let end = GIVEN + 30 * 86_400_000;
+        let table = [
+            (GIVEN - 1, None, Some(Refusal::NotYetValid)),
+            (GIVEN, Some(1_500), None),
+            (GIVEN, Some(1_501), Some(Refusal::OverSingleCap)),
+            (end - 1, None, None),
+            (end, None, Some(Refusal::Expired)),
+        ];
+        for (now, amount, expected) in table {
+            let result = redeem(&coupon(), GIVEN, "A", amount, now).err();
+            assert_eq!(result, expected, "{now} {amount:?}");
+        }
+    }
+
+    #[test]
+    fn a_coupon_remembers_a_bounded_number_of_roll_backs() {
+        let mut coupon = coupon();
+        for number in 0..ROLLBACKS_MAX {
+            let Ok(Next::Changed(next)) = roll_back(&coupon, &number.to_string()) else {
+                panic!("{number}")
+            };
+            coupon = next;
+        }
+        assert_eq!(roll_back(&coupon, "one more"), Err(Refusal::TooManyRollbacks));
+    }
+}

@@ -1,0 +1,210 @@
+//! Answers -> wire.
+
+use domain::integer::Count;
+use domain::money::Amount;
+use domain::order_number::OrderNumber;
+use domain::time::UnixMillis;
+use edge::{Answer, Problem};
+use serde::Serialize;
+
+use crate::bulk::Tally;
+use crate::context::Published;
+use crate::issue::Recorded;
+use crate::list::{State, state};
+use crate::publish::Stock;
+use crate::records::{Coupon, Gave, Order};
+use crate::template::{Kind, Template};
+
+/// A coupon on the wire. Its id is the order number under which it was given.
+#[derive(Serialize)]
+struct CouponBody<'a> {
+    coupon: &'a str,
+    template: &'a str,
+    version: i64,
+    state: State,
+    kind: Kind,
+    value: Option<Amount>,
+    threshold: Option<Amount>,
+    currency: &'a str,
+    issued_at: UnixMillis,
+    valid_from: UnixMillis,
+    valid_until: UnixMillis,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redeemed: Option<RedeemedBody<'a>>,
+}
+
+#[derive(Serialize)]
+struct RedeemedBody<'a> {
+    order: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amount: Option<Amount>,
+    at: UnixMillis,
+}
+
+/// What an order number gave.
+#[derive(Serialize)]
+struct OutcomeBody<'a> {
+    order_number: &'a str,
+    outcome: &'static str,
+    coupon: Option<CouponBody<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    greeting: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<UnixMillis>,
+    replayed: bool,
+}
+
+#[derive(Serialize)]
+struct PageBody<'a> {
+    coupons: Vec<CouponBody<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+struct PublishedBody<'a> {
+    template: &'a str,
+    version: i64,
+    definition: &'a Template,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stock: Option<Parts<Count>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amount: Option<Parts<Amount>>,
+}
+
+/// The parts add up to the total.
+#[derive(Serialize)]
+struct Parts<T> {
+    total: T,
+    issued: T,
+    reserved: T,
+    leased: T,
+    remaining: T,
+}
+
+impl<T> Parts<T> {
+    fn of(stock: &Stock, part: impl Fn(i64) -> Option<T>) -> Option<Self> {
+        Some(Self {
+            total: part(stock.total)?,
+            issued: part(stock.issued)?,
+            reserved: part(stock.reserved)?,
+            leased: part(stock.leased)?,
+            remaining: part(stock.remaining)?,
+        })
+    }
+}
+
+#[derive(Serialize)]
+struct BatchBody<'a> {
+    batch: &'a str,
+    parts: u32,
+    #[serde(flatten)]
+    tally: &'a Tally,
+}
+
+#[derive(Serialize)]
+struct SweptBody {
+    expired: Option<Count>,
+}
+
+fn coupon<'a>(
+    number: &'a OrderNumber,
+    order: &'a Order,
+    now: UnixMillis,
+) -> Option<CouponBody<'a>> {
+    let (state, coupon) = state(order, now)?;
+    let Coupon { template, version, kind, currency, redeemed, .. } = coupon;
+    Some(CouponBody {
+        coupon: number.as_str(),
+        template,
+        version: *version,
+        state,
+        kind: *kind,
+        value: Amount::new(coupon.value).ok(),
+        threshold: Amount::new(coupon.threshold).ok(),
+        currency: std::str::from_utf8(currency).unwrap_or_default(),
+        issued_at: UnixMillis(order.at),
+        valid_from: UnixMillis(order.at + coupon.valid_from),
+        valid_until: UnixMillis(order.at + coupon.valid_until),
+        redeemed: redeemed.as_ref().map(|redeemed| RedeemedBody {
+            order: &redeemed.order,
+            amount: redeemed.amount.and_then(|amount| Amount::new(amount).ok()),
+            at: UnixMillis(redeemed.at),
+        }),
+    })
+}
+
+/// What an order number gave, with the status of the first time.
+///
+/// # Errors
+/// It cannot be written as JSON.
+pub fn outcome(status: u16, recorded: &Recorded, now: UnixMillis) -> Result<Answer, Problem> {
+    let Recorded { number, order, replayed } = recorded;
+    let (outcome, greeting, expires_at) = match &order.gave {
+        Gave::Issued(_) => ("issued", None, None),
+        Gave::Fallback(_) => ("fallback", None, None),
+        Gave::Greeting(words) => ("greeting", Some(words.as_str()), None),
+        Gave::Reserved(_, until) if now.0 >= *until => ("expired", None, None),
+        Gave::Reserved(_, until) => ("reserved", None, Some(UnixMillis(*until))),
+        Gave::Cancelled => ("cancelled", None, None),
+        Gave::Expired => ("expired", None, None),
+    };
+    let body = OutcomeBody {
+        order_number: number.as_str(),
+        outcome,
+        coupon: coupon(number, order, now),
+        greeting,
+        expires_at,
+        replayed: *replayed,
+    };
+    Ok(Answer::json_with(status, &body)?.replayed(*replayed))
+}
+
+/// One page of coupons.
+///
+/// # Errors
+/// It cannot be written as JSON.
+pub fn page(
+    orders: &[(OrderNumber, Order)],
+    more: bool,
+    now: UnixMillis,
+) -> Result<Answer, Problem> {
+    let coupons = orders.iter().filter_map(|(number, order)| coupon(number, order, now)).collect();
+    let last = orders.last().filter(|_| more);
+    let cursor = last.map(|(number, order)| format!("{}~{number}", order.at));
+    Answer::json(&PageBody { coupons, cursor })
+}
+
+/// A template; with what became of its coupons, where that was asked for.
+///
+/// # Errors
+/// It cannot be written as JSON.
+pub fn template(published: &Published, stock: Option<&Stock>) -> Result<Answer, Problem> {
+    let Published { id, version, template, .. } = published;
+    let count = |part| Count::new(u64::try_from(part).unwrap_or_default());
+    let face = template.face();
+    let amount = |part: i64| Amount::new(part.checked_mul(face?)?).ok();
+    Answer::json(&PublishedBody {
+        template: id,
+        version: *version,
+        definition: template,
+        stock: stock.and_then(|stock| Parts::of(stock, count)),
+        amount: stock.and_then(|stock| Parts::of(stock, amount)),
+    })
+}
+
+/// What became of a batch, or of a part of it.
+///
+/// # Errors
+/// It cannot be written as JSON.
+pub fn batch(status: u16, batch: &str, parts: u32, tally: &Tally) -> Result<Answer, Problem> {
+    Answer::json_with(status, &BatchBody { batch, parts, tally })
+}
+
+/// What a sweep did.
+///
+/// # Errors
+/// It cannot be written as JSON.
+pub fn swept(expired: u64) -> Result<Answer, Problem> {
+    Answer::json(&SweptBody { expired: Count::new(expired) })
+}

@@ -1,0 +1,277 @@
+//! Two phases: a coupon is held for a moment, then given or put back. A reservation ends by itself:
+//! whoever needs stock, or sweeps, puts back what has expired.
+
+use domain::ids::UserId;
+use domain::order_number::OrderNumber;
+use domain::partition::Partition;
+use domain::time::UnixMillis;
+use domain::transaction::{
+    Answer, CommitError, Failed, Field, Guard, Outcome, Read, Transaction, Write,
+};
+use edge::store::Binding;
+
+use crate::context::Context;
+use crate::issue::{Recorded, look_up};
+use crate::pool::call_back;
+use crate::records::{self, Coupon, Gave, HELD, LEFT, Order, USER_FIELDS_MAX, fields, unexpected};
+use crate::refusal::{Failure, Refusal};
+
+/// Periods of the index that one read returns: more than half a day's. Of more it returns any, and the
+/// next sweep goes on.
+const PERIODS_MAX: u32 = 1_024;
+/// Reservations of a period that one sweep of a partition ends; the next one goes on.
+const ENDS_MAX: u32 = 256;
+/// Attempts: each lost one saw the order change.
+const ATTEMPTS_MAX: u32 = 8;
+
+/// How a reservation ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// The coupon is the user's.
+    Confirm,
+    /// It goes back.
+    Cancel,
+    /// It goes back, because nobody came.
+    Expire,
+}
+
+/// The commit that ends a reservation, if its record is still the same.
+fn end(
+    user: UserId,
+    number: &OrderNumber,
+    order: &Order,
+    end: End,
+) -> Option<(Order, Transaction)> {
+    let Gave::Reserved(coupon, until) = &order.gave else { return None };
+    let (record, field) = (records::user(user), records::order(number));
+    let lease = records::lease(&coupon.template);
+    let gave = match end {
+        End::Confirm => Gave::Issued(coupon.clone()),
+        End::Cancel => Gave::Cancelled,
+        End::Expire => Gave::Expired,
+    };
+    let next = Order { gave, ..order.clone() };
+    let mut writes = vec![
+        Write::Set(record.clone(), field.clone(), next.encode()),
+        Write::Add(lease.clone(), HELD.into(), -1),
+        Write::Unset(
+            records::ends_in(records::period(UnixMillis(*until))),
+            records::end(user, number),
+        ),
+    ];
+    if end != End::Confirm {
+        writes.push(Write::Add(lease, LEFT.into(), 1));
+        writes.push(Write::Add(record.clone(), records::held_count(&coupon.template), -1));
+    }
+    let guards = vec![Guard::FieldEquals(record, field, order.encode())];
+    Some((next, Transaction { guards, writes, ..Transaction::default() }))
+}
+
+/// Makes a held coupon the user's.
+///
+/// # Errors
+/// `unknown_order`, `reservation_expired`, `cancelled`; or the store's.
+pub async fn confirm<B: Binding>(
+    context: &Context<'_, B>,
+    user: UserId,
+    number: &OrderNumber,
+) -> Result<Recorded, Failure> {
+    for _ in 0..ATTEMPTS_MAX {
+        let Some(order) = look_up(context, user, number).await? else {
+            return Err(Refusal::UnknownOrder.into());
+        };
+        let end_with = match &order.gave {
+            Gave::Reserved(_, until) if context.now.0 >= *until => End::Expire,
+            Gave::Reserved(..) => End::Confirm,
+            Gave::Cancelled => return Err(Refusal::Cancelled.into()),
+            Gave::Expired => return Err(Refusal::ReservationExpired.into()),
+            Gave::Issued(_) | Gave::Fallback(_) | Gave::Greeting(_) => {
+                return Ok(Recorded { number: number.clone(), order, replayed: true });
+            }
+        };
+        if let Some(order) = commit_end(context, user, number, &order, end_with).await?
+            && end_with == End::Confirm
+        {
+            return Ok(Recorded { number: number.clone(), order, replayed: false });
+        }
+    }
+    Err(lost().into())
+}
+
+/// Puts a held coupon back. A number that never acted can act no more afterwards.
+///
+/// # Errors
+/// `already_confirmed`; or the store's.
+pub async fn cancel<B: Binding>(
+    context: &Context<'_, B>,
+    user: UserId,
+    number: &OrderNumber,
+) -> Result<Recorded, Failure> {
+    for _ in 0..ATTEMPTS_MAX {
+        let recorded = |order, replayed| Recorded { number: number.clone(), order, replayed };
+        let Some(order) = look_up(context, user, number).await? else {
+            if let Some(order) = commit_tombstone(context, user, number).await? {
+                return Ok(recorded(order, false));
+            }
+            continue;
+        };
+        match &order.gave {
+            Gave::Reserved(..) => {
+                let ended = commit_end(context, user, number, &order, End::Cancel).await?;
+                if let Some(ended) = ended {
+                    return Ok(recorded(ended, false));
+                }
+            }
+            Gave::Cancelled | Gave::Expired => return Ok(recorded(order, true)),
+            Gave::Issued(_) | Gave::Fallback(_) | Gave::Greeting(_) => {
+                return Err(Refusal::AlreadyConfirmed.into());
+            }
+        }
+    }
+    Err(lost().into())
+}
+
+/// Ends a reservation; `None` where it has changed.
+async fn commit_end<B: Binding>(
+    context: &Context<'_, B>,
+    user: UserId,
+    number: &OrderNumber,
+    order: &Order,
+    end_with: End,
+) -> Result<Option<Order>, Failure> {
+    let Some((next, transaction)) = end(user, number, order, end_with) else { return Ok(None) };
+    let partition = context.home(user);
+    if let Outcome::Refused(_) = context.commit(partition, transaction).await? {
+        return Ok(None);
+    }
+    if let Some(coupon) = order.coupon()
+        && end_with != End::Confirm
+    {
+        put_back(context, coupon, partition).await?;
+    }
+    Ok(Some(next))
+}
+
+/// Where little is free, what was put back goes to the pool, for whoever needs it.
+async fn put_back<B: Binding>(
+    context: &Context<'_, B>,
+    coupon: &Coupon,
+    partition: Partition,
+) -> Result<(), CommitError> {
+    let Some(published) = context.template(&coupon.template).await? else { return Ok(()) };
+    if published.free.get() < 4 * i64::from(context.partitions.count()) {
+        call_back(context, &coupon.template, &[partition]).await?;
+    }
+    Ok(())
+}
+
+async fn commit_tombstone<B: Binding>(
+    context: &Context<'_, B>,
+    user: UserId,
+    number: &OrderNumber,
+) -> Result<Option<Order>, Failure> {
+    let order = Order { digest: 0, at: context.now.0, gave: Gave::Cancelled };
+    let (record, field) = (records::user(user), records::order(number));
+    let transaction = Transaction {
+        guards: vec![
+            Guard::FieldAbsent(record.clone(), field.clone()),
+            Guard::SizeAtMost(record.clone(), USER_FIELDS_MAX),
+        ],
+        writes: vec![Write::Set(record, field, order.encode())],
+        ..Transaction::default()
+    };
+    match context.commit(context.home(user), transaction).await? {
+        Outcome::Committed(_) => Ok(Some(order)),
+        Outcome::Refused(refused) if refused.failed == Failed::Guard(0) => Ok(None),
+        Outcome::Refused(_) => Err(Refusal::TooManyCoupons.into()),
+    }
+}
+
+/// Ends the reservations of some partitions that have expired; how many.
+///
+/// # Errors
+/// The store's.
+pub async fn expire_due<B: Binding>(
+    context: &Context<'_, B>,
+    partitions: &[Partition],
+) -> Result<u64, CommitError> {
+    let index = |_: &Partition| vec![Read::Some(records::ends(), PERIODS_MAX)];
+    let due = read_all(context, partitions, index).await?;
+    let now = records::period(context.now);
+    let mut lists = Vec::new();
+    for (partition, answer) in partitions.iter().zip(due) {
+        let Answer::Map(periods) = answer else { return Err(unexpected()) };
+        let periods = periods.iter().filter_map(|(Field(name), _)| {
+            std::str::from_utf8(name).ok()?.parse().ok().filter(|period: &i64| *period <= now)
+        });
+        lists.extend(periods.map(|period| (*partition, period)));
+    }
+    let mut expired = 0;
+    for (partition, period) in lists {
+        expired += expire_period(context, partition, period).await?;
+    }
+    Ok(expired)
+}
+
+async fn expire_period<B: Binding>(
+    context: &Context<'_, B>,
+    partition: Partition,
+    period: i64,
+) -> Result<u64, CommitError> {
+    let read = |_: &Partition| vec![Read::Some(records::ends_in(period), ENDS_MAX)];
+    let ends = read_all(context, &[partition], read).await?;
+    let Some(Answer::Map(ends)) = ends.first() else { return Err(unexpected()) };
+    let mut due = Vec::new();
+    for (field, until) in ends {
+        let until = records::integer(Some(until))?;
+        if until <= context.now.0 {
+            due.push(records::end_of(field).ok_or_else(unexpected)?);
+        }
+    }
+    let orders: Vec<_> = due
+        .iter()
+        .map(|(user, number)| {
+            let read = Read::Fields(records::user(*user), vec![records::order(number)]);
+            (partition, Transaction { reads: vec![read], ..Transaction::default() })
+        })
+        .collect();
+    let mut steps = Vec::new();
+    for ((user, number), outcome) in due.iter().zip(context.commit_all(&orders).await?) {
+        let Outcome::Committed(answers) = outcome else { return Err(unexpected()) };
+        let Some(Some(value)) = fields(answers.first())?.first() else { continue };
+        if let Some((_, step)) = end(*user, number, &Order::decode(value)?, End::Expire) {
+            steps.push((partition, step));
+        }
+    }
+    let outcomes = context.commit_all(&steps).await?;
+    if ends.is_empty() && period < records::period(context.now) {
+        // Nothing can come into a period that is over, but for what comes late: then it stays.
+        let forget = Transaction {
+            guards: vec![Guard::SizeAtMost(records::ends_in(period), 0)],
+            writes: vec![Write::Unset(records::ends(), Field(period.to_string().into_bytes()))],
+            ..Transaction::default()
+        };
+        context.commit(partition, forget).await?;
+    }
+    Ok(outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Committed(_))).count() as u64)
+}
+
+async fn read_all<B: Binding>(
+    context: &Context<'_, B>,
+    partitions: &[Partition],
+    reads: impl Fn(&Partition) -> Vec<Read>,
+) -> Result<Vec<Answer>, CommitError> {
+    let transactions: Vec<_> = partitions
+        .iter()
+        .map(|one| (*one, Transaction { reads: reads(one), ..Transaction::default() }))
+        .collect();
+    let answer = |outcome| match outcome {
+        Outcome::Committed(answers) => Vec::into_iter(answers).next().ok_or_else(unexpected),
+        Outcome::Refused(_) => Err(unexpected()),
+    };
+    context.commit_all(&transactions).await?.into_iter().map(answer).collect()
+}
+
+fn lost() -> CommitError {
+    CommitError::Unavailable(format!("{ATTEMPTS_MAX} attempts to end a reservation"))
+}

@@ -1,0 +1,411 @@
+//! What operators publish: a template says what a coupon is worth, how many there are and who may
+//! have one. Pure.
+
+use domain::error::InvalidInput;
+use domain::integer::Count;
+use domain::money::{Amount, Currency};
+use domain::order_number::Part;
+use domain::time::UnixMillis;
+use serde::{Deserialize, Serialize};
+
+use crate::refusal::Refusal;
+
+/// User segments that a template or a request may name.
+pub const SEGMENTS_MAX: usize = 64;
+/// Bytes of a segment's name.
+const SEGMENT_BYTES_MAX: usize = 32;
+/// Bytes of a greeting: some sentences.
+const GREETING_BYTES_MAX: usize = 1_024;
+/// Coupons of one template that one user may hold. More would fill the user's record.
+const LIMIT_PER_USER_MAX: u32 = 500;
+/// Days that a coupon may be valid for: ten years.
+const VALID_DAYS_MAX: u32 = 3_660;
+/// One day.
+const DAY_MS: i64 = 86_400_000;
+/// The threshold under which a template stops, where nothing else is said: a tenth remains as a
+/// reserve for complaints.
+const LOW_WATER_PERCENT_DEFAULT: u8 = 10;
+
+/// What a coupon does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// `value` cents off.
+    AmountOff,
+    /// `value` percent off.
+    PercentOff,
+    /// Costs `value` cents.
+    FixedPrice,
+    /// A gift worth `value` cents.
+    Gift,
+}
+
+/// A coupon template, as operators write it and as the store keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Template {
+    /// The activity it belongs to.
+    pub activity: String,
+    /// The scene, which stands for one type of award.
+    pub scene: String,
+    /// What a coupon does.
+    pub kind: Kind,
+    /// Cents, or percent, by `kind`.
+    pub value: Amount,
+    /// Cents that a cart must reach.
+    #[serde(default)]
+    pub threshold: Amount,
+    /// Of all amounts.
+    pub currency: Currency,
+    /// Coupons there are.
+    pub stock: Count,
+    /// Cents that the coupons may cost together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Amount>,
+    /// Coupons of this template that one user may get.
+    pub limit_per_user: u32,
+    /// From when on coupons are given.
+    pub claim_from: UnixMillis,
+    /// Until when, that moment not included.
+    pub claim_until: UnixMillis,
+    /// From when on a coupon can be redeemed; from when it is given, where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_from: Option<UnixMillis>,
+    /// Until when, that moment not included; this or `valid_for_days`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_until: Option<UnixMillis>,
+    /// For how many days from when it is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_for_days: Option<u32>,
+    /// The template stops once less than this part of the coupons would remain.
+    #[serde(default = "low_water_percent_default")]
+    pub low_water_percent: u8,
+    /// The template that gives in its place then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback_template: Option<String>,
+    /// What is said in its place where there is no fallback, or that one has stopped too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub greeting: Option<String>,
+    /// Only for users without a paid order.
+    #[serde(default)]
+    pub new_users_only: bool,
+    /// Only for users in one of these segments; for all where there is none.
+    #[serde(default)]
+    pub segments: Vec<String>,
+    /// The most that one coupon may take off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub single_cap: Option<Amount>,
+    /// Whether it gives coupons at all.
+    #[serde(default = "enabled_default")]
+    pub enabled: bool,
+}
+
+fn low_water_percent_default() -> u8 {
+    LOW_WATER_PERCENT_DEFAULT
+}
+
+fn enabled_default() -> bool {
+    true
+}
+
+impl Template {
+    /// Checks what a shape cannot say.
+    ///
+    /// # Errors
+    /// `invalid_part`, `invalid_value`, `over_single_cap`, naming the field.
+    pub fn validate(&self) -> Result<(), InvalidInput> {
+        Part::parse(&self.activity, "activity")?;
+        Part::parse(&self.scene, "scene")?;
+        let wrong = |field, detail| Err(InvalidInput::new("invalid_value", field, detail));
+        let value = self.value.minor_units();
+        if value < 1 || (self.kind == Kind::PercentOff && value > 100) {
+            return wrong("value", "must be at least 1, and at most 100 percent");
+        }
+        if self.threshold.minor_units() < 0 {
+            return wrong("threshold", "must not be negative");
+        }
+        if !(1..=LIMIT_PER_USER_MAX).contains(&self.limit_per_user) {
+            return wrong("limit_per_user", "must be 1 to 500");
+        }
+        if self.claim_until <= self.claim_from {
+            return wrong("claim_until", "must be after claim_from");
+        }
+        match (self.valid_until, self.valid_for_days) {
+            (Some(_), Some(_)) | (None, None) => {
+                return wrong("valid_until", "either valid_until or valid_for_days is required");
+            }
+            (Some(until), None) if self.valid_from.is_some_and(|from| until <= from) => {
+                return wrong("valid_until", "must be after valid_from");
+            }
+            (None, Some(days)) if !(1..=VALID_DAYS_MAX).contains(&days) => {
+                return wrong("valid_for_days", "must be 1 to 3660");
+            }
+            _ => {}
+        }
+        if self.low_water_percent > 100 {
+            return wrong("low_water_percent", "must be 0 to 100");
+        }
+        if let Some(fallback) = &self.fallback_template {
+            Part::parse(fallback, "fallback_template")?;
+        }
+        let greeting = self.greeting.as_ref().map_or(1, String::len);
+        if !(1..=GREETING_BYTES_MAX).contains(&greeting) {
+            return wrong("greeting", "must have 1 to 1024 bytes");
+        }
+        check_segments(&self.segments)?;
+        self.validate_money()
+    }
+
+    fn validate_money(&self) -> Result<(), InvalidInput> {
+        let wrong = |field, detail| Err(InvalidInput::new("invalid_value", field, detail));
+        if let Some(cap) = self.single_cap {
+            if cap.minor_units() < 1 {
+                return wrong("single_cap", "must be at least 1");
+            }
+            if self.worth().is_some_and(|worth| worth > cap.minor_units()) {
+                let detail = "the value is above the single-amount cap";
+                return Err(InvalidInput::new("over_single_cap", "value", detail));
+            }
+        }
+        match (self.budget, self.face()) {
+            (Some(budget), _) if budget.minor_units() < 0 => {
+                wrong("budget", "must not be negative")
+            }
+            (Some(_), None) => wrong(
+                "single_cap",
+                "is required with a budget, because it bounds what a coupon costs",
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// What one coupon costs at the most, in cents.
+    pub fn face(&self) -> Option<i64> {
+        self.worth().or(self.single_cap.map(Amount::minor_units))
+    }
+
+    /// What one coupon costs, where its kind says so.
+    fn worth(&self) -> Option<i64> {
+        match self.kind {
+            Kind::AmountOff | Kind::Gift => Some(self.value.minor_units()),
+            Kind::PercentOff | Kind::FixedPrice => None,
+        }
+    }
+
+    /// Coupons that stock and budget allow.
+    pub fn total(&self) -> i64 {
+        self.affordable().map_or(self.stock.get(), |count| count.min(self.stock.get()))
+    }
+
+    /// Coupons that the budget allows.
+    fn affordable(&self) -> Option<i64> {
+        Some(self.budget?.minor_units() / self.face()?.max(1))
+    }
+
+    /// Coupons that may be out at once. As long as at least the threshold remains before it, one more
+    /// is given: of 100 at 10 percent 91, of 15 at 10 percent 14, at 0 percent all.
+    pub fn leasable(&self) -> i64 {
+        // Below 2^53 times 100, which an i128 holds; the result is at most the total.
+        let hundredths = i128::from(self.total()) * i128::from(self.low_water_percent);
+        let threshold = (hundredths + 99) / 100;
+        self.total() - (threshold as i64 - 1).max(0)
+    }
+
+    /// Why nothing is left.
+    pub fn exhausted(&self) -> Refusal {
+        match self.affordable() {
+            Some(count) if count < self.stock.get() => Refusal::BudgetExhausted,
+            _ => Refusal::SoldOut,
+        }
+    }
+
+    /// Whether a user of these segments may have a coupon now, as far as the template can tell.
+    ///
+    /// # Errors
+    /// The first reason why not.
+    pub fn admit(&self, segments: &[String], now: UnixMillis) -> Result<(), Refusal> {
+        if !self.enabled {
+            Err(Refusal::Disabled)
+        } else if now < self.claim_from {
+            Err(Refusal::NotStarted)
+        } else if now >= self.claim_until {
+            Err(Refusal::Ended)
+        } else if self.segments.is_empty() || segments.iter().any(|one| self.segments.contains(one))
+        {
+            Ok(())
+        } else {
+            Err(Refusal::NotEligible)
+        }
+    }
+
+    /// From when until when a coupon is valid that is given now.
+    pub fn validity(&self, now: UnixMillis) -> (UnixMillis, UnixMillis) {
+        let from = self.valid_from.unwrap_or(now);
+        let days = i64::from(self.valid_for_days.unwrap_or_default());
+        (from, self.valid_until.unwrap_or(UnixMillis(now.0 + days * DAY_MS)))
+    }
+
+    /// The first field that cannot change any more, once coupons were given, and differs.
+    pub fn fixed_field(&self, next: &Self) -> Option<&'static str> {
+        if self.kind != next.kind {
+            Some("kind")
+        } else if self.value != next.value {
+            Some("value")
+        } else if self.currency != next.currency {
+            Some("currency")
+        } else if self.face() != next.face() {
+            Some("single_cap")
+        } else {
+            None
+        }
+    }
+}
+
+/// Checks the segments of a template or a request.
+///
+/// # Errors
+/// `invalid_value`, naming the field.
+pub fn check_segments(segments: &[String]) -> Result<(), InvalidInput> {
+    if segments.len() > SEGMENTS_MAX {
+        let detail = "must have at most 64 segments";
+        return Err(InvalidInput::new("invalid_value", "segments", detail));
+    }
+    for (index, segment) in segments.iter().enumerate() {
+        if !(1..=SEGMENT_BYTES_MAX).contains(&segment.len()) {
+            let detail = "must have 1 to 32 bytes";
+            return Err(InvalidInput::new("invalid_value", "", detail).at("segments", index));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// 15.00 off from 15.10, 100 of them.
+    pub fn body() -> Value {
+        json!({
+            "activity": "spring", "scene": "newcomer", "kind": "amount_off", "value": "1500",
+            "threshold": 1510, "currency": "CNY", "stock": "100", "limit_per_user": 1,
+            "claim_from": "2026-02-01T00:00:00Z", "claim_until": "2026-03-01T00:00:00Z",
+            "valid_for_days": 30, "low_water_percent": 0
+        })
+    }
+
+    pub fn template(change: impl FnOnce(&mut Value)) -> Template {
+        let mut body = body();
+        change(&mut body);
+        serde_json::from_value(body).unwrap()
+    }
+
+    #[test]
+    fn what_is_stored_is_read_again() {
+        let template = template(|_| ());
+        let text = serde_json::to_string(&template).unwrap();
+        assert_eq!(serde_json::from_str::<Template>(&text).unwrap(), template);
+    }
+
+    #[test]
+    fn wrong_templates_name_the_field() {
+        let table: &[(&str, Value, &str, &str)] = &[
+            ("activity", json!("Spring"), "invalid_part", "activity"),
+            ("scene", json!(""), "invalid_part", "scene"),
+            ("value", json!("0"), "invalid_value", "value"),
+            ("threshold", json!(-1), "invalid_value", "threshold"),
+            ("limit_per_user", json!(0), "invalid_value", "limit_per_user"),
+            ("limit_per_user", json!(501), "invalid_value", "limit_per_user"),
+            ("claim_until", json!("2026-02-01T00:00:00Z"), "invalid_value", "claim_until"),
+            ("valid_until", json!("2026-04-01T00:00:00Z"), "invalid_value", "valid_until"),
+            ("valid_for_days", json!(0), "invalid_value", "valid_for_days"),
+            ("valid_for_days", Value::Null, "invalid_value", "valid_until"),
+            ("low_water_percent", json!(101), "invalid_value", "low_water_percent"),
+            ("fallback_template", json!("a b"), "invalid_part", "fallback_template"),
+            ("greeting", json!(""), "invalid_value", "greeting"),
+            ("segments", json!(["a", ""]), "invalid_value", "segments[1]"),
+            ("single_cap", json!(0), "invalid_value", "single_cap"),
+            ("single_cap", json!(1_499), "over_single_cap", "value"),
+            ("budget", json!(-1), "invalid_value", "budget"),
+        ];
+        assert_eq!(template(|_| ()).validate(), Ok(()));
+        for (field, value, code, named) in table {
+            let error = template(|body| body[field] = value.clone()).validate().unwrap_err();
+            assert_eq!((error.code, error.field.as_str()), (*code, *named), "{field}: {value}");
+        }
+        let percent = template(|body| {
+            body["kind"] = json!("percent_off");
+            body["value"] = json!(20);
+            body["budget"] = json!(1_000);
+        });
+        assert_eq!(percent.validate().unwrap_err().field, "single_cap");
+    }
+
+    #[test]
+    fn stock_and_budget_bound_each_other() {
+        let total = |stock: u64, budget: Option<i64>| {
+            let template = template(|body| {
+                body["stock"] = json!(stock);
+                body["budget"] = json!(budget);
+            });
+            (template.total(), template.exhausted())
+        };
+        assert_eq!(total(10, None), (10, Refusal::SoldOut));
+        assert_eq!(total(10, Some(15_000)), (10, Refusal::SoldOut));
+        assert_eq!(total(10, Some(14_999)), (9, Refusal::BudgetExhausted));
+        assert_eq!(total(10, Some(1_499)), (0, Refusal::BudgetExhausted));
+    }
+
+    #[test]
+    fn low_water_gives_as_long_as_the_threshold_remains() {
+        let table =
+            [(100, 10, 91), (15, 10, 14), (100, 0, 100), (0, 10, 0), (1, 10, 1), (10, 100, 1)];
+        for (stock, percent, expected) in table {
+            let template = template(|body| {
+                body["stock"] = json!(stock);
+                body["low_water_percent"] = json!(percent);
+            });
+            assert_eq!(template.leasable(), expected, "{stock} at {percent} percent");
+        }
+    }
+
+    proptest! {
+        /// The rule itself, coupon by coupon.
+        #[test]
+        fn low_water_agrees_with_the_rule(stock in 0_i64..2_000, percent in 0_u8..=100) {
+            let template = template(|body| {
+                body["stock"] = json!(stock);
+                body["low_water_percent"] = json!(percent);
+            });
+            let mut given = 0;
+            while given < stock && (stock - given) * 100 >= stock * i64::from(percent) {
+                given += 1;
+            }
+            prop_assert_eq!(template.leasable(), given);
+        }
+    }
+
+    #[test]
+    fn who_may_have_one_is_told_in_order() {
+        let at = |text| UnixMillis::parse_rfc3339(text).unwrap();
+        let during = at("2026-02-10T00:00:00Z");
+        let gold = ["gold".to_owned()];
+        let plain = template(|_| ());
+        let segmented = template(|body| body["segments"] = json!(["gold", "silver"]));
+        let disabled = template(|body| body["enabled"] = json!(false));
+        let table = [
+            (&plain, during, &[][..], Ok(())),
+            (&plain, at("2026-01-31T23:59:59.999Z"), &[], Err(Refusal::NotStarted)),
+            (&plain, at("2026-02-01T00:00:00Z"), &[], Ok(())),
+            (&plain, at("2026-03-01T00:00:00Z"), &[], Err(Refusal::Ended)),
+            (&disabled, during, &[], Err(Refusal::Disabled)),
+            (&segmented, during, &[], Err(Refusal::NotEligible)),
+            (&segmented, during, &gold, Ok(())),
+        ];
+        for (template, now, segments, expected) in table {
+            assert_eq!(template.admit(segments, now), expected, "{template:?} at {now:?}");
+        }
+    }
+}
