@@ -9,6 +9,7 @@
 
 pub mod app;
 pub mod conformance;
+pub mod coupon;
 pub mod generator;
 pub mod key_value;
 pub mod redis_port;
