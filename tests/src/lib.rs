@@ -1,6 +1,8 @@
 //! Support of the end-to-end tests.
 //!
 //! - [`app`]: the app in the host, its requests and answers
+//! - [`client`]: asking over a socket
+//! - [`coupon`]: asking the coupon function
 //! - [`conformance`]: one suite over every back end of the binding, with the transactions of
 //!   [`generator`]
 //! - [`key_value`]: a store with the semantics, and the traps, of Spin's default store
@@ -8,6 +10,7 @@
 //! - [`redis_server`]: real servers, alone and as a cluster
 
 pub mod app;
+pub mod client;
 pub mod conformance;
 pub mod coupon;
 pub mod generator;

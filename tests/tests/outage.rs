@@ -6,14 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use end_to_end::app::{Ask, CALLER, Place, Reply, check, load, order_paid};
+use end_to_end::app::{Ask, CALLER, Place, check, load, order_paid};
+use end_to_end::client;
 use end_to_end::redis_server::RedisServer;
 use host::{App, Server};
-use http_body_util::{BodyExt, Full};
-use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -28,8 +24,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const ANSWERS: u64 = 300;
 /// Failures to wait for: each client meets some.
 const FAILURES: u64 = 4 * CLIENTS;
-
-type Http = legacy::Client<HttpConnector, Full<Bytes>>;
 
 /// What the clients have seen.
 #[derive(Default)]
@@ -54,18 +48,6 @@ async fn more(count: &watch::Sender<u64>, number: u64, clients: &mut JoinSet<Cli
     }
 }
 
-async fn send(http: &Http, address: &str, asked: &Ask) -> Reply {
-    let mut request = asked.request();
-    *request.uri_mut() = format!("http://{address}{}", asked.path).parse().expect("an address");
-    let response = http.request(request.map(Full::new)).await.expect("the host answers");
-    let (head, body) = response.into_parts();
-    let body = body.collect().await.expect("a whole body").to_bytes();
-    let mut reply = Reply::of(http::Response::from_parts(head, body));
-    // The server's own.
-    reply.headers.remove("date");
-    reply
-}
-
 /// One client, and how many of its users were acknowledged.
 struct Client {
     number: u64,
@@ -75,7 +57,7 @@ struct Client {
 /// Tells that the client's next user paid until it is acknowledged, then asks for that user and for
 /// one who never pays.
 async fn client(number: u64, address: String, seen: Arc<Seen>) -> Client {
-    let http = legacy::Client::builder(TokioExecutor::new()).build_http();
+    let http = client::Client::new(address);
     let mut client = Client { number, acknowledged: 0 };
     while !seen.stop.load(Ordering::Relaxed) {
         let user = user(number, client.acknowledged);
@@ -84,7 +66,7 @@ async fn client(number: u64, address: String, seen: Arc<Seen>) -> Client {
         {
             loop {
                 let start = Instant::now();
-                let reply = send(&http, &address, &asked).await;
+                let reply = http.send(&asked).await;
                 let took = start.elapsed();
                 seen.slowest_us.fetch_max(took.as_micros() as u64, Ordering::Relaxed);
                 assert!(took < STORE_TIMEOUT + MARGIN, "{took:?}: {reply:?}");
@@ -192,15 +174,14 @@ async fn a_store_that_is_not_there_is_a_503_and_health_says_so() {
     let mut server = durable();
     server.kill();
     let (app, listening) = serve(&server).await;
-    let http = legacy::Client::builder(TokioExecutor::new()).build_http();
-    let address = listening.address.to_string();
+    let http = client::Client::new(listening.address);
     for asked in [check(1), order_paid(1)] {
-        let reply = send(&http, &address, &asked).await;
+        let reply = http.send(&asked).await;
         reply.assert_store_failed();
         assert_eq!(reply.text("code").as_deref(), Some("store_unavailable"), "{reply:?}");
         assert!(!reply.body.windows(CALLER.len()).any(|part| part == CALLER.as_bytes()));
     }
-    let health = send(&http, &address, &Ask::get("/healthz")).await;
+    let health = http.send(&Ask::get("/healthz")).await;
     assert_eq!((health.status, health.text("store")), (503, Some("unavailable".to_owned())));
     server.start_again().expect("it starts");
     assert!(check(1).of(&app).await.is_new());

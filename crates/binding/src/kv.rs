@@ -217,30 +217,35 @@ impl<P: KeyValue> Binding for Kv<P> {
     }
 
     /// One swap a cell, in the order of the cells.
-    async fn commit_all(
+    async fn commit_some(
         &self,
         transactions: &[(Partition, Transaction)],
-    ) -> Result<Vec<Outcome>, CommitError> {
+    ) -> Vec<Result<Outcome, CommitError>> {
+        let mut results = vec![None; transactions.len()];
         let mut cells: LiteMap<String, Vec<usize>> = LiteMap::new_vec();
         for (index, (partition, transaction)) in transactions.iter().enumerate() {
-            transaction.validate()?;
-            cells.entry(self.cell(*partition)).or_default().push(index);
+            match transaction.validate() {
+                Ok(()) => cells.entry(self.cell(*partition)).or_default().push(index),
+                Err(invalid) => results[index] = Some(Err(invalid.into())),
+            }
         }
-        let mut outcomes = vec![None; transactions.len()];
-        let mut written = false;
         for (cell, indexes) in cells.iter() {
             let here = indexes.iter().map(|index| &transactions[*index]);
             let here: Vec<_> = here.map(|(partition, each)| (*partition, each)).collect();
-            let done = self.commit_in_cell(cell, &here).map_err(|error| match error {
-                CommitError::Unavailable(text) if written => CommitError::Unknown(text),
-                error => error,
-            })?;
-            written |= here.iter().any(|(_, transaction)| !transaction.is_read_only());
-            for (index, outcome) in indexes.iter().zip(done) {
-                outcomes[*index] = Some(outcome);
+            match self.commit_in_cell(cell, &here) {
+                Ok(outcomes) => {
+                    for (index, outcome) in indexes.iter().zip(outcomes) {
+                        results[*index] = Some(Ok(outcome));
+                    }
+                }
+                Err(error) => {
+                    for index in indexes {
+                        results[*index] = Some(Err(error.clone()));
+                    }
+                }
             }
         }
-        Ok(outcomes.into_iter().flatten().collect())
+        results.into_iter().flatten().collect()
     }
 }
 

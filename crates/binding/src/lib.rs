@@ -40,7 +40,16 @@ pub trait Binding {
     ) -> impl Future<Output = Result<Outcome, CommitError>>;
 
     /// Commits transactions in their partitions, all at once: each of them whole or not at all, and
-    /// without an order among them. One outcome for each, in their order.
+    /// without an order among them. What became of each, in their order.
+    fn commit_some(
+        &self,
+        transactions: &[(Partition, Transaction)],
+    ) -> impl Future<Output = Vec<Result<Outcome, CommitError>>> {
+        commit_each(self, transactions)
+    }
+
+    /// Commits transactions as [`Binding::commit_some`] does, where all of them must end well. One
+    /// outcome for each, in their order.
     ///
     /// # Errors
     /// Where one fails, the first failure; it is [`CommitError::Unknown`] where another one that
@@ -49,14 +58,28 @@ pub trait Binding {
         &self,
         transactions: &[(Partition, Transaction)],
     ) -> impl Future<Output = Result<Vec<Outcome>, CommitError>> {
-        commit_each(self, transactions)
+        async { all(transactions, self.commit_some(transactions).await) }
     }
+}
+
+/// The outcomes, or the first failure.
+fn all(
+    transactions: &[(Partition, Transaction)],
+    results: Vec<Result<Outcome, CommitError>>,
+) -> Result<Vec<Outcome>, CommitError> {
+    let written = transactions.iter().zip(&results).any(|((_, transaction), result)| {
+        !transaction.is_read_only() && !matches!(result, Err(CommitError::Unavailable(_)))
+    });
+    results.into_iter().collect::<Result<_, _>>().map_err(|error| match error {
+        CommitError::Unavailable(text) if written => CommitError::Unknown(text),
+        error => error,
+    })
 }
 
 async fn commit_each<B: Binding + ?Sized>(
     binding: &B,
     transactions: &[(Partition, Transaction)],
-) -> Result<Vec<Outcome>, CommitError> {
+) -> Vec<Result<Outcome, CommitError>> {
     let results = RefCell::new(vec![None; transactions.len()]);
     // Boxed, so that one kind of collection serves every back end: it is code in every component.
     let mut commits = transactions.iter().enumerate().map(|(index, (partition, transaction))| {
@@ -75,12 +98,5 @@ async fn commit_each<B: Binding + ?Sized>(
             all.for_each(|()| std::future::ready(())).await;
         }
     }
-    let results: Vec<_> = results.into_inner().into_iter().flatten().collect();
-    let written = transactions.iter().zip(&results).any(|((_, transaction), result)| {
-        !transaction.is_read_only() && !matches!(result, Err(CommitError::Unavailable(_)))
-    });
-    results.into_iter().collect::<Result<_, _>>().map_err(|error| match error {
-        CommitError::Unavailable(text) if written => CommitError::Unknown(text),
-        error => error,
-    })
+    results.into_inner().into_iter().flatten().collect()
 }

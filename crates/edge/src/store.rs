@@ -97,18 +97,18 @@ impl Binding for Store {
         transaction: &Transaction,
     ) -> Result<Outcome, CommitError> {
         // Through one door, so that each back end stands in a component once.
-        let outcomes = self.commit_all(&[(partition, transaction.clone())]).await?;
+        let results = self.commit_some(&[(partition, transaction.clone())]).await;
         let nothing = || CommitError::Unavailable("there was no outcome".into());
-        outcomes.into_iter().next().ok_or_else(nothing)
+        results.into_iter().next().ok_or_else(nothing)?
     }
 
-    async fn commit_all(
+    async fn commit_some(
         &self,
         transactions: &[(Partition, Transaction)],
-    ) -> Result<Vec<Outcome>, CommitError> {
+    ) -> Vec<Result<Outcome, CommitError>> {
         match &self.backend {
-            Backend::Kv(kv) => kv.commit_all(transactions).await,
-            Backend::Redis(redis) => redis.commit_all(transactions).await,
+            Backend::Kv(kv) => kv.commit_some(transactions).await,
+            Backend::Redis(redis) => redis.commit_some(transactions).await,
         }
     }
 }

@@ -124,10 +124,8 @@ pub async fn progress<B: Binding>(
     template: &str,
     batch: &str,
 ) -> Result<(u32, Tally), Failure> {
-    let reads = vec![Read::All(records::batch(template, batch), READ_FIELDS_MAX)];
-    let transaction = Transaction { reads, ..Transaction::default() };
-    let outcome = context.commit(context.pool(template), transaction).await?;
-    let Outcome::Committed(answers) = outcome else { return Err(unexpected().into()) };
+    let read = Read::All(records::batch(template, batch), READ_FIELDS_MAX);
+    let answers = context.read_all(&[(context.pool(template), read)]).await?;
     let Some(Answer::Map(parts)) = answers.first() else { return Err(unexpected().into()) };
     if parts.is_empty() {
         return Err(Refusal::UnknownBatch.into());

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use domain::ids::UserId;
 use domain::partition::{Partition, Partitions};
 use domain::time::UnixMillis;
-use domain::transaction::{CommitError, Outcome, Read, Transaction, Value};
+use domain::transaction::{Answer, CommitError, Outcome, Read, Transaction, Value};
 use edge::store::Binding;
 use litemap::LiteMap;
 
@@ -16,6 +16,9 @@ use crate::template::Template;
 
 /// Templates that an instance remembers; a campaign has some, and a page of them costs nothing.
 const TEMPLATES_MAX: usize = 256;
+
+/// Reads of one wave that are made once more. Where more are lost the store is not well.
+const LOST_READS_MAX: u32 = 16;
 
 /// A template as it was published.
 #[derive(Debug)]
@@ -76,6 +79,31 @@ impl<B: Binding> Context<'_, B> {
         self.store.commit_all(transactions).await
     }
 
+    /// Reads, all at once. A read that was lost is made once more, for itself: of hundreds one may be.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn read_all(&self, reads: &[(Partition, Read)]) -> Result<Vec<Answer>, CommitError> {
+        let transaction = |(partition, read): &(Partition, Read)| {
+            (*partition, Transaction { reads: vec![read.clone()], ..Transaction::default() })
+        };
+        let reads: Vec<_> = reads.iter().map(transaction).collect();
+        let mut answers = Vec::with_capacity(reads.len());
+        let mut lost = 0;
+        for (read, result) in reads.iter().zip(self.store.commit_some(&reads).await) {
+            let outcome = match result {
+                Err(CommitError::Unavailable(_)) if lost < LOST_READS_MAX => {
+                    lost += 1;
+                    self.commit(read.0, read.1.clone()).await?
+                }
+                result => result?,
+            };
+            let Outcome::Committed(read) = outcome else { return Err(unexpected()) };
+            answers.extend(read);
+        }
+        Ok(answers)
+    }
+
     /// Where a user lives.
     pub fn home(&self, user: UserId) -> Partition {
         self.partitions.locate(user).partition
@@ -110,11 +138,8 @@ impl<B: Binding> Context<'_, B> {
     /// The store's.
     pub async fn read_template(&self, id: &str) -> Result<Option<Published>, CommitError> {
         let names = [BODY, PUBLISHED_VERSION, FREE].map(Into::into).to_vec();
-        let reads = vec![Read::Fields(records::template(id), names)];
-        let transaction = Transaction { reads, ..Transaction::default() };
-        let Outcome::Committed(answers) = self.commit(self.pool(id), transaction).await? else {
-            return Err(unexpected());
-        };
+        let read = Read::Fields(records::template(id), names);
+        let answers = self.read_all(&[(self.pool(id), read)]).await?;
         let [body, version, free] = fields(answers.first())? else { return Err(unexpected()) };
         let Some(Value::Bytes(body)) = body else { return Ok(None) };
         let broken = |_| CommitError::Unusable("a template cannot be read".into());

@@ -224,11 +224,8 @@ pub async fn look_up<B: Binding>(
     user: UserId,
     number: &OrderNumber,
 ) -> Result<Option<Order>, CommitError> {
-    let reads = vec![Read::Fields(records::user(user), vec![records::order(number)])];
-    let transaction = Transaction { reads, ..Transaction::default() };
-    let Outcome::Committed(answers) = context.commit(context.home(user), transaction).await? else {
-        return Err(unexpected());
-    };
+    let read = Read::Fields(records::user(user), vec![records::order(number)]);
+    let answers = context.read_all(&[(context.home(user), read)]).await?;
     match records::fields(answers.first())? {
         [value] => value.as_ref().map(Order::decode).transpose(),
         _ => Err(unexpected()),

@@ -3,7 +3,7 @@
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::time::UnixMillis;
-use domain::transaction::{Answer, CommitError, Outcome, READ_FIELDS_MAX, Read, Transaction};
+use domain::transaction::{Answer, CommitError, READ_FIELDS_MAX, Read};
 use edge::store::Binding;
 use serde::{Deserialize, Serialize};
 
@@ -67,10 +67,8 @@ pub async fn list<B: Binding>(
     page: &Page,
 ) -> Result<(Vec<(OrderNumber, Order)>, bool), CommitError> {
     // A user's record has no more fields than one read returns.
-    let reads = vec![Read::All(records::user(user), READ_FIELDS_MAX)];
-    let transaction = Transaction { reads, ..Transaction::default() };
-    let outcome = context.commit(context.home(user), transaction).await?;
-    let Outcome::Committed(answers) = outcome else { return Err(unexpected()) };
+    let read = Read::All(records::user(user), READ_FIELDS_MAX);
+    let answers = context.read_all(&[(context.home(user), read)]).await?;
     let Some(Answer::Map(fields)) = answers.first() else { return Err(unexpected()) };
     let mut orders = Vec::new();
     for (field, value) in fields {

@@ -15,7 +15,8 @@
 
 use domain::partition::Partition;
 use domain::transaction::{
-    CommitError, Failed, Field, Guard, MapKey, Outcome, Read, Transaction, Value, Write,
+    Answer, CommitError, Failed, Field, Guard, MapKey, Outcome, Read, Seen, Transaction, Value,
+    Write,
 };
 use edge::store::Binding;
 
@@ -37,6 +38,8 @@ const WAVE: usize = 256;
 const ATTEMPTS_MAX: u32 = 16;
 /// Pauses, while somebody else calls back. Whoever has not done so by then is taken to have died.
 const PAUSES_MAX: u32 = 50;
+/// Passes over partitions whose commits were lost, or met others.
+const PASSES_MAX: u32 = 4;
 /// When the last one began to call back, in unix milliseconds.
 const RECALLED_AT: &str = "recalled";
 /// Which of those has come to its end.
@@ -235,18 +238,20 @@ async fn recall<B: Binding>(
     recalled_at: i64,
 ) -> Result<bool, CommitError> {
     let record = records::template(template);
-    let set = |field: &str| {
-        let value = Value::Integer(context.now.0.max(recalled_at + 1));
-        vec![Write::Set(record.clone(), field.into(), value)]
-    };
+    let at = Value::Integer(context.now.0.max(recalled_at + 1));
+    let set = |field: &str| vec![Write::Set(record.clone(), field.into(), at.clone())];
     let begin = Transaction {
         guards: demand(&record, &RECALLED_AT.into(), recalled_at).to_vec(),
         writes: set(RECALLED_AT),
         ..Transaction::default()
     };
     let pool = context.pool(template);
-    if let Outcome::Refused(_) = context.commit(pool, begin).await? {
-        return Ok(false);
+    if let Outcome::Refused(refused) = context.commit(pool, begin).await? {
+        // The binding tries once more where a reply is lost, and then meets its own first attempt.
+        // Two who begin in the same millisecond may both go on.
+        if refused.seen != Seen::Field(Some(at.clone())) {
+            return Ok(false);
+        }
     }
     call_back_all(context, template).await?;
     let end = Transaction { writes: set(RECALL_DONE), ..Transaction::default() };
@@ -270,61 +275,110 @@ pub async fn call_back_all<B: Binding>(
     Ok(())
 }
 
-/// Calls back what some partitions have left, and finishes what is under way.
+/// Calls back what some partitions have left, and finishes what is under way. Where a commit fails, or
+/// finds that another one came first, its partition is looked at again: of hundreds of commits one may
+/// well be lost, and the others must not be made again for it.
 ///
 /// # Errors
-/// The store's.
+/// The store's, where it failed in every pass.
 pub async fn call_back<B: Binding>(
     context: &Context<'_, B>,
     template: &str,
     partitions: &[Partition],
 ) -> Result<(), CommitError> {
+    let mut again = partitions.to_vec();
+    let mut failure = None;
+    for _ in 0..PASSES_MAX {
+        failure = None;
+        again = pass(context, template, &again, &mut failure).await?;
+        if again.is_empty() {
+            return Ok(());
+        }
+    }
+    // Partitions at which others are at work have no leases that lie idle.
+    failure.map_or(Ok(()), Err)
+}
+
+/// One pass over partitions; those that are to be looked at again.
+async fn pass<B: Binding>(
+    context: &Context<'_, B>,
+    template: &str,
+    partitions: &[Partition],
+    failure: &mut Option<CommitError>,
+) -> Result<Vec<Partition>, CommitError> {
     let pool = context.pool(template);
     let counts = partitions.iter().flat_map(|one| [credited(*one), returned(*one)]).collect();
     let reads = vec![Read::Fields(records::template(template), counts)];
-    let read_pool = (pool, Transaction { reads, ..Transaction::default() });
     let read_lease =
         || Transaction { reads: vec![Lease::read(template)], ..Transaction::default() };
     let mut wave: Vec<_> = partitions.iter().map(|one| (*one, read_lease())).collect();
-    wave.push(read_pool);
-    let mut outcomes = context.commit_all(&wave).await?.into_iter();
-    let leases: Vec<_> = outcomes.by_ref().take(partitions.len()).collect();
-    let Some(Outcome::Committed(answers)) = outcomes.next() else { return Err(unexpected()) };
+    wave.push((pool, Transaction { reads, ..Transaction::default() }));
+    let mut results = context.store.commit_some(&wave).await;
+    let answers = answers(results.pop().ok_or_else(unexpected)??)?;
     let counts = fields(answers.first())?;
+    if results.iter().all(Result::is_err) {
+        // A store that is gone will be so in the next pass.
+        return results.pop().map_or(Ok(Vec::new()), |result| result.map(|_| Vec::new()));
+    }
 
     // The partitions' step.
-    let (mut steps, mut expected) = (Vec::new(), Vec::new());
-    for ((partition, outcome), counts) in partitions.iter().zip(leases).zip(counts.chunks(2)) {
-        let Outcome::Committed(answers) = outcome else { return Err(unexpected()) };
-        let lease = Lease::answered(answers.first())?;
-        let (credited, returned) =
-            (integer(counts[0].as_ref())?.max(lease.credited), integer(counts[1].as_ref())?);
+    let (mut again, mut steps, mut returns) = (Vec::new(), Vec::new(), Vec::new());
+    for ((partition, result), counts) in partitions.iter().zip(results).zip(counts.chunks(2)) {
+        let outcome = match result {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                *failure = Some(error);
+                again.push(*partition);
+                continue;
+            }
+        };
+        let lease = Lease::answered(self::answers(outcome)?.first())?;
+        let credited = integer(counts[0].as_ref())?.max(lease.credited);
+        let returned = integer(counts[1].as_ref())?;
         // A partition that has forgotten what it returned takes it from what it has.
         let forgotten = (returned - lease.returned).max(0);
         let back = (lease.left + credited - lease.credited).max(forgotten);
         if credited != lease.credited || back != 0 {
             steps.push((*partition, settle(template, &lease, credited, back, forgotten)));
+            returns.push((*partition, returned, lease.returned + back));
+        } else if lease.returned > returned {
+            returns.push((*partition, returned, lease.returned));
         }
-        expected.push((*partition, returned, lease.returned, lease.returned + back));
     }
-    let settled = context.commit_all(&steps).await?;
-    let settled: Vec<_> = steps
-        .iter()
-        .zip(settled)
-        .map(|((partition, _), outcome)| (*partition, matches!(outcome, Outcome::Committed(_))))
-        .collect();
+    let settled = context.store.commit_some(&steps).await;
+    for ((partition, _), result) in steps.iter().zip(settled) {
+        match result {
+            Ok(Outcome::Committed(_)) => continue,
+            Ok(Outcome::Refused(_)) => {}
+            Err(error) => *failure = Some(error),
+        }
+        again.push(*partition);
+        returns.retain(|(one, ..)| one != partition);
+    }
 
     // The pool's.
-    let mut steps = Vec::new();
-    for (partition, pool_count, before, after) in expected {
-        let committed = settled.iter().find(|(one, _)| *one == partition);
-        let now = if committed.is_some_and(|(_, committed)| *committed) { after } else { before };
-        if now > pool_count {
-            steps.push((pool, take_back(template, partition, pool_count, now)));
+    let step = |(partition, pool_count, now): (Partition, i64, i64)| {
+        ((pool, take_back(template, partition, pool_count, now)), partition)
+    };
+    let (steps, of): (Vec<_>, Vec<_>) =
+        returns.into_iter().filter(|(_, pool_count, now)| now > pool_count).map(step).unzip();
+    for (partition, result) in of.into_iter().zip(context.store.commit_some(&steps).await) {
+        match result {
+            Ok(Outcome::Committed(_)) => continue,
+            Ok(Outcome::Refused(_)) => {}
+            Err(error) => *failure = Some(error),
         }
+        again.push(partition);
     }
-    context.commit_all(&steps).await?;
-    Ok(())
+    Ok(again)
+}
+
+/// The answers of a transaction that has no guards.
+fn answers(outcome: Outcome) -> Result<Vec<Answer>, CommitError> {
+    match outcome {
+        Outcome::Committed(answers) => Ok(answers),
+        Outcome::Refused(_) => Err(unexpected()),
+    }
 }
 
 #[cfg(test)]

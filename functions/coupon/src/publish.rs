@@ -160,12 +160,10 @@ pub async fn look<B: Binding>(
     context: &Context<'_, B>,
     id: &str,
 ) -> Result<(Published, Stock), Failure> {
-    let read = || Transaction { reads: vec![Lease::read(id)], ..Transaction::default() };
-    let wave: Vec<_> = context.partitions.all().map(|one| (one, read())).collect();
+    let wave: Vec<_> = context.partitions.all().map(|one| (one, Lease::read(id))).collect();
     let mut stock = Stock::default();
-    for outcome in context.commit_all(&wave).await? {
-        let Outcome::Committed(answers) = outcome else { return Err(unexpected().into()) };
-        let lease = Lease::answered(answers.first())?;
+    for answer in context.read_all(&wave).await? {
+        let lease = Lease::answered(Some(&answer))?;
         stock.issued += lease.issued();
         stock.reserved += lease.held;
     }

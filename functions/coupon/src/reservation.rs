@@ -195,8 +195,8 @@ pub async fn expire_due<B: Binding>(
     context: &Context<'_, B>,
     partitions: &[Partition],
 ) -> Result<u64, CommitError> {
-    let index = |_: &Partition| vec![Read::Some(records::ends(), PERIODS_MAX)];
-    let due = read_all(context, partitions, index).await?;
+    let index = |one: &Partition| (*one, Read::Some(records::ends(), PERIODS_MAX));
+    let due = context.read_all(&partitions.iter().map(index).collect::<Vec<_>>()).await?;
     let now = records::period(context.now);
     let mut lists = Vec::new();
     for (partition, answer) in partitions.iter().zip(due) {
@@ -218,8 +218,8 @@ async fn expire_period<B: Binding>(
     partition: Partition,
     period: i64,
 ) -> Result<u64, CommitError> {
-    let read = |_: &Partition| vec![Read::Some(records::ends_in(period), ENDS_MAX)];
-    let ends = read_all(context, &[partition], read).await?;
+    let read = Read::Some(records::ends_in(period), ENDS_MAX);
+    let ends = context.read_all(&[(partition, read)]).await?;
     let Some(Answer::Map(ends)) = ends.first() else { return Err(unexpected()) };
     let mut due = Vec::new();
     for (field, until) in ends {
@@ -231,14 +231,13 @@ async fn expire_period<B: Binding>(
     let orders: Vec<_> = due
         .iter()
         .map(|(user, number)| {
-            let read = Read::Fields(records::user(*user), vec![records::order(number)]);
-            (partition, Transaction { reads: vec![read], ..Transaction::default() })
+            let fields = vec![records::order(number)];
+            (partition, Read::Fields(records::user(*user), fields))
         })
         .collect();
     let mut steps = Vec::new();
-    for ((user, number), outcome) in due.iter().zip(context.commit_all(&orders).await?) {
-        let Outcome::Committed(answers) = outcome else { return Err(unexpected()) };
-        let Some(Some(value)) = fields(answers.first())?.first() else { continue };
+    for ((user, number), answer) in due.iter().zip(context.read_all(&orders).await?) {
+        let Some(Some(value)) = fields(Some(&answer))?.first() else { continue };
         if let Some((_, step)) = end(*user, number, &Order::decode(value)?, End::Expire) {
             steps.push((partition, step));
         }
@@ -254,22 +253,6 @@ async fn expire_period<B: Binding>(
         context.commit(partition, forget).await?;
     }
     Ok(outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Committed(_))).count() as u64)
-}
-
-async fn read_all<B: Binding>(
-    context: &Context<'_, B>,
-    partitions: &[Partition],
-    reads: impl Fn(&Partition) -> Vec<Read>,
-) -> Result<Vec<Answer>, CommitError> {
-    let transactions: Vec<_> = partitions
-        .iter()
-        .map(|one| (*one, Transaction { reads: reads(one), ..Transaction::default() }))
-        .collect();
-    let answer = |outcome| match outcome {
-        Outcome::Committed(answers) => Vec::into_iter(answers).next().ok_or_else(unexpected),
-        Outcome::Refused(_) => Err(unexpected()),
-    };
-    context.commit_all(&transactions).await?.into_iter().map(answer).collect()
 }
 
 fn lost() -> CommitError {

@@ -46,7 +46,7 @@ async fn answer(operation: Operation, call: &Call, stages: &mut Stages) -> Resul
         }
         Operation::OpenApi => Ok(Answer {
             status: 200,
-            content_type: Some("application/json"),
+            headers: vec![("content-type", "application/json".to_owned())],
             body: OPENAPI.as_bytes().to_vec(),
         }),
     }
