@@ -1,0 +1,232 @@
+//! Whatever goes wrong at whatever host call of an operation on coupons: after asking again the result
+//! is the recorded one, and nothing leaked - every coupon that is not given can still be given.
+
+use end_to_end::app::{Ask, Place, Reply, not_loaded};
+use end_to_end::coupon::{
+    Stock, cancel, confirm, issue, look, publish, redeem, reserve, roll_back, template,
+};
+use host::{ALL_FAULTS, App, Options, Random, Run, exhaust};
+use http::Method;
+use serde_json::json;
+
+/// After this time of the virtual clock a call to Redis counts as unanswered.
+const TIMEOUT_MS: u64 = 300;
+/// After this time whatever was late has happened.
+const LATE_MS: u64 = 61_000;
+/// Longer than anybody remembers that nothing is left.
+const MEMORY_MS: u64 = 1_100;
+/// Few, so that a wave over all of them is short.
+const PARTITIONS: &str = "4";
+/// Coupons of the template.
+const STOCK: u64 = 6;
+
+/// One client, who asks again; a run has one fault, but a late effect may meet the next attempt.
+struct Client {
+    app: App,
+    failures: u32,
+}
+
+impl Client {
+    async fn until_answered(&mut self, asked: &Ask) -> Reply {
+        loop {
+            let reply = asked.of(&self.app).await;
+            if !reply.is_lost() {
+                reply.assert_well_formed();
+                if reply.status != 503 {
+                    return reply;
+                }
+            }
+            self.failures += 1;
+            assert!(
+                self.failures <= 2,
+                "one fault made so many requests fail: {asked:?} {reply:?}"
+            );
+        }
+    }
+
+    async fn stock(&mut self) -> Stock {
+        Stock::of(&self.until_answered(&look("t")).await)
+    }
+}
+
+/// What is done under faults.
+#[derive(Clone, Copy)]
+struct Scenario {
+    /// What happened before.
+    before: fn() -> Vec<Ask>,
+    /// How long ago.
+    ago_ms: u64,
+    /// What is asked.
+    asked: fn() -> Ask,
+    /// The status of its answer.
+    status: u16,
+    /// A member of its answer, and what it says.
+    says: (&'static str, &'static str),
+    /// Coupons that are given afterwards, and held.
+    issued: i64,
+    held: i64,
+    /// Reservations that have expired; some may not have been put back yet.
+    expired: i64,
+    /// How many there are in all.
+    total: u64,
+}
+
+const PLAIN: Scenario = Scenario {
+    before: || vec![],
+    ago_ms: 0,
+    asked: || issue(7, "t", "n"),
+    status: 201,
+    says: ("outcome", "issued"),
+    issued: 1,
+    held: 0,
+    expired: 0,
+    total: STOCK,
+};
+
+async fn play(app: App, scenario: Scenario) {
+    let mut client = Client { app: app.clone(), failures: 0 };
+    let asked = (scenario.asked)();
+    let first = client.until_answered(&asked).await;
+    let again = client.until_answered(&asked).await;
+    for reply in [&first, &again] {
+        assert_eq!(reply.status, scenario.status, "{reply:?}");
+        let (member, says) = scenario.says;
+        assert_eq!(reply.text(member).as_deref(), Some(says), "{reply:?}");
+    }
+    if first.json()["coupon"].is_object() {
+        assert_eq!(first.json()["coupon"], again.json()["coupon"]);
+        assert_eq!(again.json()["replayed"], true, "{again:?}");
+    }
+    app.advance_time(LATE_MS);
+    let third = client.until_answered(&asked).await;
+    assert_eq!((third.status, third.json()), (again.status, again.json()));
+    let stock = client.stock().await;
+    let held = scenario.held..=scenario.held + scenario.expired;
+    assert!(stock.issued == scenario.issued && held.contains(&stock.reserved), "{stock:?}");
+
+    // Whatever is left can be given, to the last one.
+    let left = scenario.total as i64 - scenario.issued - scenario.held;
+    let mut given = 0;
+    for user in 1_000.. {
+        let reply = client.until_answered(&issue(user, "t", "d")).await;
+        match reply.status {
+            201 => given += 1,
+            _ => {
+                assert_eq!(reply.text("code").as_deref(), Some("sold_out"), "{reply:?}");
+                if given == left {
+                    break;
+                }
+                app.advance_time(MEMORY_MS);
+                let reply = client.until_answered(&issue(user, "t", "d")).await;
+                assert_eq!(reply.status, 201, "{given} of {left} were given: {reply:?}");
+                given += 1;
+            }
+        }
+    }
+    assert_eq!(given, left);
+    let stock = client.stock().await;
+    assert_eq!((stock.leased, stock.remaining), (0, 0), "{stock:?}");
+}
+
+#[track_caller]
+fn hunt(name: &str, scenario: Scenario) {
+    for place in Place::all() {
+        let options = |run: &Run| {
+            // So that each run makes the same calls.
+            place.forget_scripts();
+            let mut options = options(&place).variable("key_prefix", format!("r{}", run.number));
+            options.random = Random::Seeded(7);
+            options
+        };
+        let done = exhaust(&ALL_FAULTS, options, |app, _| async move {
+            let reply = publish("t", &template(scenario.total)).of(&app).await;
+            assert_eq!(reply.status, 200, "{reply:?}");
+            for asked in (scenario.before)() {
+                let reply = asked.of(&app).await;
+                assert!(matches!(reply.status, 200 | 201), "{reply:?}");
+            }
+            app.advance_time(scenario.ago_ms);
+            app.set_up_done();
+            play(app, scenario).await;
+        });
+        let done = done.unwrap_or_else(|error| panic!("{}", not_loaded(&error)));
+        println!("{name} on {}: {} calls, {} runs", place.name(), done.calls.len(), done.runs);
+        assert!(done.runs > 4 * done.calls.len(), "{done:?}");
+    }
+}
+
+fn options(place: &Place) -> Options {
+    place
+        .options()
+        .variable("partitions", PARTITIONS)
+        .variable("store_timeout_ms", TIMEOUT_MS.to_string())
+}
+
+#[test]
+fn an_issue_that_takes_the_first_lease() {
+    hunt("issue, lease", PLAIN);
+}
+
+#[test]
+fn an_issue_from_a_lease() {
+    // So many that a lease is more than one.
+    let before = || vec![issue(3, "t", "m"), issue(7, "t", "m2")];
+    let asked = || issue(7 << 8, "t", "n");
+    hunt("issue", Scenario { before, asked, issued: 3, total: 40, ..PLAIN });
+}
+
+/// They lie in three partitions, and the one who asks in the fourth.
+#[test]
+fn an_issue_of_what_was_reserved_and_has_expired() {
+    let before = || (0..STOCK).map(|user| reserve(user, "t", "m", 30)).collect();
+    hunt("issue, recall", Scenario { before, ago_ms: 31_000, expired: STOCK as i64, ..PLAIN });
+}
+
+#[test]
+fn a_refusal_when_nothing_is_left() {
+    let before = || (10..10 + STOCK).map(|user| issue(user, "t", "m")).collect();
+    let (status, says) = (409, ("code", "sold_out"));
+    let issued = STOCK as i64;
+    hunt("sold out", Scenario { before, status, says, issued, ..PLAIN });
+}
+
+#[test]
+fn a_reservation() {
+    let asked = || reserve(7, "t", "n", 3_600);
+    hunt("reserve", Scenario { asked, says: ("outcome", "reserved"), issued: 0, held: 1, ..PLAIN });
+}
+
+#[test]
+fn a_confirmation() {
+    let before = || vec![reserve(7, "t", "n", 3_600)];
+    let asked = || confirm(7, "n");
+    hunt("confirm", Scenario { before, asked, status: 200, ..PLAIN });
+}
+
+#[test]
+fn a_cancellation() {
+    let before = || vec![reserve(7, "t", "n", 3_600)];
+    let (asked, says) = (|| cancel(7, "n"), ("outcome", "cancelled"));
+    hunt("cancel", Scenario { before, asked, status: 200, says, issued: 0, ..PLAIN });
+}
+
+#[test]
+fn a_redemption() {
+    let before = || vec![issue(7, "t", "n")];
+    hunt("redeem", Scenario { before, asked: || redeem(7, "n", "A"), status: 200, ..PLAIN });
+}
+
+#[test]
+fn a_roll_back() {
+    let before = || vec![issue(7, "t", "n"), redeem(7, "n", "A")];
+    hunt("roll back", Scenario { before, asked: || roll_back(7, "n", "A"), status: 200, ..PLAIN });
+}
+
+#[test]
+fn a_batch() {
+    let asked = || {
+        let body = json!({"batch": "b", "users": ["7", "8", "7000000000"]});
+        Ask::new(Method::POST, "/v1/coupon-templates/t/bulk").json(body.to_string()).operator()
+    };
+    hunt("bulk", Scenario { asked, status: 202, says: ("batch", "b"), issued: 3, ..PLAIN });
+}
