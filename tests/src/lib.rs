@@ -7,6 +7,7 @@
 //!   [`generator`]
 //! - [`key_value`]: a store with the semantics, and the traps, of Spin's default store
 //! - [`redis_port`]: the Redis port on the crate that Spin's host uses
+//! - [`simulation`]: many users and campaigns at once, under faults
 //! - [`redis_server`]: real servers, alone and as a cluster
 
 pub mod app;
@@ -18,3 +19,4 @@ pub mod key_value;
 pub mod redis_port;
 pub mod redis_server;
 pub mod seed;
+pub mod simulation;

@@ -6,7 +6,7 @@
 //! - [`up`]: the whole app, on this machine
 //! - [`demo`]: replays a year of real orders against a running app
 //! - [`import`]: the backfill, users who paid before the app existed
-//! - [`test`], [`bench`], [`ci`]: what they say
+//! - [`test`], [`simulate`], [`bench`], [`ci`]: what they say
 //!
 //! Beneath them: [`workspace`] knows what lies where, [`process`] runs other programs, [`http`] asks
 //! a running app. It is a library too, so that the end-to-end tests replay the same orders and
@@ -20,6 +20,7 @@ pub mod http;
 pub mod import;
 pub mod process;
 pub mod setup;
+pub mod simulate;
 pub mod test;
 pub mod up;
 pub mod workspace;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{bench, build, ci, demo, import, setup, test, up};
+use xtask::{bench, build, ci, demo, import, setup, simulate, test, up};
 
 #[derive(Parser)]
 #[command(
@@ -25,6 +25,7 @@ enum Command {
     Import(import::Arguments),
     Test(test::Arguments),
     Bench(bench::Arguments),
+    Simulate(simulate::Arguments),
     Ci(ci::Arguments),
 }
 
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         Command::Import(arguments) => import::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Ci(arguments) => ci::run(&arguments),
     };
     match result {

@@ -1,0 +1,205 @@
+//! Coupons in all weathers: clients, campaigns and operators at once, on the real components, in the
+//! host under seeded time, order, randomness and faults, on a real Redis. After every step the store is
+//! read as a whole and must hold what is promised: nothing given twice, nothing above the stock or the
+//! limit of a user, nothing lost, and everything that was acknowledged.
+//!
+//! - [`client`]: what a client does, and what it may rely on afterwards
+//! - [`books`]: the store as a whole, and its invariants
+
+use std::sync::{Arc, Mutex};
+
+use futures::future::join_all;
+use host::{App, Call, Faults, LoadError, Options, Random, Schedule, simulate};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::{Value, json};
+
+use crate::app::Place;
+use crate::coupon::{Stock, issue, look, publish, template};
+
+pub mod books;
+mod client;
+
+use books::Books;
+use client::Client;
+
+/// After this time of the virtual clock a call to Redis counts as unanswered.
+const TIMEOUT_MS: u64 = 300;
+/// Few, so that users meet in them.
+const PARTITIONS: u32 = 4;
+/// The most a client does.
+const STEPS_MAX: u32 = 12;
+const CLIENTS_MAX: u64 = 6;
+/// Attempts until an answer must be there.
+const ATTEMPTS_MAX: u32 = 200;
+/// After this time whatever was late has happened, and every reservation has ended.
+const LATE_MS: u64 = 120_000;
+/// Longer than anybody remembers that nothing is left.
+const MEMORY_MS: u64 = 1_100;
+
+/// The templates of a simulation; the first falls back to the second.
+pub const TEMPLATES: [&str; 3] = ["t0", "t1", "t2"];
+/// Users, so few that they reach their limits.
+pub const USERS: [u64; 6] = [1, 2, 3, 1 << 20, 99_999_999, 652_024_209_997_893_632];
+
+/// What a simulation did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Requests that were answered.
+    pub answered: u64,
+    /// Requests that failed.
+    pub failed: u64,
+    /// Faults that were injected.
+    pub faults: u64,
+    /// Times that the store was read as a whole.
+    pub checks: u64,
+    /// Coupons that were given.
+    pub given: u64,
+}
+
+impl Report {
+    /// Adds what another one did.
+    pub fn add(&mut self, other: &Self) {
+        self.answered += other.answered;
+        self.failed += other.failed;
+        self.faults += other.faults;
+        self.checks += other.checks;
+        self.given += other.given;
+    }
+}
+
+/// What the clients of one simulation share.
+struct World {
+    app: App,
+    books: Mutex<Books>,
+    report: Mutex<Report>,
+}
+
+impl World {
+    fn check(&self) {
+        let mut books = self.books.lock().expect("no check has failed before");
+        books.read();
+        books.check();
+        self.report.lock().expect("no check has failed before").checks += 1;
+    }
+}
+
+/// Runs one seed.
+///
+/// # Errors
+/// The app does not load.
+///
+/// # Panics
+/// An invariant does not hold.
+pub fn run(place: &Place, seed: u64) -> Result<Report, LoadError> {
+    let books = Books::open(&place.address(), PARTITIONS);
+    let simulated = simulate(options(place, seed), |app| async move {
+        let mut random = StdRng::seed_from_u64(seed);
+        let world = Arc::new(World {
+            app,
+            books: Mutex::new(books),
+            report: Mutex::new(Report::default()),
+        });
+        for (id, template) in templates(&mut random) {
+            until_answered(&world.app, &publish(id, &template)).await;
+        }
+        let clients = random.random_range(2..=CLIENTS_MAX);
+        let clients = (0..clients).map(|number| {
+            let seed = random.random();
+            let mut client = Client::new(number, Arc::clone(&world), StdRng::seed_from_u64(seed));
+            let steps = random.random_range(1..=STEPS_MAX);
+            async move { client.act(steps).await }
+        });
+        join_all(clients.collect::<Vec<_>>()).await;
+        settle(&world).await;
+        *world.report.lock().expect("no check has failed")
+    })?;
+    let faults = simulated.trace.iter().filter(|call| call.fault.is_some()).count() as u64;
+    Ok(Report { faults, ..simulated.result })
+}
+
+fn options(place: &Place, seed: u64) -> Options {
+    let mut options = place
+        .options()
+        .variable("partitions", PARTITIONS.to_string())
+        .variable("store_timeout_ms", TIMEOUT_MS.to_string());
+    options.schedule = Schedule::Seeded(seed);
+    options.random = Random::Seeded(seed);
+    // One simulation in four has good weather.
+    let chance = if seed.is_multiple_of(4) { 0.0 } else { 0.01 };
+    options.faults = Faults {
+        seed,
+        calls: vec![Call::RedisOpen, Call::RedisExecute],
+        error_before: 2.0 * chance,
+        lost_reply: 3.0 * chance,
+        delay_before: 2.0 * chance,
+        delay_after: 2.0 * chance,
+        crash_before: chance,
+        crash_after: chance,
+        cancel: chance,
+        delay_ms_max: 2 * TIMEOUT_MS,
+        ..Faults::default()
+    };
+    options
+}
+
+/// Small stocks, limits of one to three, one template with a budget and one with low water.
+fn templates(random: &mut StdRng) -> Vec<(&'static str, Value)> {
+    let make = |id: &'static str, random: &mut StdRng| {
+        let mut body = template(random.random_range(0..=20));
+        body["limit_per_user"] = json!(random.random_range(1..=3));
+        if random.random_bool(0.3) {
+            body["low_water_percent"] = json!(10);
+        }
+        if random.random_bool(0.3) {
+            body["budget"] = json!(random.random_range(0..30_000).to_string());
+        }
+        (id, body)
+    };
+    let mut templates: Vec<_> = TEMPLATES.iter().rev().map(|id| make(id, random)).collect();
+    // Published after the one it falls back to.
+    templates[1].1["greeting"] = json!("Until next time");
+    templates[2].1["fallback_template"] = json!(TEMPLATES[1]);
+    templates
+}
+
+/// Asks until there is an answer.
+async fn until_answered(app: &App, asked: &crate::app::Ask) -> crate::app::Reply {
+    for _ in 0..ATTEMPTS_MAX {
+        let reply = asked.of(app).await;
+        if !reply.is_lost() && reply.status != 503 {
+            reply.assert_well_formed();
+            return reply;
+        }
+    }
+    panic!("no answer in {ATTEMPTS_MAX} attempts: {asked:?}");
+}
+
+/// Everything comes to rest; then what is left of each template can be given to the last one.
+async fn settle(world: &World) {
+    world.app.advance_time(LATE_MS);
+    world.check();
+    let mut user = 1_000_000;
+    for id in TEMPLATES {
+        let leasable = world.books.lock().expect("no check has failed").leasable(id);
+        let mut refused = 0;
+        loop {
+            user += 1;
+            let reply = until_answered(&world.app, &issue(user, id, "settle")).await;
+            if reply.text("outcome").as_deref() == Some("issued") {
+                refused = 0;
+                continue;
+            }
+            refused += 1;
+            if refused == 2 {
+                break;
+            }
+            world.app.advance_time(MEMORY_MS);
+        }
+        world.check();
+        let stock = Stock::of(&until_answered(&world.app, &look(id)).await);
+        assert_eq!(stock.issued + stock.reserved, leasable, "{id}: {stock:?}");
+        assert_eq!(stock.reserved, 0, "{id}: {stock:?}");
+        world.report.lock().expect("no check has failed").given += stock.issued as u64;
+    }
+}

@@ -1,0 +1,186 @@
+//! The store as a whole, read in one step past the app, and what must hold of it at any moment.
+
+use std::collections::BTreeMap;
+
+use coupon::records::{CREDITED, Gave, HELD, LEFT, Order, RETURNED};
+use coupon::template::Template;
+use domain::ids::UserId;
+use domain::partition::Partitions;
+use domain::transaction::Value;
+
+/// Every hash of the store, with its fields, one after the other: a script runs alone.
+const DUMP: &str = "local found = {} \
+    for _, key in ipairs(redis.call('KEYS', '*')) do \
+        if redis.call('TYPE', key).ok == 'hash' then \
+            found[#found + 1] = {key, redis.call('HGETALL', key)} \
+        end \
+    end \
+    return found";
+
+type Record = BTreeMap<Vec<u8>, Value>;
+
+/// The records of a store.
+pub struct Books {
+    connection: redis::Connection,
+    partitions: Partitions,
+    /// By partition and name.
+    records: BTreeMap<(String, String), Record>,
+}
+
+/// What is known of a template from its records.
+struct Known {
+    template: Template,
+    limit: i64,
+    free: i64,
+}
+
+impl Books {
+    /// The books of a server's store.
+    ///
+    /// # Panics
+    /// The server cannot be reached.
+    pub fn open(address: &str, partitions: u32) -> Self {
+        let connection = redis::Client::open(address)
+            .and_then(|client| client.get_connection())
+            .expect("the server accepts connections");
+        let partitions = Partitions::new(partitions).expect("a power of two");
+        let mut books = Self { connection, partitions, records: BTreeMap::new() };
+        // What an earlier simulation left.
+        let flushed: redis::RedisResult<()> = redis::cmd("FLUSHALL").query(&mut books.connection);
+        flushed.expect("the server runs commands");
+        books
+    }
+
+    /// Reads everything.
+    ///
+    /// # Panics
+    /// The server does not answer, or holds what is not ours.
+    pub fn read(&mut self) {
+        let dump: Vec<(Vec<u8>, Vec<Vec<u8>>)> = redis::cmd("EVAL")
+            .arg(DUMP)
+            .arg(0)
+            .query(&mut self.connection)
+            .expect("the server runs scripts");
+        self.records.clear();
+        for (key, fields) in dump {
+            let key = String::from_utf8(key).expect("names are text");
+            let (_, rest) = key.split_once('{').expect("a hash tag");
+            let (partition, name) = rest.split_once("}:").expect("a hash tag");
+            let name = name.strip_prefix('m').expect("a map").to_owned();
+            let fields = fields.chunks(2).map(|pair| (pair[0].clone(), value(&pair[1])));
+            self.records.insert((partition.to_owned(), name), fields.collect());
+        }
+    }
+
+    /// What a number of a user gave.
+    ///
+    /// # Panics
+    /// The record cannot be read.
+    pub fn order(&self, user: u64, number: &str) -> Option<Order> {
+        let partition = self.partitions.locate(UserId(user)).partition.to_string();
+        let record = self.records.get(&(partition, format!("c{user}")))?;
+        let value = record.get(format!("o{number}").as_bytes())?;
+        Some(Order::decode(value).expect("an order"))
+    }
+
+    /// How many coupons of a template may be out.
+    ///
+    /// # Panics
+    /// There is no such template.
+    pub fn leasable(&self, id: &str) -> i64 {
+        self.template(id).expect("it was published").template.leasable()
+    }
+
+    fn template(&self, id: &str) -> Option<Known> {
+        let partition = self.partitions.of_configuration(id).to_string();
+        let record = self.records.get(&(partition, format!("t{id}")))?;
+        let Some(Value::Bytes(body)) = record.get(&b"body"[..]) else { return None };
+        let template: Template = serde_json::from_slice(body).expect("a template");
+        let limit = i64::from(template.limit_per_user);
+        Some(Known { template, limit, free: integer(record, "free") })
+    }
+
+    /// Checks what must hold at any moment.
+    ///
+    /// # Panics
+    /// It does not.
+    pub fn check(&self) {
+        for id in super::TEMPLATES {
+            self.check_template(id);
+        }
+    }
+
+    fn check_template(&self, id: &str) {
+        let Some(Known { template, limit, free }) = self.template(id) else { return };
+        let home = self.partitions.of_configuration(id).to_string();
+        let pool = &self.records[&(home, format!("t{id}"))];
+        let (mut given, mut held) = (0, 0);
+        let mut out = 0;
+        for partition in self.partitions.all() {
+            let empty = Record::new();
+            let key = (partition.to_string(), format!("l{id}"));
+            let lease = self.records.get(&key).unwrap_or(&empty);
+            let of_pool = |field: &str| integer(pool, &format!("{field}{partition}"));
+            let of_lease = |field: &str| integer(lease, field);
+            let (credited, returned) = (of_pool(CREDITED), of_pool(RETURNED));
+            let (arrived, sent) = (of_lease(CREDITED), of_lease(RETURNED));
+            assert!(arrived <= credited, "{id} {partition}: more arrived than was credited");
+            assert!(returned <= sent, "{id} {partition}: more came back than was sent");
+            let (left, holds) = (of_lease(LEFT), of_lease(HELD));
+            let issued = arrived - sent - left - holds;
+            assert!(left >= 0 && holds >= 0 && issued >= 0, "{id} {partition}: {lease:?}");
+            given += issued;
+            held += holds;
+            out += credited - returned;
+        }
+        // Given, held, in leases, under way and in the pool: together the total.
+        assert_eq!(out, template.leasable() - free, "{id}: {pool:?}");
+        assert!(given + held <= template.leasable().max(out), "{id}: {given} given, {held} held");
+
+        let (mut coupons, mut reservations) = (0, 0);
+        for ((_, name), record) in &self.records {
+            if !name.starts_with('c') {
+                continue;
+            }
+            let (mut of_user, count) = (0, integer(record, &format!("n{id}")));
+            for (field, value) in record {
+                if !field.starts_with(b"o") {
+                    continue;
+                }
+                match Order::decode(value).expect("an order").gave {
+                    Gave::Issued(coupon) | Gave::Fallback(coupon) if coupon.template == id => {
+                        coupons += 1;
+                        of_user += 1;
+                    }
+                    Gave::Reserved(coupon, _) if coupon.template == id => {
+                        reservations += 1;
+                        of_user += 1;
+                    }
+                    _ => {}
+                }
+            }
+            assert_eq!(of_user, count, "{id}: {name} has {record:?}");
+            assert!(count <= limit, "{id}: {name} has {count} of {limit}");
+        }
+        assert_eq!((coupons, reservations), (given, held), "{id}: records and counts");
+    }
+}
+
+/// As the binding writes values: decimal digits, or `=` and bytes.
+fn value(bytes: &[u8]) -> Value {
+    match bytes.strip_prefix(b"=") {
+        Some(bytes) => Value::Bytes(bytes.to_vec()),
+        None => {
+            let text = std::str::from_utf8(bytes).expect("digits");
+            Value::Integer(text.parse().expect("an integer"))
+        }
+    }
+}
+
+fn integer(record: &Record, field: &str) -> i64 {
+    match record.get(field.as_bytes()) {
+        None => 0,
+        Some(Value::Integer(integer)) => *integer,
+        Some(Value::Bytes(_)) => panic!("{field} holds bytes"),
+    }
+}
