@@ -181,7 +181,11 @@ async fn settle(world: &World) {
     world.check();
     let mut user = 1_000_000;
     for id in TEMPLATES {
-        let leasable = world.books.lock().expect("no check has failed").leasable(id);
+        let expected = {
+            let books = world.books.lock().expect("no check has failed");
+            // A stock that was lowered may leave less than the threshold.
+            books.leasable(id).max(books.given(id))
+        };
         let mut refused = 0;
         loop {
             user += 1;
@@ -198,7 +202,7 @@ async fn settle(world: &World) {
         }
         world.check();
         let stock = Stock::of(&until_answered(&world.app, &look(id)).await);
-        assert_eq!(stock.issued + stock.reserved, leasable, "{id}: {stock:?}");
+        assert_eq!(stock.issued + stock.reserved, expected, "{id}: {stock:?}");
         assert_eq!(stock.reserved, 0, "{id}: {stock:?}");
         world.report.lock().expect("no check has failed").given += stock.issued as u64;
     }

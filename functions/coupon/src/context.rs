@@ -29,8 +29,9 @@ pub struct Published {
     pub version: i64,
     /// What it says.
     pub template: Template,
-    /// Coupons that the pool had to lease out when it was last seen: a hint for how many to ask for.
-    pub free: Cell<i64>,
+    /// Coupons that the pool had to lease out when this instance last saw it, if it did: a hint for
+    /// how many to ask for.
+    pub free: Cell<Option<i64>>,
 }
 
 /// Templates that were read a moment ago. Whoever keeps one drops it with the configuration, which
@@ -50,6 +51,8 @@ pub struct Context<'a, B> {
     pub now: UnixMillis,
     /// What was read a moment ago.
     pub templates: &'a Templates,
+    /// A lease is one part in so many of a partition's even share of what is free.
+    pub lease_share: i64,
     /// Waits some milliseconds.
     pub pause: fn() -> Pin<Box<dyn Future<Output = ()>>>,
 }
@@ -109,8 +112,13 @@ impl<B: Binding> Context<'_, B> {
         self.partitions.locate(user).partition
     }
 
-    /// Where a template and its pool live.
+    /// Where a template's pool lives.
     pub fn pool(&self, template: &str) -> Partition {
+        self.partitions.of_configuration(&format!("pool:{template}"))
+    }
+
+    /// Where the copy of a template lives that everybody reads.
+    pub fn notice(&self, template: &str) -> Partition {
         self.partitions.of_configuration(template)
     }
 
@@ -122,8 +130,12 @@ impl<B: Binding> Context<'_, B> {
         if let Some(known) = self.templates.0.borrow().get(id) {
             return Ok(Some(Rc::clone(known)));
         }
-        let Some(published) = self.read_template(id).await? else { return Ok(None) };
-        let published = Rc::new(published);
+        let fields = [BODY, PUBLISHED_VERSION].map(Into::into).to_vec();
+        let read = Read::Fields(records::notice(id), fields);
+        let answers = self.read_all(&[(self.notice(id), read)]).await?;
+        let Some((version, template)) = published(answers.first())? else { return Ok(None) };
+        let free = Cell::new(None);
+        let published = Rc::new(Published { id: id.to_owned(), version, template, free });
         let mut templates = self.templates.0.borrow_mut();
         if templates.len() >= TEMPLATES_MAX {
             templates.clear();
@@ -132,34 +144,25 @@ impl<B: Binding> Context<'_, B> {
         Ok(Some(published))
     }
 
-    /// A template as it is now.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn read_template(&self, id: &str) -> Result<Option<Published>, CommitError> {
-        let names = [BODY, PUBLISHED_VERSION, FREE].map(Into::into).to_vec();
-        let read = Read::Fields(records::template(id), names);
-        let answers = self.read_all(&[(self.pool(id), read)]).await?;
-        let [body, version, free] = fields(answers.first())? else { return Err(unexpected()) };
-        let Some(Value::Bytes(body)) = body else { return Ok(None) };
-        let broken = |_| CommitError::Unusable("a template cannot be read".into());
-        Ok(Some(Published {
-            id: id.to_owned(),
-            version: integer(version.as_ref())?,
-            template: serde_json::from_slice(body).map_err(broken)?,
-            free: Cell::new(integer(free.as_ref())?),
-        }))
-    }
-
     /// Forgets a template that has changed.
     pub fn forget_template(&self, id: &str) {
         self.templates.0.borrow_mut().remove(id);
     }
 }
 
-/// Fields of a template's record: what was published, in JSON.
+/// The version and the template of an answer about both; nothing where nothing was published.
+///
+/// # Errors
+/// They cannot be read.
+pub fn published(answer: Option<&Answer>) -> Result<Option<(i64, Template)>, CommitError> {
+    let values = fields(answer)?;
+    let Some(Some(Value::Bytes(body))) = values.first() else { return Ok(None) };
+    let broken = |_| CommitError::Unusable("a template cannot be read".into());
+    let template = serde_json::from_slice(body).map_err(broken)?;
+    Ok(Some((integer(values.get(1).and_then(Option::as_ref))?, template)))
+}
+
+/// A field of pool and notice: what was published, in JSON.
 pub const BODY: &str = "body";
 /// Its version.
 pub const PUBLISHED_VERSION: &str = "version";
-/// Coupons that the pool may still lease out.
-pub const FREE: &str = "free";

@@ -16,7 +16,7 @@ use edge::store::Binding;
 use crate::context::{Context, Published};
 use crate::pool::{Refill, call_back, refill};
 use crate::records::{
-    self, CREDITED, Coupon, Gave, HELD, LEFT, Lease, Order, USER_FIELDS_MAX, unexpected,
+    self, CREDITED, Coupon, Gave, HELD, LEFT, Lease, Order, SIZE, USER_FIELDS_MAX, unexpected,
 };
 use crate::refusal::{Failure, Refusal};
 
@@ -322,6 +322,7 @@ fn give(
         guards.push((Why::Moved, at_least(CREDITED, from)));
         guards.push((Why::Moved, Guard::IntegerAtMost(lease.clone(), CREDITED.into(), from)));
         writes.push(Write::Set(lease.clone(), CREDITED.into(), Value::Integer(to)));
+        writes.push(Write::Set(lease.clone(), SIZE.into(), Value::Integer(to - from)));
         kept += to - from;
     }
     guards.push((Why::Left, at_least(LEFT, -kept)));

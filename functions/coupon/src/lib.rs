@@ -133,6 +133,7 @@ async fn answer(operation: Operation, call: &Call, stages: &mut Stages) -> Resul
         stage: &call.config.stage,
         now: edge::clock::now(),
         templates: &templates,
+        lease_share: pool::LEASE_SHARE,
         pause: || Box::pin(edge::clock::pause()),
     };
     let now = context.now;

@@ -20,14 +20,15 @@ use domain::transaction::{
 };
 use edge::store::Binding;
 
-use crate::context::{Context, FREE, Published};
+use crate::context::{Context, Published};
 use crate::records::{
     self, CREDITED, LEFT, Lease, RETURNED, SOLD_OUT_UNTIL, fields, integer, integers, unexpected,
 };
 use crate::reservation;
 
-/// A lease is a quarter of a partition's even share of what is free.
-const SHARE: i64 = 4;
+/// A lease is a quarter of a partition's even share of what is free: `tests/leases.rs` prints what a
+/// larger and a smaller part would do.
+pub const LEASE_SHARE: i64 = 4;
 /// The leases of idle partitions are called back at most this often, and for as long nobody asks
 /// again: a million refused requests a second must not become a million waves over all partitions.
 const RECALL_MS: i64 = 1_000;
@@ -44,6 +45,8 @@ const PASSES_MAX: u32 = 4;
 const RECALLED_AT: &str = "recalled";
 /// Which of those has come to its end.
 const RECALL_DONE: &str = "done";
+/// Coupons that the pool may still lease out.
+pub const FREE: &str = "free";
 /// 1 once any coupon was leased out.
 pub const LEASED: &str = "leased";
 
@@ -58,14 +61,20 @@ fn returned(partition: Partition) -> Field {
 }
 
 /// How many coupons to ask for.
-fn size(free: i64, partitions: u32) -> i64 {
-    (free / (SHARE * i64::from(partitions))).max(1)
+fn size(free: i64, shares: i64) -> i64 {
+    (free / shares).max(1)
+}
+
+/// How many to ask for where the pool was not seen for a while: as many as the last time, or of a
+/// template's whole stock the first time.
+fn size_unseen(lease: &Lease, leasable: i64, shares: i64) -> i64 {
+    if lease.size > 0 { lease.size } else { size(leasable, shares) }
 }
 
 /// What must be free for a lease of a size: where much less is free than was thought, so that it
 /// would strand what others need, the guess is made again.
-fn free_for(size: i64, partitions: u32) -> i64 {
-    if size == 1 { 1 } else { size * i64::from(partitions) * SHARE / 2 }
+fn free_for(size: i64, shares: i64) -> i64 {
+    if size == 1 { 1 } else { size * shares / 2 }
 }
 
 /// Demands that an integer, or nothing for 0, is this one. Two guards tell which way it differs.
@@ -84,7 +93,7 @@ fn take(
     size: i64,
     free: i64,
 ) -> Transaction {
-    let pool = records::template(template);
+    let pool = records::pool(template);
     let [behind, ahead] = demand(&pool, &credited(partition), credited_now);
     Transaction {
         guards: vec![behind, ahead, Guard::IntegerAtLeast(pool.clone(), FREE.into(), free)],
@@ -103,7 +112,7 @@ fn take(
 
 /// Where the pool has forgotten what it credited: it is raised to what the partition has.
 fn remember_credited(template: &str, partition: Partition, pool: i64, now: i64) -> Transaction {
-    let record = records::template(template);
+    let record = records::pool(template);
     Transaction {
         guards: demand(&record, &credited(partition), pool).to_vec(),
         writes: vec![
@@ -144,7 +153,7 @@ fn settle(
 
 /// The pool's last step of a return.
 fn take_back(template: &str, partition: Partition, pool: i64, now: i64) -> Transaction {
-    let record = records::template(template);
+    let record = records::pool(template);
     Transaction {
         guards: demand(&record, &returned(partition), pool).to_vec(),
         writes: vec![
@@ -164,6 +173,17 @@ pub enum Refill {
     SoldOut,
 }
 
+/// Whether so little is free that what a partition gets back goes on to the pool at once, as far as
+/// that can be told without asking it.
+pub fn is_low<B>(context: &Context<'_, B>, published: &Published) -> bool {
+    published.free.get().unwrap_or(published.template.leasable()) < shares(context)
+}
+
+/// Into how many leases what is free would be divided.
+fn shares<B>(context: &Context<'_, B>) -> i64 {
+    context.lease_share * i64::from(context.partitions.count())
+}
+
 /// Takes a lease for a partition that has none left, or finds the one that is under way to it.
 ///
 /// # Errors
@@ -174,16 +194,19 @@ pub async fn refill<B: Binding>(
     partition: Partition,
     lease: &Lease,
 ) -> Result<Refill, CommitError> {
-    let (id, count) = (&published.id, context.partitions.count());
+    let (id, shares) = (&published.id, shares(context));
     let pool = context.pool(id);
     let (mut attempts, mut pauses, mut called_back) = (0, 0, false);
     while attempts < ATTEMPTS_MAX {
-        let size = size(published.free.get(), count);
-        let transaction = take(id, partition, lease.credited, size, free_for(size, count));
+        let size = match published.free.get() {
+            Some(free) => size(free, shares),
+            None => size_unseen(lease, published.template.leasable(), shares),
+        };
+        let transaction = take(id, partition, lease.credited, size, free_for(size, shares));
         let refused = match context.commit(pool, transaction).await? {
             Outcome::Committed(answers) => {
                 let [free, _, _, credited] = integers(answers.first())?;
-                published.free.set(free);
+                published.free.set(Some(free));
                 return Ok(Refill::Credited(credited));
             }
             Outcome::Refused(refused) => refused,
@@ -196,7 +219,7 @@ pub async fn refill<B: Binding>(
                 context.commit(pool, remember).await?;
             }
             Failed::Guard(1) => return Ok(Refill::Credited(credited)),
-            _ if free > 0 => published.free.set(free),
+            _ if free > 0 => published.free.set(Some(free)),
             _ if called_back || (done == recalled_at && context.now.0 < done + RECALL_MS) => {
                 remember_sold_out(context, id, partition, recalled_at + RECALL_MS).await?;
                 return Ok(Refill::SoldOut);
@@ -237,7 +260,7 @@ async fn recall<B: Binding>(
     template: &str,
     recalled_at: i64,
 ) -> Result<bool, CommitError> {
-    let record = records::template(template);
+    let record = records::pool(template);
     let at = Value::Integer(context.now.0.max(recalled_at + 1));
     let set = |field: &str| vec![Write::Set(record.clone(), field.into(), at.clone())];
     let begin = Transaction {
@@ -308,7 +331,7 @@ async fn pass<B: Binding>(
 ) -> Result<Vec<Partition>, CommitError> {
     let pool = context.pool(template);
     let counts = partitions.iter().flat_map(|one| [credited(*one), returned(*one)]).collect();
-    let reads = vec![Read::Fields(records::template(template), counts)];
+    let reads = vec![Read::Fields(records::pool(template), counts)];
     let read_lease =
         || Transaction { reads: vec![Lease::read(template)], ..Transaction::default() };
     let mut wave: Vec<_> = partitions.iter().map(|one| (*one, read_lease())).collect();
@@ -389,8 +412,8 @@ mod tests {
     fn leases_shrink_with_what_is_free_and_end_at_one() {
         let sizes = [(1_000_000, 976), (262_144, 256), (2_048, 2), (2_047, 1), (1, 1), (0, 1)];
         for (free, expected) in sizes {
-            assert_eq!(size(free, 256), expected, "{free}");
-            assert!(free_for(expected, 256) <= free.max(1), "{free}");
+            assert_eq!(size(free, 4 * 256), expected, "{free}");
+            assert!(free_for(expected, 4 * 256) <= free.max(1), "{free}");
         }
     }
 }

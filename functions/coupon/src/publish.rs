@@ -3,12 +3,14 @@
 use std::cell::Cell;
 
 use domain::error::InvalidInput;
-use domain::transaction::{CommitError, Failed, Guard, Outcome, Read, Transaction, Value, Write};
+use domain::transaction::{
+    CommitError, Failed, Guard, MapKey, Outcome, Read, Transaction, Value, Write,
+};
 use edge::store::Binding;
 
-use crate::context::{BODY, Context, FREE, PUBLISHED_VERSION, Published};
+use crate::context::{BODY, Context, PUBLISHED_VERSION, Published, published};
 use crate::issue::FALLBACKS_MAX;
-use crate::pool::{LEASED, call_back_all};
+use crate::pool::{FREE, LEASED, call_back_all};
 use crate::records::{self, Lease, integers, unexpected};
 use crate::refusal::{Failure, Refusal};
 use crate::template::Template;
@@ -31,7 +33,29 @@ pub struct Stock {
     pub remaining: i64,
 }
 
+/// A template in its pool.
+struct Pool {
+    version: i64,
+    template: Template,
+    free: i64,
+}
+
+async fn read_pool<B: Binding>(
+    context: &Context<'_, B>,
+    id: &str,
+) -> Result<Option<Pool>, CommitError> {
+    let fields = [BODY, PUBLISHED_VERSION, FREE].map(Into::into).to_vec();
+    let read = Read::Fields(records::pool(id), fields);
+    let answers = context.read_all(&[(context.pool(id), read)]).await?;
+    let Some((version, template)) = published(answers.first())? else { return Ok(None) };
+    let free = records::fields(answers.first())?.get(2).and_then(Option::as_ref);
+    Ok(Some(Pool { version, template, free: records::integer(free)? }))
+}
+
 /// Publishes a template: its first version, or another one. The same again is the same version.
+///
+/// The pool decides; the notice follows, and never goes back to an older version. Whoever was told
+/// nothing publishes again, and the notice follows then.
 ///
 /// # Errors
 /// `invalid_value` and its like; `field_fixed`, `ended`, `stock_in_use`; or the store's.
@@ -44,11 +68,11 @@ pub async fn publish<B: Binding>(
     check_fallbacks(context, id, &template).await?;
     let mut called_back = false;
     for _ in 0..ATTEMPTS_MAX {
-        let before = context.read_template(id).await?;
+        let before = read_pool(context, id).await?;
         if let Some(before) = before.as_ref().filter(|before| before.template == template) {
-            return Ok(published(id, before.version, template, before.free.get()));
+            return put_up(context, id, before.version, template).await;
         }
-        let reopens = |before: &&Published| {
+        let reopens = |before: &&Pool| {
             let until = before.template.claim_until;
             until <= context.now && template.claim_until != until
         };
@@ -56,18 +80,14 @@ pub async fn publish<B: Binding>(
             return Err(Refusal::Ended.into());
         }
         let (why, transaction) = replace(id, before.as_ref(), &template)?;
-        let outcome = context.commit(context.pool(id), transaction).await?;
-        context.forget_template(id);
-        let refused = match outcome {
+        let refused = match context.commit(context.pool(id), transaction).await? {
             Outcome::Committed(answers) => {
-                let [version, free] = integers(answers.first())?;
-                return Ok(published(id, version, template, free));
+                let [version] = integers(answers.first())?;
+                return put_up(context, id, version, template).await;
             }
             Outcome::Refused(refused) => refused,
         };
-        let Failed::Guard(index) = refused.failed else {
-            return Err(unexpected().into());
-        };
+        let Failed::Guard(index) = refused.failed else { return Err(unexpected().into()) };
         match why.get(index) {
             Some(Some(Refusal::StockInUse)) if !called_back => {
                 // What partitions have left is not given yet.
@@ -81,17 +101,42 @@ pub async fn publish<B: Binding>(
     Err(Refusal::PublishedMeanwhile.into())
 }
 
-fn published(id: &str, version: i64, template: Template, free: i64) -> Published {
-    Published { id: id.to_owned(), version, template, free: Cell::new(free) }
+/// Puts up the notice of a version, unless a later one is up.
+async fn put_up<B: Binding>(
+    context: &Context<'_, B>,
+    id: &str,
+    version: i64,
+    template: Template,
+) -> Result<Published, Failure> {
+    let record = records::notice(id);
+    let guard = Guard::IntegerAtMost(record.clone(), PUBLISHED_VERSION.into(), version - 1);
+    let transaction = Transaction {
+        guards: vec![guard],
+        writes: versions(&record, version, &template)?,
+        ..Transaction::default()
+    };
+    context.commit(context.notice(id), transaction).await?;
+    context.forget_template(id);
+    Ok(Published { id: id.to_owned(), version, template, free: Cell::new(None) })
+}
+
+/// What pool and notice both keep.
+fn versions(record: &MapKey, version: i64, template: &Template) -> Result<Vec<Write>, CommitError> {
+    let body = serde_json::to_vec(template)
+        .map_err(|error| CommitError::Unusable(format!("a template cannot be written: {error}")))?;
+    Ok(vec![
+        Write::Set(record.clone(), BODY.into(), Value::Bytes(body)),
+        Write::Set(record.clone(), PUBLISHED_VERSION.into(), Value::Integer(version)),
+    ])
 }
 
 /// The commit that replaces a version, and what each guard refuses.
 fn replace(
     id: &str,
-    before: Option<&Published>,
+    before: Option<&Pool>,
     template: &Template,
 ) -> Result<(Vec<Option<Refusal>>, Transaction), CommitError> {
-    let record = records::template(id);
+    let record = records::pool(id);
     let field = |name: &str| (record.clone(), name.into());
     let mut guards = Vec::new();
     let (mut version, mut free) = (1, template.leasable());
@@ -116,15 +161,10 @@ fn replace(
             }
         }
     }
-    let body = serde_json::to_vec(template)
-        .map_err(|error| CommitError::Unusable(format!("a template cannot be written: {error}")))?;
     let (why, guards) = guards.into_iter().unzip();
-    let writes = vec![
-        Write::Set(record.clone(), BODY.into(), Value::Bytes(body)),
-        Write::Set(record.clone(), PUBLISHED_VERSION.into(), Value::Integer(version)),
-        Write::Add(record.clone(), FREE.into(), free),
-    ];
-    let reads = vec![Read::Fields(record, vec![PUBLISHED_VERSION.into(), FREE.into()])];
+    let mut writes = versions(&record, version, template)?;
+    writes.push(Write::Add(record.clone(), FREE.into(), free));
+    let reads = vec![Read::Fields(record, vec![PUBLISHED_VERSION.into()])];
     Ok((why, Transaction { guards, writes, reads, ..Transaction::default() }))
 }
 
@@ -141,10 +181,10 @@ async fn check_fallbacks<B: Binding>(
         if fallback == id {
             return wrong("fallback_circle", "the chain of fallbacks comes back to this template");
         }
-        let Some(published) = context.read_template(&fallback).await? else {
+        let Some(pool) = read_pool(context, &fallback).await? else {
             return wrong("unknown_template", "there is no such template");
         };
-        next = published.template.fallback_template;
+        next = pool.template.fallback_template;
     }
     match next {
         None => Ok(()),
@@ -168,11 +208,12 @@ pub async fn look<B: Binding>(
         stock.reserved += lease.held;
     }
     // Afterwards, so that what was given in between counts as leased and not as missing.
-    let published = context.read_template(id).await?.ok_or(Refusal::UnknownTemplate)?;
-    let template = &published.template;
+    let Pool { version, template, free } =
+        read_pool(context, id).await?.ok_or(Refusal::UnknownTemplate)?;
     stock.total = template.total();
-    let out = template.leasable() - published.free.get();
+    let out = template.leasable() - free;
     stock.remaining = stock.total - out;
     stock.leased = out - stock.issued - stock.reserved;
-    Ok((published, stock))
+    let free = Cell::new(Some(free));
+    Ok((Published { id: id.to_owned(), version, template, free }, stock))
 }

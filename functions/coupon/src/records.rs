@@ -6,9 +6,13 @@
 //! - `l<template>`, the partition's [`Lease`] of a template
 //! - `d`, the index of `d<period>`: reservations that end in that period
 //!
-//! In the template's own partition, of those of configuration:
-//! - `t<template>`: the template, its version, and the pool
+//! In a partition of a template's own, of those of configuration:
+//! - `p<template>`, the pool: what was published, and the coupons that no partition has
 //! - `b<template>:<batch>`: what became of each part of a batch
+//!
+//! In another one:
+//! - `t<template>`, the notice: a copy of what was published, so that everybody who reads it leaves the
+//!   pool alone
 //!
 //! Names are short, because Redis keeps them with every record.
 
@@ -56,8 +60,13 @@ pub fn lease(template: &str) -> MapKey {
     MapKey(format!("l{template}"))
 }
 
-/// A template and its pool.
-pub fn template(template: &str) -> MapKey {
+/// A template's pool.
+pub fn pool(template: &str) -> MapKey {
+    MapKey(format!("p{template}"))
+}
+
+/// The copy of a template that everybody reads.
+pub fn notice(template: &str) -> MapKey {
     MapKey(format!("t{template}"))
 }
 
@@ -225,6 +234,8 @@ pub struct Lease {
     pub held: i64,
     /// Until then nothing is left anywhere, in unix milliseconds.
     pub sold_out_until: i64,
+    /// Coupons that the pool credited last at once: about as many as the next time.
+    pub size: i64,
 }
 
 /// Fields of a lease.
@@ -237,11 +248,13 @@ pub const LEFT: &str = "left";
 pub const HELD: &str = "held";
 /// See [`Lease::sold_out_until`].
 pub const SOLD_OUT_UNTIL: &str = "sold";
+/// See [`Lease::size`].
+pub const SIZE: &str = "size";
 
 impl Lease {
     /// Reads a lease.
     pub fn read(template: &str) -> Read {
-        let fields = [CREDITED, RETURNED, LEFT, HELD, SOLD_OUT_UNTIL];
+        let fields = [CREDITED, RETURNED, LEFT, HELD, SOLD_OUT_UNTIL, SIZE];
         Read::Fields(lease(template), fields.map(Field::from).to_vec())
     }
 
@@ -250,8 +263,8 @@ impl Lease {
     /// # Errors
     /// It is another one.
     pub fn answered(answer: Option<&Answer>) -> Result<Self, CommitError> {
-        let [credited, returned, left, held, sold_out_until] = integers(answer)?;
-        Ok(Self { credited, returned, left, held, sold_out_until })
+        let [credited, returned, left, held, sold_out_until, size] = integers(answer)?;
+        Ok(Self { credited, returned, left, held, sold_out_until, size })
     }
 
     /// Coupons that were given here.

@@ -12,7 +12,7 @@ use edge::store::Binding;
 
 use crate::context::Context;
 use crate::issue::{Recorded, look_up};
-use crate::pool::call_back;
+use crate::pool::{call_back, is_low};
 use crate::records::{self, Coupon, Gave, HELD, LEFT, Order, USER_FIELDS_MAX, fields, unexpected};
 use crate::refusal::{Failure, Refusal};
 
@@ -159,7 +159,7 @@ async fn put_back<B: Binding>(
     partition: Partition,
 ) -> Result<(), CommitError> {
     let Some(published) = context.template(&coupon.template).await? else { return Ok(()) };
-    if published.free.get() < 4 * i64::from(context.partitions.count()) {
+    if is_low(context, &published) {
         call_back(context, &coupon.template, &[partition]).await?;
     }
     Ok(())

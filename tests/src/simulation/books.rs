@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use coupon::records::{CREDITED, Gave, HELD, LEFT, Order, RETURNED};
 use coupon::template::Template;
 use domain::ids::UserId;
-use domain::partition::Partitions;
+use domain::partition::{Partition, Partitions};
 use domain::transaction::Value;
 
 /// Every hash of the store, with its fields, one after the other: a script runs alone.
@@ -91,9 +91,25 @@ impl Books {
         self.template(id).expect("it was published").template.leasable()
     }
 
+    /// How many coupons of a template were given.
+    pub fn given(&self, id: &str) -> i64 {
+        let lease =
+            |partition: Partition| self.records.get(&(partition.to_string(), format!("l{id}")));
+        let leases = self.partitions.all().filter_map(lease);
+        leases
+            .map(|lease| {
+                let of = |field: &str| integer(lease, field);
+                of(CREDITED) - of(RETURNED) - of(LEFT) - of(HELD)
+            })
+            .sum()
+    }
+
+    fn pool(&self, id: &str) -> String {
+        self.partitions.of_configuration(&format!("pool:{id}")).to_string()
+    }
+
     fn template(&self, id: &str) -> Option<Known> {
-        let partition = self.partitions.of_configuration(id).to_string();
-        let record = self.records.get(&(partition, format!("t{id}")))?;
+        let record = self.records.get(&(self.pool(id), format!("p{id}")))?;
         let Some(Value::Bytes(body)) = record.get(&b"body"[..]) else { return None };
         let template: Template = serde_json::from_slice(body).expect("a template");
         let limit = i64::from(template.limit_per_user);
@@ -112,8 +128,7 @@ impl Books {
 
     fn check_template(&self, id: &str) {
         let Some(Known { template, limit, free }) = self.template(id) else { return };
-        let home = self.partitions.of_configuration(id).to_string();
-        let pool = &self.records[&(home, format!("t{id}"))];
+        let pool = &self.records[&(self.pool(id), format!("p{id}"))];
         let (mut given, mut held) = (0, 0);
         let mut out = 0;
         for partition in self.partitions.all() {

@@ -40,6 +40,8 @@ struct Number {
     /// Orders that tried to redeem it. One that was not acknowledged may do so late, until another
     /// one or a roll-back was.
     redemptions: u32,
+    /// Somebody tried to confirm or to cancel, and may do so late.
+    ending: bool,
 }
 
 impl Number {
@@ -112,7 +114,15 @@ impl Client {
         let template = TEMPLATES.choose(&mut self.random).expect("there are some");
         let number = format!("c{}-{step}", self.id);
         let known = Known::Open;
-        self.numbers.push(Number { user, template, number, known, seconds, redemptions: 0 });
+        self.numbers.push(Number {
+            user,
+            template,
+            number,
+            known,
+            seconds,
+            redemptions: 0,
+            ending: false,
+        });
         self.ask_for(self.numbers.len() - 1).await;
     }
 
@@ -144,7 +154,10 @@ impl Client {
                 self.numbers[index].is_given();
                 assert_ne!(known, Known::Cancelled, "{reply:?}");
             }
-            (201, "reserved") => self.numbers[index].known = Known::Held,
+            (201, "reserved") if !self.numbers[index].ending => {
+                self.numbers[index].known = Known::Held;
+            }
+            (201, "reserved") => {}
             (201, "cancelled" | "expired") => {
                 assert!(!matches!(known, Known::Given(_)), "{known:?}: {reply:?}");
             }
@@ -167,6 +180,7 @@ impl Client {
         let asked = if confirms { confirm(user, &number) } else { cancel(user, &number) };
         if matches!(known, Known::Held | Known::Open) {
             self.numbers[index].known = Known::Open;
+            self.numbers[index].ending = true;
         }
         let Some(reply) = self.send(&asked).await else { return };
         match (confirms, reply.status) {
