@@ -10,10 +10,12 @@
 //! - [`partition`]: which partition owns a user, and the place inside it
 //! - [`transaction`]: guards, writes and reads on the records of one partition
 //! - [`paid`]: the rule "is this user new?", which more than one function needs
+//! - [`group_buy`]: the rule "a user opens one group a campaign", likewise
 //!
 //! Nothing here reads a clock, a random number or a store: those arrive as values.
 
 pub mod error;
+pub mod group_buy;
 pub mod ids;
 pub mod integer;
 pub mod money;

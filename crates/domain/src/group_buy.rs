@@ -1,0 +1,398 @@
+//! The rule "a user opens one group a campaign": opening a group takes the user's chance, and a group
+//! that succeeds is rewarded once.
+//!
+//! The chance lies in the user's record, so that it changes together with the paid mark and the
+//! coupons of that user. More than one function needs the rule: one opens groups and gives rewards,
+//! another one is told how groups end. Every change demands the exact former value, so that of two at
+//! the same time one looks again, and whatever is said twice is said once.
+//!
+//! What is first in the store counts: a group that has ended stays as it is, whatever is said of it
+//! later; and an open group whose time is over has expired, whether or not anybody has said so.
+
+use std::fmt::Write as _;
+
+use crate::ids::UserId;
+use crate::paid::PaidMark;
+use crate::time::UnixMillis;
+use crate::transaction::{CommitError, Field, Guard, MapKey, Read, Transaction, Value, Write};
+
+/// Groups that a user may open for one campaign, one after the other, where each gives the chance
+/// back: enough for a patient shopper, few enough that their record stays small.
+pub const GROUPS_MAX: usize = 16;
+/// The first character of a chance. Another one means another encoding.
+const VERSION: &str = "1";
+/// The index of rewards that are due.
+const DUE: &str = "w";
+
+/// A user's chance for a campaign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chance<'a> {
+    /// Whose.
+    pub user: UserId,
+    /// For which campaign, a [`Part`](crate::order_number::Part).
+    pub campaign: &'a str,
+}
+
+/// Where a group stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It may still succeed.
+    Open,
+    /// It has succeeded, and the reward is due.
+    Succeeded,
+    /// The reward was given.
+    Rewarded,
+    /// It has failed.
+    Failed,
+    /// Its time is over.
+    Expired,
+}
+
+/// A group that took the chance. Names are [`Part`](crate::order_number::Part)s.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Its name.
+    pub group: String,
+    /// Of which template the reward is.
+    pub template: String,
+    /// Whether the chance is given back where it ends without a reward.
+    pub gives_back: bool,
+    /// When it was opened.
+    pub opened_at: UnixMillis,
+    /// How long it may stay open.
+    pub lasts_seconds: i64,
+    /// Where it stands, but for its time; see [`Group::phase_at`].
+    pub phase: Phase,
+}
+
+/// What a user made of a chance: the last group has it, and each before gave it back. All are kept, so
+/// that what comes late is told from what never was.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Groups(Vec<Group>);
+
+impl Chance<'_> {
+    fn record(self) -> MapKey {
+        MapKey(format!("c{}", self.user))
+    }
+
+    fn field(self) -> Field {
+        Field(format!("g{}", self.campaign).into_bytes())
+    }
+
+    /// The entry in the index of rewards that are due.
+    fn entry(self) -> Field {
+        Field(format!("{} {}", self.user, self.campaign).into_bytes())
+    }
+
+    /// Reads what was made of it, for [`Groups::decode`].
+    pub fn read(self) -> Read {
+        Read::Fields(self.record(), vec![self.field()])
+    }
+
+    /// Demands that it was never taken; the refusal tells what was made of it.
+    pub fn demand_untaken(self) -> Guard {
+        Guard::FieldAbsent(self.record(), self.field())
+    }
+
+    /// Changes what was made of it, where that is still `before`. The first guard says so, and its
+    /// refusal tells what is there instead. A reward that becomes due enters the index of those that
+    /// are, and leaves it when it is given.
+    pub fn change(self, before: &Groups, after: &Groups) -> Transaction {
+        let guard = if before.0.is_empty() {
+            self.demand_untaken()
+        } else {
+            Guard::FieldEquals(self.record(), self.field(), before.encode())
+        };
+        let mut writes = vec![Write::Set(self.record(), self.field(), after.encode())];
+        match (before.due(), after.due()) {
+            (None, Some(_)) => writes.push(Write::Set(due(), self.entry(), Value::Integer(1))),
+            (Some(_), None) => writes.push(Write::Unset(due(), self.entry())),
+            _ => {}
+        }
+        Transaction { guards: vec![guard], writes, ..Transaction::default() }
+    }
+
+    /// As [`Chance::change`], for a new user only: the second guard says so.
+    pub fn take(self, before: &Groups, after: &Groups, mark: PaidMark) -> Transaction {
+        let mut transaction = self.change(before, after);
+        transaction.guards.push(mark.demand_new());
+        transaction
+    }
+}
+
+/// The campaign of a field of a user's record, where it is a chance.
+pub fn campaign_of(field: &Field) -> Option<&str> {
+    std::str::from_utf8(&field.0).ok()?.strip_prefix('g')
+}
+
+/// The index of a partition: whose rewards of which campaigns are due.
+pub fn due() -> MapKey {
+    DUE.into()
+}
+
+/// The user and the campaign of an entry of [`due`].
+pub fn due_of(entry: &Field) -> Option<(UserId, &str)> {
+    let (user, campaign) = std::str::from_utf8(&entry.0).ok()?.split_once(' ')?;
+    Some((user.parse().ok()?, campaign))
+}
+
+impl Phase {
+    const ALL: [(Self, &str); 5] = [
+        (Self::Open, "o"),
+        (Self::Succeeded, "s"),
+        (Self::Rewarded, "r"),
+        (Self::Failed, "f"),
+        (Self::Expired, "e"),
+    ];
+
+    fn letter(self) -> &'static str {
+        Self::ALL.iter().find(|(phase, _)| *phase == self).map_or("", |(_, letter)| letter)
+    }
+}
+
+impl Group {
+    /// When it expires, if it is still open.
+    pub fn expires_at(&self) -> UnixMillis {
+        UnixMillis(self.opened_at.0.saturating_add(self.lasts_seconds.saturating_mul(1_000)))
+    }
+
+    /// Where it stands: an open group whose time is over has expired.
+    pub fn phase_at(&self, now: UnixMillis) -> Phase {
+        match self.phase {
+            Phase::Open if now >= self.expires_at() => Phase::Expired,
+            phase => phase,
+        }
+    }
+
+    fn decode(line: &str) -> Option<Self> {
+        let mut words = line.split(' ');
+        let mut word = || words.next();
+        let letter = word()?;
+        let (phase, _) = Phase::ALL.into_iter().find(|(_, known)| *known == letter)?;
+        let gives_back = word()? == "1";
+        let opened_at = UnixMillis(word()?.parse().ok()?);
+        let lasts_seconds = word()?.parse().ok()?;
+        let (template, group) = (word()?.to_owned(), word()?.to_owned());
+        Some(Self { group, template, gives_back, opened_at, lasts_seconds, phase })
+    }
+}
+
+impl Groups {
+    /// As the store keeps it: a line a group, of words without spaces. Short, because Redis keeps
+    /// values of up to 64 bytes in its compact encoding.
+    fn encode(&self) -> Value {
+        let mut text = VERSION.to_owned();
+        for Group { group, template, gives_back, opened_at, lasts_seconds, phase } in &self.0 {
+            let (letter, back, at) = (phase.letter(), u8::from(*gives_back), opened_at.0);
+            // Writing into a string cannot fail.
+            let _ = write!(text, "\n{letter} {back} {at} {lasts_seconds} {template} {group}");
+        }
+        Value::Bytes(text.into_bytes())
+    }
+
+    /// Reads what the store keeps; nothing is a chance that was never taken.
+    ///
+    /// # Errors
+    /// It is none: another version wrote it, or somebody else.
+    pub fn decode(value: Option<&Value>) -> Result<Self, CommitError> {
+        let Some(value) = value else { return Ok(Self::default()) };
+        let decode = || {
+            let Value::Bytes(bytes) = value else { return None };
+            let mut lines = std::str::from_utf8(bytes).ok()?.split('\n');
+            if lines.next() != Some(VERSION) {
+                return None;
+            }
+            lines.map(Group::decode).collect()
+        };
+        let broken = || CommitError::Unusable("a group-buy chance cannot be read".into());
+        decode().map(Self).ok_or_else(broken)
+    }
+
+    /// A group that took the chance, now or earlier.
+    pub fn find(&self, group: &str) -> Option<&Group> {
+        self.0.iter().find(|one| one.group == group)
+    }
+
+    /// The group whose reward is due.
+    pub fn due(&self) -> Option<&Group> {
+        self.0.last().filter(|last| last.phase == Phase::Succeeded)
+    }
+
+    /// Opens another group; nothing where the chance is used.
+    #[must_use]
+    pub fn opened(&self, group: Group) -> Option<Self> {
+        let mut next = self.clone();
+        if let Some(last) = next.0.last_mut() {
+            last.phase = last.phase_at(group.opened_at);
+            let back = last.gives_back && matches!(last.phase, Phase::Failed | Phase::Expired);
+            if !back || self.0.len() >= GROUPS_MAX {
+                return None;
+            }
+        }
+        next.0.push(group);
+        Some(next)
+    }
+
+    /// Ends a group as somebody says that it ended; nothing where there never was such a group.
+    #[must_use]
+    pub fn ended(&self, group: &str, said: Phase, now: UnixMillis) -> Option<Self> {
+        let mut next = self.clone();
+        let group = next.0.iter_mut().find(|one| one.group == group)?;
+        group.phase = match group.phase_at(now) {
+            Phase::Open => said,
+            phase => phase,
+        };
+        Some(next)
+    }
+
+    /// The same with the reward given that was due.
+    #[must_use]
+    pub fn rewarded(&self) -> Self {
+        let mut next = self.clone();
+        if let Some(last) = next.0.last_mut().filter(|last| last.phase == Phase::Succeeded) {
+            last.phase = Phase::Rewarded;
+        }
+        next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::partition::Partitions;
+
+    const CHANCE: Chance<'static> = Chance { user: UserId(7), campaign: "spring" };
+    const DURING: UnixMillis = UnixMillis(1_771_257_601_000);
+
+    fn group(name: &str, gives_back: bool) -> Group {
+        Group {
+            group: name.to_owned(),
+            template: "spring-15".to_owned(),
+            gives_back,
+            opened_at: UnixMillis(1_771_257_600_250),
+            lasts_seconds: 86_400,
+            phase: Phase::Open,
+        }
+    }
+
+    fn open(gives_back: bool) -> Groups {
+        Groups::default().opened(group("a", gives_back)).unwrap()
+    }
+
+    fn phases(groups: &Groups) -> Vec<Phase> {
+        groups.0.iter().map(|group| group.phase).collect()
+    }
+
+    #[test]
+    fn what_is_stored_is_read_again_and_small() {
+        let one = open(true);
+        let two = one.ended("a", Phase::Failed, DURING).unwrap().opened(group("b", false)).unwrap();
+        for groups in [&one, &two, &two.ended("b", Phase::Succeeded, DURING).unwrap().rewarded()] {
+            assert_eq!(Groups::decode(Some(&groups.encode())).as_ref(), Ok(groups));
+        }
+        assert_eq!(Groups::decode(None), Ok(Groups::default()));
+        let ulid = Groups::default().opened(group(&"0".repeat(26), true)).unwrap();
+        let Value::Bytes(bytes) = ulid.encode() else { panic!("{ulid:?}") };
+        assert!(bytes.len() <= 63, "{} bytes", bytes.len());
+    }
+
+    #[test]
+    fn foreign_bytes_are_no_chance() {
+        let texts = ["", "2", "1\n", "1\nx 1 1 1 t g", "1\no 1 1 x t g", "1\no 1 1 1 t"];
+        let values = texts.map(|text| Value::Bytes(text.as_bytes().to_vec()));
+        for value in values.into_iter().chain([Value::Integer(1), Value::Bytes(vec![0xff])]) {
+            let result = Groups::decode(Some(&value));
+            assert!(matches!(result, Err(CommitError::Unusable(_))), "{value:?}: {result:?}");
+        }
+    }
+
+    #[test]
+    fn names_are_read_again() {
+        assert_eq!(campaign_of(&CHANCE.field()), Some("spring"));
+        assert_eq!(campaign_of(&"nspring".into()), None);
+        assert_eq!(due_of(&CHANCE.entry()), Some((UserId(7), "spring")));
+    }
+
+    #[test]
+    fn what_is_first_in_the_store_counts() {
+        let said = [Phase::Succeeded, Phase::Failed, Phase::Expired];
+        for first in said {
+            let ended = open(true).ended("a", first, DURING).unwrap();
+            assert_eq!(phases(&ended), [first]);
+            for second in said {
+                assert_eq!(ended.ended("a", second, DURING), Some(ended.clone()), "{second:?}");
+            }
+        }
+        let over = open(true).0[0].expires_at();
+        assert_eq!(
+            phases(&open(true).ended("a", Phase::Succeeded, over).unwrap()),
+            [Phase::Expired]
+        );
+        let late = UnixMillis(over.0 - 1);
+        assert_eq!(
+            phases(&open(true).ended("a", Phase::Succeeded, late).unwrap()),
+            [Phase::Succeeded]
+        );
+        assert_eq!(open(true).ended("b", Phase::Succeeded, DURING), None);
+        assert_eq!(Groups::default().ended("a", Phase::Failed, DURING), None);
+    }
+
+    #[test]
+    fn only_a_group_that_ended_without_a_reward_gives_the_chance_back() {
+        let after = |gives_back, said| open(gives_back).ended("a", said, DURING).unwrap();
+        let table = [
+            (open(true), false),
+            (open(false), false),
+            (after(true, Phase::Failed), true),
+            (after(true, Phase::Expired), true),
+            (after(true, Phase::Succeeded), false),
+            (after(true, Phase::Succeeded).rewarded(), false),
+            (after(false, Phase::Failed), false),
+            (after(false, Phase::Expired), false),
+        ];
+        for (groups, back) in table {
+            assert_eq!(groups.opened(group("b", true)).is_some(), back, "{groups:?}");
+        }
+        // Its time is over, though nobody has said so.
+        let mut later = group("b", true);
+        later.opened_at = open(true).0[0].expires_at();
+        assert_eq!(open(false).opened(later.clone()), None);
+        let two = open(true).opened(later).unwrap();
+        assert_eq!(phases(&two), [Phase::Expired, Phase::Open]);
+        // What is said late of the first one leaves the second one alone.
+        assert_eq!(two.ended("a", Phase::Failed, DURING), Some(two.clone()));
+        assert_eq!(two.due(), None);
+    }
+
+    #[test]
+    fn chances_are_given_back_a_bounded_number_of_times() {
+        let mut groups = Groups::default();
+        for index in 0..GROUPS_MAX {
+            let name = index.to_string();
+            groups = groups.opened(group(&name, true)).unwrap();
+            groups = groups.ended(&name, Phase::Failed, DURING).unwrap();
+        }
+        assert_eq!(groups.opened(group("more", true)), None);
+    }
+
+    #[test]
+    fn a_change_demands_what_it_saw_and_keeps_the_index() {
+        let mark = PaidMark::of(CHANCE.user, Partitions::default());
+        let (none, open) = (Groups::default(), open(true));
+        let take = CHANCE.take(&none, &open, mark);
+        assert_eq!(take.guards, [CHANCE.demand_untaken(), mark.demand_new()]);
+        assert_eq!(take.writes, [Write::Set("c7".into(), "gspring".into(), open.encode())]);
+
+        let due = open.ended("a", Phase::Succeeded, DURING).unwrap();
+        let succeed = CHANCE.change(&open, &due);
+        let unchanged = Guard::FieldEquals("c7".into(), "gspring".into(), open.encode());
+        assert_eq!(succeed.guards, [unchanged]);
+        let entry = Write::Set("w".into(), "7 spring".into(), Value::Integer(1));
+        assert_eq!(succeed.writes[1..], [entry]);
+
+        let reward = CHANCE.change(&due, &due.rewarded());
+        assert_eq!(reward.writes[1..], [Write::Unset("w".into(), "7 spring".into())]);
+        let fail = CHANCE.change(&open, &open.ended("a", Phase::Failed, DURING).unwrap());
+        assert_eq!(fail.writes.len(), 1);
+    }
+}
