@@ -6,6 +6,7 @@
 //! - [`conformance`]: one suite over every back end of the binding, with the transactions of
 //!   [`generator`]
 //! - [`key_value`]: a store with the semantics, and the traps, of Spin's default store
+//! - [`openapi`]: the OpenAPI document, and whether an answer is as it says
 //! - [`redis_port`]: the Redis port on the crate that Spin's host uses
 //! - [`simulation`]: many users and campaigns at once, under faults
 //! - [`redis_server`]: real servers, alone and as a cluster
@@ -16,6 +17,7 @@ pub mod conformance;
 pub mod coupon;
 pub mod generator;
 pub mod key_value;
+pub mod openapi;
 pub mod redis_port;
 pub mod redis_server;
 pub mod seed;

@@ -1,181 +1,367 @@
-//! The contract and the app agree: every route of the document answers on the running host, every
-//! other one does not, and what the app answers has the shapes and codes that the document lists.
+//! The contract and the app agree: every route of the app is in the document, every route of the
+//! document answers on the running host, every other method does not, and what the app answers has the
+//! shapes and codes that the document lists.
 
-use std::collections::BTreeSet;
-
-use end_to_end::app::{Ask, Place, Reply, check, check_many, mark_paid, order_paid};
-use host::App;
+use end_to_end::app::{Ask, CALLER, Place, check, check_many, mark_paid, order_paid};
+use end_to_end::coupon::{
+    cancel, confirm, issue, list, look, look_up, publish, published, redeem, reserve, roll_back,
+    sweep, template,
+};
+use end_to_end::openapi::Document;
 use http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-async fn document(app: &App) -> Value {
-    let reply = Ask::get("/openapi.json").without("authorization").of(app).await;
-    reply.assert_well_formed();
-    reply.json()
-}
+/// What stands for the parameters of routes.
+const PARAMETERS: &[(&str, &str)] = &[
+    ("{user}", "7"),
+    ("{template}", "t"),
+    ("{batch}", "b"),
+    ("{coupon}", "n"),
+    ("{order_number}", "n"),
+];
 
-/// What a `$ref` points to, or the value itself.
-fn resolve<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
-    match value.get("$ref").and_then(Value::as_str) {
-        Some(path) => {
-            let pointer = path.strip_prefix('#').expect("all references are inside");
-            document.pointer(pointer).unwrap_or_else(|| panic!("{path} points nowhere"))
-        }
-        None => value,
-    }
-}
-
-fn references(value: &Value, found: &mut Vec<Value>) {
+/// Calls with each object inside of a value.
+fn each_object(value: &Value, see: &mut impl FnMut(&Value)) {
     match value {
         Value::Object(members) => {
-            if members.contains_key("$ref") {
-                found.push(value.clone());
-            }
-            members.values().for_each(|member| references(member, found));
+            see(value);
+            members.values().for_each(|member| each_object(member, see));
         }
-        Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+        Value::Array(items) => items.iter().for_each(|item| each_object(item, see)),
         _ => {}
     }
 }
 
-/// The codes that a response of the document may carry.
-fn codes(document: &Value, route: &str, method: &str, status: u16) -> BTreeSet<String> {
-    let response = &document["paths"][route][method]["responses"][status.to_string()];
-    let schema = &resolve(document, response)["content"]["application/problem+json"]["schema"];
-    let listed = schema["allOf"].as_array().into_iter().flatten();
-    let codes = listed.filter_map(|part| part.pointer("/properties/code/enum")?.as_array());
-    codes.flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+/// The same by a caller, who may not.
+fn by_caller(ask: Ask) -> Ask {
+    ask.header("authorization", format!("Bearer {CALLER}"))
 }
 
-/// Checks a value against the part of JSON Schema that the document uses.
-fn conforms(document: &Value, schema: &Value, value: &Value) -> bool {
-    let schema = resolve(document, schema);
-    let is = |name: &str| match name {
-        "object" => value.is_object(),
-        "array" => value.is_array(),
-        "string" => value.is_string(),
-        "boolean" => value.is_boolean(),
-        "integer" => value.is_u64() || value.is_i64(),
-        "null" => value.is_null(),
-        other => panic!("the document uses the type {other}"),
-    };
-    let of_type = match &schema["type"] {
-        Value::String(name) => is(name),
-        Value::Array(names) => names.iter().filter_map(Value::as_str).any(is),
-        _ => true,
-    };
-    let in_enum = schema["enum"].as_array().is_none_or(|values| values.contains(value));
-    let names = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    let complete = names.into_iter().all(|name| value.get(name).is_some());
-    let members = value.as_object().into_iter().flatten().all(|(name, member)| {
-        // A member that the document does not name would be undocumented.
-        schema["properties"].get(name).is_some_and(|schema| conforms(document, schema, member))
-            || schema.get("properties").is_none()
+/// The same with a body that is too large.
+fn too_large(ask: Ask) -> Ask {
+    ask.json(vec![b' '; 2 << 20])
+}
+
+/// The same with a content type that no route takes.
+fn as_text(ask: Ask) -> Ask {
+    ask.header("content-type", "text/plain")
+}
+
+/// The template of tests with another value of a field.
+fn with(field: &str, value: Value) -> Value {
+    let mut body = template(10);
+    body[field] = value;
+    body
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_document_is_whole() {
+    let app = Place::Kv.app().await;
+    let document = Document::of(&app).await;
+    assert_eq!(document.0["openapi"], "3.1.0");
+    let (mut references, mut examples) = (0, 0);
+    each_object(&document.0, &mut |object| {
+        if object.get("$ref").is_some() {
+            references += 1;
+            document.resolve(object);
+        }
+        if let (Some(schema), Some(example)) = (object.get("schema"), object.get("example")) {
+            examples += 1;
+            assert!(document.conforms(schema, example), "{example} is no {schema}");
+        }
     });
-    let items = value.as_array().into_iter().flatten();
-    let items = items.into_iter().all(|item| conforms(document, &schema["items"], item));
-    of_type && in_enum && complete && members && items
-}
-
-#[track_caller]
-fn check_reply(document: &Value, route: &str, method: &str, reply: &Reply) {
-    let response = &document["paths"][route][method]["responses"][reply.status.to_string()];
-    let response = resolve(document, response);
-    assert!(!response.is_null(), "{method} {route} does not list {}: {reply:?}", reply.status);
-    match reply.status {
-        204 => {}
-        200 => {
-            let schema = &response["content"]["application/json"]["schema"];
-            assert!(conforms(document, schema, &reply.json()), "{route}: {reply:?}");
-        }
-        status => {
-            let code = reply.text("code").unwrap();
-            let listed = codes(document, route, method, status);
-            assert!(listed.contains(&code), "{method} {route} {status}: {code} not in {listed:?}");
-            let problem = &document["components"]["schemas"]["Problem"];
-            assert!(conforms(document, problem, &reply.json()), "{reply:?}");
-        }
+    assert!(references > 100 && examples > 20, "{references} references, {examples} examples");
+    for (route, component) in app.routes() {
+        let segments = route.split('/').map(|segment| match segment.strip_prefix(':') {
+            Some(name) => format!("{{{name}}}"),
+            None => segment.to_owned(),
+        });
+        let path = segments.collect::<Vec<_>>().join("/");
+        // What belongs to no function takes the rest.
+        let described = component == "root" || document.0["paths"].get(&path).is_some();
+        assert!(described, "{path} is not described");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_document_is_whole_and_its_routes_answer() {
+async fn every_route_of_the_document_answers_and_no_other_method_does() {
     let app = Place::Kv.app().await;
-    let document = document(&app).await;
-    assert_eq!(document["openapi"], "3.1.0");
-    let mut found = Vec::new();
-    references(&document, &mut found);
-    assert!(found.len() > 20, "references are found");
-    found.iter().for_each(|reference| drop(resolve(&document, reference).clone()));
-
-    let methods = ["get", "post", "put", "delete"];
-    for (route, operations) in document["paths"].as_object().unwrap() {
-        let path = route.replace("{user}", "7");
-        for method in methods {
-            let ask =
-                Ask::new(Method::from_bytes(method.to_uppercase().as_bytes()).unwrap(), &*path);
-            let reply = ask.operator().of(&app).await;
+    let document = Document::of(&app).await;
+    for (route, operations) in document.0["paths"].as_object().unwrap() {
+        let stand_in = |path: String, (name, value): &(&str, &str)| path.replace(name, value);
+        let path = PARAMETERS.iter().fold(route.clone(), stand_in);
+        for method in [Method::GET, Method::POST, Method::PUT, Method::DELETE] {
+            let name = method.as_str().to_lowercase();
+            let reply = Ask::new(method, &*path).operator().of(&app).await;
             reply.assert_well_formed();
-            let described = operations.get(method).is_some();
-            assert_eq!(reply.status != 405, described, "{method} {route}: {reply:?}");
+            let described = operations.get(&name).is_some();
+            assert_eq!(reply.status != 405, described, "{name} {route}: {reply:?}");
             if described {
-                check_reply(&document, route, method, &reply);
+                document.check_reply(route, &name, &reply);
             }
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_are_as_the_document_says() {
+async fn answers_about_users_and_events_are_as_the_document_says() {
     let app = Place::Kv.app().await;
-    let document = document(&app).await;
+    let document = Document::of(&app).await;
+    let check_all = async |method: &str, route: &str, rows| {
+        document.check(&app, method, route, rows).await;
+    };
     let (new, many) = ("/v1/users/{user}/new", "/v1/users/check-new");
     let (paid, import, events) = ("/v1/users/mark-paid", "/v1/users/import", "/v1/events");
-    let json = |method, path: &str, body: &'static str| Ask::new(method, path).json(body);
+    let put = |body: &'static str| Ask::new(Method::PUT, import).json(body).operator();
     let event = |body: &'static str| {
         Ask::post(events, body).header("content-type", "application/cloudevents+json")
     };
-    let large = || Ask::post(many, vec![b' '; 2 << 20]);
-    let table = [
-        (new, "get", 200, check(7)),
-        (new, "get", 200, Ask::get("/v1/users/7/new?unknown=ask")),
-        (new, "get", 400, Ask::get("/v1/users/abc/new")),
-        (new, "get", 400, Ask::get("/v1/users/7/new?unknown=x")),
-        (new, "get", 400, Ask::get("/v1/users/7/new?x=y")),
-        (new, "get", 400, Ask::get("/v1/users/7/new?unknown=new&unknown=new")),
-        (new, "get", 401, check(7).without("authorization")),
-        (new, "get", 401, check(7).header("authorization", "Bearer nonsense")),
-        (many, "post", 200, check_many(&[1, 2, 2])),
-        (many, "post", 400, check_many(&[])),
-        (many, "post", 400, check_many(&[7; 1_001])),
-        (many, "post", 400, Ask::post(many, "{")),
-        (many, "post", 400, Ask::post(many, "{}")),
-        (many, "post", 400, Ask::post(many, r#"{"users": 7}"#)),
-        (many, "post", 400, Ask::post(many, r#"{"users": [], "users": []}"#)),
-        (many, "post", 413, large()),
-        (many, "post", 415, check_many(&[1]).header("content-type", "text/plain")),
-        (paid, "post", 204, mark_paid(&[1])),
-        (paid, "post", 403, Ask::post(paid, r#"{"users": [1]}"#)),
-        (import, "get", 200, Ask::get(import).operator()),
-        (import, "get", 403, Ask::get(import)),
-        (import, "put", 200, json(Method::PUT, import, r#"{"complete": true}"#).operator()),
-        (import, "put", 400, json(Method::PUT, import, r#"{"complete": 1}"#).operator()),
-        (events, "post", 204, order_paid(9)),
-        (events, "post", 400, event(r#"{"specversion": "0.3", "id": "1", "source": "s"}"#)),
-        (events, "post", 400, event("{}")),
-        (
-            events,
-            "post",
-            422,
-            event(r#"{"specversion": "1.0", "id": "1", "source": "s", "type": "x", "data": {}}"#),
-        ),
-        (events, "post", 415, order_paid(9).header("content-type", "text/plain")),
-        ("/healthz", "get", 200, Ask::get("/healthz").without("authorization")),
+    let foreign = r#"{"specversion": "1.0", "id": "1", "source": "s", "type": "x", "data": {}}"#;
+    let rows = vec![
+        (200, "", check(7)),
+        (200, "import_incomplete", Ask::get("/v1/users/7/new?unknown=ask")),
+        (400, "invalid_id", Ask::get("/v1/users/abc/new")),
+        (400, "invalid_value", Ask::get("/v1/users/7/new?unknown=x")),
+        (400, "unknown_field", Ask::get("/v1/users/7/new?x=y")),
+        (400, "duplicate_field", Ask::get("/v1/users/7/new?unknown=new&unknown=new")),
+        (401, "missing_token", check(7).without("authorization")),
+        (401, "wrong_token", check(7).header("authorization", "Bearer nonsense")),
     ];
-    for (route, method, status, ask) in table {
-        let reply = ask.of(&app).await;
-        reply.assert_well_formed();
-        assert_eq!(reply.status, status, "{ask:?}: {reply:?}");
-        check_reply(&document, route, method, &reply);
-    }
+    check_all("get", new, rows).await;
+    let rows = vec![
+        (200, "", check_many(&[1, 2, 2])),
+        (400, "too_few_users", check_many(&[])),
+        (400, "too_many_users", check_many(&[7; 1_001])),
+        (400, "invalid_json", Ask::post(many, "{")),
+        (400, "missing_field", Ask::post(many, "{}")),
+        (400, "invalid_value", Ask::post(many, r#"{"users": 7}"#)),
+        (400, "duplicate_field", Ask::post(many, r#"{"users": [], "users": []}"#)),
+        (413, "body_too_large", too_large(check_many(&[1]))),
+        (415, "unsupported_media_type", as_text(check_many(&[1]))),
+    ];
+    check_all("post", many, rows).await;
+    let refused = (403, "operator_only", by_caller(mark_paid(&[1])));
+    check_all("post", paid, vec![(204, "", mark_paid(&[1])), refused]).await;
+    let refused = (403, "operator_only", Ask::get(import));
+    check_all("get", import, vec![(200, "", Ask::get(import).operator()), refused]).await;
+    let refused = (400, "invalid_value", put(r#"{"complete": 1}"#));
+    check_all("put", import, vec![(200, "", put(r#"{"complete": true}"#)), refused]).await;
+    let rows = vec![
+        (204, "", order_paid(9)),
+        (
+            400,
+            "unsupported_specversion",
+            event(r#"{"specversion": "0.3", "id": "1", "source": "s"}"#),
+        ),
+        (400, "missing_field", event("{}")),
+        (422, "unknown_event_type", event(foreign)),
+        (415, "unsupported_media_type", as_text(order_paid(9))),
+    ];
+    check_all("post", events, rows).await;
+    let health = Ask::get("/healthz").without("authorization");
+    check_all("get", "/healthz", vec![(200, "", health)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_about_templates_are_as_the_document_says() {
+    let app = Place::Kv.app().await;
+    let document = Document::of(&app).await;
+    let check_all = async |method: &str, route: &str, rows| {
+        document.check(&app, method, route, rows).await;
+    };
+    let put = |field: &str, value: Value| publish("t", &with(field, value));
+    let text = |body: &'static str| publish("t", &Value::Null).json(body);
+    let mut percent = with("kind", json!("percent_off"));
+    (percent["value"], percent["budget"]) = (json!(20), json!(100));
+    let mut full = with("valid_from", json!("2026-01-01T08:00:00+08:00"));
+    let more = json!({
+        "budget": 15_000, "fallback_template": "t", "greeting": "Next time", "segments": ["gold"],
+        "single_cap": "1500", "new_users_only": true, "enabled": false,
+    });
+    full.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let route = "/v1/coupon-templates/{template}";
+    let rows = vec![
+        (200, "", publish("t", &template(10))),
+        (200, "", publish("full", &full)),
+        (400, "invalid_part", publish("T", &template(10))),
+        (400, "invalid_json", text("{")),
+        (400, "invalid_value", text("[]")),
+        (400, "missing_field", text("{}")),
+        (400, "duplicate_field", text(r#"{"value": 1, "value": 1}"#)),
+        (400, "unknown_field", put("colour", json!("red"))),
+        (400, "invalid_value", put("kind", json!("free"))),
+        (400, "invalid_value", put("limit_per_user", json!(501))),
+        (400, "invalid_value", publish("t", &percent)),
+        (400, "invalid_part", put("activity", json!("Spring"))),
+        (400, "over_single_cap", put("single_cap", json!(1_499))),
+        (400, "unknown_template", put("fallback_template", json!("x"))),
+        (400, "fallback_circle", put("fallback_template", json!("full"))),
+        (401, "missing_token", put("stock", json!(10)).without("authorization")),
+        (403, "operator_only", by_caller(put("stock", json!(10)))),
+        (413, "body_too_large", too_large(publish("t", &Value::Null))),
+        (415, "unsupported_media_type", as_text(put("stock", json!(10)))),
+    ];
+    check_all("put", route, rows).await;
+    let rows = vec![
+        (200, "", look("t")),
+        (200, "", look("full")),
+        (400, "invalid_part", look("T")),
+        (401, "missing_token", look("t").without("authorization")),
+        (404, "unknown_template", look("x")),
+    ];
+    check_all("get", route, rows).await;
+
+    let path = "/v1/coupon-templates/t/bulk";
+    let bulk = |body: Value| Ask::post(path, body.to_string()).operator();
+    let to = |users: Value| bulk(json!({"batch": "b", "users": users}));
+    let elsewhere = Ask { path: path.replace("/t/", "/x/"), ..to(json!([1])) };
+    let rows = vec![
+        (202, "", to(json!(["1", 2, 2]))),
+        (202, "", bulk(json!({"batch": "c", "users": [1, 3]}))),
+        (400, "invalid_part", bulk(json!({"batch": "B", "users": [1]}))),
+        (400, "too_few_users", to(json!([]))),
+        (400, "too_many_users", to(json!(vec![7; 1_001]))),
+        (400, "invalid_id", to(json!([-1]))),
+        (400, "missing_field", bulk(json!({"users": [1]}))),
+        (403, "operator_only", by_caller(to(json!([1])))),
+        (404, "unknown_template", elsewhere),
+        (413, "body_too_large", too_large(to(json!([1])))),
+        (415, "unsupported_media_type", as_text(to(json!([1])))),
+    ];
+    check_all("post", "/v1/coupon-templates/{template}/bulk", rows).await;
+    let batch = |id: &str| Ask::get(format!("{path}/{id}")).operator();
+    let rows = vec![
+        (200, "", batch("c")),
+        (400, "invalid_part", batch("C")),
+        (403, "operator_only", by_caller(batch("c"))),
+        (404, "unknown_batch", batch("d")),
+    ];
+    check_all("get", "/v1/coupon-templates/{template}/bulk/{batch}", rows).await;
+
+    published(&app, "over", &with("claim_until", json!("1970-01-02T00:00:00Z"))).await;
+    let rows = vec![
+        (409, "stock_in_use", publish("t", &template(1))),
+        (409, "field_fixed", put("value", json!("1600"))),
+        (409, "ended", publish("over", &template(10))),
+    ];
+    check_all("put", route, rows).await;
+    let refused = (403, "operator_only", by_caller(sweep()));
+    check_all("post", "/v1/coupons/sweep", vec![(200, "", sweep()), refused]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_about_coupons_are_as_the_document_says() {
+    let app = Place::Kv.app().await;
+    let document = Document::of(&app).await;
+    let check_all = async |method: &str, route: &str, rows| {
+        document.check(&app, method, route, rows).await;
+    };
+    let mut empty = template(0);
+    empty["greeting"] = json!("Next time");
+    published(&app, "t", &with("limit_per_user", json!(9))).await;
+    published(&app, "empty", &empty).await;
+    published(&app, "one", &template(10)).await;
+    let post = |body: &str| Ask::post("/v1/users/7/coupons", body.to_owned());
+    let key = |key: &str| post(r#"{"template": "t"}"#).header("idempotency-key", key);
+    let nobody = |ask: Ask| Ask { path: ask.path.replace("/7/", "/x/"), ..ask };
+    let play = r#"{"template": "t", "play": {"round": "1", "award": "cash"}}"#;
+    let both = r#"{"template": "t", "play": {"round": "1", "award": "cash"}, "order_number": "n"}"#;
+    let rows = vec![
+        (201, "", issue(7, "t", "n")),
+        (201, "", issue(7, "t", "n")),
+        (201, "", issue(7, "empty", "words")),
+        (201, "", issue(7, "one", "one")),
+        (201, "", post(play)),
+        (201, "", key("k")),
+        (400, "invalid_value", post(both)),
+        (400, "missing_field", post(r#"{"template": "t"}"#)),
+        (400, "unknown_field", post(r#"{"colour": "red"}"#)),
+        (400, "invalid_order_number", key("a b")),
+        (400, "invalid_order_number", issue(7, "t", "a b")),
+        (400, "invalid_part", issue(7, "T", "n")),
+        (400, "invalid_id", nobody(issue(7, "t", "n"))),
+        (401, "wrong_token", issue(7, "t", "n").header("authorization", "Bearer x")),
+        (404, "unknown_template", issue(7, "x", "new")),
+        (409, "user_limit", issue(7, "one", "new")),
+        (413, "body_too_large", too_large(issue(7, "t", "n"))),
+        (415, "unsupported_media_type", as_text(issue(7, "t", "n"))),
+        (422, "order_number_reused", issue(7, "one", "n")),
+    ];
+    check_all("post", "/v1/users/{user}/coupons", rows).await;
+    let rows = vec![
+        (201, "", reserve(7, "t", "held", 600)),
+        (201, "", reserve(7, "t", "held", 600)),
+        (400, "invalid_value", reserve(7, "t", "new", 43_201)),
+        (400, "invalid_id", nobody(reserve(7, "t", "new", 600))),
+        (404, "unknown_template", reserve(7, "x", "new", 600)),
+        (409, "sold_out", reserve(7, "empty", "new", 600)),
+        (409, "user_limit", reserve(7, "one", "new", 600)),
+        (413, "body_too_large", too_large(reserve(7, "t", "new", 600))),
+        (415, "unsupported_media_type", as_text(reserve(7, "t", "new", 600))),
+        (422, "order_number_reused", reserve(7, "t", "held", 601)),
+    ];
+    check_all("post", "/v1/users/{user}/reservations", rows).await;
+    let page = |query: &str| Ask::get(format!("/v1/users/7/coupons{query}"));
+    let rows = vec![
+        (200, "", list(7)),
+        (200, "", page("?limit=1&state=usable")),
+        (200, "", page("?cursor=1~n")),
+        (400, "invalid_id", Ask::get("/v1/users/x/coupons")),
+        (400, "invalid_value", page("?limit=101")),
+        (400, "invalid_value", page("?state=lost")),
+        (400, "invalid_value", page("?cursor=n")),
+        (400, "unknown_field", page("?colour=red")),
+        (400, "duplicate_field", page("?limit=1&limit=1")),
+    ];
+    check_all("get", "/v1/users/{user}/coupons", rows).await;
+    let rows = vec![
+        (200, "", look_up(7, "n")),
+        (200, "", look_up(7, "words")),
+        (200, "", look_up(7, "held")),
+        (400, "invalid_order_number", look_up(7, "a%20b")),
+        (400, "invalid_id", nobody(look_up(7, "n"))),
+        (404, "unknown_order", look_up(7, "new")),
+    ];
+    check_all("get", "/v1/users/{user}/coupons/orders/{order_number}", rows).await;
+
+    let amount =
+        |amount: i64| redeem(7, "n", "A").json(json!({"order": "A", "amount": amount}).to_string());
+    let rows = vec![
+        (200, "", amount(1_500)),
+        (200, "", amount(1_500)),
+        (400, "invalid_order", redeem(7, "n", "")),
+        (400, "invalid_value", amount(-1)),
+        (400, "invalid_order_number", redeem(7, "a%20b", "A")),
+        (404, "unknown_coupon", redeem(7, "new", "A")),
+        (409, "not_confirmed", redeem(7, "held", "A")),
+        (409, "already_redeemed", redeem(7, "n", "B")),
+        (415, "unsupported_media_type", as_text(redeem(7, "n", "A"))),
+        (422, "order_number_reused", amount(1_499)),
+    ];
+    check_all("post", "/v1/users/{user}/coupons/{coupon}/redeem", rows).await;
+    let rows = vec![
+        (200, "", roll_back(7, "n", "A")),
+        (200, "", roll_back(7, "n", "A")),
+        (400, "invalid_order", roll_back(7, "n", "")),
+        (404, "unknown_coupon", roll_back(7, "new", "A")),
+        (409, "not_confirmed", roll_back(7, "held", "A")),
+    ];
+    check_all("post", "/v1/users/{user}/coupons/{coupon}/rollback", rows).await;
+    let again = vec![(409, "rolled_back", redeem(7, "n", "A"))];
+    check_all("post", "/v1/users/{user}/coupons/{coupon}/redeem", again).await;
+
+    let rows = vec![
+        (200, "", confirm(7, "held")),
+        (200, "", confirm(7, "held")),
+        (400, "invalid_order_number", confirm(7, "a%20b")),
+        (404, "unknown_order", confirm(7, "new")),
+    ];
+    check_all("post", "/v1/users/{user}/reservations/{order_number}/confirm", rows).await;
+    let rows = vec![
+        (200, "", cancel(7, "late")),
+        (200, "", cancel(7, "late")),
+        (400, "invalid_id", nobody(cancel(7, "late"))),
+        (409, "already_confirmed", cancel(7, "held")),
+    ];
+    check_all("post", "/v1/users/{user}/reservations/{order_number}/cancel", rows).await;
 }

@@ -1,0 +1,137 @@
+//! The OpenAPI document of an app, and whether an answer is one that it describes.
+
+use std::collections::BTreeSet;
+
+use host::App;
+use serde_json::Value;
+
+use crate::app::{Ask, Reply};
+
+/// The document, as the app serves it.
+#[derive(Debug)]
+pub struct Document(pub Value);
+
+/// What must come of a request: a status, and the code where the answer has one.
+pub type Row = (u16, &'static str, Ask);
+
+impl Document {
+    /// Of an app.
+    pub async fn of(app: &App) -> Self {
+        let reply = Ask::get("/openapi.json").without("authorization").of(app).await;
+        reply.assert_well_formed();
+        Self(reply.json())
+    }
+
+    /// What a `$ref` points to, or the value itself.
+    ///
+    /// # Panics
+    /// It points nowhere.
+    pub fn resolve<'a>(&'a self, value: &'a Value) -> &'a Value {
+        match value.get("$ref").and_then(Value::as_str) {
+            Some(path) => {
+                let pointer = path.strip_prefix('#').expect("all references are inside");
+                self.0.pointer(pointer).unwrap_or_else(|| panic!("{path} points nowhere"))
+            }
+            None => value,
+        }
+    }
+
+    /// A response; null where it is not described.
+    fn response(&self, route: &str, method: &str, status: u16) -> &Value {
+        self.resolve(&self.0["paths"][route][method]["responses"][status.to_string()])
+    }
+
+    /// The codes that a response may carry.
+    pub fn codes(&self, route: &str, method: &str, status: u16) -> BTreeSet<String> {
+        let response = self.response(route, method, status);
+        let schema = &response["content"]["application/problem+json"]["schema"];
+        let listed = schema["allOf"].as_array().into_iter().flatten();
+        let codes = listed.filter_map(|part| part.pointer("/properties/code/enum")?.as_array());
+        codes.flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    }
+
+    /// Checks a value against the part of JSON Schema that the document uses.
+    ///
+    /// # Panics
+    /// The document uses another one.
+    pub fn conforms(&self, schema: &Value, value: &Value) -> bool {
+        let schema = self.resolve(schema);
+        let is = |name: &str| match name {
+            "object" => value.is_object(),
+            "array" => value.is_array(),
+            "string" => value.is_string(),
+            "boolean" => value.is_boolean(),
+            "integer" => value.is_u64() || value.is_i64(),
+            "null" => value.is_null(),
+            other => panic!("the document uses the type {other}"),
+        };
+        let of_type = match &schema["type"] {
+            Value::String(name) => is(name),
+            Value::Array(names) => names.iter().filter_map(Value::as_str).any(is),
+            _ => true,
+        };
+        let in_enum = schema["enum"].as_array().is_none_or(|values| values.contains(value));
+        let names = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let complete = names.into_iter().all(|name| value.get(name).is_some());
+        let matching = |schemas: &[Value]| {
+            schemas.iter().filter(|schema| self.conforms(schema, value)).count()
+        };
+        let all_of = schema["allOf"].as_array().is_none_or(|all| matching(all) == all.len());
+        let one_of = schema["oneOf"].as_array().is_none_or(|one| matching(one) == 1);
+        let members = value.as_object().into_iter().flatten().all(|(name, member)| {
+            // A member that the document does not name would be undocumented.
+            schema["properties"].get(name).is_some_and(|schema| self.conforms(schema, member))
+                || schema.get("properties").is_none()
+        });
+        let items = value.as_array().into_iter().flatten();
+        let items = items.into_iter().all(|item| self.conforms(&schema["items"], item));
+        of_type && in_enum && complete && all_of && one_of && members && items
+    }
+
+    /// Checks that an answer is one that the document describes, its headers included.
+    ///
+    /// # Panics
+    /// It is not.
+    #[track_caller]
+    pub fn check_reply(&self, route: &str, method: &str, reply: &Reply) {
+        let response = self.response(route, method, reply.status);
+        assert!(!response.is_null(), "{method} {route} does not list {}: {reply:?}", reply.status);
+        for name in ["idempotent-replayed", "retry-after", "allow"] {
+            let headers = response["headers"].as_object().into_iter().flatten();
+            let described = headers.into_iter().any(|(each, _)| each.eq_ignore_ascii_case(name));
+            let described = described || reply.header(name).is_none();
+            assert!(described, "{method} {route} does not list {name}: {reply:?}");
+        }
+        match reply.status {
+            204 => {}
+            200..=202 => {
+                let schema = &response["content"]["application/json"]["schema"];
+                assert!(self.conforms(schema, &reply.json()), "{method} {route}: {reply:?}");
+            }
+            status => {
+                let code = reply.text("code").unwrap_or_default();
+                let listed = self.codes(route, method, status);
+                assert!(
+                    listed.contains(&code),
+                    "{method} {route} {status}: {code} not in {listed:?}"
+                );
+                let problem = &self.0["components"]["schemas"]["Problem"];
+                assert!(self.conforms(problem, &reply.json()), "{reply:?}");
+            }
+        }
+    }
+
+    /// Asks a route, one row after the other, and checks status, code and shape of each answer.
+    ///
+    /// # Panics
+    /// An answer is another one.
+    pub async fn check(&self, app: &App, method: &str, route: &str, rows: Vec<Row>) {
+        for (status, code, ask) in rows {
+            let reply = ask.of(app).await;
+            reply.assert_well_formed();
+            let is = (reply.status, reply.text("code").unwrap_or_default());
+            assert_eq!(is, (status, code.to_owned()), "{ask:?}: {reply:?}");
+            self.check_reply(route, method, &reply);
+        }
+    }
+}
