@@ -63,7 +63,7 @@ fn context<'a, B>(store: &'a B, templates: &'a Templates, lease_share: i64) -> C
         now: UnixMillis(1_771_257_600_000),
         templates,
         lease_share,
-        pause: || Box::pin(tokio::task::yield_now()),
+        pause: |_| Box::pin(tokio::task::yield_now()),
     }
 }
 

@@ -8,10 +8,7 @@ pub fn now() -> UnixMillis {
     UnixMillis(instant.seconds * 1_000 + i64::from(instant.nanoseconds / 1_000_000))
 }
 
-/// As long as another request needs for some commits.
-const PAUSE_NS: u64 = 20_000_000;
-
-/// Waits a moment, for what another request is about.
-pub async fn pause() {
-    spin_sdk::wasip3::clocks::monotonic_clock::wait_for(PAUSE_NS).await;
+/// Waits, for what another request of this instance, or somebody else, is about.
+pub async fn pause(ms: u64) {
+    spin_sdk::wasip3::clocks::monotonic_clock::wait_for(ms.saturating_mul(1_000_000)).await;
 }

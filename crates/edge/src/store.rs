@@ -11,6 +11,7 @@ use binding::redis::Redis;
 use domain::partition::Partition;
 use domain::transaction::{CommitError, Outcome, Transaction};
 
+use crate::clock::pause;
 use crate::config::{Config, StoreAddress};
 
 mod bucket;
@@ -29,9 +30,22 @@ pub struct Store {
     /// What it was opened by; a change of what matters opens another.
     config: Config,
     backend: Backend,
-    /// Whether the store was found to be laid out as configured.
-    checked: Cell<bool>,
+    layout: Cell<Layout>,
 }
+
+/// Whether the store was found to be laid out as configured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Layout {
+    /// Nobody has looked, or the one who did had no answer.
+    Unknown,
+    /// A request looks right now.
+    InCheck,
+    /// It is.
+    Checked,
+}
+
+/// Looks at a check that another request makes. Whoever takes longer has an ailing store.
+const LOOKS_MAX: u32 = 100;
 
 enum Backend {
     Kv(Kv<Bucket>),
@@ -56,11 +70,19 @@ pub async fn open(config: &Config) -> Result<Rc<Store>, CommitError> {
             store
         }
     };
-    // Requests that begin while the first one checks do so too: there are few of them, and checking
-    // twice is checking once.
-    if !store.checked.get() {
-        layout::check(store.as_ref(), config.partitions).await?;
-        store.checked.set(true);
+    // Requests that come together check once: they cannot wake each other, so that the others look
+    // again after a millisecond. Checking twice would be checking once.
+    for _ in 0..LOOKS_MAX {
+        if store.layout.get() != Layout::InCheck {
+            break;
+        }
+        pause(1).await;
+    }
+    if store.layout.get() != Layout::Checked {
+        store.layout.set(Layout::InCheck);
+        let result = layout::check(store.as_ref(), config.partitions).await;
+        store.layout.set(if result.is_ok() { Layout::Checked } else { Layout::Unknown });
+        result?;
     }
     Ok(store)
 }
@@ -76,7 +98,7 @@ impl Store {
                 Backend::Redis(Redis::new(opener, addresses, prefix, stage, config.partitions))
             }
         };
-        Ok(Self { config: config.clone(), backend, checked: Cell::new(false) })
+        Ok(Self { config: config.clone(), backend, layout: Cell::new(Layout::Unknown) })
     }
 
     /// Whether another configuration means this store: tokens do not matter to it.

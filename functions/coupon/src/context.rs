@@ -17,6 +17,9 @@ use crate::template::Template;
 /// Templates that an instance remembers; a campaign has some, and a page of them costs nothing.
 const TEMPLATES_MAX: usize = 256;
 
+/// Looks at a template that another request reads. Whoever reads for longer has an ailing store.
+const LOOKS_MAX: u32 = 100;
+
 /// Reads of one wave that are made once more. Where more are lost the store is not well.
 const LOST_READS_MAX: u32 = 16;
 
@@ -37,7 +40,16 @@ pub struct Published {
 /// Templates that were read a moment ago. Whoever keeps one drops it with the configuration, which
 /// is at most 500 ms old.
 #[derive(Debug, Default)]
-pub struct Templates(RefCell<LiteMap<String, Rc<Published>>>);
+pub struct Templates(RefCell<LiteMap<String, Entry>>);
+
+/// What an instance has of a template.
+#[derive(Clone, Debug)]
+enum Entry {
+    /// Another request is reading it right now.
+    Reading,
+    /// It was read.
+    Known(Rc<Published>),
+}
 
 /// One request's world.
 pub struct Context<'a, B> {
@@ -53,8 +65,8 @@ pub struct Context<'a, B> {
     pub templates: &'a Templates,
     /// A lease is one part in so many of a partition's even share of what is free.
     pub lease_share: i64,
-    /// Waits some milliseconds.
-    pub pause: fn() -> Pin<Box<dyn Future<Output = ()>>>,
+    /// Waits so many milliseconds.
+    pub pause: fn(u64) -> Pin<Box<dyn Future<Output = ()>>>,
 }
 
 impl<B: Binding> Context<'_, B> {
@@ -122,31 +134,53 @@ impl<B: Binding> Context<'_, B> {
         self.partitions.of_configuration(template)
     }
 
-    /// A template, at most 500 ms old.
+    /// A template, at most 500 ms old. Requests of one instance that come together read it once:
+    /// they cannot wake each other, so that the others look again after a millisecond.
     ///
     /// # Errors
     /// The store's.
     pub async fn template(&self, id: &str) -> Result<Option<Rc<Published>>, CommitError> {
-        if let Some(known) = self.templates.0.borrow().get(id) {
-            return Ok(Some(Rc::clone(known)));
+        for _ in 0..LOOKS_MAX {
+            match self.templates.0.borrow().get(id) {
+                Some(Entry::Known(known)) => return Ok(Some(Rc::clone(known))),
+                Some(Entry::Reading) => {}
+                None => break,
+            }
+            (self.pause)(1).await;
         }
+        self.set_template(id, Some(Entry::Reading));
+        let read = self.read_template(id).await;
+        let entry = match &read {
+            Ok(Some(published)) => Some(Entry::Known(Rc::clone(published))),
+            Ok(None) | Err(_) => None,
+        };
+        self.set_template(id, entry);
+        read
+    }
+
+    fn set_template(&self, id: &str, entry: Option<Entry>) {
+        let mut templates = self.templates.0.borrow_mut();
+        if templates.len() >= TEMPLATES_MAX {
+            templates.clear();
+        }
+        match entry {
+            Some(entry) => drop(templates.insert(id.to_owned(), entry)),
+            None => drop(templates.remove(id)),
+        }
+    }
+
+    async fn read_template(&self, id: &str) -> Result<Option<Rc<Published>>, CommitError> {
         let fields = [BODY, PUBLISHED_VERSION].map(Into::into).to_vec();
         let read = Read::Fields(records::notice(id), fields);
         let answers = self.read_all(&[(self.notice(id), read)]).await?;
         let Some((version, template)) = published(answers.first())? else { return Ok(None) };
         let free = Cell::new(None);
-        let published = Rc::new(Published { id: id.to_owned(), version, template, free });
-        let mut templates = self.templates.0.borrow_mut();
-        if templates.len() >= TEMPLATES_MAX {
-            templates.clear();
-        }
-        templates.insert(id.to_owned(), Rc::clone(&published));
-        Ok(Some(published))
+        Ok(Some(Rc::new(Published { id: id.to_owned(), version, template, free })))
     }
 
     /// Forgets a template that has changed.
     pub fn forget_template(&self, id: &str) {
-        self.templates.0.borrow_mut().remove(id);
+        self.set_template(id, None);
     }
 }
 

@@ -134,7 +134,7 @@ async fn answer(operation: Operation, call: &Call, stages: &mut Stages) -> Resul
         now: edge::clock::now(),
         templates: &templates,
         lease_share: pool::LEASE_SHARE,
-        pause: || Box::pin(edge::clock::pause()),
+        pause: |ms| Box::pin(edge::clock::pause(ms)),
     };
     let now = context.now;
     match operation {

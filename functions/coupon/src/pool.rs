@@ -37,6 +37,8 @@ const WAVE: usize = 256;
 /// Attempts to take a lease. Each lost one is another partition's success, and each makes the guess
 /// of what is free better.
 const ATTEMPTS_MAX: u32 = 16;
+/// As long as a wave over all partitions takes.
+const PAUSE_MS: u64 = 20;
 /// Pauses, while somebody else calls back. Whoever has not done so by then is taken to have died.
 const PAUSES_MAX: u32 = 50;
 /// Passes over partitions whose commits were lost, or met others.
@@ -226,7 +228,7 @@ pub async fn refill<B: Binding>(
             }
             _ if context.now.0 < recalled_at + RECALL_MS && pauses < PAUSES_MAX => {
                 // Somebody calls back right now.
-                (context.pause)().await;
+                (context.pause)(PAUSE_MS).await;
                 pauses += 1;
                 attempts -= 1;
             }

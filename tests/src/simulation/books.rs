@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use coupon::records::{CREDITED, Gave, HELD, LEFT, Order, RETURNED};
 use coupon::template::Template;
 use domain::ids::UserId;
-use domain::partition::{Partition, Partitions};
+use domain::partition::Partitions;
 use domain::transaction::Value;
 
 /// Every hash of the store, with its fields, one after the other: a script runs alone.
@@ -89,19 +89,6 @@ impl Books {
     /// There is no such template.
     pub fn leasable(&self, id: &str) -> i64 {
         self.template(id).expect("it was published").template.leasable()
-    }
-
-    /// How many coupons of a template were given.
-    pub fn given(&self, id: &str) -> i64 {
-        let lease =
-            |partition: Partition| self.records.get(&(partition.to_string(), format!("l{id}")));
-        let leases = self.partitions.all().filter_map(lease);
-        leases
-            .map(|lease| {
-                let of = |field: &str| integer(lease, field);
-                of(CREDITED) - of(RETURNED) - of(LEFT) - of(HELD)
-            })
-            .sum()
     }
 
     fn pool(&self, id: &str) -> String {
