@@ -1,21 +1,93 @@
 //! Events -> transactions. Pure.
 
+use domain::group_buy::{Chance, Groups};
 use domain::paid::mark_paid;
 use domain::partition::{Partition, Partitions};
-use domain::transaction::Transaction;
+use domain::time::UnixMillis;
+use domain::transaction::{CommitError, Outcome, Seen, Transaction};
+use edge::Problem;
 
-use crate::parse::Event;
+use crate::parse::{Ended, Event};
 
-/// One transaction a partition. Handling an event twice is handling it once, so that a batch of
-/// which only a part was committed is simply sent again.
-pub fn transactions(events: &[Event], partitions: Partitions) -> Vec<(Partition, Transaction)> {
-    let users: Vec<_> = events.iter().map(|Event::OrderPaid { user, .. }| *user).collect();
-    mark_paid(&users, partitions)
+/// One transaction a partition that marks who paid. Handling an event twice is handling it once, so
+/// that a batch of which only a part was committed is simply sent again.
+pub fn marks(events: &[Event], partitions: Partitions) -> Vec<(Partition, Transaction)> {
+    let user = |event: &Event| match event {
+        Event::OrderPaid { user, .. } => Some(*user),
+        Event::GroupEnded(_) => None,
+    };
+    mark_paid(&events.iter().filter_map(user).collect::<Vec<_>>(), partitions)
+}
+
+/// What events say of the groups of one chance, in their order.
+#[derive(Debug)]
+pub struct Step<'a> {
+    chance: Chance<'a>,
+    said: Vec<&'a Ended>,
+}
+
+/// One step a chance.
+pub fn steps(events: &[Event]) -> Vec<Step<'_>> {
+    let mut steps: Vec<Step<'_>> = Vec::new();
+    for event in events {
+        let Event::GroupEnded(ended) = event else { continue };
+        let chance = Chance { user: ended.user, campaign: &ended.campaign };
+        // At most 1,000 events: a map would be more code than it saves time.
+        match steps.iter_mut().find(|step| step.chance == chance) {
+            Some(step) => step.said.push(ended),
+            None => steps.push(Step { chance, said: vec![ended] }),
+        }
+    }
+    steps
+}
+
+impl Step<'_> {
+    /// Where to commit it.
+    pub fn partition(&self, partitions: Partitions) -> Partition {
+        partitions.locate(self.chance.user).partition
+    }
+
+    /// Looks at the chance: the refusal of the guard tells what was made of it, as the refusal of
+    /// every later attempt does.
+    pub fn look(&self) -> Transaction {
+        Transaction { guards: vec![self.chance.demand_untaken()], ..Transaction::default() }
+    }
+
+    /// The transaction after a look, or after an attempt that was refused, if there is anything left
+    /// to change.
+    ///
+    /// # Errors
+    /// 422 `unknown_group`: nobody has opened it. Whoever says so is to say it again, because an end
+    /// that overtakes the opening must not be lost.
+    pub fn after(
+        &self,
+        outcome: &Outcome,
+        now: UnixMillis,
+    ) -> Result<Option<Transaction>, Problem> {
+        let seen = match outcome {
+            Outcome::Refused(refused) => match &refused.seen {
+                Seen::Field(value) => value.as_ref(),
+                _ => return Err(CommitError::Unusable("a guard saw no field".into()).into()),
+            },
+            Outcome::Committed(_) => None,
+        };
+        let before = Groups::decode(seen)?;
+        let mut after = before.clone();
+        for ended in &self.said {
+            after = after.ended(&ended.group, ended.phase, now).ok_or_else(|| {
+                let detail = "there is no such group; send the event again once it is open";
+                Problem::new(422, "unknown_group", detail).about(ended.field.as_str())
+            })?;
+        }
+        Ok((after != before).then(|| self.chance.change(&before, &after)))
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use domain::group_buy::{Group, Phase};
     use domain::ids::UserId;
+    use domain::transaction::{Failed, Refusal, Value, Write};
 
     use super::*;
 
@@ -24,9 +96,72 @@ mod tests {
         let partitions = Partitions::new(4).unwrap();
         let event = |id| Event::OrderPaid { user: UserId(id), order: format!("A-{id}") };
         let events: Vec<_> = (0..100).map(event).collect();
-        let transactions = transactions(&events, partitions);
+        let transactions = marks(&events, partitions);
         assert_eq!(transactions.len(), 4);
         let writes: usize = transactions.iter().map(|(_, each)| each.writes.len()).sum();
         assert_eq!(writes, 100);
+        assert!(steps(&events).is_empty());
+    }
+
+    fn ended(user: u64, group: &str, phase: Phase) -> Event {
+        Event::GroupEnded(Ended {
+            phase,
+            campaign: "spring".into(),
+            group: group.into(),
+            user: UserId(user),
+            field: format!("data.{group}"),
+        })
+    }
+
+    fn seen(value: Value) -> Outcome {
+        let seen = Seen::Field(Some(value));
+        Outcome::Refused(Refusal { failed: Failed::Guard(0), seen, reads: vec![] })
+    }
+
+    /// What a change leaves behind.
+    fn written(transaction: &Transaction) -> Value {
+        let Some(Write::Set(_, _, value)) = transaction.writes.first() else {
+            panic!("{transaction:?}")
+        };
+        value.clone()
+    }
+
+    #[test]
+    fn what_is_said_first_of_a_group_counts_in_a_batch_too() {
+        let now = UnixMillis(1_000);
+        let events = [
+            ended(7, "a", Phase::Succeeded),
+            ended(8, "b", Phase::Failed),
+            ended(7, "a", Phase::Failed),
+        ];
+        let steps = steps(&events);
+        assert_eq!(steps.iter().map(|step| step.said.len()).collect::<Vec<_>>(), [2, 1]);
+        let open = Group {
+            group: "a".into(),
+            template: "t".into(),
+            gives_back: true,
+            opened_at: now,
+            lasts_seconds: 1,
+            phase: Phase::Open,
+        };
+        let groups = Groups::default().opened(open).unwrap();
+        let value = written(&steps[0].chance.change(&Groups::default(), &groups));
+        let change = steps[0].after(&seen(value), now).unwrap().unwrap();
+        let value = written(&change);
+        assert_eq!(
+            Groups::decode(Some(&value)).unwrap().find("a").unwrap().phase,
+            Phase::Succeeded
+        );
+        // Another attempt finds its own effect.
+        assert_eq!(steps[0].after(&seen(value), now), Ok(None));
+    }
+
+    #[test]
+    fn a_group_that_nobody_opened_is_named() {
+        let events = [ended(7, "a", Phase::Succeeded)];
+        let problem = steps(&events)[0].after(&Outcome::Committed(vec![]), UnixMillis(1));
+        let problem = problem.unwrap_err();
+        assert_eq!((problem.status, problem.code), (422, "unknown_group"));
+        assert_eq!(problem.field.as_deref(), Some("data.a"));
     }
 }

@@ -9,7 +9,7 @@
     allow(unsafe_code, reason = "the exports that wit-bindgen generates")
 )]
 
-use domain::transaction::CommitError;
+use domain::transaction::{CommitError, Outcome};
 use edge::config::Config;
 use edge::route::Verb;
 use edge::stages::monotonic_ns;
@@ -22,7 +22,11 @@ pub mod parse;
 #[cfg(target_arch = "wasm32")]
 mod typed;
 
+use decide::Step;
 use parse::Event;
+
+/// Attempts to end the groups of a batch: each lost one saw another change of the same chance.
+const ATTEMPTS_MAX: u32 = 8;
 
 #[derive(Clone, Copy, Debug)]
 enum Operation {
@@ -78,12 +82,50 @@ pub async fn on_message(message: Vec<u8>) -> Result<(), String> {
 async fn nudge(message: &[u8]) -> Result<(), Problem> {
     let events = parse::message(message)?;
     let config = Config::load(monotonic_ns()).await?;
-    Ok(commit(&events, &config).await?)
+    commit(&events, &config).await
 }
 
-/// Commits what the events change: durable when it returns.
-async fn commit(events: &[Event], config: &Config) -> Result<(), CommitError> {
+/// Commits what the events change: durable when it returns. Groups come first, because one that
+/// nobody knows refuses the batch.
+async fn commit(events: &[Event], config: &Config) -> Result<(), Problem> {
+    let steps = decide::steps(events);
+    if !steps.is_empty() {
+        end_groups(steps, config).await?;
+    }
+    Ok(mark_paid(events, config).await?)
+}
+
+/// Marks who paid.
+async fn mark_paid(events: &[Event], config: &Config) -> Result<(), CommitError> {
     let store = edge::store::open(config).await?;
-    store.commit_all(&decide::transactions(events, config.partitions)).await?;
+    store.commit_all(&decide::marks(events, config.partitions)).await?;
     Ok(())
+}
+
+/// Ends groups: looks at all of them, then changes each if it still is as it was seen.
+async fn end_groups(mut steps: Vec<Step<'_>>, config: &Config) -> Result<(), Problem> {
+    let store = edge::store::open(config).await?;
+    let now = edge::clock::now();
+    let place = |step: &Step<'_>| step.partition(config.partitions);
+    let mut wave: Vec<_> = steps.iter().map(|step| (place(step), step.look())).collect();
+    for attempt in 0..ATTEMPTS_MAX {
+        let outcomes = store.commit_all(&wave).await?;
+        wave.clear();
+        let mut left = Vec::new();
+        for (step, outcome) in steps.into_iter().zip(&outcomes) {
+            if attempt > 0 && matches!(outcome, Outcome::Committed(_)) {
+                continue;
+            }
+            if let Some(transaction) = step.after(outcome, now)? {
+                wave.push((place(&step), transaction));
+                left.push(step);
+            }
+        }
+        steps = left;
+        if steps.is_empty() {
+            return Ok(());
+        }
+    }
+    // Of several some may have ended.
+    Err(CommitError::Unknown(format!("{ATTEMPTS_MAX} attempts to end groups")).into())
 }

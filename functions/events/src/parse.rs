@@ -1,7 +1,9 @@
 //! Wire -> typed events. A batch is checked whole before anything is committed.
 
 use domain::error::InvalidInput;
+use domain::group_buy::Phase;
 use domain::ids::{IdInput, UserId};
+use domain::order_number::Part;
 use edge::call::unsupported_media_type;
 use edge::json::{self, parse_object};
 use edge::{Call, Problem};
@@ -25,6 +27,23 @@ pub enum Event {
         /// The shop's number of the order.
         order: String,
     },
+    /// A group-buy ended.
+    GroupEnded(Ended),
+}
+
+/// The end of a group-buy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// How: succeeded, failed or expired.
+    pub phase: Phase,
+    /// The campaign, a [`Part`].
+    pub campaign: String,
+    /// The group, a [`Part`].
+    pub group: String,
+    /// Who opened it.
+    pub user: UserId,
+    /// The path of the group in the request, should there be no such group.
+    pub field: String,
 }
 
 /// The data of `order.paid`.
@@ -33,6 +52,15 @@ pub enum Event {
 struct OrderPaidData {
     user: IdInput,
     order: String,
+}
+
+/// The data of `group.succeeded`, `group.failed` and `group.expired`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GroupEndedData {
+    campaign: String,
+    group: String,
+    user: IdInput,
 }
 
 /// The events of a request: structured, a batch, or binary.
@@ -100,19 +128,30 @@ fn typed(event: CloudEvent<'_>, type_field: &str, data_path: &str) -> Result<Eve
         "" => name.to_owned(),
         path => format!("{path}.{name}"),
     };
-    match event.r#type.as_ref() {
+    let phase = match event.r#type.as_ref() {
         "order.paid" => {
             let data: OrderPaidData =
                 parse_object(event.data).map_err(|problem| within(problem, data_path))?;
             let user = data.user.user(|| field("user"))?;
             check_order(&data.order, || field("order"))?;
-            Ok(Event::OrderPaid { user, order: data.order })
+            return Ok(Event::OrderPaid { user, order: data.order });
         }
+        "group.succeeded" => Phase::Succeeded,
+        "group.failed" => Phase::Failed,
+        "group.expired" => Phase::Expired,
         _ => {
             let detail = "this type of event is not handled";
-            Err(Problem::new(422, "unknown_event_type", detail).about(type_field))
+            return Err(Problem::new(422, "unknown_event_type", detail).about(type_field));
         }
-    }
+    };
+    let data: GroupEndedData =
+        parse_object(event.data).map_err(|problem| within(problem, data_path))?;
+    let GroupEndedData { campaign, group, user } = data;
+    let user = user.user(|| field("user"))?;
+    Part::parse(&campaign, &field("campaign"))?;
+    let field = field("group");
+    Part::parse(&group, &field)?;
+    Ok(Event::GroupEnded(Ended { phase, campaign, group, user, field }))
 }
 
 /// Checks the shop's number of an order.
@@ -183,6 +222,28 @@ mod tests {
         check(&change(r#""data":"#, r#""datacontenttype": "text/xml", "data":"#), {
             Err((400, "invalid_value", Some("datacontenttype")))
         });
+    }
+
+    #[test]
+    fn the_end_of_a_group_is_read_and_wrong_ones_name_the_field() {
+        let right = RIGHT.replace("order.paid", "group.failed").replace(
+            r#"{"user": "7", "order": "A-1"}"#,
+            r#"{"campaign": "spring", "group": "g-1", "user": "7"}"#,
+        );
+        let expected = Event::GroupEnded(Ended {
+            phase: Phase::Failed,
+            campaign: "spring".into(),
+            group: "g-1".into(),
+            user: UserId(7),
+            field: "data.group".into(),
+        });
+        assert_eq!(message(right.as_bytes()).unwrap(), [expected]);
+        let change = |from: &str, to: &str| right.replace(from, to);
+        check(&change("g-1", "G 1"), Err((400, "invalid_part", Some("data.group"))));
+        check(&change("spring", ""), Err((400, "invalid_part", Some("data.campaign"))));
+        check(&change(r#""7""#, "-7"), Err((400, "invalid_id", Some("data.user"))));
+        check(&change(r#", "user": "7""#, ""), Err((400, "missing_field", Some("data.user"))));
+        check(&change("group.failed", "group.x"), Err((422, "unknown_event_type", Some("type"))));
     }
 
     #[test]

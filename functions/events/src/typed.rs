@@ -39,6 +39,6 @@ impl wit::Guest for Component {
         let events = events.into_iter().enumerate().map(event);
         let events = events.collect::<Result<Vec<_>, InvalidInput>>()?;
         let config = Config::load(monotonic_ns()).await?;
-        Ok(crate::commit(&events, &config).await?)
+        Ok(crate::mark_paid(&events, &config).await?)
     }
 }
