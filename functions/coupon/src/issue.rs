@@ -19,6 +19,7 @@ use crate::records::{
     self, CREDITED, Coupon, Gave, HELD, LEFT, Lease, Order, SIZE, USER_FIELDS_MAX, unexpected,
 };
 use crate::refusal::{Failure, Refusal};
+use crate::template::Template;
 
 /// Fallbacks of fallbacks that are followed.
 pub const FALLBACKS_MAX: usize = 4;
@@ -45,6 +46,9 @@ pub struct Claim {
 pub enum Number {
     /// The caller's.
     Given(OrderNumber),
+    /// A reward's. Who may have it was decided when it was earned: the template is asked neither for
+    /// new users nor for segments.
+    Reward(OrderNumber),
     /// It follows from the play: the round, and the award in it.
     Play {
         /// The round.
@@ -72,9 +76,17 @@ impl Claim {
         fnv1a(format!("{}\n{}\n{hold}", self.template, self.segments.join("\n")).as_bytes())
     }
 
+    fn is_reward(&self) -> bool {
+        matches!(self.number, Number::Reward(_))
+    }
+
+    fn admitted(&self, template: &Template, now: UnixMillis) -> Result<(), Refusal> {
+        template.admit(if self.is_reward() { &template.segments } else { &self.segments }, now)
+    }
+
     fn number(&self, published: Option<&Published>, stage: &str) -> Result<OrderNumber, Failure> {
         match (&self.number, published) {
-            (Number::Given(number), _) => Ok(number.clone()),
+            (Number::Given(number) | Number::Reward(number), _) => Ok(number.clone()),
             (Number::Play { .. }, None) => Err(Refusal::UnknownTemplate.into()),
             (Number::Play { round, award }, Some(Published { template, .. })) => {
                 let play = Play {
@@ -100,11 +112,12 @@ pub async fn issue<B: Binding>(
 ) -> Result<Recorded, Failure> {
     let first = context.template(&claim.template).await?;
     let number = claim.number(first.as_deref(), context.stage)?;
-    let request = Request { user: claim.user, number, digest: claim.digest() };
+    let (digest, is_reward) = (claim.digest(), claim.is_reward());
+    let request = Request { user: claim.user, number, digest, is_reward };
     let Some(first) = first else {
         return request.earlier_or(context, Refusal::UnknownTemplate).await;
     };
-    if let Err(refusal) = first.template.admit(&claim.segments, context.now) {
+    if let Err(refusal) = claim.admitted(&first.template, context.now) {
         return request.earlier_or(context, refusal).await;
     }
     let until = claim.hold_ms.map(|ms| context.now.0 + ms);
@@ -133,7 +146,7 @@ async fn instead<B: Binding>(
     for _ in 0..FALLBACKS_MAX {
         let Some(fallback) = &last.template.fallback_template else { break };
         let Some(next) = context.template(fallback).await? else { break };
-        if next.template.admit(&claim.segments, context.now).is_ok()
+        if claim.admitted(&next.template, context.now).is_ok()
             && let Taken::Recorded(recorded) = take(context, request, &next, Role::Fallback).await?
         {
             return Ok(Some(recorded));
@@ -154,6 +167,8 @@ pub struct Request {
     pub number: OrderNumber,
     /// Of what was asked under it.
     pub digest: u64,
+    /// Whether it is a reward's, which needs no new user.
+    pub is_reward: bool,
 }
 
 impl Request {
@@ -302,7 +317,7 @@ fn give(
     let (field, count) = (records::order(&request.number), records::held_count(id));
     let limit = i64::from(template.limit_per_user) - 1;
     let mut guards = vec![(Why::Number, Guard::FieldAbsent(user.clone(), field.clone()))];
-    if template.new_users_only {
+    if template.new_users_only && !request.is_reward {
         let mark = PaidMark::of(request.user, partitions);
         guards.push((Why::Refuse(Refusal::NotEligible), mark.demand_new()));
     }

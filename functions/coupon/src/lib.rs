@@ -5,7 +5,8 @@
 //! - [`records`]: what the store holds, and under which names
 //! - [`issue`]: one commit decides and records
 //! - [`pool`]: how the stock is spread over the partitions
-//! - [`reservation`], [`redemption`], [`list`], [`bulk`], [`publish`]: the other operations
+//! - [`reservation`], [`redemption`], [`list`], [`bulk`], [`publish`], [`group_buy`]: the other
+//!   operations
 //! - [`refusal`]: why a request got nothing, by code
 //! - [`parse`], [`render`], and here what puts them together
 //!
@@ -25,6 +26,7 @@ use edge::{Access, Answer, Call, Problem, Request, Response, Route, Stages};
 
 pub mod bulk;
 pub mod context;
+pub mod group_buy;
 pub mod issue;
 pub mod list;
 pub mod parse;
@@ -54,6 +56,9 @@ enum Operation {
     Cancel,
     IssueToMany,
     BatchProgress,
+    SetUpCampaign,
+    LookAtCampaign,
+    OpenGroup,
     Sweep,
 }
 
@@ -97,6 +102,9 @@ const ROUTES: &[Route<Operation>] = {
             Caller,
             Operation::Cancel,
         ),
+        route(Put, "/v1/group-buy-campaigns/{campaign}", Operator, Operation::SetUpCampaign),
+        route(Get, "/v1/group-buy-campaigns/{campaign}", Operator, Operation::LookAtCampaign),
+        route(Post, "/v1/group-buys", Caller, Operation::OpenGroup),
         route(Post, "/v1/coupons/sweep", Operator, Operation::Sweep),
     ]
 };
@@ -166,7 +174,7 @@ async fn answer(operation: Operation, call: &Call, stages: &mut Stages) -> Resul
         Operation::LookUp => {
             let (user, number) = parse::user_and_number(call, "order_number")?;
             stages.end("parse");
-            let order = issue::look_up(context, user, &number).await?;
+            let order = group_buy::look_up(context, user, &number).await?;
             let order = order.ok_or(Refusal::UnknownOrder)?;
             stages.end("commit");
             render::outcome(200, &issue::Recorded { number, order, replayed: false }, now)
@@ -213,11 +221,33 @@ async fn answer(operation: Operation, call: &Call, stages: &mut Stages) -> Resul
             stages.end("commit");
             render::batch(200, &batch, parts, &tally)
         }
+        Operation::SetUpCampaign => {
+            let (id, campaign) = (parse::campaign(call)?, parse::campaign_body(call)?);
+            stages.end("parse");
+            group_buy::set_up(context, &id, &campaign).await?;
+            stages.end("commit");
+            render::campaign(&id, &campaign)
+        }
+        Operation::LookAtCampaign => {
+            let id = parse::campaign(call)?;
+            stages.end("parse");
+            let campaign = group_buy::look(context, &id).await?;
+            stages.end("commit");
+            render::campaign(&id, &campaign)
+        }
+        Operation::OpenGroup => {
+            let opening = parse::opening(call)?;
+            stages.end("parse");
+            let (group, replayed) = group_buy::open(context, &opening).await?;
+            stages.end("commit");
+            render::group(&opening, &group, replayed, now)
+        }
         Operation::Sweep => {
             let partitions: Vec<_> = context.partitions.all().collect();
             let expired = reservation::expire_due(context, &partitions).await?;
+            let rewarded = group_buy::settle_due(context, &partitions).await?;
             stages.end("commit");
-            render::swept(expired)
+            render::swept(expired, rewarded)
         }
     }
 }

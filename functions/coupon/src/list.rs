@@ -3,11 +3,12 @@
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::time::UnixMillis;
-use domain::transaction::{Answer, CommitError, READ_FIELDS_MAX, Read};
+use domain::transaction::{Answer, CommitError, Field, READ_FIELDS_MAX, Read, Value};
 use edge::store::Binding;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
+use crate::group_buy;
 use crate::records::{self, Coupon, Gave, Order, unexpected};
 
 /// In what state a coupon is.
@@ -57,7 +58,8 @@ pub struct Page {
     pub limit: usize,
 }
 
-/// A user's coupons, the latest first, and whether there are more.
+/// A user's coupons, the latest first, and whether there are more. Rewards that are due are given
+/// first; whoever has none does not wait for that.
 ///
 /// # Errors
 /// The store's.
@@ -66,16 +68,29 @@ pub async fn list<B: Binding>(
     user: UserId,
     page: &Page,
 ) -> Result<(Vec<(OrderNumber, Order)>, bool), CommitError> {
-    // A user's record has no more fields than one read returns.
-    let read = Read::All(records::user(user), READ_FIELDS_MAX);
-    let answers = context.read_all(&[(context.home(user), read)]).await?;
-    let Some(Answer::Map(fields)) = answers.first() else { return Err(unexpected()) };
+    let mut fields = record(context, user).await?;
+    if group_buy::settle_found(context, user, &fields).await? {
+        fields = record(context, user).await?;
+    }
     let mut orders = Vec::new();
-    for (field, value) in fields {
+    for (field, value) in &fields {
         let Some(number) = records::order_of(field) else { continue };
         orders.push((number, Order::decode(value)?));
     }
     Ok(select(orders, page, context.now))
+}
+
+/// A user's record, which has no more fields than one read returns.
+async fn record<B: Binding>(
+    context: &Context<'_, B>,
+    user: UserId,
+) -> Result<Vec<(Field, Value)>, CommitError> {
+    let read = Read::All(records::user(user), READ_FIELDS_MAX);
+    let answers = context.read_all(&[(context.home(user), read)]).await?;
+    match answers.into_iter().next() {
+        Some(Answer::Map(fields)) => Ok(fields),
+        _ => Err(unexpected()),
+    }
 }
 
 /// One page.

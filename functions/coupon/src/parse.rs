@@ -7,6 +7,7 @@ use domain::order_number::{OrderNumber, Part};
 use edge::{Call, Problem};
 use serde::Deserialize;
 
+use crate::group_buy::{Campaign, Opening};
 use crate::issue::{Claim, Number};
 use crate::list::{Page, State};
 use crate::redemption::Use;
@@ -16,6 +17,8 @@ use crate::template::check_segments;
 pub const USERS_MAX: usize = 1_000;
 /// How long a coupon may be held: a payment that takes longer has failed.
 const HOLD_SECONDS_MAX: i64 = 12 * 3_600;
+/// How long a group may stay open: a month.
+const GROUP_SECONDS_MAX: i64 = 31 * 86_400;
 /// Coupons of a page.
 const PAGE_MAX: usize = 100;
 /// Coupons of a page where nothing is said.
@@ -68,6 +71,15 @@ struct RollbackBody {
 struct BatchBody {
     batch: String,
     users: Vec<IdInput>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OpeningBody {
+    campaign: String,
+    group: String,
+    user: IdInput,
+    expires_in_seconds: i64,
 }
 
 /// One parameter of the route.
@@ -256,6 +268,42 @@ pub fn batch(call: &Call) -> Result<Batch, Problem> {
     let users = body.users.iter().enumerate();
     let users = users.map(|(index, id)| id.user(|| format!("users[{index}]")));
     Ok(Batch { batch: part(&body.batch, "batch")?, users: users.collect::<Result<_, _>>()? })
+}
+
+/// The campaign of the route.
+///
+/// # Errors
+/// `invalid_part`.
+pub fn campaign(call: &Call) -> Result<String, InvalidInput> {
+    part(parameter(call, 0), "campaign")
+}
+
+/// `PUT /v1/group-buy-campaigns/{campaign}`
+///
+/// # Errors
+/// A problem that names the field.
+pub fn campaign_body(call: &Call) -> Result<Campaign, Problem> {
+    let campaign: Campaign = call.json()?;
+    part(&campaign.template, "template")?;
+    Ok(campaign)
+}
+
+/// `POST /v1/group-buys`
+///
+/// # Errors
+/// A problem that names the field.
+pub fn opening(call: &Call) -> Result<Opening, Problem> {
+    let OpeningBody { campaign, group, user, expires_in_seconds } = call.json()?;
+    if !(1..=GROUP_SECONDS_MAX).contains(&expires_in_seconds) {
+        let detail = "must be 1 to 2678400";
+        return Err(InvalidInput::new("invalid_value", "expires_in_seconds", detail).into());
+    }
+    Ok(Opening {
+        campaign: part(&campaign, "campaign")?,
+        group: part(&group, "group")?,
+        user: user.user(|| "user".to_owned())?,
+        lasts_seconds: expires_in_seconds,
+    })
 }
 
 /// The template and the batch of the route.

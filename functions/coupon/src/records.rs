@@ -5,6 +5,7 @@
 //!   template the user has; `g<campaign>` -> the user's chance (see [`domain::group_buy`])
 //! - `l<template>`, the partition's [`Lease`] of a template
 //! - `d`, the index of `d<period>`: reservations that end in that period
+//! - `w`, the index of rewards that are due ([`domain::group_buy::due`])
 //!
 //! In a partition of a template's own, of those of configuration:
 //! - `p<template>`, the pool: what was published, and the coupons that no partition has
@@ -13,6 +14,7 @@
 //! In another one:
 //! - `t<template>`, the notice: a copy of what was published, so that everybody who reads it leaves the
 //!   pool alone
+//! - `g<campaign>`, a group-buy campaign
 //!
 //! Names are short, because Redis keeps them with every record.
 

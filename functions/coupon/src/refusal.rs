@@ -19,7 +19,7 @@ pub enum Refusal {
     Ended,
     /// The user is not new, or in none of the segments.
     NotEligible,
-    /// An operator switched the template off.
+    /// An operator switched the template or the campaign off.
     Disabled,
     /// There is no such template.
     UnknownTemplate,
@@ -76,8 +76,8 @@ impl Refusal {
             Self::UserLimit => (409, "user_limit", "the user has as many as one user may have"),
             Self::NotStarted => (409, "not_started", "the claim window has not begun"),
             Self::Ended => (409, "ended", "the claim window is over"),
-            Self::NotEligible => (409, "not_eligible", "the template is not for this user"),
-            Self::Disabled => (409, "disabled", "the template is switched off"),
+            Self::NotEligible => (409, "not_eligible", "this is not for this user"),
+            Self::Disabled => (409, "disabled", "the template or campaign is switched off"),
             Self::UnknownTemplate => (404, "unknown_template", "there is no such template"),
             Self::OverSingleCap => {
                 (409, "over_single_cap", "the amount is above what one coupon may take off")

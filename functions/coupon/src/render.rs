@@ -1,5 +1,7 @@
 //! Answers -> wire.
 
+use domain::group_buy::{Group, Phase};
+use domain::ids::UserId;
 use domain::integer::Count;
 use domain::money::Amount;
 use domain::order_number::OrderNumber;
@@ -9,6 +11,7 @@ use serde::Serialize;
 
 use crate::bulk::Tally;
 use crate::context::Published;
+use crate::group_buy::{Campaign, Opening};
 use crate::issue::Recorded;
 use crate::list::{State, state};
 use crate::publish::Stock;
@@ -105,6 +108,23 @@ struct BatchBody<'a> {
 #[derive(Serialize)]
 struct SweptBody {
     expired: Option<Count>,
+    rewarded: Option<Count>,
+}
+
+#[derive(Serialize)]
+struct CampaignBody<'a> {
+    campaign: &'a str,
+    #[serde(flatten)]
+    definition: &'a Campaign,
+}
+
+#[derive(Serialize)]
+struct GroupBody<'a> {
+    campaign: &'a str,
+    group: &'a str,
+    user: UserId,
+    state: &'static str,
+    expires_at: UnixMillis,
 }
 
 fn coupon<'a>(
@@ -201,10 +221,44 @@ pub fn batch(status: u16, batch: &str, parts: u32, tally: &Tally) -> Result<Answ
     Answer::json_with(status, &BatchBody { batch, parts, tally })
 }
 
-/// What a sweep did.
+/// What a sweep did: reservations that it ended, and rewards that it gave.
 ///
 /// # Errors
 /// It cannot be written as JSON.
-pub fn swept(expired: u64) -> Result<Answer, Problem> {
-    Answer::json(&SweptBody { expired: Count::new(expired) })
+pub fn swept(expired: u64, rewarded: u64) -> Result<Answer, Problem> {
+    Answer::json(&SweptBody { expired: Count::new(expired), rewarded: Count::new(rewarded) })
+}
+
+/// A group-buy campaign.
+///
+/// # Errors
+/// It cannot be written as JSON.
+pub fn campaign(campaign: &str, definition: &Campaign) -> Result<Answer, Problem> {
+    Answer::json(&CampaignBody { campaign, definition })
+}
+
+/// A group that was opened, now or earlier.
+///
+/// # Errors
+/// It cannot be written as JSON.
+pub fn group(
+    opening: &Opening,
+    group: &Group,
+    replayed: bool,
+    now: UnixMillis,
+) -> Result<Answer, Problem> {
+    let body = GroupBody {
+        campaign: &opening.campaign,
+        group: &group.group,
+        user: opening.user,
+        state: match group.phase_at(now) {
+            Phase::Open => "open",
+            Phase::Succeeded => "succeeded",
+            Phase::Rewarded => "rewarded",
+            Phase::Failed => "failed",
+            Phase::Expired => "expired",
+        },
+        expires_at: group.expires_at(),
+    };
+    Ok(Answer::json_with(201, &body)?.replayed(replayed))
 }
