@@ -2,7 +2,9 @@
 //!
 //! - [`app`]: the app in the host, its requests and answers
 //! - [`client`]: asking over a socket
+//! - [`counted`]: a store that counts its commits
 //! - [`coupon`]: asking the coupon function
+//! - [`group_buy`]: asking about group-buys
 //! - [`conformance`]: one suite over every back end of the binding, with the transactions of
 //!   [`generator`]
 //! - [`key_value`]: a store with the semantics, and the traps, of Spin's default store
@@ -14,8 +16,10 @@
 pub mod app;
 pub mod client;
 pub mod conformance;
+pub mod counted;
 pub mod coupon;
 pub mod generator;
+pub mod group_buy;
 pub mod key_value;
 pub mod openapi;
 pub mod redis_port;

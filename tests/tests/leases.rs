@@ -1,10 +1,9 @@
 //! No hot key: how the load of a sale lies on the partitions, the pool's included, and what the size of
 //! a lease trades for it. The function's own code, natively, on a real Redis.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
-use binding::Binding;
 use binding::redis::Redis;
 use coupon::context::{Context, Templates};
 use coupon::issue::{Claim, Number, issue};
@@ -15,7 +14,7 @@ use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::partition::{Partition, Partitions};
 use domain::time::UnixMillis;
-use domain::transaction::{CommitError, Outcome, Transaction};
+use end_to_end::counted::Counted;
 use end_to_end::coupon::template;
 use end_to_end::redis_port::NativeConnector;
 use end_to_end::redis_server::RedisServer;
@@ -25,23 +24,6 @@ use futures::future::join_all;
 const INSTANCES: u64 = 64;
 /// Requests of an instance's life, after which another one begins without knowing anything.
 const LIFE: u64 = 128;
-
-/// A store that counts the commits of each partition.
-struct Counted<B> {
-    store: B,
-    commits: RefCell<BTreeMap<Partition, u64>>,
-}
-
-impl<B: Binding> Binding for Counted<B> {
-    async fn commit(
-        &self,
-        partition: Partition,
-        transaction: &Transaction,
-    ) -> Result<Outcome, CommitError> {
-        *self.commits.borrow_mut().entry(partition).or_default() += 1;
-        self.store.commit(partition, transaction).await
-    }
-}
 
 /// What a sale did.
 struct Sale {
@@ -73,7 +55,7 @@ async fn sell(stock: u64, share: i64) -> Sale {
     let partitions = Partitions::default();
     let connector = NativeConnector::default();
     let store = Redis::new(&connector, vec![server.address()], "hb", "live", partitions);
-    let store = Counted { store, commits: RefCell::default() };
+    let store = Counted::new(store);
     let templates = Templates::default();
     let body = serde_json::from_value(template(stock)).expect("a template");
     publish(&context(&store, &templates, share), "t", body).await.expect("it is published");
@@ -108,7 +90,7 @@ async fn sell(stock: u64, share: i64) -> Sale {
         }
     };
     join_all((0..INSTANCES).map(|_| instance())).await;
-    let commits = store.commits.take();
+    let commits = store.commits();
     let of_pool = commits[&context(&store, &templates, share).pool("t")];
     Sale { given: given.get(), refused: refused.get(), commits, of_pool, leased: leased.get() }
 }

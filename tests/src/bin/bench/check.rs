@@ -20,18 +20,22 @@ use crate::{apps, native};
 const WARM_UP: Duration = Duration::from_secs(1);
 
 /// One of those that take turns.
-struct Contender {
+pub struct Contender {
     name: &'static str,
     load: Load,
     /// A round each.
-    rates: Vec<f64>,
+    pub rates: Vec<f64>,
     /// A round each.
     cpu_us: Vec<f64>,
     latencies: Histogram<u64>,
 }
 
 impl Contender {
-    fn new(name: &'static str, load: Load) -> Result<Self> {
+    /// One that has not run yet.
+    ///
+    /// # Errors
+    /// Of the histogram.
+    pub fn new(name: &'static str, load: Load) -> Result<Self> {
         Ok(Self { name, load, rates: Vec::new(), cpu_us: Vec::new(), latencies: histogram()? })
     }
 
@@ -43,7 +47,8 @@ impl Contender {
         Ok(())
     }
 
-    fn print(&self) {
+    /// Its row.
+    pub fn print(&self) {
         let [low, median, high] = spread(&self.rates);
         let ms = |quantile| self.latencies.value_at_quantile(quantile) as f64 / 1_000.0;
         let (p50, p99) = (ms(0.5), ms(0.99));
@@ -70,17 +75,12 @@ pub async fn run(rounds: u32, time: Duration) -> Result<()> {
         Contender::new("native: axum and redis", load_of(&routes::CHECK, native))?,
         Contender::new("bare component, in the host", load_of(&routes::BARE, server.address))?,
     ];
-    take_turns(&mut contenders, rounds, time).await?;
+    take_turns(&mut contenders, rounds, time, true).await?;
     println!("\nThe check on Redis, {CONNECTIONS} connections, {rounds} rounds of {time:?}:\n");
     head();
     contenders.iter().for_each(Contender::print);
     let [check, native, bare] = &contenders;
     println!("\n| ratio, round by round | median | lowest to highest |\n| --- | --- | --- |");
-    let ratio = |name: &str, one: &[f64], other: &[f64]| {
-        let ratios: Vec<_> = one.iter().zip(other).map(|(one, other)| one / other).collect();
-        let [low, median, high] = spread(&ratios);
-        println!("| {name} | {median:.3} | {low:.3} to {high:.3} |");
-    };
     ratio("check / bare component", &check.rates, &bare.rates);
     ratio("check / native", &check.rates, &native.rates);
     ratio("check / bare component, CPU", &check.cpu_us, &bare.cpu_us);
@@ -115,13 +115,29 @@ pub async fn run(rounds: u32, time: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Sees that all answer the same, warms them up, and lets each measure in every round.
-async fn take_turns(contenders: &mut [Contender], rounds: u32, time: Duration) -> Result<()> {
+/// The row of a ratio, round by round.
+pub fn ratio(name: &str, one: &[f64], other: &[f64]) {
+    let ratios: Vec<_> = one.iter().zip(other).map(|(one, other)| one / other).collect();
+    let [low, median, high] = spread(&ratios);
+    println!("| {name} | {median:.3} | {low:.3} to {high:.3} |");
+}
+
+/// Sees that all answer, and where they should the same; warms them up, and lets each measure in every
+/// round.
+///
+/// # Errors
+/// An answer is wrong.
+pub async fn take_turns(
+    contenders: &mut [Contender],
+    rounds: u32,
+    time: Duration,
+    same: bool,
+) -> Result<()> {
     let mut answer = None;
     for contender in &*contenders {
         let body = load::once(&contender.load).await?;
         let expected = answer.get_or_insert_with(|| body.clone());
-        ensure!(body == *expected, "{}: {}", contender.name, body.escape_ascii());
+        ensure!(!same || body == *expected, "{}: {}", contender.name, body.escape_ascii());
         load::run(Load { time: WARM_UP, ..contender.load.clone() }).await?;
     }
     for _ in 0..rounds {
@@ -132,7 +148,8 @@ async fn take_turns(contenders: &mut [Contender], rounds: u32, time: Duration) -
     Ok(())
 }
 
-fn load_of(route: &Route, address: SocketAddr) -> Load {
+/// The load of a route.
+pub fn load_of(route: &Route, address: SocketAddr) -> Load {
     let ask = route.ask;
     let request = move || wire(&ask().request());
     let first = request();
@@ -143,7 +160,8 @@ fn load_of(route: &Route, address: SocketAddr) -> Load {
     Load { address, request, status: route.status, time: Duration::ZERO }
 }
 
-fn head() {
+/// The head of the table of contenders.
+pub fn head() {
     println!("| what | requests/s, median | lowest to highest | p50, ms | p99, ms | CPU, us |");
     println!("| --- | --- | --- | --- | --- | --- |");
 }

@@ -4,13 +4,15 @@
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, Result, ensure};
+use crate::issue as native;
+use anyhow::{Context, Result, bail, ensure};
 use binding::Binding;
 use binding::redis::{Argument, Connection, Connector, Failure, Redis, Reply};
+use coupon::context::Templates;
 use domain::ids::UserId;
 use domain::paid::PaidMark;
 use domain::partition::Partitions;
-use domain::transaction::Transaction;
+use domain::transaction::{INTEGER_MAX, Transaction};
 use end_to_end::redis_port::{NativeConnection, NativeConnector};
 
 /// What goes before all keys, as in `spin.toml`.
@@ -42,8 +44,47 @@ impl Command {
         for _ in 0..2 {
             redis.commit(mark.partition(), &transaction).await?;
         }
-        let command = recorder.executed().pop().context("a commit sends a command")?;
-        ensure!(command.name == "EVALSHA", "the script is run by its name");
+        recorder.last()
+    }
+
+    /// The command of an issue from a lease, changed so that it commits as often as it is sent: the
+    /// order has to be there instead of absent, and every bound on an integer holds. It is as long,
+    /// looks at as much and writes as much.
+    ///
+    /// # Errors
+    /// The store's, or the issue was refused.
+    pub async fn of_issue(address: &str, user: u64) -> Result<Self> {
+        let recorder = Recorder::default();
+        let partitions = Partitions::default();
+        let redis = Redis::new(&recorder, vec![address.to_owned()], KEY_PREFIX, STAGE, partitions);
+        let templates = Templates::default();
+        // The first one takes the lease.
+        for number in ["first", "n"] {
+            let issued = native::issue(&redis, &templates, &native::claim(user, number)?).await;
+            ensure!(issued.is_ok(), "{issued:?}");
+        }
+        let mut command = recorder.last()?;
+        let Some(Argument::Integer(keys)) = command.arguments.get(1) else {
+            bail!("the script has a number of keys")
+        };
+        let counts = 2 + usize::try_from(*keys)?;
+        let Some(Argument::Integer(guards)) = command.arguments.get(counts) else {
+            bail!("the script has a number of guards")
+        };
+        let (first, guards) = (counts + 3, usize::try_from(*guards)?);
+        for guard in command.arguments[first..first + 4 * guards].chunks_mut(4) {
+            let [name, _, _, bound] = guard else { bail!("a guard has four arguments") };
+            match name {
+                Argument::Bytes(name) if name == b"absent" => *name = b"present".to_vec(),
+                Argument::Bytes(name) if name == b"at-most" => {
+                    *bound = Argument::Integer(INTEGER_MAX);
+                }
+                Argument::Bytes(name) if name == b"at-least" => {
+                    *bound = Argument::Integer(-INTEGER_MAX);
+                }
+                _ => {}
+            }
+        }
         Ok(command)
     }
 
@@ -84,9 +125,20 @@ pub struct Recorded {
 }
 
 impl Recorder {
-    /// The commands so far.
-    pub fn executed(&self) -> Vec<Command> {
-        self.executed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// How many commands there were.
+    pub fn executed(&self) -> usize {
+        self.executed.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// The last command.
+    ///
+    /// # Errors
+    /// There was none, or it sent the script itself.
+    pub fn last(&self) -> Result<Command> {
+        let executed = self.executed.lock().unwrap_or_else(PoisonError::into_inner);
+        let command = executed.last().context("a commit sends a command")?;
+        ensure!(command.name == "EVALSHA", "the script is run by its name");
+        Ok(command.clone())
     }
 }
 

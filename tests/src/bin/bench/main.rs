@@ -4,6 +4,7 @@
 //! In reading order:
 //!
 //! - [`check`]: requests a second, of the check against a native server and a bare component
+//! - [`issue`]: of issuing coupons, what they cost the store, and the load of the pool
 //! - [`fuel`]: WebAssembly instructions and store round trips for each route, sizes of components
 //! - [`memory`]: what an id costs in a real Redis
 //! - [`routes`]: the requests that are measured; [`apps`]: the apps that answer them
@@ -24,6 +25,7 @@ mod apps;
 mod check;
 mod command;
 mod fuel;
+mod issue;
 mod load;
 mod memory;
 mod native;
@@ -50,6 +52,8 @@ struct CommandLine {
 enum What {
     /// Requests a second.
     Check,
+    /// Coupons: requests a second, bytes, and the load of the pool.
+    Issue,
     /// Fuel, store round trips and sizes.
     Fuel,
     /// Bytes an id.
@@ -65,6 +69,9 @@ async fn main() -> Result<()> {
     println!("{}", machine());
     if wanted(What::Check) {
         check::run(rounds.get(), Duration::from_secs(seconds.get())).await?;
+    }
+    if wanted(What::Issue) {
+        issue::run(rounds.get(), Duration::from_secs(seconds.get())).await?;
     }
     if wanted(What::Fuel) {
         fuel::run().await?;

@@ -3,7 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use end_to_end::app::{self, Ask, CLOUD_EVENTS};
+use end_to_end::coupon;
 use serde_json::Value;
+
+use crate::issue;
 
 /// The user whose check is measured: an id as snowflake makes them, who never pays.
 pub const USER: u64 = 652_024_209_997_893_632;
@@ -30,6 +33,14 @@ pub const BARE: Route = Route {
     ask: || Ask::get(format!("/bare/users/{USER}/new")),
     status: 200,
 };
+/// A coupon for a user who has none.
+pub const ISSUE: Route = Route { name: "issue", ask: || issue::ask(next_user()), status: 201 };
+/// The bare component, asked with the same request.
+pub const BARE_ISSUE: Route = Route {
+    name: "bare component, POST",
+    ask: || Ask { path: format!("/bare/users/{USER}/new"), ..issue::ask(next_user()) },
+    status: 200,
+};
 /// Checks of 1,000 users.
 pub const CHECK_MANY: Route =
     Route { name: "check of 1,000 users", ask: || app::check_many(&users()), status: 200 };
@@ -38,7 +49,7 @@ pub const PAID: Route =
     Route { name: "event order.paid", ask: || app::order_paid(next_user()), status: 204 };
 
 /// All routes of the app.
-pub const ALL: [Route; 9] = [
+pub const ALL: [Route; 12] = [
     CHECK,
     Route {
         name: "check, unknown=ask",
@@ -53,6 +64,9 @@ pub const ALL: [Route; 9] = [
         ask: || app::mark_paid(&each_new(next_user)),
         status: 204,
     },
+    ISSUE,
+    Route { name: "a user's coupons", ask: || coupon::list(USER), status: 200 },
+    Route { name: "template and stock", ask: || coupon::look(issue::TEMPLATE), status: 200 },
     Route { name: "import", ask: || Ask::get("/v1/users/import").operator(), status: 200 },
     Route { name: "health", ask: || Ask::get("/healthz"), status: 200 },
     Route { name: "openapi.json", ask: || Ask::get("/openapi.json"), status: 200 },
