@@ -1,7 +1,7 @@
 //! Asks a running app over HTTP, as the OpenAPI document describes it.
 //!
-//! Every request that is sent here may be sent again: asking changes nothing, and marking twice is
-//! marking once. So an answer of 503 and a broken connection are retried, a bounded number of times.
+//! Every request that is sent here may be sent again: asking changes nothing, marking twice is marking
+//! once, and a batch gives each of its users one coupon. So an answer of 503 and a broken connection are retried, a bounded number of times.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use anyhow::{Context, anyhow, bail};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::bulk::tally::Tally;
 use domain::ids::UserId;
 
 /// A batch of 1,000 users over a slow line, with the app's own time-out for the store within it.
@@ -106,6 +107,30 @@ impl Client {
     pub fn complete_import(&self) -> anyhow::Result<()> {
         let body = Some(("application/json", &json!({"complete": true})));
         self.call("PUT", "/v1/users/import", body).map(drop)
+    }
+
+    /// Issues coupons of a template to up to 1,000 users, as a part of a batch.
+    ///
+    /// # Errors
+    /// When the app cannot be reached or refuses; some may have their coupons then.
+    pub fn issue_to_many(
+        &self,
+        template: &str,
+        batch: &str,
+        users: &[UserId],
+    ) -> anyhow::Result<()> {
+        let body = Some(("application/json", &json!({"batch": batch, "users": users})));
+        self.call("POST", &format!("/v1/coupon-templates/{template}/bulk"), body).map(drop)
+    }
+
+    /// What became of a batch so far.
+    ///
+    /// # Errors
+    /// When the app cannot be reached or knows no such batch.
+    pub fn batch_progress(&self, template: &str, batch: &str) -> anyhow::Result<Tally> {
+        let path = format!("/v1/coupon-templates/{template}/bulk/{batch}");
+        let body = self.call("GET", &path, None)?;
+        serde_json::from_str(&body).with_context(|| format!("a new answer: {body}"))
     }
 
     /// Sends a request until it is answered, and returns the body of a success.

@@ -6,14 +6,16 @@
 //! - [`up`]: the whole app, on this machine
 //! - [`demo`]: replays a year of real orders against a running app
 //! - [`import`]: the backfill, users who paid before the app existed
+//! - [`bulk`]: coupons for the users of a file
 //! - [`test`], [`simulate`], [`bench`], [`ci`]: what they say
 //!
 //! Beneath them: [`workspace`] knows what lies where, [`process`] runs other programs, [`http`] asks
-//! a running app. It is a library too, so that the end-to-end tests replay the same orders and
+//! a running app, [`users`] sends it a file of users. It is a library too, so that the end-to-end tests replay the same orders and
 //! import the same files through a client of their own.
 
 pub mod bench;
 pub mod build;
+pub mod bulk;
 pub mod ci;
 pub mod demo;
 pub mod http;
@@ -23,4 +25,5 @@ pub mod setup;
 pub mod simulate;
 pub mod test;
 pub mod up;
+pub mod users;
 pub mod workspace;

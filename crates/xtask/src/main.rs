@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{bench, build, ci, demo, import, setup, simulate, test, up};
+use xtask::{bench, build, bulk, ci, demo, import, setup, simulate, test, up};
 
 #[derive(Parser)]
 #[command(
@@ -23,6 +23,7 @@ enum Command {
     Up(up::Arguments),
     Demo(demo::Arguments),
     Import(import::Arguments),
+    Bulk(bulk::Arguments),
     Test(test::Arguments),
     Bench(bench::Arguments),
     Simulate(simulate::Arguments),
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         Command::Up(arguments) => up::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
+        Command::Bulk(arguments) => bulk::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::thread;
 
 use super::*;
+use crate::users::PART_USERS_MAX;
 use anyhow::bail;
 
 const URL: &str = "http://127.0.0.1:1";
@@ -26,7 +27,7 @@ impl Memory {
 
 impl Client for Memory {
     fn mark_paid(&mut self, users: &[UserId]) -> anyhow::Result<()> {
-        assert!(!users.is_empty() && users.len() <= send::BATCH_USERS_MAX);
+        assert!(!users.is_empty() && users.len() <= PART_USERS_MAX);
         // What fails may have marked some all the same.
         self.marked.extend(&users[..users.len() / 2]);
         if self.batches_left == 0 {
@@ -52,7 +53,7 @@ fn goes_on_behind_the_last_acknowledged_batch() {
     for acknowledged in 0..5 {
         let mut first = Memory::with_batches(acknowledged);
         assert!(import(&file, URL, &mut first).is_err());
-        let kept = Progress::load(&progress::path(&file)).expect("progress");
+        let kept = Progress::load(&progress::path(&file, &[])).expect("progress");
         assert_eq!(kept.map_or(0, |kept| kept.users), 1_000 * acknowledged as u64);
 
         let mut second = Memory::with_batches(usize::MAX);
@@ -64,7 +65,7 @@ fn goes_on_behind_the_last_acknowledged_batch() {
 
         let mut third = Memory::with_batches(0);
         assert_eq!(import(&file, URL, &mut third).expect("nothing to do").users, 4_500);
-        std::fs::remove_file(progress::path(&file)).expect("begin anew");
+        std::fs::remove_file(progress::path(&file, &[])).expect("begin anew");
     }
 }
 
@@ -91,7 +92,7 @@ fn nothing_is_sent_of_a_file_with_bad_lines() {
     let error = format!("{:#}", import(&file, URL, &mut client).expect_err("bad lines"));
     assert!(error.contains("line 2001: `x1`") && error.contains("line 2012: `-1`"), "{error}");
     assert_eq!(client.marked, BTreeSet::new());
-    assert!(!progress::path(&file).exists());
+    assert!(!progress::path(&file, &[]).exists());
 }
 
 #[test]

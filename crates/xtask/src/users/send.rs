@@ -1,4 +1,4 @@
-//! Checks a file of ids, then sends it batch by batch.
+//! Checks a file of ids, then sends it part by part.
 
 use std::io::BufRead;
 
@@ -9,22 +9,13 @@ use super::ids::{Line, Lines};
 use super::progress::Progress;
 
 /// Users in a request: the app takes no more.
-pub const BATCH_USERS_MAX: usize = 1_000;
+pub const PART_USERS_MAX: usize = 1_000;
 
 /// Bad lines that an error names; the others are only counted.
 const BAD_LINES_SHOWN_MAX: usize = 10;
 
 /// How often the check reports how far it is.
 const LINES_PER_REPORT: u64 = 65_536;
-
-/// The app, as an import needs it: over HTTP, or in the process of a test.
-pub trait Client {
-    /// Marks up to [`BATCH_USERS_MAX`] users as having paid; durable when it returns.
-    ///
-    /// # Errors
-    /// When the app does not acknowledge it; some may be marked then.
-    fn mark_paid(&mut self, users: &[UserId]) -> anyhow::Result<()>;
-}
 
 /// Checks every line that is still to be sent, so that nothing is sent of a file that is wrong, and
 /// returns the number of users. The reader stands where `progress` says.
@@ -59,37 +50,37 @@ pub fn check(
     Ok(users)
 }
 
-/// Sends what is still to be sent; after each batch that was acknowledged, `acknowledged` gets the
-/// progress, to keep it. The reader stands where `progress` says.
+/// Gives what is still to be sent to `part`; after each part that was acknowledged, `acknowledged` gets
+/// the progress, to keep it. The reader stands where `progress` says.
 ///
 /// # Errors
-/// The first error of the client or of `acknowledged`; when the file cannot be read or a line is bad.
+/// The first error of `part` or of `acknowledged`; when the file cannot be read or a line is bad.
 pub fn send(
     reader: impl BufRead,
     progress: &mut Progress,
-    client: &mut impl Client,
+    mut part: impl FnMut(&[UserId]) -> anyhow::Result<()>,
     mut acknowledged: impl FnMut(&Progress) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let mut lines = Lines::behind(reader, progress.offset, progress.line);
-    let mut batch = Vec::with_capacity(BATCH_USERS_MAX);
+    let mut users = Vec::with_capacity(PART_USERS_MAX);
     loop {
         let line = lines.next_line()?;
         let end = line.is_none();
         match line {
-            Some(Line::User(user)) => batch.push(user),
+            Some(Line::User(user)) => users.push(user),
             Some(Line::Bad(text)) => {
                 bail!("line {}: `{text}` is no id; the file was changed", lines.number)
             }
             Some(Line::Nothing) | None => {}
         }
-        if batch.len() == BATCH_USERS_MAX || end {
-            if !batch.is_empty() {
-                client.mark_paid(&batch)?;
+        if users.len() == PART_USERS_MAX || end {
+            if !users.is_empty() {
+                part(&users)?;
             }
-            progress.users += batch.len() as u64;
+            progress.users += users.len() as u64;
             (progress.offset, progress.line) = (lines.offset, lines.number);
             acknowledged(progress)?;
-            batch.clear();
+            users.clear();
         }
         if end {
             return Ok(());

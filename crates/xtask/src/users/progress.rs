@@ -1,4 +1,4 @@
-//! How far an import is, kept beside the file.
+//! How far a file was sent, kept beside it.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
@@ -38,12 +38,12 @@ impl Fingerprint {
     }
 }
 
-/// How far an import is.
+/// How far a file was sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Progress {
-    /// The app that it goes to: what one app has acknowledged another one has not.
-    pub url: String,
+    /// The app that it goes to, and what for: what one has acknowledged another one has not.
+    pub target: String,
     /// The file that it comes from.
     pub file: Fingerprint,
     /// Bytes up to the end of the last line that was acknowledged.
@@ -55,40 +55,37 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// An import that has not begun.
+    /// Of a file of which nothing was sent.
     #[must_use]
-    pub fn new(file: Fingerprint, url: &str) -> Self {
-        Self { url: url.to_owned(), file, offset: 0, line: 0, users: 0 }
+    pub fn new(file: Fingerprint, target: &str) -> Self {
+        Self { target: target.to_owned(), file, offset: 0, line: 0, users: 0 }
     }
 
-    /// Reads the progress of an import that has begun.
+    /// Reads the progress of a file of which something was sent.
     ///
     /// # Errors
     /// When there is something that cannot be read.
     pub fn load(path: &Path) -> anyhow::Result<Option<Self>> {
         match std::fs::read(path) {
             Ok(text) => serde_json::from_slice(&text).map(Some).with_context(|| {
-                format!(
-                    "{}: not the progress of an import; remove it to begin anew",
-                    path.display()
-                )
+                format!("{}: not the progress of a file; remove it to begin anew", path.display())
             }),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).with_context(|| path.display().to_string()),
         }
     }
 
-    /// Checks that it is the progress of this file, to this app.
+    /// Checks that it is the progress of this file, to this target.
     ///
     /// # Errors
     /// When it is another one's.
-    pub fn belongs_to(self, file: &Fingerprint, url: &str, path: &Path) -> anyhow::Result<Self> {
+    pub fn belongs_to(self, file: &Fingerprint, target: &str, path: &Path) -> anyhow::Result<Self> {
         let path = path.display();
         if self.file != *file {
-            bail!("the file has changed since the import began; remove {path} to begin anew");
+            bail!("the file has changed since it was begun; remove {path} to begin anew");
         }
-        if self.url != url {
-            bail!("{path} belongs to an import to {}; remove it to begin anew", self.url);
+        if self.target != target {
+            bail!("{path} belongs to {}; remove it to begin anew", self.target);
         }
         if self.offset > file.bytes {
             bail!("{path} says that more was sent than the file holds; remove it to begin anew");
@@ -120,12 +117,16 @@ impl Progress {
     }
 }
 
-/// Where the progress of a file is kept: `ids.txt.progress` beside `ids.txt`.
+/// Where the progress of a file is kept: `ids.txt.progress` beside `ids.txt`, with the names of what it
+/// is sent for before the ending.
 #[must_use]
-pub fn path(file: &Path) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(".progress");
-    name.into()
+pub fn path(file: &Path, names: &[&str]) -> PathBuf {
+    let mut path = file.as_os_str().to_owned();
+    for name in names.iter().chain(&["progress"]) {
+        path.push(".");
+        path.push(name);
+    }
+    path.into()
 }
 
 #[cfg(test)]
@@ -155,7 +156,7 @@ mod tests {
     #[test]
     fn is_read_as_it_was_written_and_nothing_else_is() {
         let folder = tempfile::tempdir().expect("folder");
-        let file = path(&folder.path().join("ids.txt"));
+        let file = path(&folder.path().join("ids.txt"), &[]);
         assert_eq!(Progress::load(&file).expect("nothing"), None);
         let progress = Progress { users: 7, ..Progress::new(fingerprint(b"1"), "http://app") };
         progress.save(&file).expect("first");
