@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use host::App;
 use serde_json::Value;
 
-use crate::app::{Ask, Reply};
+use crate::app::{Ask, CALLER, Reply};
 
 /// The document, as the app serves it.
 #[derive(Debug)]
@@ -134,4 +134,19 @@ impl Document {
             self.check_reply(route, method, &reply);
         }
     }
+}
+
+/// The same by a caller, who may not.
+pub fn by_caller(ask: Ask) -> Ask {
+    ask.header("authorization", format!("Bearer {CALLER}"))
+}
+
+/// The same with a body that is too large.
+pub fn too_large(ask: Ask) -> Ask {
+    ask.json(vec![b' '; 2 << 20])
+}
+
+/// The same with a content type that no route takes.
+pub fn as_text(ask: Ask) -> Ask {
+    ask.header("content-type", "text/plain")
 }

@@ -2,12 +2,9 @@
 //! document answers on the running host, every other method does not, and what the app answers has the
 //! shapes and codes that the document lists.
 
-use end_to_end::app::{Ask, CALLER, Place, check, check_many, mark_paid, order_paid};
-use end_to_end::coupon::{
-    cancel, confirm, issue, list, look, look_up, publish, published, redeem, reserve, roll_back,
-    sweep, template,
-};
-use end_to_end::openapi::Document;
+use end_to_end::app::{Ask, Place, check, check_many, mark_paid, order_paid};
+use end_to_end::coupon::{published, template};
+use end_to_end::openapi::{Document, as_text, by_caller, too_large};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -17,6 +14,7 @@ const PARAMETERS: &[(&str, &str)] = &[
     ("{template}", "t"),
     ("{batch}", "b"),
     ("{coupon}", "n"),
+    ("{campaign}", "c"),
     ("{order_number}", "n"),
 ];
 
@@ -30,28 +28,6 @@ fn each_object(value: &Value, see: &mut impl FnMut(&Value)) {
         Value::Array(items) => items.iter().for_each(|item| each_object(item, see)),
         _ => {}
     }
-}
-
-/// The same by a caller, who may not.
-fn by_caller(ask: Ask) -> Ask {
-    ask.header("authorization", format!("Bearer {CALLER}"))
-}
-
-/// The same with a body that is too large.
-fn too_large(ask: Ask) -> Ask {
-    ask.json(vec![b' '; 2 << 20])
-}
-
-/// The same with a content type that no route takes.
-fn as_text(ask: Ask) -> Ask {
-    ask.header("content-type", "text/plain")
-}
-
-/// The template of tests with another value of a field.
-fn with(field: &str, value: Value) -> Value {
-    let mut body = template(10);
-    body[field] = value;
-    body
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -117,6 +93,8 @@ async fn answers_about_users_and_events_are_as_the_document_says() {
         Ask::post(events, body).header("content-type", "application/cloudevents+json")
     };
     let foreign = r#"{"specversion": "1.0", "id": "1", "source": "s", "type": "x", "data": {}}"#;
+    let unknown_group = r#"{"specversion": "1.0", "id": "1", "source": "s", "type": "group.failed",
+        "data": {"campaign": "c", "group": "g", "user": "7"}}"#;
     let rows = vec![
         (200, "", check(7)),
         (200, "import_incomplete", Ask::get("/v1/users/7/new?unknown=ask")),
@@ -155,6 +133,7 @@ async fn answers_about_users_and_events_are_as_the_document_says() {
         ),
         (400, "missing_field", event("{}")),
         (422, "unknown_event_type", event(foreign)),
+        (422, "unknown_group", event(unknown_group)),
         (415, "unsupported_media_type", as_text(order_paid(9))),
     ];
     check_all("post", events, rows).await;
@@ -163,205 +142,58 @@ async fn answers_about_users_and_events_are_as_the_document_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_about_templates_are_as_the_document_says() {
+async fn answers_about_group_buys_are_as_the_document_says() {
     let app = Place::Kv.app().await;
     let document = Document::of(&app).await;
     let check_all = async |method: &str, route: &str, rows| {
         document.check(&app, method, route, rows).await;
     };
-    let put = |field: &str, value: Value| publish("t", &with(field, value));
-    let text = |body: &'static str| publish("t", &Value::Null).json(body);
-    let mut percent = with("kind", json!("percent_off"));
-    (percent["value"], percent["budget"]) = (json!(20), json!(100));
-    let mut full = with("valid_from", json!("2026-01-01T08:00:00+08:00"));
-    let more = json!({
-        "budget": 15_000, "fallback_template": "t", "greeting": "Next time", "segments": ["gold"],
-        "single_cap": "1500", "new_users_only": true, "enabled": false,
-    });
-    full.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    let route = "/v1/coupon-templates/{template}";
-    let rows = vec![
-        (200, "", publish("t", &template(10))),
-        (200, "", publish("full", &full)),
-        (400, "invalid_part", publish("T", &template(10))),
-        (400, "invalid_json", text("{")),
-        (400, "invalid_value", text("[]")),
-        (400, "missing_field", text("{}")),
-        (400, "duplicate_field", text(r#"{"value": 1, "value": 1}"#)),
-        (400, "unknown_field", put("colour", json!("red"))),
-        (400, "invalid_value", put("kind", json!("free"))),
-        (400, "invalid_value", put("limit_per_user", json!(501))),
-        (400, "invalid_value", publish("t", &percent)),
-        (400, "invalid_part", put("activity", json!("Spring"))),
-        (400, "over_single_cap", put("single_cap", json!(1_499))),
-        (400, "unknown_template", put("fallback_template", json!("x"))),
-        (400, "fallback_circle", put("fallback_template", json!("full"))),
-        (401, "missing_token", put("stock", json!(10)).without("authorization")),
-        (403, "operator_only", by_caller(put("stock", json!(10)))),
-        (413, "body_too_large", too_large(publish("t", &Value::Null))),
-        (415, "unsupported_media_type", as_text(put("stock", json!(10)))),
-    ];
-    check_all("put", route, rows).await;
-    let rows = vec![
-        (200, "", look("t")),
-        (200, "", look("full")),
-        (400, "invalid_part", look("T")),
-        (401, "missing_token", look("t").without("authorization")),
-        (404, "unknown_template", look("x")),
-    ];
-    check_all("get", route, rows).await;
-
-    let path = "/v1/coupon-templates/t/bulk";
-    let bulk = |body: Value| Ask::post(path, body.to_string()).operator();
-    let to = |users: Value| bulk(json!({"batch": "b", "users": users}));
-    let elsewhere = Ask { path: path.replace("/t/", "/x/"), ..to(json!([1])) };
-    let rows = vec![
-        (202, "", to(json!(["1", 2, 2]))),
-        (202, "", bulk(json!({"batch": "c", "users": [1, 3]}))),
-        (400, "invalid_part", bulk(json!({"batch": "B", "users": [1]}))),
-        (400, "too_few_users", to(json!([]))),
-        (400, "too_many_users", to(json!(vec![7; 1_001]))),
-        (400, "invalid_id", to(json!([-1]))),
-        (400, "missing_field", bulk(json!({"users": [1]}))),
-        (403, "operator_only", by_caller(to(json!([1])))),
-        (404, "unknown_template", elsewhere),
-        (413, "body_too_large", too_large(to(json!([1])))),
-        (415, "unsupported_media_type", as_text(to(json!([1])))),
-    ];
-    check_all("post", "/v1/coupon-templates/{template}/bulk", rows).await;
-    let batch = |id: &str| Ask::get(format!("{path}/{id}")).operator();
-    let rows = vec![
-        (200, "", batch("c")),
-        (400, "invalid_part", batch("C")),
-        (403, "operator_only", by_caller(batch("c"))),
-        (404, "unknown_batch", batch("d")),
-    ];
-    check_all("get", "/v1/coupon-templates/{template}/bulk/{batch}", rows).await;
-
-    published(&app, "over", &with("claim_until", json!("1970-01-02T00:00:00Z"))).await;
-    let rows = vec![
-        (409, "stock_in_use", publish("t", &template(1))),
-        (409, "field_fixed", put("value", json!("1600"))),
-        (409, "ended", publish("over", &template(10))),
-    ];
-    check_all("put", route, rows).await;
-    let refused = (403, "operator_only", by_caller(sweep()));
-    check_all("post", "/v1/coupons/sweep", vec![(200, "", sweep()), refused]).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn answers_about_coupons_are_as_the_document_says() {
-    let app = Place::Kv.app().await;
-    let document = Document::of(&app).await;
-    let check_all = async |method: &str, route: &str, rows| {
-        document.check(&app, method, route, rows).await;
+    published(&app, "t", &template(10)).await;
+    let path = |campaign: &str| format!("/v1/group-buy-campaigns/{campaign}");
+    let put = |campaign: &str, body: Value| {
+        Ask::new(Method::PUT, path(campaign)).json(body.to_string()).operator()
     };
-    let mut empty = template(0);
-    empty["greeting"] = json!("Next time");
-    published(&app, "t", &with("limit_per_user", json!(9))).await;
-    published(&app, "empty", &empty).await;
-    published(&app, "one", &template(10)).await;
-    let post = |body: &str| Ask::post("/v1/users/7/coupons", body.to_owned());
-    let key = |key: &str| post(r#"{"template": "t"}"#).header("idempotency-key", key);
-    let nobody = |ask: Ask| Ask { path: ask.path.replace("/7/", "/x/"), ..ask };
-    let play = r#"{"template": "t", "play": {"round": "1", "award": "cash"}}"#;
-    let both = r#"{"template": "t", "play": {"round": "1", "award": "cash"}, "order_number": "n"}"#;
+    let of = |template: &str| json!({"template": template, "give_back": false});
+    let off = json!({"template": "t", "give_back": true, "enabled": false});
     let rows = vec![
-        (201, "", issue(7, "t", "n")),
-        (201, "", issue(7, "t", "n")),
-        (201, "", issue(7, "empty", "words")),
-        (201, "", issue(7, "one", "one")),
-        (201, "", post(play)),
-        (201, "", key("k")),
-        (400, "invalid_value", post(both)),
-        (400, "missing_field", post(r#"{"template": "t"}"#)),
-        (400, "unknown_field", post(r#"{"colour": "red"}"#)),
-        (400, "invalid_order_number", key("a b")),
-        (400, "invalid_order_number", issue(7, "t", "a b")),
-        (400, "invalid_part", issue(7, "T", "n")),
-        (400, "invalid_id", nobody(issue(7, "t", "n"))),
-        (401, "wrong_token", issue(7, "t", "n").header("authorization", "Bearer x")),
-        (404, "unknown_template", issue(7, "x", "new")),
-        (409, "user_limit", issue(7, "one", "new")),
-        (413, "body_too_large", too_large(issue(7, "t", "n"))),
-        (415, "unsupported_media_type", as_text(issue(7, "t", "n"))),
-        (422, "order_number_reused", issue(7, "one", "n")),
+        (200, "", put("c", of("t"))),
+        (200, "", put("off", off)),
+        (400, "invalid_part", put("C", of("t"))),
+        (400, "invalid_part", put("c", of("T"))),
+        (400, "unknown_template", put("c", of("x"))),
+        (400, "missing_field", put("c", json!({}))),
+        (403, "operator_only", by_caller(put("c", of("t")))),
+        (415, "unsupported_media_type", as_text(put("c", of("t")))),
     ];
-    check_all("post", "/v1/users/{user}/coupons", rows).await;
+    check_all("put", "/v1/group-buy-campaigns/{campaign}", rows).await;
+    let get = |campaign: &str| Ask::get(path(campaign)).operator();
     let rows = vec![
-        (201, "", reserve(7, "t", "held", 600)),
-        (201, "", reserve(7, "t", "held", 600)),
-        (400, "invalid_value", reserve(7, "t", "new", 43_201)),
-        (400, "invalid_id", nobody(reserve(7, "t", "new", 600))),
-        (404, "unknown_template", reserve(7, "x", "new", 600)),
-        (409, "sold_out", reserve(7, "empty", "new", 600)),
-        (409, "user_limit", reserve(7, "one", "new", 600)),
-        (413, "body_too_large", too_large(reserve(7, "t", "new", 600))),
-        (415, "unsupported_media_type", as_text(reserve(7, "t", "new", 600))),
-        (422, "order_number_reused", reserve(7, "t", "held", 601)),
+        (200, "", get("off")),
+        (400, "invalid_part", get("C")),
+        (403, "operator_only", by_caller(get("c"))),
+        (404, "unknown_campaign", get("x")),
     ];
-    check_all("post", "/v1/users/{user}/reservations", rows).await;
-    let page = |query: &str| Ask::get(format!("/v1/users/7/coupons{query}"));
+    check_all("get", "/v1/group-buy-campaigns/{campaign}", rows).await;
+    let open = |campaign: &str, group: &str, user: u64, seconds: u64| {
+        let body = json!({
+            "campaign": campaign, "group": group, "user": user, "expires_in_seconds": seconds,
+        });
+        Ask::post("/v1/group-buys", body.to_string())
+    };
+    assert_eq!(order_paid(9).of(&app).await.status, 204);
     let rows = vec![
-        (200, "", list(7)),
-        (200, "", page("?limit=1&state=usable")),
-        (200, "", page("?cursor=1~n")),
-        (400, "invalid_id", Ask::get("/v1/users/x/coupons")),
-        (400, "invalid_value", page("?limit=101")),
-        (400, "invalid_value", page("?state=lost")),
-        (400, "invalid_value", page("?cursor=n")),
-        (400, "unknown_field", page("?colour=red")),
-        (400, "duplicate_field", page("?limit=1&limit=1")),
+        (201, "", open("c", "g", 7, 60)),
+        (201, "", open("c", "g", 7, 60)),
+        (400, "invalid_part", open("c", "G", 7, 60)),
+        (400, "invalid_value", open("c", "g", 7, 0)),
+        (400, "missing_field", Ask::post("/v1/group-buys", "{}")),
+        (401, "missing_token", open("c", "g", 7, 60).without("authorization")),
+        (404, "unknown_campaign", open("x", "g", 7, 60)),
+        (409, "chance_used", open("c", "h", 7, 60)),
+        (409, "disabled", open("off", "g", 7, 60)),
+        (409, "not_eligible", open("c", "g", 9, 60)),
+        (413, "body_too_large", too_large(open("c", "g", 7, 60))),
+        (422, "order_number_reused", open("c", "g", 7, 61)),
     ];
-    check_all("get", "/v1/users/{user}/coupons", rows).await;
-    let rows = vec![
-        (200, "", look_up(7, "n")),
-        (200, "", look_up(7, "words")),
-        (200, "", look_up(7, "held")),
-        (400, "invalid_order_number", look_up(7, "a%20b")),
-        (400, "invalid_id", nobody(look_up(7, "n"))),
-        (404, "unknown_order", look_up(7, "new")),
-    ];
-    check_all("get", "/v1/users/{user}/coupons/orders/{order_number}", rows).await;
-
-    let amount =
-        |amount: i64| redeem(7, "n", "A").json(json!({"order": "A", "amount": amount}).to_string());
-    let rows = vec![
-        (200, "", amount(1_500)),
-        (200, "", amount(1_500)),
-        (400, "invalid_order", redeem(7, "n", "")),
-        (400, "invalid_value", amount(-1)),
-        (400, "invalid_order_number", redeem(7, "a%20b", "A")),
-        (404, "unknown_coupon", redeem(7, "new", "A")),
-        (409, "not_confirmed", redeem(7, "held", "A")),
-        (409, "already_redeemed", redeem(7, "n", "B")),
-        (415, "unsupported_media_type", as_text(redeem(7, "n", "A"))),
-        (422, "order_number_reused", amount(1_499)),
-    ];
-    check_all("post", "/v1/users/{user}/coupons/{coupon}/redeem", rows).await;
-    let rows = vec![
-        (200, "", roll_back(7, "n", "A")),
-        (200, "", roll_back(7, "n", "A")),
-        (400, "invalid_order", roll_back(7, "n", "")),
-        (404, "unknown_coupon", roll_back(7, "new", "A")),
-        (409, "not_confirmed", roll_back(7, "held", "A")),
-    ];
-    check_all("post", "/v1/users/{user}/coupons/{coupon}/rollback", rows).await;
-    let again = vec![(409, "rolled_back", redeem(7, "n", "A"))];
-    check_all("post", "/v1/users/{user}/coupons/{coupon}/redeem", again).await;
-
-    let rows = vec![
-        (200, "", confirm(7, "held")),
-        (200, "", confirm(7, "held")),
-        (400, "invalid_order_number", confirm(7, "a%20b")),
-        (404, "unknown_order", confirm(7, "new")),
-    ];
-    check_all("post", "/v1/users/{user}/reservations/{order_number}/confirm", rows).await;
-    let rows = vec![
-        (200, "", cancel(7, "late")),
-        (200, "", cancel(7, "late")),
-        (400, "invalid_id", nobody(cancel(7, "late"))),
-        (409, "already_confirmed", cancel(7, "held")),
-    ];
-    check_all("post", "/v1/users/{user}/reservations/{order_number}/cancel", rows).await;
+    check_all("post", "/v1/group-buys", rows).await;
 }
