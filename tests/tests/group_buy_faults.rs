@@ -1,0 +1,177 @@
+//! Whatever goes wrong at whatever host call of a group-buy: after asking again the chance is taken
+//! once, what was said of the group is in the store, and the reward is one coupon.
+
+use end_to_end::app::{Ask, Place, Reply, not_loaded};
+use end_to_end::coupon::{Stock, list, look, look_up, publish, sweep, template};
+use end_to_end::group_buy::{ended, open, set_up};
+use host::{ALL_FAULTS, App, Options, Random, Run, exhaust};
+
+/// After this time of the virtual clock a call to Redis counts as unanswered.
+const TIMEOUT_MS: u64 = 300;
+/// After this time whatever was late has happened.
+const LATE_MS: u64 = 61_000;
+/// Few, so that a wave over all of them is short.
+const PARTITIONS: &str = "4";
+/// The order number of the reward of the first group.
+const REWARD: &str = "group:c:g";
+
+/// One client, who asks again; a run has one fault, but a late effect may meet the next attempt.
+struct Client {
+    app: App,
+    failures: u32,
+}
+
+impl Client {
+    async fn until_answered(&mut self, asked: &Ask) -> Reply {
+        loop {
+            let reply = asked.of(&self.app).await;
+            if !reply.is_lost() {
+                reply.assert_well_formed();
+                if reply.status != 503 {
+                    return reply;
+                }
+            }
+            self.failures += 1;
+            assert!(
+                self.failures <= 2,
+                "one fault made so many requests fail: {asked:?} {reply:?}"
+            );
+        }
+    }
+
+    async fn coupons(&mut self) -> Vec<String> {
+        let reply = self.until_answered(&list(7)).await;
+        assert_eq!(reply.status, 200, "{reply:?}");
+        let coupons = reply.json()["coupons"].as_array().expect("a list").clone();
+        coupons.iter().map(|coupon| coupon["coupon"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+/// What is done under faults.
+#[derive(Clone, Copy)]
+struct Scenario {
+    /// What happened before.
+    before: fn() -> Vec<Ask>,
+    /// What is asked.
+    asked: fn() -> Ask,
+    /// The status of its answer.
+    status: u16,
+    /// Where the group stands afterwards, and once somebody has looked at the coupons.
+    state: &'static [&'static str],
+    state_in_the_end: &'static str,
+}
+
+async fn play(app: App, scenario: Scenario) {
+    let Scenario { asked, status, state, state_in_the_end, .. } = scenario;
+    let mut client = Client { app: app.clone(), failures: 0 };
+    let reply = client.until_answered(&asked()).await;
+    assert_eq!(reply.status, status, "{reply:?}");
+    let group = client.until_answered(&open(7, "c", "g")).await;
+    let is = group.text("state").unwrap_or_default();
+    assert!(group.status == 201 && state.contains(&is.as_str()), "{group:?}");
+    // Somebody asks late, and what was late itself has happened.
+    app.advance_time(LATE_MS);
+    let reply = client.until_answered(&asked()).await;
+    assert_eq!(reply.status, status, "{reply:?}");
+
+    let given: &[_] = if state_in_the_end == "rewarded" { &[REWARD] } else { &[] };
+    for _ in 0..2 {
+        assert_eq!(client.coupons().await, given);
+        let swept = client.until_answered(&sweep()).await;
+        assert_eq!(swept.text("rewarded").as_deref(), Some("0"), "{swept:?}");
+    }
+    let group = client.until_answered(&open(7, "c", "g")).await;
+    assert_eq!(group.text("state").as_deref(), Some(state_in_the_end), "{group:?}");
+    let stock = Stock::of(&client.until_answered(&look("t")).await);
+    assert_eq!((stock.issued, stock.reserved), (given.len() as i64, 0), "{stock:?}");
+
+    // The chance is used, but for one that was given back.
+    let other = client.until_answered(&open(7, "c", "h")).await;
+    if state_in_the_end == "failed" {
+        assert_eq!(other.text("state").as_deref(), Some("open"), "{other:?}");
+        assert_eq!(client.until_answered(&asked()).await.status, status);
+        let other = client.until_answered(&open(7, "c", "h")).await;
+        assert_eq!(other.text("state").as_deref(), Some("open"), "{other:?}");
+    } else {
+        assert_eq!(other.text("code").as_deref(), Some("chance_used"), "{other:?}");
+    }
+}
+
+fn options(place: &Place) -> Options {
+    place
+        .options()
+        .variable("partitions", PARTITIONS)
+        .variable("store_timeout_ms", TIMEOUT_MS.to_string())
+}
+
+#[track_caller]
+fn hunt(name: &str, scenario: Scenario) {
+    for place in Place::all() {
+        let options = |run: &Run| {
+            // So that each run makes the same calls.
+            place.forget_scripts();
+            let mut options = options(&place).variable("key_prefix", format!("r{}", run.number));
+            options.random = Random::Seeded(7);
+            options
+        };
+        let done = exhaust(&ALL_FAULTS, options, |app, _| async move {
+            let before = [publish("t", &template(10)), set_up("c", "t", true)];
+            for asked in before.into_iter().chain((scenario.before)()) {
+                let reply = asked.of(&app).await;
+                assert!(matches!(reply.status, 200..=204), "{reply:?}");
+            }
+            app.set_up_done();
+            play(app, scenario).await;
+        });
+        let done = done.unwrap_or_else(|error| panic!("{}", not_loaded(&error)));
+        println!("{name} on {}: {} calls, {} runs", place.name(), done.calls.len(), done.runs);
+        assert!(done.runs > 4 * done.calls.len(), "{done:?}");
+    }
+}
+
+#[test]
+fn an_opening() {
+    let asked = || open(7, "c", "g");
+    let (state, state_in_the_end) = (&["open"], "open");
+    hunt("open", Scenario { before: || vec![], asked, status: 201, state, state_in_the_end });
+}
+
+#[test]
+fn a_success() {
+    let before = || vec![open(7, "c", "g")];
+    let asked = || ended("succeeded", 7, "c", "g");
+    let (state, state_in_the_end) = (&["succeeded"], "rewarded");
+    hunt("group.succeeded", Scenario { before, asked, status: 204, state, state_in_the_end });
+}
+
+#[test]
+fn a_failure() {
+    let before = || vec![open(7, "c", "g")];
+    let asked = || ended("failed", 7, "c", "g");
+    let (state, state_in_the_end) = (&["failed"], "failed");
+    hunt("group.failed", Scenario { before, asked, status: 204, state, state_in_the_end });
+}
+
+#[track_caller]
+fn hunt_reward(name: &str, asked: fn() -> Ask, state: &'static [&'static str]) {
+    let before = || vec![open(7, "c", "g"), ended("succeeded", 7, "c", "g")];
+    let state_in_the_end = "rewarded";
+    hunt(name, Scenario { before, asked, status: 200, state, state_in_the_end });
+}
+
+#[test]
+fn a_reward_by_a_list() {
+    hunt_reward("reward, list", || list(7), &["rewarded"]);
+}
+
+/// It looks for the coupon first: where that was given and the rest was not, the rest is left to whoever
+/// comes next.
+#[test]
+fn a_reward_by_a_look_up() {
+    hunt_reward("reward, look-up", || look_up(7, REWARD), &["succeeded", "rewarded"]);
+}
+
+#[test]
+fn a_reward_by_a_sweep() {
+    hunt_reward("reward, sweep", sweep, &["rewarded"]);
+}
