@@ -16,7 +16,8 @@ use edge::store::Binding;
 use crate::context::{Context, Published};
 use crate::pool::{Refill, call_back, refill};
 use crate::records::{
-    self, CREDITED, Coupon, Gave, HELD, LEFT, Lease, Order, SIZE, USER_FIELDS_MAX, unexpected,
+    self, CREDITED, Coupon, Gave, HELD, LEFT, Lease, Order, SIZE, SOLD_OUT_UNTIL, USER_FIELDS_MAX,
+    unexpected,
 };
 use crate::refusal::{Failure, Refusal};
 use crate::template::Template;
@@ -297,6 +298,8 @@ enum Why {
     Number,
     /// The template or the user's record refuses.
     Refuse(Refusal),
+    /// Nobody found lately that nothing is left anywhere.
+    SoldOut,
     /// Something must be left.
     Left,
     /// The lease must not have moved.
@@ -333,6 +336,10 @@ fn give(
         vec![Write::Set(user.clone(), field, order.encode()), Write::Add(user, count, 1)];
     let at_least = |field: &str, value| Guard::IntegerAtLeast(lease.clone(), field.into(), value);
     let mut kept = -1;
+    if source == Source::Left {
+        let sold_out = SOLD_OUT_UNTIL.into();
+        guards.push((Why::SoldOut, Guard::IntegerAtMost(lease.clone(), sold_out, order.at)));
+    }
     if let Source::Credit(from, to) = source {
         guards.push((Why::Moved, at_least(CREDITED, from)));
         guards.push((Why::Moved, Guard::IntegerAtMost(lease.clone(), CREDITED.into(), from)));
@@ -350,9 +357,8 @@ fn give(
         writes.push(Write::Set(records::ends(), name.as_str().into(), Value::Integer(1)));
         writes.push(Write::Set(records::ends_in(period), end, Value::Integer(until)));
     }
-    let reads = vec![Lease::read(id)];
     let (why, guards) = guards.into_iter().unzip();
-    (why, Transaction { guards, writes, reads, ..Transaction::default() })
+    (why, Transaction { guards, writes, ..Transaction::default() })
 }
 
 /// Gives a coupon of one template: one commit where the partition has one left, three where it must
@@ -389,16 +395,15 @@ pub async fn take<B: Binding>(
                 }
                 return Ok(Taken::Refused(*refusal));
             }
+            Some(Why::SoldOut) => return Ok(Taken::Refused(published.template.exhausted())),
             Some(Why::Moved) => source = Source::Left,
             Some(Why::Left) => {
-                let lease = Lease::answered(refused.reads.first())?;
-                let exhausted = published.template.exhausted();
-                if context.now.0 < lease.sold_out_until {
-                    return Ok(Taken::Refused(exhausted));
-                }
+                // Asked for only now: it would be one more thing to read for every coupon.
+                let answers = context.read_all(&[(partition, Lease::read(&published.id))]).await?;
+                let lease = Lease::answered(answers.first())?;
                 match refill(context, published, partition, &lease).await? {
                     Refill::Credited(to) => source = Source::Credit(lease.credited, to),
-                    Refill::SoldOut => return Ok(Taken::Refused(exhausted)),
+                    Refill::SoldOut => return Ok(Taken::Refused(published.template.exhausted())),
                 }
             }
             None => return Err(unexpected().into()),

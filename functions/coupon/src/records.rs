@@ -234,8 +234,6 @@ pub struct Lease {
     pub left: i64,
     /// Coupons held by reservations.
     pub held: i64,
-    /// Until then nothing is left anywhere, in unix milliseconds.
-    pub sold_out_until: i64,
     /// Coupons that the pool credited last at once: about as many as the next time.
     pub size: i64,
 }
@@ -248,7 +246,7 @@ pub const RETURNED: &str = "r";
 pub const LEFT: &str = "left";
 /// See [`Lease::held`].
 pub const HELD: &str = "held";
-/// See [`Lease::sold_out_until`].
+/// Until then nothing is left anywhere, in unix milliseconds; a field beside the lease.
 pub const SOLD_OUT_UNTIL: &str = "sold";
 /// See [`Lease::size`].
 pub const SIZE: &str = "size";
@@ -256,7 +254,7 @@ pub const SIZE: &str = "size";
 impl Lease {
     /// Reads a lease.
     pub fn read(template: &str) -> Read {
-        let fields = [CREDITED, RETURNED, LEFT, HELD, SOLD_OUT_UNTIL, SIZE];
+        let fields = [CREDITED, RETURNED, LEFT, HELD, SIZE];
         Read::Fields(lease(template), fields.map(Field::from).to_vec())
     }
 
@@ -265,8 +263,8 @@ impl Lease {
     /// # Errors
     /// It is another one.
     pub fn answered(answer: Option<&Answer>) -> Result<Self, CommitError> {
-        let [credited, returned, left, held, sold_out_until, size] = integers(answer)?;
-        Ok(Self { credited, returned, left, held, sold_out_until, size })
+        let [credited, returned, left, held, size] = integers(answer)?;
+        Ok(Self { credited, returned, left, held, size })
     }
 
     /// Coupons that were given here.

@@ -13,7 +13,9 @@ use edge::store::Binding;
 use crate::context::Context;
 use crate::issue::{Recorded, look_up};
 use crate::pool::{call_back, is_low};
-use crate::records::{self, Coupon, Gave, HELD, LEFT, Order, USER_FIELDS_MAX, fields, unexpected};
+use crate::records::{
+    self, Coupon, Gave, HELD, LEFT, Order, SOLD_OUT_UNTIL, USER_FIELDS_MAX, fields, unexpected,
+};
 use crate::refusal::{Failure, Refusal};
 
 /// Periods of the index that one read returns: more than half a day's. Of more it returns any, and the
@@ -60,7 +62,8 @@ fn end(
         ),
     ];
     if end != End::Confirm {
-        writes.push(Write::Add(lease, LEFT.into(), 1));
+        writes.push(Write::Add(lease.clone(), LEFT.into(), 1));
+        writes.push(Write::Unset(lease, SOLD_OUT_UNTIL.into()));
         writes.push(Write::Add(record.clone(), records::held_count(&coupon.template), -1));
     }
     let guards = vec![Guard::FieldEquals(record, field, order.encode())];

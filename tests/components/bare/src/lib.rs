@@ -10,7 +10,9 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use http::Method;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http_body_util::BodyExt;
 use spin_sdk::http::{Request, Response};
 use spin_sdk::redis::{Connection, RedisParameter};
 use spin_sdk::variables;
@@ -32,7 +34,11 @@ thread_local! {
 /// # Errors
 /// Whatever went wrong, in words.
 #[cfg_attr(target_arch = "wasm32", spin_sdk::http_service)]
-pub async fn check(_: Request) -> Result<Response<String>, String> {
+pub async fn check(request: Request) -> Result<Response<String>, String> {
+    // What is sent has to be taken in, whatever comes of it.
+    if request.method() == Method::POST {
+        request.into_body().collect().await.map_err(|error| format!("{error:?}"))?;
+    }
     // Requests that find no connection open one each, and the last one is kept: to wait for one
     // another they would have to wake tasks of other requests, which traps.
     let kept = match KEPT.with_borrow(Clone::clone) {

@@ -3,13 +3,13 @@
 //! opens the connection.
 
 use anyhow::{Result, ensure};
-use end_to_end::coupon::{published, template};
+use end_to_end::coupon::published;
 use end_to_end::redis_server::RedisServer;
 use host::{App, Options};
 
 use crate::apps;
 use crate::command::Command;
-use crate::issue::{STOCK, TEMPLATE};
+use crate::issue::{TEMPLATE, plenty};
 use crate::routes::{ALL, BARE, Route, USER};
 
 /// Measures and prints.
@@ -24,7 +24,7 @@ pub async fn run() -> Result<()> {
     let on_redis = counted(apps::on_redis(&redis.address(), &command)).await?;
     let on_key_value = counted(apps::on_key_value(folder.path())).await?;
     for app in [&on_redis, &on_key_value] {
-        published(app, TEMPLATE, &template(STOCK)).await;
+        published(app, TEMPLATE, &plenty()).await;
     }
     println!("\nOne request in a warm instance:\n");
     println!(

@@ -1,6 +1,7 @@
 //! Issuing coupons: requests a second against a bare component that commits as much, what a coupon costs
 //! the store, and what the pool sees.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -15,11 +16,13 @@ use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::partition::Partitions;
 use domain::time::UnixMillis;
+use end_to_end::app::Ask;
 use end_to_end::counted::Counted;
 use end_to_end::coupon::{self as asking, template};
 use end_to_end::redis_port::NativeConnector;
 use end_to_end::redis_server::RedisServer;
 use futures::future::try_join_all;
+use serde_json::Value;
 
 use crate::apps;
 use crate::check::{Contender, head, load_of, ratio, take_turns};
@@ -29,7 +32,7 @@ use crate::routes::{self, USER};
 /// The template of every measurement.
 pub const TEMPLATE: &str = "bench";
 /// Coupons that are never used up.
-pub const STOCK: u64 = 100_000_000;
+const STOCK: u64 = 100_000_000;
 /// Coupons whose bytes are counted.
 const COUPONS: u64 = 100_000;
 /// Issues at the same time.
@@ -104,6 +107,13 @@ async fn store() -> Result<()> {
     Ok(())
 }
 
+/// The template of the measurements.
+pub fn plenty() -> Value {
+    let mut body = template(STOCK);
+    body["limit_per_user"] = 500.into();
+    body
+}
+
 /// Publishes the template of the measurements, past the app.
 ///
 /// # Errors
@@ -160,6 +170,13 @@ fn context<'a, B>(store: &'a B, templates: &'a Templates) -> Context<'a, B> {
 }
 
 /// Asks for a coupon of the template over HTTP.
-pub fn ask(user: u64) -> end_to_end::app::Ask {
+pub fn ask(user: u64) -> Ask {
     asking::issue(user, TEMPLATE, "n")
+}
+
+/// Asks for one more coupon of the template over HTTP.
+pub fn ask_again(user: u64) -> Ask {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    asking::issue(user, TEMPLATE, &format!("n{number}"))
 }
