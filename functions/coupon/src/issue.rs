@@ -375,7 +375,7 @@ pub async fn take<B: Binding>(
     let partition = context.home(request.user);
     let coupon = Coupon::of(&published.id, published.version, &published.template, context.now);
     let order = Order { digest: request.digest, at: context.now.0, gave: role.gave(coupon) };
-    let mut source = Source::Left;
+    let (mut source, mut sold_out) = (Source::Left, false);
     for _ in 0..ATTEMPTS_MAX {
         let (why, transaction) = give(context.partitions, request, published, &order, source);
         let refused = match context.commit(partition, transaction).await? {
@@ -397,13 +397,17 @@ pub async fn take<B: Binding>(
             }
             Some(Why::SoldOut) => return Ok(Taken::Refused(published.template.exhausted())),
             Some(Why::Moved) => source = Source::Left,
+            Some(Why::Left) if sold_out => {
+                return Ok(Taken::Refused(published.template.exhausted()));
+            }
             Some(Why::Left) => {
                 // Asked for only now: it would be one more thing to read for every coupon.
                 let answers = context.read_all(&[(partition, Lease::read(&published.id))]).await?;
                 let lease = Lease::answered(answers.first())?;
                 match refill(context, published, partition, &lease).await? {
                     Refill::Credited(to) => source = Source::Credit(lease.credited, to),
-                    Refill::SoldOut => return Ok(Taken::Refused(published.template.exhausted())),
+                    // Once more: another attempt with this number may have got the last one.
+                    Refill::SoldOut => (source, sold_out) = (Source::Left, true),
                 }
             }
             None => return Err(unexpected().into()),
