@@ -194,3 +194,35 @@ async fn new_users_only_is_decided_with_the_coupon() {
         assert_given(&issue(8, "t", "n").of(&app).await, "issued", true);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_of_batches_and_groups_are_not_for_callers() {
+    for place in Place::all() {
+        let app = place.app().await;
+        published(&app, "t", &template(10)).await;
+        for number in ["group:c:g", "bulk:t:b"] {
+            assert_refused(&issue(7, "t", number).of(&app).await, 400, "invalid_order_number");
+            assert_refused(&cancel(7, number).of(&app).await, 400, "invalid_order_number");
+            assert_refused(&look_up(7, number).of(&app).await, 404, "unknown_order");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_numbers_follow_from_does_not_change() {
+    for place in Place::all() {
+        let app = place.app().await;
+        published(&app, "t", &template(10)).await;
+        let play = json!({"template": "t", "play": {"round": "1", "award": "x"}}).to_string();
+        let asked = Ask::post("/v1/users/7/coupons", play);
+        let reply = asked.of(&app).await;
+        assert_given(&reply, "issued", false);
+        assert_eq!(reply.text("order_number").as_deref(), Some("7_spring_newcomer_1_x_live"));
+        assert_given(&asked.of(&app).await, "issued", true);
+        for field in ["activity", "scene"] {
+            let mut other = template(10);
+            other[field] = json!("other");
+            assert_refused(&publish("t", &other).of(&app).await, 409, "field_fixed");
+        }
+    }
+}

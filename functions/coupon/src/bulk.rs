@@ -8,7 +8,7 @@ use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::partition::fnv1a;
 use domain::transaction::{
-    Answer, Guard, Outcome, READ_FIELDS_MAX, Read, Transaction, Value, Write,
+    Answer, CommitError, Guard, Outcome, READ_FIELDS_MAX, Read, Transaction, Value, Write,
 };
 use edge::store::Binding;
 use futures::StreamExt;
@@ -24,6 +24,9 @@ use crate::refusal::{Failure, Refusal};
 /// Users who are given their coupons at the same time: enough to hide the way to the store, few
 /// enough that others get their turn.
 const CONCURRENT: usize = 32;
+
+/// Parts of a batch: as many as one read returns, but for one.
+const PARTS_MAX: u32 = READ_FIELDS_MAX - 1;
 
 /// What became of users.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +88,10 @@ pub async fn issue_part<B: Binding>(
             Err(Failure::Refused(refusal)) => {
                 *tally.refused.entry(refusal.code().to_owned()).or_default() += 1;
             }
+            // Others have their coupons.
+            Err(Failure::Store(CommitError::Unavailable(text))) => {
+                return Err(CommitError::Unknown(text).into());
+            }
             Err(failure) => return Err(failure),
         }
     }
@@ -104,15 +111,23 @@ async fn write_down<B: Binding>(
     let part = format!("{:016x}", fnv1a(&users));
     let record = records::batch(template, &batch.batch);
     let text = serde_json::to_vec(tally).map_err(|_| unexpected())?;
-    let transaction = Transaction {
-        guards: vec![Guard::SizeAtMost(record.clone(), READ_FIELDS_MAX - 1)],
-        writes: vec![Write::Set(record, part.as_str().into(), Value::Bytes(text))],
-        ..Transaction::default()
-    };
-    match context.commit(context.pool(template), transaction).await? {
-        Outcome::Committed(_) => Ok(()),
-        Outcome::Refused(_) => Err(Refusal::BatchFull.into()),
+    // A new part, where there is room, or one that is sent again.
+    for guard in [
+        Guard::SizeAtMost(record.clone(), PARTS_MAX - 1),
+        Guard::FieldPresent(record.clone(), part.as_str().into()),
+    ] {
+        let value = Value::Bytes(text.clone());
+        let transaction = Transaction {
+            guards: vec![guard],
+            writes: vec![Write::Set(record.clone(), part.as_str().into(), value)],
+            ..Transaction::default()
+        };
+        let outcome = context.commit(context.pool(template), transaction).await?;
+        if let Outcome::Committed(_) = outcome {
+            return Ok(());
+        }
     }
+    Err(Refusal::BatchFull.into())
 }
 
 /// What became of a batch so far, and of how many parts.

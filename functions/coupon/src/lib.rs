@@ -198,7 +198,7 @@ async fn answer(operation: Operation, call: &Call, stages: &mut Stages) -> Resul
             render::outcome(200, &recorded, now)
         }
         Operation::Confirm | Operation::Cancel => {
-            let (user, number) = parse::user_and_number(call, "order_number")?;
+            let (user, number) = parse::user_and_reservation(call)?;
             stages.end("parse");
             let recorded = match operation {
                 Operation::Confirm => reservation::confirm(context, user, &number).await?,

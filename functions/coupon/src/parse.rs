@@ -23,6 +23,8 @@ const GROUP_SECONDS_MAX: i64 = 31 * 86_400;
 const PAGE_MAX: usize = 100;
 /// Coupons of a page where nothing is said.
 const PAGE_DEFAULT: usize = 20;
+/// What the numbers of batches and of group-buys begin with.
+const OWN_PREFIXES: [&str; 2] = ["bulk:", "group:"];
 /// Bytes of a shop's order number.
 const ORDER_BYTES_MAX: usize = 128;
 
@@ -166,7 +168,29 @@ fn number(call: &Call, body: Option<String>) -> Result<Number, Problem> {
         let detail = "an order_number, or a header Idempotency-Key, is required";
         Problem::malformed("missing_field", detail).about("order_number")
     };
-    Ok(Number::Given(OrderNumber::parse(&text.ok_or_else(missing)?, field)?))
+    let number = OrderNumber::parse(&text.ok_or_else(missing)?, field)?;
+    not_our_own(&number, field)?;
+    Ok(Number::Given(number))
+}
+
+/// Numbers that the function makes are not for callers: whoever used one up would take a reward from
+/// its user.
+fn not_our_own(number: &OrderNumber, field: &str) -> Result<(), InvalidInput> {
+    if OWN_PREFIXES.iter().any(|prefix| number.as_str().starts_with(prefix)) {
+        let detail = "must not begin with bulk: or group:";
+        return Err(InvalidInput::new("invalid_order_number", field, detail));
+    }
+    Ok(())
+}
+
+/// The user and the reservation of the route.
+///
+/// # Errors
+/// `invalid_id`, `invalid_order_number`.
+pub fn user_and_reservation(call: &Call) -> Result<(UserId, OrderNumber), InvalidInput> {
+    let (user, number) = user_and_number(call, "order_number")?;
+    not_our_own(&number, "order_number")?;
+    Ok((user, number))
 }
 
 /// `POST /v1/users/{user}/coupons/{coupon}/redeem`

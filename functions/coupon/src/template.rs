@@ -74,7 +74,7 @@ pub struct Template {
     /// Until when, that moment not included; this or `valid_for_days`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_until: Option<UnixMillis>,
-    /// For how many days from when it is given.
+    /// For how many days from when it is given, or from `valid_from` if that is later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_for_days: Option<u32>,
     /// The template stops once less than this part of the coupons would remain.
@@ -136,6 +136,9 @@ impl Template {
             }
             (Some(until), None) if self.valid_from.is_some_and(|from| until <= from) => {
                 return wrong("valid_until", "must be after valid_from");
+            }
+            (Some(until), None) if until <= self.claim_from => {
+                return wrong("valid_until", "must be after claim_from");
             }
             (None, Some(days)) if !(1..=VALID_DAYS_MAX).contains(&days) => {
                 return wrong("valid_for_days", "must be 1 to 3660");
@@ -228,7 +231,7 @@ impl Template {
             Err(Refusal::Disabled)
         } else if now < self.claim_from {
             Err(Refusal::NotStarted)
-        } else if now >= self.claim_until {
+        } else if now >= self.claim_until || self.valid_until.is_some_and(|until| now >= until) {
             Err(Refusal::Ended)
         } else if self.segments.is_empty() || segments.iter().any(|one| self.segments.contains(one))
         {
@@ -242,12 +245,17 @@ impl Template {
     pub fn validity(&self, now: UnixMillis) -> (UnixMillis, UnixMillis) {
         let from = self.valid_from.unwrap_or(now);
         let days = i64::from(self.valid_for_days.unwrap_or_default());
-        (from, self.valid_until.unwrap_or(UnixMillis(now.0 + days * DAY_MS)))
+        (from, self.valid_until.unwrap_or(UnixMillis(from.max(now).0 + days * DAY_MS)))
     }
 
     /// The first field that cannot change any more, once coupons were given, and differs.
     pub fn fixed_field(&self, next: &Self) -> Option<&'static str> {
-        if self.kind != next.kind {
+        if self.activity != next.activity {
+            // Numbers that follow from the play have it in them, and the scene.
+            Some("activity")
+        } else if self.scene != next.scene {
+            Some("scene")
+        } else if self.kind != next.kind {
             Some("kind")
         } else if self.value != next.value {
             Some("value")
