@@ -113,7 +113,8 @@ async fn the_busiest_partition_has_at_most_three_times_the_mean() {
     let total: u64 = sale.commits.values().sum();
     let each = total as f64 / stock as f64;
     println!("{each:.4} commits a coupon");
-    assert!(each <= 1.05, "{each} commits a coupon");
+    // Reads of the template and leases included, the last one of which is a single coupon.
+    assert!(each <= 1.1, "{each} commits a coupon");
 }
 
 /// A smaller part makes more leases; a larger one lays up more in partitions, where it has to be called
