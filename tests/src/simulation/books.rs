@@ -45,8 +45,14 @@ impl Books {
             .expect("the server accepts connections");
         let partitions = Partitions::new(partitions).expect("a power of two");
         let mut books = Self { connection, partitions, records: BTreeMap::new() };
-        // What an earlier simulation left.
-        let flushed: redis::RedisResult<()> = redis::cmd("FLUSHALL").query(&mut books.connection);
+        // What an earlier simulation left; the script, too, so that each one makes the same calls.
+        let flushed: redis::RedisResult<()> = redis::pipe()
+            .cmd("FLUSHALL")
+            .ignore()
+            .cmd("SCRIPT")
+            .arg("FLUSH")
+            .ignore()
+            .query(&mut books.connection);
         flushed.expect("the server runs commands");
         books
     }
