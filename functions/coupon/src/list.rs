@@ -29,6 +29,8 @@ pub enum State {
 
 /// The state of a coupon of an order; nothing where it has none, or none any more.
 pub fn state(order: &Order, now: UnixMillis) -> Option<(State, &Coupon)> {
+    // Another request's clock may be behind the one that recorded the order.
+    let now = now.max(UnixMillis(order.at));
     let (coupon, given) = match &order.gave {
         Gave::Reserved(_, until) if now.0 >= *until => return None,
         Gave::Reserved(coupon, _) => return Some((State::Reserved, coupon)),
