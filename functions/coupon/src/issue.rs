@@ -14,7 +14,7 @@ use domain::transaction::{
 use edge::store::Binding;
 
 use crate::context::{Context, Published};
-use crate::pool::{Refill, call_back, refill};
+use crate::pool::{Refill, call_back, demand, refill};
 use crate::records::{
     self, CREDITED, Coupon, Gave, HELD, LEFT, Lease, Order, SIZE, SOLD_OUT_UNTIL, USER_FIELDS_MAX,
     unexpected,
@@ -210,24 +210,40 @@ impl Request {
         gave: Gave,
     ) -> Result<Recorded, Failure> {
         let order = Order { digest: self.digest, at: context.now.0, gave };
-        let (user, field) = (records::user(self.user), records::order(&self.number));
-        let transaction = Transaction {
-            guards: vec![
-                Guard::FieldAbsent(user.clone(), field.clone()),
-                Guard::SizeAtMost(user.clone(), USER_FIELDS_MAX),
-            ],
-            writes: vec![Write::Set(user, field, order.encode())],
-            ..Transaction::default()
-        };
-        match context.commit(context.home(self.user), transaction).await? {
-            Outcome::Committed(_) => {
-                Ok(Recorded { number: self.number.clone(), order, replayed: false })
-            }
-            Outcome::Refused(refused) if refused.failed == Failed::Guard(0) => {
-                self.replay_seen(refused.seen)
-            }
-            Outcome::Refused(_) => Err(Refusal::TooManyCoupons.into()),
+        match record(context, self.user, &self.number, &order).await? {
+            None => Ok(Recorded { number: self.number.clone(), order, replayed: false }),
+            Some(earlier) => self.replay(earlier),
         }
+    }
+}
+
+/// Records an order that needs no stock, under a number that has not acted; what it gave earlier, where
+/// it has.
+///
+/// # Errors
+/// `too_many_coupons`; or the store's.
+pub async fn record<B: Binding>(
+    context: &Context<'_, B>,
+    user: UserId,
+    number: &OrderNumber,
+    order: &Order,
+) -> Result<Option<Order>, Failure> {
+    let (record, field) = (records::user(user), records::order(number));
+    let transaction = Transaction {
+        guards: vec![
+            Guard::FieldAbsent(record.clone(), field.clone()),
+            Guard::SizeAtMost(record.clone(), USER_FIELDS_MAX),
+        ],
+        writes: vec![Write::Set(record, field, order.encode())],
+        ..Transaction::default()
+    };
+    match context.commit(context.home(user), transaction).await? {
+        Outcome::Committed(_) => Ok(None),
+        Outcome::Refused(refused) => match (refused.failed, refused.seen) {
+            (Failed::Guard(0), Seen::Field(Some(value))) => Ok(Some(Order::decode(&value)?)),
+            (Failed::Guard(0), _) => Err(unexpected().into()),
+            _ => Err(Refusal::TooManyCoupons.into()),
+        },
     }
 }
 
@@ -334,20 +350,18 @@ fn give(
     ));
     let mut writes =
         vec![Write::Set(user.clone(), field, order.encode()), Write::Add(user, count, 1)];
-    let at_least = |field: &str, value| Guard::IntegerAtLeast(lease.clone(), field.into(), value);
     let mut kept = -1;
     if source == Source::Left {
         let sold_out = SOLD_OUT_UNTIL.into();
         guards.push((Why::SoldOut, Guard::IntegerAtMost(lease.clone(), sold_out, order.at)));
     }
     if let Source::Credit(from, to) = source {
-        guards.push((Why::Moved, at_least(CREDITED, from)));
-        guards.push((Why::Moved, Guard::IntegerAtMost(lease.clone(), CREDITED.into(), from)));
+        guards.extend(demand(&lease, &CREDITED.into(), from).map(|guard| (Why::Moved, guard)));
         writes.push(Write::Set(lease.clone(), CREDITED.into(), Value::Integer(to)));
         writes.push(Write::Set(lease.clone(), SIZE.into(), Value::Integer(to - from)));
         kept += to - from;
     }
-    guards.push((Why::Left, at_least(LEFT, -kept)));
+    guards.push((Why::Left, Guard::IntegerAtLeast(lease.clone(), LEFT.into(), -kept)));
     writes.push(Write::Add(lease.clone(), LEFT.into(), kept));
     if let Gave::Reserved(_, until) = order.gave {
         let period = records::period(UnixMillis(until));
@@ -361,7 +375,7 @@ fn give(
     (why, Transaction { guards, writes, ..Transaction::default() })
 }
 
-/// Gives a coupon of one template: one commit where the partition has one left, three where it must
+/// Gives a coupon of one template: one round trip where the partition has one left, four where it must
 /// take a lease first.
 ///
 /// # Errors

@@ -80,7 +80,7 @@ fn free_for(size: i64, shares: i64) -> i64 {
 }
 
 /// Demands that an integer, or nothing for 0, is this one. Two guards tell which way it differs.
-fn demand(record: &MapKey, field: &Field, value: i64) -> [Guard; 2] {
+pub fn demand(record: &MapKey, field: &Field, value: i64) -> [Guard; 2] {
     [
         Guard::IntegerAtLeast(record.clone(), field.clone(), value),
         Guard::IntegerAtMost(record.clone(), field.clone(), value),

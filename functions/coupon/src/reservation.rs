@@ -5,17 +5,13 @@ use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::partition::Partition;
 use domain::time::UnixMillis;
-use domain::transaction::{
-    Answer, CommitError, Failed, Field, Guard, Outcome, Read, Transaction, Write,
-};
+use domain::transaction::{Answer, CommitError, Field, Guard, Outcome, Read, Transaction, Write};
 use edge::store::Binding;
 
 use crate::context::Context;
-use crate::issue::{Recorded, look_up};
+use crate::issue::{Recorded, look_up, record};
 use crate::pool::{call_back, is_low};
-use crate::records::{
-    self, Coupon, Gave, HELD, LEFT, Order, SOLD_OUT_UNTIL, USER_FIELDS_MAX, fields, unexpected,
-};
+use crate::records::{self, Coupon, Gave, HELD, LEFT, Order, SOLD_OUT_UNTIL, fields, unexpected};
 use crate::refusal::{Failure, Refusal};
 
 /// Periods of the index that one read returns: more than half a day's. Of more it returns any, and the
@@ -113,8 +109,9 @@ pub async fn cancel<B: Binding>(
     for _ in 0..ATTEMPTS_MAX {
         let recorded = |order, replayed| Recorded { number: number.clone(), order, replayed };
         let Some(order) = look_up(context, user, number).await? else {
-            if let Some(order) = commit_tombstone(context, user, number).await? {
-                return Ok(recorded(order, false));
+            let tombstone = Order { digest: 0, at: context.now.0, gave: Gave::Cancelled };
+            if record(context, user, number, &tombstone).await?.is_none() {
+                return Ok(recorded(tombstone, false));
             }
             continue;
         };
@@ -166,28 +163,6 @@ async fn put_back<B: Binding>(
         call_back(context, &coupon.template, &[partition]).await?;
     }
     Ok(())
-}
-
-async fn commit_tombstone<B: Binding>(
-    context: &Context<'_, B>,
-    user: UserId,
-    number: &OrderNumber,
-) -> Result<Option<Order>, Failure> {
-    let order = Order { digest: 0, at: context.now.0, gave: Gave::Cancelled };
-    let (record, field) = (records::user(user), records::order(number));
-    let transaction = Transaction {
-        guards: vec![
-            Guard::FieldAbsent(record.clone(), field.clone()),
-            Guard::SizeAtMost(record.clone(), USER_FIELDS_MAX),
-        ],
-        writes: vec![Write::Set(record, field, order.encode())],
-        ..Transaction::default()
-    };
-    match context.commit(context.home(user), transaction).await? {
-        Outcome::Committed(_) => Ok(Some(order)),
-        Outcome::Refused(refused) if refused.failed == Failed::Guard(0) => Ok(None),
-        Outcome::Refused(_) => Err(Refusal::TooManyCoupons.into()),
-    }
 }
 
 /// Ends the reservations of some partitions that have expired; how many.
