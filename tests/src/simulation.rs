@@ -32,10 +32,11 @@ const STEPS_MAX: u32 = 12;
 const CLIENTS_MAX: u64 = 6;
 /// Attempts until an answer must be there.
 const ATTEMPTS_MAX: u32 = 200;
-/// After this time whatever was late has happened, and every reservation has ended.
-const LATE_MS: u64 = 120_000;
-/// Looks at each template until then.
-const LATE_LOOKS: u32 = 3;
+/// Longer than any delay, any time-out and any reservation.
+const LATE_MS: u64 = 40_000;
+/// So many of those times until everything is at rest: a request whose client is gone waits for a few
+/// time-outs one after the other, and what it reserves in the end must expire as well.
+const LATE_ROUNDS: u32 = 6;
 /// Longer than anybody remembers that nothing is left.
 const MEMORY_MS: u64 = 1_100;
 
@@ -139,6 +140,8 @@ fn options(place: &Place, seed: u64) -> Options {
         crash_before: chance,
         crash_after: chance,
         cancel: chance,
+        duplicate: chance,
+        duplicate_later: chance,
         delay_ms_max: 2 * TIMEOUT_MS,
         ..Faults::default()
     };
@@ -179,9 +182,9 @@ async fn until_answered(app: &App, asked: &crate::app::Ask) -> crate::app::Reply
 
 /// Everything comes to rest; then what is left of each template can be given to the last one.
 async fn settle(world: &World) {
-    world.app.advance_time(LATE_MS);
-    // What was late happens while these are answered.
-    for _ in 0..LATE_LOOKS {
+    for _ in 0..LATE_ROUNDS {
+        world.app.advance_time(LATE_MS);
+        // What was late happens while these are answered.
         for id in TEMPLATES {
             until_answered(&world.app, &look(id)).await;
         }

@@ -231,6 +231,8 @@ fn options(place: &Place, seed: u64) -> Options {
         crash_before: chance,
         crash_after: chance,
         cancel: chance,
+        duplicate: chance,
+        duplicate_later: chance,
         delay_ms_max: 2 * TIMEOUT_MS,
         ..Faults::default()
     };

@@ -149,10 +149,18 @@ impl<P: KeyValue> Kv<P> {
                 self.discard(cell, &current);
                 Ok(Attempt::Done(outcomes))
             }
-            Ok(false) => {
-                self.discard(cell, &name.to_le_bytes());
-                Ok(Attempt::Again)
-            }
+            // A store that delivers a swap twice says so of one that it made: the blob goes only where
+            // the cell does not name it.
+            Ok(false) => match self.port.get(cell).map_err(CommitError::Unknown)? {
+                Some(now) if now == name.to_le_bytes() => {
+                    self.discard(cell, &current);
+                    Ok(Attempt::Done(outcomes))
+                }
+                _ => {
+                    self.discard(cell, &name.to_le_bytes());
+                    Ok(Attempt::Again)
+                }
+            },
             Err(text) => Err(CommitError::Unknown(text)),
         }
     }

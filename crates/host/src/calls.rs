@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use crate::call::Call;
 use crate::clock::Clock;
@@ -122,20 +123,21 @@ impl Gate {
     }
 
     /// Lets one call through. `effect` owns what it needs, because it may outlive the guest's
-    /// interest in it.
-    pub(crate) async fn pass<T, E>(
+    /// interest in it; it may be had more than once.
+    pub(crate) async fn pass<T, E, F>(
         &self,
         call: Call,
         detail: impl FnOnce() -> String + Send,
-        effect: impl Future<Output = Outcome<T, E>> + Send + 'static,
+        effect: impl Fn() -> F + Send + 'static,
     ) -> Outcome<T, E>
     where
         T: Send + 'static,
         E: Broken,
+        F: Future<Output = Outcome<T, E>> + Send + 'static,
     {
         self.counts[call as usize].fetch_add(1, Ordering::Relaxed);
         match &self.control {
-            None => effect.await,
+            None => effect().await,
             Some(control) => control.pass(call, detail(), effect).await,
         }
     }
@@ -199,22 +201,26 @@ impl Control {
         lock(&self.waiting).remove(&number);
     }
 
-    async fn pass<T, E>(
+    async fn pass<T, E, F>(
         self: &Arc<Self>,
         call: Call,
         detail: String,
-        effect: impl Future<Output = Outcome<T, E>> + Send + 'static,
+        effect: impl Fn() -> F + Send + 'static,
     ) -> Outcome<T, E>
     where
         T: Send + 'static,
         E: Broken,
+        F: Future<Output = Outcome<T, E>> + Send + 'static,
     {
         let number = self.made.fetch_add(1, Ordering::Relaxed) + 1;
         let fault = self.choose(number, call);
         let label = format!("{number} {} {detail}", call.name());
         lock(&self.trace).push(TracedCall { number, call, detail, fault });
         if let Some(Fault::DelayBefore { ms }) = fault {
-            return self.late(call, label, ms, effect).await;
+            return match self.late(call, label, ms, effect).await {
+                Ok(outcome) => outcome,
+                Err(error) => Err(wasmtime::Error::msg(format!("late host call: {error}"))),
+            };
         }
         let turn = self.turn(call, &label).await;
         match fault {
@@ -223,7 +229,10 @@ impl Control {
             Some(Fault::Cancel) => self.cancel_oldest(),
             _ => {}
         }
-        let outcome = effect.await;
+        let mut outcome = effect().await;
+        if fault == Some(Fault::Duplicate) {
+            outcome = effect().await;
+        }
         drop(turn);
         match fault {
             Some(Fault::LostReply) if let Some(error) = E::broken(call) => Ok(Err(error)),
@@ -232,32 +241,34 @@ impl Control {
                 self.clock.sleep_ms(ms).await;
                 outcome
             }
+            Some(Fault::DuplicateLater { ms }) => {
+                // Nobody waits for what the second one says.
+                drop(self.late(call, label, ms, effect));
+                outcome
+            }
             _ => outcome,
         }
     }
 
-    /// Runs the effect on a task of its own, so that it happens even if the guest gives the call up.
-    async fn late<T, E>(
+    /// Has the effect after this time, on a task of its own, so that it happens even if the guest gives
+    /// the call up.
+    fn late<T, F>(
         self: &Arc<Self>,
         call: Call,
         label: String,
         ms: u64,
-        effect: impl Future<Output = Outcome<T, E>> + Send + 'static,
-    ) -> Outcome<T, E>
+        effect: impl Fn() -> F + Send + 'static,
+    ) -> JoinHandle<T>
     where
         T: Send + 'static,
-        E: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
     {
         let control = Arc::clone(self);
-        let task = tokio::spawn(async move {
+        tokio::spawn(async move {
             control.clock.sleep_ms(ms).await;
             let _turn = control.turn(call, &label).await;
-            effect.await
-        });
-        match task.await {
-            Ok(outcome) => outcome,
-            Err(error) => Err(wasmtime::Error::msg(format!("late host call: {error}"))),
-        }
+            effect().await
+        })
     }
 
     /// Waits for the call's turn, if calls take turns. A wait on the clock does not: its turn is its
@@ -288,6 +299,8 @@ impl Control {
             (faults.crash_before, Fault::CrashBefore),
             (faults.crash_after, Fault::CrashAfter),
             (faults.cancel, Fault::Cancel),
+            (faults.duplicate, Fault::Duplicate),
+            (faults.duplicate_later, Fault::DuplicateLater { ms }),
         ]
         .into_iter()
         .find_map(|(probability, fault)| {

@@ -156,6 +156,13 @@ pub enum Fault {
     CrashAfter,
     /// The client of the oldest request goes away; the guest goes on.
     Cancel,
+    /// The call has its effect twice, and returns what the second one says.
+    Duplicate,
+    /// The call has its effect and returns, and has it once more after this time.
+    DuplicateLater {
+        /// Milliseconds of the app's clock.
+        ms: u64,
+    },
 }
 
 /// What goes wrong at which host call: by plan, and by chance. Everything is off by default.
@@ -181,6 +188,10 @@ pub struct Faults {
     pub crash_after: f64,
     /// Probability of [`Fault::Cancel`].
     pub cancel: f64,
+    /// Probability of [`Fault::Duplicate`].
+    pub duplicate: f64,
+    /// Probability of [`Fault::DuplicateLater`], after up to `delay_ms_max`.
+    pub duplicate_later: f64,
     /// The longest delay that comes by chance.
     pub delay_ms_max: u64,
 }

@@ -133,7 +133,7 @@ pub struct Exhausted {
 }
 
 /// Every kind of fault, with a delay that is longer than any patience.
-pub const ALL_FAULTS: [Fault; 7] = [
+pub const ALL_FAULTS: [Fault; 9] = [
     Fault::ErrorBefore,
     Fault::LostReply,
     Fault::DelayBefore { ms: 60_000 },
@@ -141,6 +141,8 @@ pub const ALL_FAULTS: [Fault; 7] = [
     Fault::CrashBefore,
     Fault::CrashAfter,
     Fault::Cancel,
+    Fault::Duplicate,
+    Fault::DuplicateLater { ms: 60_000 },
 ];
 
 /// Runs the scenario once to learn its host calls, then once for each call and each of the faults,
@@ -148,7 +150,7 @@ pub const ALL_FAULTS: [Fault; 7] = [
 /// before the panic goes on.
 ///
 /// Calls made before the scenario calls [`App::set_up_done`] are not hit. A fault that a call cannot
-/// have (an error of a clock) is left out.
+/// have is left out: an error of a clock, a duplicate of what does not reach a store.
 pub fn exhaust<F>(
     faults: &[Fault],
     options: impl Fn(&Run) -> Options,
@@ -212,7 +214,11 @@ impl Drop for Named<'_> {
 }
 
 fn applies(fault: Fault, call: Call) -> bool {
-    call != Call::ClockWait || !matches!(fault, Fault::ErrorBefore | Fault::LostReply)
+    match fault {
+        Fault::ErrorBefore | Fault::LostReply => call != Call::ClockWait,
+        Fault::Duplicate | Fault::DuplicateLater { .. } => call.is_store_round_trip(),
+        _ => true,
+    }
 }
 
 #[cfg(test)]

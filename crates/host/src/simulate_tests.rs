@@ -35,7 +35,8 @@ impl World {
 
     async fn call(&self, name: &str) -> Outcome<u64, Failed> {
         let effects = Arc::clone(&self.effects);
-        let effect = async move { Ok(Ok(effects.fetch_add(1, Ordering::Relaxed) + 1)) };
+        let effect =
+            move || std::future::ready(Ok(Ok(effects.fetch_add(1, Ordering::Relaxed) + 1)));
         let name = name.to_owned();
         self.gate.pass(Call::RedisExecute, || name, effect).await
     }
@@ -88,6 +89,23 @@ fn each_fault_does_what_it_says() {
     let after = "injected crash after host call 1 redis execute x";
     check(Fault::CrashAfter, after, 1, 0);
     check(Fault::Cancel, "Ok(1)", 1, 0);
+    check(Fault::Duplicate, "Ok(2)", 2, 0);
+    check(Fault::DuplicateLater { ms: 20 }, "Ok(1)", 1, 0);
+}
+
+#[test]
+fn a_later_duplicate_has_its_effect_when_its_time_has_come() {
+    let world = World::new(1, Faults::at(1, Fault::DuplicateLater { ms: 50 }));
+    let seen = run_in(&world, {
+        let world = Arc::clone(&world);
+        async move {
+            world.call("x").await.expect("no trap").expect("no error");
+            let once = world.effects();
+            world.clock.sleep_ms(100).await;
+            (once, world.effects())
+        }
+    });
+    assert_eq!(seen, (1, 2));
 }
 
 #[test]
@@ -210,12 +228,15 @@ fn calls_take_effect_one_at_a_time() {
                 let (world, running) = (world.clone(), running.clone());
                 let most = Arc::clone(&most);
                 tokio::spawn(async move {
-                    let effect = async move {
-                        let now = running.fetch_add(1, Ordering::Relaxed) + 1;
-                        most.fetch_max(now, Ordering::Relaxed);
-                        yield_now().await;
-                        running.fetch_sub(1, Ordering::Relaxed);
-                        Ok(Ok::<(), Failed>(()))
+                    let effect = move || {
+                        let (running, most) = (Arc::clone(&running), Arc::clone(&most));
+                        async move {
+                            let now = running.fetch_add(1, Ordering::Relaxed) + 1;
+                            most.fetch_max(now, Ordering::Relaxed);
+                            yield_now().await;
+                            running.fetch_sub(1, Ordering::Relaxed);
+                            Ok(Ok::<(), Failed>(()))
+                        }
                     };
                     let detail = || task.to_string();
                     world.gate.pass(Call::RedisExecute, detail, effect).await

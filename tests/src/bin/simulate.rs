@@ -28,13 +28,14 @@ struct Arguments {
     threads: u64,
 }
 
-/// Says which seed it was, should the schedule panic.
-struct Named(u64);
+/// Should the schedule panic: says which seed it was, and lets nobody begin another one.
+struct Named<'a>(u64, &'a AtomicU64);
 
-impl Drop for Named {
+impl Drop for Named<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
             eprintln!("seed {} failed: cargo xtask simulate --from {0} --count 1", self.0);
+            self.1.store(u64::MAX / 2, Ordering::Relaxed);
         }
     }
 }
@@ -50,7 +51,7 @@ fn main() -> Result<()> {
                 return Ok(());
             }
             let seed = from.wrapping_add(number);
-            let named = Named(seed);
+            let named = Named(seed, &next);
             let report = run(&place, seed).map_err(|error| anyhow::anyhow!(not_loaded(&error)))?;
             drop(named);
             sum.lock().ok().context("another schedule failed")?.add(&report);

@@ -71,9 +71,12 @@ async fn wait<T: Send>(
     let shared = accessor.with(|mut access| access.get().shared.clone());
     let clock = shared.clock.clone();
     let detail = || format!("{} ms", duration_ns / 1_000_000);
-    let outcome = shared.gate.pass(Call::ClockWait, detail, async move {
-        clock.sleep_ns(duration_ns).await;
-        Ok(Ok::<_, Infallible>(()))
+    let outcome = shared.gate.pass(Call::ClockWait, detail, move || {
+        let clock = clock.clone();
+        async move {
+            clock.sleep_ns(duration_ns).await;
+            Ok(Ok::<_, Infallible>(()))
+        }
     });
     outcome.await.map(|Ok(())| ())
 }

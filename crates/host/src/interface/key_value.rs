@@ -62,12 +62,12 @@ impl Instance {
         call: Call,
         bucket: Resource<Bucket>,
         detail: &str,
-        operation: impl FnOnce(&dyn KeyValueStore) -> Result<R, StoreError> + Send + 'static,
+        operation: impl Fn(&dyn KeyValueStore) -> Result<R, StoreError> + Send + 'static,
     ) -> Outcome<R, Error> {
         match self.bucket(&bucket) {
             Err(error) => Ok(Err(error)),
             Ok(store) => {
-                let effect = async move { guest(operation(&*store)) };
+                let effect = move || std::future::ready(guest(operation(&*store)));
                 let gate = &self.shared.gate;
                 gate.pass(call, || detail.to_owned(), effect).await
             }
@@ -81,7 +81,7 @@ impl store::Host for Instance {
             return Ok(Err(Error::AccessDenied));
         }
         let detail = identifier.clone();
-        let effect = async { Ok(Ok(())) };
+        let effect = || std::future::ready(Ok(Ok(())));
         let gate = &self.shared.gate;
         if let Err(error) = gate.pass(Call::KeyValueOpen, || detail, effect).await? {
             return Ok(Err(error));
@@ -113,7 +113,10 @@ impl store::HostBucket for Instance {
         value: Vec<u8>,
     ) -> Outcome<(), Error> {
         let detail = key.clone();
-        self.operate(Call::KeyValueSet, bucket, &detail, move |store| store.set(&key, value)).await
+        self.operate(Call::KeyValueSet, bucket, &detail, move |store| {
+            store.set(&key, value.clone())
+        })
+        .await
     }
 
     async fn delete(&mut self, bucket: Resource<Bucket>, key: String) -> Outcome<(), Error> {
@@ -184,7 +187,10 @@ impl batch::Host for Instance {
         if entries.is_empty() {
             return Ok(self.bucket(&bucket).map(drop));
         }
-        self.operate(Call::KeyValueSetMany, bucket, "", |store| store.set_many(entries)).await
+        self.operate(Call::KeyValueSetMany, bucket, "", move |store| {
+            store.set_many(entries.clone())
+        })
+        .await
     }
 
     async fn delete_many(
@@ -211,7 +217,7 @@ impl atomics::HostCas for Instance {
             Err(error) => return Ok(Err(error)),
         };
         let detail = key.clone();
-        let effect = async { Ok(Ok(())) };
+        let effect = || std::future::ready(Ok(Ok(())));
         let gate = &self.shared.gate;
         if let Err(error) = gate.pass(Call::CasNew, || detail, effect).await? {
             return Ok(Err(error));
@@ -225,7 +231,7 @@ impl atomics::HostCas for Instance {
             Err(error) => return Ok(Err(error)),
         };
         let detail = cas.key().to_owned();
-        let effect = async move { current(&cas) };
+        let effect = move || std::future::ready(current(&cas));
         let gate = &self.shared.gate;
         gate.pass(Call::CasCurrent, || detail, effect).await
     }
@@ -257,11 +263,13 @@ impl atomics::Host for Instance {
         };
         let detail = cas.key().to_owned();
         let fresh = cas.renewed();
-        let effect = async move {
-            let swapped = guest(cas.swap(value))?;
-            Ok(swapped
-                .map(|written| if written { Swapped::Written } else { Swapped::Changed })
-                .map_err(CasError::StoreError))
+        let effect = move || {
+            let swapped = guest(cas.swap(value.clone()));
+            std::future::ready(swapped.map(|swapped| {
+                swapped
+                    .map(|written| if written { Swapped::Written } else { Swapped::Changed })
+                    .map_err(CasError::StoreError)
+            }))
         };
         let gate = &self.shared.gate;
         match gate.pass(Call::CasSwap, || detail, effect).await? {

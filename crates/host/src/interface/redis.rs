@@ -2,6 +2,8 @@
 //! Each `open` makes a connection; commands on one connection are multiplexed; nothing times out
 //! and nothing reconnects by itself.
 
+use std::sync::Arc;
+
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
 use redis::{AsyncConnectionConfig, Cmd, ErrorKind, FromRedisValue, RedisError, Value};
@@ -59,7 +61,10 @@ impl<T: Send> HostConnectionWithStore<T> for Own {
             return Ok(Err(Error::InvalidAddress));
         }
         // The address may hold a password, so the trace does not show it.
-        let connect = async move { Ok(connect(&address).await) };
+        let connect = move || {
+            let address = address.clone();
+            async move { Ok(connect(&address).await) }
+        };
         let opened = shared.gate.pass(Call::RedisOpen, String::new, connect).await?;
         Ok(opened.and_then(|connection| {
             accessor
@@ -223,10 +228,14 @@ async fn run<T: Send, R: FromRedisValue + Send + 'static>(
         let connection = instance.connections.get(connection.rep()).cloned();
         (instance.shared.clone(), connection)
     });
-    let Some(mut connection) = connection else {
+    let Some(connection) = connection else {
         return Ok(Err(Error::Other("could not find connection for resource".into())));
     };
-    let effect = async move { Ok(command.query_async::<R>(&mut connection).await.map_err(told)) };
+    let command = Arc::new(command);
+    let effect = move || {
+        let (command, mut connection) = (Arc::clone(&command), connection.clone());
+        async move { Ok(command.query_async::<R>(&mut connection).await.map_err(told)) }
+    };
     shared.gate.pass(call, || detail, effect).await
 }
 

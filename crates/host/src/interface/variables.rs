@@ -26,7 +26,7 @@ impl<T: Send> HostWithStore<T> for HasSelf<Instance> {
             (instance.shared.clone(), instance.component.clone())
         });
         let detail = name.clone();
-        let effect = async move { Ok(look_up(&component, &name)) };
+        let effect = move || std::future::ready(Ok(look_up(&component, &name)));
         shared.gate.pass(Call::VariablesGet, || detail, effect).await
     }
 }
