@@ -329,7 +329,7 @@ impl Reply {
             assert!(self.text(member).is_some_and(|text| !text.is_empty()), "{self:?}");
         }
         let is = |name: &str| self.headers.contains_key(name);
-        assert_eq!(is("retry-after"), self.status == 503, "{self:?}");
+        assert_eq!(is("retry-after"), [429, 503].contains(&self.status), "{self:?}");
         assert_eq!(is("allow"), self.status == 405, "{self:?}");
         assert_eq!(is("www-authenticate"), self.status == 401, "{self:?}");
         let trace_id = self.text("trace_id");

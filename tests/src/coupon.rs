@@ -38,6 +38,16 @@ pub fn look(id: &str) -> Ask {
     Ask::get(format!("/v1/coupon-templates/{id}"))
 }
 
+/// Sets up a scene.
+pub fn set_up_scene(id: &str, scene: &Value) -> Ask {
+    Ask::new(Method::PUT, format!("/v1/scenes/{id}")).json(scene.to_string()).operator()
+}
+
+/// A scene.
+pub fn look_at_scene(id: &str) -> Ask {
+    Ask::get(format!("/v1/scenes/{id}")).operator()
+}
+
 /// Asks for a coupon.
 pub fn issue(user: u64, template: &str, number: &str) -> Ask {
     let body = json!({"order_number": number, "template": template});

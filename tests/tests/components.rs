@@ -14,7 +14,7 @@ const BYTES_MAX: usize = 350_000;
 const EVENTS_BYTES_MAX: usize = 380_000;
 
 /// Bytes of the component for coupons, which has three times the routes of the others.
-const COUPON_BYTES_MAX: usize = 600_000;
+const COUPON_BYTES_MAX: usize = 650_000;
 
 /// What the edge needs for any function.
 const IMPORTS: &[&str] = &[

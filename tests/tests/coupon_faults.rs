@@ -3,7 +3,8 @@
 
 use end_to_end::app::{Ask, Place, Reply, not_loaded};
 use end_to_end::coupon::{
-    Stock, cancel, confirm, issue, look, publish, redeem, reserve, roll_back, template,
+    Stock, cancel, confirm, issue, look, publish, redeem, reserve, roll_back, set_up_scene,
+    template,
 };
 use host::{ALL_FAULTS, App, Options, Random, Run, exhaust};
 use http::Method;
@@ -173,6 +174,28 @@ fn an_issue_from_a_lease() {
     let before = || vec![issue(3, "t", "m"), issue(7, "t", "m2")];
     let asked = || issue(7 << 8, "t", "n");
     hunt("issue", Scenario { before, asked, issued: 3, total: 40, ..PLAIN });
+}
+
+/// The second award of two in a scene that allows so many: the attempt that is lost counts once.
+#[test]
+fn an_issue_within_a_rate_limit() {
+    let before = || {
+        let limit = json!({"awards": 2, "seconds": 3_600});
+        let mut body = template(STOCK);
+        body["scene"] = json!("hurried");
+        body["limit_per_user"] = json!(3);
+        let scene = json!({"award_type": "cash", "rate_limit": limit});
+        vec![set_up_scene("hurried", &scene), publish("hurried", &body), issue(7, "hurried", "m")]
+    };
+    let asked = || issue(7, "hurried", "n");
+    hunt("issue, rate limit", Scenario { before, asked, issued: 0, ..PLAIN });
+}
+
+#[test]
+fn setting_up_a_scene() {
+    let asked = || set_up_scene("s", &json!({"award_type": "cash", "statement": "Gift"}));
+    let says = ("statement", "Gift");
+    hunt("scene", Scenario { asked, status: 200, says, issued: 0, ..PLAIN });
 }
 
 /// They lie in three partitions, and the one who asks in the fourth.

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 
 use end_to_end::app::{Ask, Place, load, not_loaded, order_paid};
 use end_to_end::coupon::{
-    cancel, confirm, issue, look, look_up, publish, published, redeem, reserve, roll_back, template,
+    cancel, confirm, issue, look, look_at_scene, look_up, publish, published, redeem, reserve,
+    roll_back, set_up_scene, template,
 };
 use end_to_end::group_buy::{look_at, open, put, set_up};
 use end_to_end::openapi::{Document, Row};
@@ -34,6 +35,7 @@ const RESERVATIONS: &str = "/v1/users/{user}/reservations";
 const CONFIRM: &str = "/v1/users/{user}/reservations/{order_number}/confirm";
 const CANCEL: &str = "/v1/users/{user}/reservations/{order_number}/cancel";
 const CAMPAIGN: &str = "/v1/group-buy-campaigns/{campaign}";
+const SCENE: &str = "/v1/scenes/{scene}";
 const GROUPS: &str = "/v1/group-buys";
 
 /// Status and code of each refusal, as the source says it.
@@ -228,6 +230,37 @@ impl Table {
         self.check("post", REDEEM, redemption(409, "expired")).await;
     }
 
+    async fn check_scenes(&mut self) {
+        let hurried = json!({"award_type": "cash", "rate_limit": {"awards": 1, "seconds": 60}});
+        let rows = vec![
+            (200, "", set_up_scene("hurried", &hurried)),
+            (
+                409,
+                "field_fixed",
+                set_up_scene("hurried", &json!({"award_type": "cash", "stock": false})),
+            ),
+        ];
+        self.check("put", SCENE, rows).await;
+        self.check("get", SCENE, vec![(404, "unknown_scene", look_at_scene("x"))]).await;
+        let mut body = template(10);
+        body["scene"] = json!("hurried");
+        published(&self.app, "hurried", &body).await;
+        let rows = vec![
+            (201, "", issue(3, "hurried", "n")),
+            (201, "", issue(3, "hurried", "n")),
+            (409, "user_limit", issue(3, "hurried", "m")),
+        ];
+        self.check("post", COUPONS, rows).await;
+        body["limit_per_user"] = json!(9);
+        published(&self.app, "hurried", &body).await;
+        let rows = vec![(429, "rate_limited", issue(3, "hurried", "m"))];
+        self.check("post", COUPONS, rows).await;
+        let rows = vec![(429, "rate_limited", reserve(3, "hurried", "m", 60))];
+        self.check("post", RESERVATIONS, rows).await;
+        self.app.advance_time(MINUTE_MS);
+        self.check("post", COUPONS, vec![(201, "", issue(3, "hurried", "m"))]).await;
+    }
+
     async fn check_batches(&mut self) {
         let bulk = |template: &str, users: Vec<u64>| {
             let body = json!({"batch": "b", "users": users});
@@ -285,6 +318,7 @@ async fn every_refusal_is_reached_and_described() {
         table.check_uses().await;
         table.check_templates().await;
         table.check_times().await;
+        table.check_scenes().await;
         table.check_batches().await;
         table.check_groups().await;
         table.check_full_record().await;

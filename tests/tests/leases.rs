@@ -58,7 +58,7 @@ async fn sell(stock: u64, share: i64) -> Sale {
     let store = Counted::new(store);
     let templates = Templates::default();
     let body = serde_json::from_value(template(stock)).expect("a template");
-    publish(&context(&store, &templates, share), "t", body).await.expect("it is published");
+    publish(&context(&store, &templates, share), "t", &body).await.expect("it is published");
 
     let (next, given, refused) = (Cell::new(0), Cell::new(0), Cell::new(0));
     let leased = Cell::new(0);
@@ -84,7 +84,7 @@ async fn sell(stock: u64, share: i64) -> Sale {
                 }
                 if given.get() == stock / 2 {
                     let context = context(&store, &templates, share);
-                    leased.set(look(&context, "t").await.expect("it is there").1.leased);
+                    leased.set(look(&context, "t").await.expect("it is there").2.leased);
                 }
             }
         }

@@ -91,6 +91,7 @@ async fn both_manifests_load_together_and_have_the_routes_and_the_channel() {
         ("/v1/events", "events"),
         ("/v1/group-buy-campaigns/:campaign", "coupon"),
         ("/v1/group-buys", "coupon"),
+        ("/v1/scenes/:scene", "coupon"),
         ("/v1/users/:user/coupons", "coupon"),
         ("/v1/users/:user/coupons/:coupon/redeem", "coupon"),
         ("/v1/users/:user/coupons/:coupon/rollback", "coupon"),

@@ -42,6 +42,8 @@ pub enum Phase {
     Succeeded,
     /// The reward was given.
     Rewarded,
+    /// The reward could not be given, and is not owed.
+    Lapsed,
     /// It has failed.
     Failed,
     /// Its time is over.
@@ -137,10 +139,11 @@ pub fn due_of(entry: &Field) -> Option<(UserId, &str)> {
 }
 
 impl Phase {
-    const ALL: [(Self, &str); 5] = [
+    const ALL: [(Self, &str); 6] = [
         (Self::Open, "o"),
         (Self::Succeeded, "s"),
         (Self::Rewarded, "r"),
+        (Self::Lapsed, "l"),
         (Self::Failed, "f"),
         (Self::Expired, "e"),
     ];
@@ -245,12 +248,12 @@ impl Groups {
         Some(next)
     }
 
-    /// The same with the reward given that was due.
+    /// The same with the reward that was due given, or lapsed.
     #[must_use]
-    pub fn rewarded(&self) -> Self {
+    pub fn settled(&self, phase: Phase) -> Self {
         let mut next = self.clone();
         if let Some(last) = next.0.last_mut().filter(|last| last.phase == Phase::Succeeded) {
-            last.phase = Phase::Rewarded;
+            last.phase = phase;
         }
         next
     }
@@ -287,7 +290,11 @@ mod tests {
     fn what_is_stored_is_read_again_and_small() {
         let one = open(true);
         let two = one.ended("a", Phase::Failed, DURING).unwrap().opened(group("b", false)).unwrap();
-        for groups in [&one, &two, &two.ended("b", Phase::Succeeded, DURING).unwrap().rewarded()] {
+        for groups in [
+            &one,
+            &two,
+            &two.ended("b", Phase::Succeeded, DURING).unwrap().settled(Phase::Rewarded),
+        ] {
             assert_eq!(Groups::decode(Some(&groups.encode())).as_ref(), Ok(groups));
         }
         assert_eq!(Groups::decode(None), Ok(Groups::default()));
@@ -346,7 +353,7 @@ mod tests {
             (after(true, Phase::Failed), true),
             (after(true, Phase::Expired), true),
             (after(true, Phase::Succeeded), false),
-            (after(true, Phase::Succeeded).rewarded(), false),
+            (after(true, Phase::Succeeded).settled(Phase::Rewarded), false),
             (after(false, Phase::Failed), false),
             (after(false, Phase::Expired), false),
         ];
@@ -390,7 +397,7 @@ mod tests {
         let entry = Write::Set("w".into(), "7 spring".into(), Value::Integer(1));
         assert_eq!(succeed.writes[1..], [entry]);
 
-        let reward = CHANCE.change(&due, &due.rewarded());
+        let reward = CHANCE.change(&due, &due.settled(Phase::Rewarded));
         assert_eq!(reward.writes[1..], [Write::Unset("w".into(), "7 spring".into())]);
         let fail = CHANCE.change(&open, &open.ended("a", Phase::Failed, DURING).unwrap());
         assert_eq!(fail.writes.len(), 1);

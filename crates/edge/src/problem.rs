@@ -8,7 +8,7 @@ use crate::config::ConfigError;
 
 /// Seconds after which a client may try a store again that did not answer: long enough that a
 /// failing store is not run over, short enough that nobody notices one lost packet.
-pub const RETRY_AFTER_SECONDS: u32 = 1;
+pub const RETRY_AFTER_SECONDS: u16 = 1;
 
 /// An error for a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct Problem {
     pub field: Option<String>,
     /// `Allow`, where the method was wrong.
     pub allow: Option<String>,
+    /// `Retry-After` in seconds, where asking again may help.
+    pub retry_after: Option<u16>,
     /// What only the log may know.
     pub cause: Option<String>,
 }
@@ -30,13 +32,22 @@ pub struct Problem {
 impl Problem {
     /// A problem without a field.
     pub fn new(status: u16, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), field: None, allow: None, cause: None }
+        let retry_after = (status == 503).then_some(RETRY_AFTER_SECONDS);
+        let detail = detail.into();
+        Self { status, code, detail, field: None, allow: None, retry_after, cause: None }
     }
 
     /// The same problem, about a field.
     #[must_use]
     pub fn about(mut self, field: impl Into<String>) -> Self {
         self.field = Some(field.into());
+        self
+    }
+
+    /// The same problem, which is over after so many seconds; beyond 18 hours it is worth asking again.
+    #[must_use]
+    pub fn after(mut self, seconds: u32) -> Self {
+        self.retry_after = Some(u16::try_from(seconds).unwrap_or(u16::MAX));
         self
     }
 
@@ -60,11 +71,6 @@ impl Problem {
     /// The fault of whoever configured the component, 500.
     pub fn misconfigured(cause: impl Into<String>) -> Self {
         Self::new(500, "misconfigured", "the service is not configured correctly").because(cause)
-    }
-
-    /// `Retry-After` in seconds, where asking again may help.
-    pub fn retry_after(&self) -> Option<u32> {
-        (self.status == 503).then_some(RETRY_AFTER_SECONDS)
     }
 
     /// The body, `application/problem+json`.
@@ -109,6 +115,7 @@ fn title(status: u16) -> &'static str {
         413 => "Content Too Large",
         415 => "Unsupported Media Type",
         422 => "Unprocessable Content",
+        429 => "Too Many Requests",
         503 => "Service Unavailable",
         _ => "Internal Server Error",
     }
@@ -166,7 +173,7 @@ mod tests {
             body,
             r#"{"type":"urn:hongbao:problem:store_unavailable","title":"Service Unavailable","status":503,"code":"store_unavailable","detail":"the store is unavailable; nothing happened","trace_id":"4bf9"}"#
         );
-        assert_eq!(problem.retry_after(), Some(RETRY_AFTER_SECONDS));
+        assert_eq!(problem.retry_after, Some(RETRY_AFTER_SECONDS));
     }
 
     #[test]

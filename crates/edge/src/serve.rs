@@ -85,7 +85,7 @@ async fn report(problem: &Problem, trace_id: &str, route: &str) {
 
 fn refusal(problem: &Problem, trace_id: Option<&str>) -> Response {
     let mut headers = vec![("content-type", "application/problem+json".to_owned())];
-    if let Some(seconds) = problem.retry_after() {
+    if let Some(seconds) = problem.retry_after {
         headers.push(("retry-after", seconds.to_string()));
     }
     if problem.status == 401 {

@@ -12,6 +12,7 @@ use edge::store::Binding;
 use litemap::LiteMap;
 
 use crate::records::{self, fields, integer, unexpected};
+use crate::scene::{self, Scene};
 use crate::template::Template;
 
 /// Templates that an instance remembers; a campaign has some, and a page of them costs nothing.
@@ -32,6 +33,8 @@ pub struct Published {
     pub version: i64,
     /// What it says.
     pub template: Template,
+    /// Its scene.
+    pub scene: Scene,
     /// Coupons that the pool had to lease out when this instance last saw it, if it did: a hint for
     /// how many to ask for.
     pub free: Cell<Option<i64>>,
@@ -174,13 +177,19 @@ impl<B: Binding> Context<'_, B> {
         let read = Read::Fields(records::notice(id), fields);
         let answers = self.read_all(&[(self.notice(id), read)]).await?;
         let Some((version, template)) = published(answers.first())? else { return Ok(None) };
+        let scene = scene::read(self, &template.scene).await?.unwrap_or_else(Scene::plain);
         let free = Cell::new(None);
-        Ok(Some(Rc::new(Published { id: id.to_owned(), version, template, free })))
+        Ok(Some(Rc::new(Published { id: id.to_owned(), version, template, scene, free })))
     }
 
     /// Forgets a template that has changed.
     pub fn forget_template(&self, id: &str) {
         self.set_template(id, None);
+    }
+
+    /// Forgets templates, because a scene has changed.
+    pub fn forget_templates(&self) {
+        self.templates.0.borrow_mut().clear();
     }
 }
 

@@ -5,7 +5,7 @@
 //! A reward is given by whoever looks at the user's coupons next, or by a sweep: first the coupon is
 //! issued, under a number that follows from the group, so that it is one coupon however often that is
 //! tried; then the reward counts as given. Where the template refuses (sold out, over, switched off) the
-//! reward stays due, and the next one tries again.
+//! reward stays due, and the next one tries again; unless its scene is not compensated, where it lapses.
 
 use domain::error::InvalidInput;
 use domain::group_buy::{Chance, Group, Groups, Phase, campaign_of, due, due_of};
@@ -188,7 +188,7 @@ fn taken(answer: Option<&Answer>) -> Result<Groups, CommitError> {
 }
 
 /// Gives the reward of a chance, if it is due and the template does not refuse; whether this was the
-/// one who did.
+/// one who gave it.
 async fn settle<B: Binding>(
     context: &Context<'_, B>,
     chance: Chance<'_>,
@@ -204,14 +204,20 @@ async fn settle<B: Binding>(
         segments: Vec::new(),
         hold_ms: None,
     };
-    match issue(context, &claim).await {
-        Ok(_) => {}
+    let phase = match issue(context, &claim).await {
+        Ok(_) => Phase::Rewarded,
         Err(Failure::Store(error)) => return Err(error),
-        Err(Failure::Refused(_) | Failure::Invalid(_)) => return Ok(false),
-    }
-    let given = chance.change(groups, &groups.rewarded());
-    let outcome = context.commit(context.home(chance.user), given).await?;
-    Ok(matches!(outcome, Outcome::Committed(_)))
+        Err(Failure::Refused(_) | Failure::Invalid(_)) => {
+            let published = context.template(template).await?;
+            if published.is_none_or(|published| published.scene.compensated) {
+                return Ok(false);
+            }
+            Phase::Lapsed
+        }
+    };
+    let change = chance.change(groups, &groups.settled(phase));
+    let outcome = context.commit(context.home(chance.user), change).await?;
+    Ok(phase == Phase::Rewarded && matches!(outcome, Outcome::Committed(_)))
 }
 
 /// Looks at a chance, and gives its reward as [`settle`] does.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use domain::ids::UserId;
 use domain::order_number::{OrderNumber, Part, Play};
 use domain::paid::PaidMark;
-use domain::partition::{Partitions, fnv1a};
+use domain::partition::{Partition, Partitions, fnv1a};
 use domain::time::UnixMillis;
 use domain::transaction::{
     CommitError, Failed, Guard, Outcome, Read, Seen, Transaction, Value, Write,
@@ -123,8 +123,8 @@ pub async fn issue<B: Binding>(
     }
     let until = claim.hold_ms.map(|ms| context.now.0 + ms);
     let refusal = match take(context, &request, &first, Role::of(until)).await? {
-        Taken::Recorded(recorded) => return Ok(recorded),
-        Taken::Refused(refusal) => refusal,
+        Ok(recorded) => return Ok(recorded),
+        Err(refusal) => refusal,
     };
     // What is held for a moment has no substitute.
     if refusal != first.template.exhausted() || claim.hold_ms.is_some() {
@@ -148,7 +148,7 @@ async fn instead<B: Binding>(
         let Some(fallback) = &last.template.fallback_template else { break };
         let Some(next) = context.template(fallback).await? else { break };
         if claim.admitted(&next.template, context.now).is_ok()
-            && let Taken::Recorded(recorded) = take(context, request, &next, Role::Fallback).await?
+            && let Ok(recorded) = take(context, request, &next, Role::Fallback).await?
         {
             return Ok(Some(recorded));
         }
@@ -289,14 +289,8 @@ impl Role {
     }
 }
 
-/// What came of asking one template.
-#[derive(Debug)]
-pub enum Taken {
-    /// The number gave this, now or earlier.
-    Recorded(Recorded),
-    /// Nothing.
-    Refused(Refusal),
-}
+/// What came of asking one template: what the number gave, now or earlier; or nothing.
+pub type Taken = Result<Recorded, Refusal>;
 
 /// Where the coupon comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -305,6 +299,15 @@ enum Source {
     Left,
     /// What the pool has just credited: from which count to which.
     Credit(i64, i64),
+    /// There are as many as are asked for.
+    Uncounted,
+}
+
+/// How fast the user got awards of the scene before this one, and with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Paces {
+    before: Option<Value>,
+    next: Value,
 }
 
 /// Why a guard is there.
@@ -316,6 +319,8 @@ enum Why {
     Refuse(Refusal),
     /// Nobody found lately that nothing is left anywhere.
     SoldOut,
+    /// The user must not be too fast.
+    Pace,
     /// Something must be left.
     Left,
     /// The lease must not have moved.
@@ -330,6 +335,7 @@ fn give(
     published: &Published,
     order: &Order,
     source: Source,
+    paces: Option<Paces>,
 ) -> (Vec<Why>, Transaction) {
     let Published { id, template, .. } = published;
     let (user, lease) = (records::user(request.user), records::lease(id));
@@ -349,7 +355,16 @@ fn give(
         Guard::SizeAtMost(user.clone(), USER_FIELDS_MAX),
     ));
     let mut writes =
-        vec![Write::Set(user.clone(), field, order.encode()), Write::Add(user, count, 1)];
+        vec![Write::Set(user.clone(), field, order.encode()), Write::Add(user.clone(), count, 1)];
+    if let Some(Paces { before, next }) = paces {
+        let pace = records::pace(&template.scene);
+        let guard = match before {
+            Some(before) => Guard::FieldEquals(user.clone(), pace.clone(), before),
+            None => Guard::FieldAbsent(user.clone(), pace.clone()),
+        };
+        guards.push((Why::Pace, guard));
+        writes.push(Write::Set(user, pace, next));
+    }
     let mut kept = -1;
     if source == Source::Left {
         let sold_out = SOLD_OUT_UNTIL.into();
@@ -361,8 +376,13 @@ fn give(
         writes.push(Write::Set(lease.clone(), SIZE.into(), Value::Integer(to - from)));
         kept += to - from;
     }
-    guards.push((Why::Left, Guard::IntegerAtLeast(lease.clone(), LEFT.into(), -kept)));
-    writes.push(Write::Add(lease.clone(), LEFT.into(), kept));
+    if source == Source::Uncounted {
+        // As if the pool had credited one more.
+        writes.push(Write::Add(lease.clone(), CREDITED.into(), 1));
+    } else {
+        guards.push((Why::Left, Guard::IntegerAtLeast(lease.clone(), LEFT.into(), -kept)));
+        writes.push(Write::Add(lease.clone(), LEFT.into(), kept));
+    }
     if let Gave::Reserved(_, until) = order.gave {
         let period = records::period(UnixMillis(until));
         let end = records::end(request.user, &request.number);
@@ -375,8 +395,22 @@ fn give(
     (why, Transaction { guards, writes, ..Transaction::default() })
 }
 
+/// Refuses; a lease that was taken for nobody goes back.
+async fn refuse<B: Binding>(
+    context: &Context<'_, B>,
+    published: &Published,
+    partition: Partition,
+    source: Source,
+    refusal: Refusal,
+) -> Result<Taken, Failure> {
+    if matches!(source, Source::Credit(..)) {
+        call_back(context, &published.id, &[partition]).await?;
+    }
+    Ok(Err(refusal))
+}
+
 /// Gives a coupon of one template: one round trip where the partition has one left, four where it must
-/// take a lease first.
+/// take a lease first; one more where the scene limits how fast a user gets awards.
 ///
 /// # Errors
 /// The store's, or a number that was used for something else.
@@ -387,32 +421,44 @@ pub async fn take<B: Binding>(
     role: Role,
 ) -> Result<Taken, Failure> {
     let partition = context.home(request.user);
-    let coupon = Coupon::of(&published.id, published.version, &published.template, context.now);
+    let coupon = Coupon::of(published, context.now);
     let order = Order { digest: request.digest, at: context.now.0, gave: role.gave(coupon) };
-    let (mut source, mut sold_out) = (Source::Left, false);
+    let start = if published.template.is_counted() { Source::Left } else { Source::Uncounted };
+    let (mut source, mut sold_out, mut pace) = (start, false, None);
     for _ in 0..ATTEMPTS_MAX {
-        let (why, transaction) = give(context.partitions, request, published, &order, source);
+        let limit = published.scene.rate_limit.filter(|_| !request.is_reward);
+        let paces = match limit.map(|limit| limit.next(pace.as_ref(), context.now)) {
+            None => None,
+            Some(Ok(next)) => Some(Paces { before: pace.clone(), next }),
+            // The last attempt saw that the number has not acted.
+            Some(Err(Failure::Refused(refusal))) => {
+                return refuse(context, published, partition, source, refusal).await;
+            }
+            Some(Err(failure)) => return Err(failure),
+        };
+        let (why, transaction) =
+            give(context.partitions, request, published, &order, source, paces);
         let refused = match context.commit(partition, transaction).await? {
             Outcome::Committed(_) => {
                 let number = request.number.clone();
-                return Ok(Taken::Recorded(Recorded { number, order, replayed: false }));
+                return Ok(Ok(Recorded { number, order, replayed: false }));
             }
             Outcome::Refused(refused) => refused,
         };
         let Failed::Guard(index) = refused.failed else { return Err(unexpected().into()) };
         match why.get(index) {
-            Some(Why::Number) => return request.replay_seen(refused.seen).map(Taken::Recorded),
+            Some(Why::Number) => return request.replay_seen(refused.seen).map(Ok),
             Some(Why::Refuse(refusal)) => {
-                if source != Source::Left {
-                    // The lease that was taken for nobody goes back.
-                    call_back(context, &published.id, &[partition]).await?;
-                }
-                return Ok(Taken::Refused(*refusal));
+                return refuse(context, published, partition, source, *refusal).await;
             }
-            Some(Why::SoldOut) => return Ok(Taken::Refused(published.template.exhausted())),
+            Some(Why::Pace) => match refused.seen {
+                Seen::Field(seen) => pace = seen,
+                _ => return Err(unexpected().into()),
+            },
+            Some(Why::SoldOut) => return Ok(Err(published.template.exhausted())),
             Some(Why::Moved) => source = Source::Left,
             Some(Why::Left) if sold_out => {
-                return Ok(Taken::Refused(published.template.exhausted()));
+                return Ok(Err(published.template.exhausted()));
             }
             Some(Why::Left) => {
                 // Asked for only now: it would be one more thing to read for every coupon.

@@ -1,7 +1,7 @@
 //! Coupons: exactly once, within budget, without a hot key.
 //!
 //! In reading order:
-//! - [`template`]: what operators publish, and which rules follow from it alone
+//! - [`template`], [`scene`]: what operators publish, and which rules follow from it alone
 //! - [`records`]: what the store holds, and under which names
 //! - [`issue`]: one commit decides and records
 //! - [`pool`]: how the stock is spread over the partitions
@@ -22,6 +22,7 @@ use std::rc::Rc;
 
 use edge::config::Config;
 use edge::route::Verb;
+use edge::store::Binding;
 use edge::{Access, Answer, Call, Problem, Request, Response, Route, Stages};
 
 pub mod bulk;
@@ -37,11 +38,15 @@ pub mod redemption;
 pub mod refusal;
 pub mod render;
 pub mod reservation;
+pub mod scene;
 pub mod template;
 
 use context::{Context, Templates};
+use issue::Recorded;
+use parse::Command;
 use refusal::Refusal;
 
+/// What a route does.
 #[derive(Clone, Copy, Debug)]
 enum Operation {
     Publish,
@@ -56,6 +61,8 @@ enum Operation {
     Cancel,
     IssueToMany,
     BatchProgress,
+    SetUpScene,
+    LookAtScene,
     SetUpCampaign,
     LookAtCampaign,
     OpenGroup,
@@ -102,6 +109,8 @@ const ROUTES: &[Route<Operation>] = {
             Caller,
             Operation::Cancel,
         ),
+        route(Put, "/v1/scenes/{scene}", Operator, Operation::SetUpScene),
+        route(Get, "/v1/scenes/{scene}", Operator, Operation::LookAtScene),
         route(Put, "/v1/group-buy-campaigns/{campaign}", Operator, Operation::SetUpCampaign),
         route(Get, "/v1/group-buy-campaigns/{campaign}", Operator, Operation::LookAtCampaign),
         route(Post, "/v1/group-buys", Caller, Operation::OpenGroup),
@@ -133,116 +142,112 @@ fn templates(config: &Rc<Config>) -> Rc<Templates> {
 }
 
 async fn answer(operation: Operation, call: &Call, stages: &mut Stages) -> Result<Answer, Problem> {
+    let command = parse::command(operation, call)?;
+    stages.end("parse");
     let templates = templates(&call.config);
     let store = edge::store::open(&call.config).await?;
-    let context = &Context {
-        store: store.as_ref(),
-        partitions: call.config.partitions,
-        stage: &call.config.stage,
+    let context = context(&call.config, store.as_ref(), &templates);
+    carry_out(&context, command, stages).await
+}
+
+/// One request's world.
+fn context<'a, B>(config: &'a Config, store: &'a B, templates: &'a Templates) -> Context<'a, B> {
+    Context {
+        store,
+        partitions: config.partitions,
+        stage: &config.stage,
         now: edge::clock::now(),
-        templates: &templates,
+        templates,
         lease_share: pool::LEASE_SHARE,
         pause: |ms| Box::pin(edge::clock::pause(ms)),
-    };
+    }
+}
+
+/// Commits, then renders.
+async fn carry_out<B: Binding>(
+    context: &Context<'_, B>,
+    command: Command,
+    stages: &mut Stages,
+) -> Result<Answer, Problem> {
     let now = context.now;
-    match operation {
-        Operation::Publish => {
-            let id = parse::template(call)?;
-            let template = call.json()?;
-            stages.end("parse");
-            let published = publish::publish(context, &id, template).await?;
+    match command {
+        Command::Publish(id, template) => {
+            let version = publish::publish(context, &id, &template).await?;
             stages.end("commit");
-            render::template(&published, None)
+            render::template(&id, version, &template, None)
         }
-        Operation::LookAtTemplate => {
-            let id = parse::template(call)?;
-            stages.end("parse");
-            let (published, stock) = publish::look(context, &id).await?;
+        Command::LookAtTemplate(id) => {
+            let (version, template, stock) = publish::look(context, &id).await?;
             stages.end("commit");
-            render::template(&published, Some(&stock))
+            render::template(&id, version, &template, Some(&stock))
         }
-        Operation::Issue | Operation::Reserve => {
-            let claim = match operation {
-                Operation::Reserve => parse::reservation(call)?,
-                _ => parse::claim(call)?,
-            };
-            stages.end("parse");
+        Command::Issue(claim) => {
             let recorded = issue::issue(context, &claim).await?;
             stages.end("commit");
             render::outcome(201, &recorded, now)
         }
-        Operation::LookUp => {
-            let (user, number) = parse::user_and_number(call, "order_number")?;
-            stages.end("parse");
+        Command::LookUp(user, number) => {
             let order = group_buy::look_up(context, user, &number).await?;
-            let order = order.ok_or(Refusal::UnknownOrder)?;
             stages.end("commit");
-            render::outcome(200, &issue::Recorded { number, order, replayed: false }, now)
+            let order = order.ok_or(Refusal::UnknownOrder)?;
+            render::outcome(200, &Recorded { number, order, replayed: false }, now)
         }
-        Operation::List => {
-            let (user, page) = (parse::user(call)?, parse::page(call)?);
-            stages.end("parse");
+        Command::List(user, page) => {
             let (orders, more) = list::list(context, user, &page).await?;
             stages.end("commit");
             render::page(&orders, more, now)
         }
-        Operation::Redeem | Operation::Rollback => {
-            let (user, coupon) = parse::user_and_number(call, "coupon")?;
-            let what = match operation {
-                Operation::Redeem => parse::redeem(call)?,
-                _ => parse::rollback(call)?,
-            };
-            stages.end("parse");
+        Command::Use(user, coupon, what) => {
             let recorded = redemption::apply(context, user, &coupon, &what).await?;
             stages.end("commit");
             render::outcome(200, &recorded, now)
         }
-        Operation::Confirm | Operation::Cancel => {
-            let (user, number) = parse::user_and_reservation(call)?;
-            stages.end("parse");
-            let recorded = match operation {
-                Operation::Confirm => reservation::confirm(context, user, &number).await?,
-                _ => reservation::cancel(context, user, &number).await?,
-            };
+        Command::Confirm(user, number) => {
+            let recorded = reservation::confirm(context, user, &number).await?;
             stages.end("commit");
             render::outcome(200, &recorded, now)
         }
-        Operation::IssueToMany => {
-            let (template, batch) = (parse::template(call)?, parse::batch(call)?);
-            stages.end("parse");
+        Command::Cancel(user, number) => {
+            let recorded = reservation::cancel(context, user, &number).await?;
+            stages.end("commit");
+            render::outcome(200, &recorded, now)
+        }
+        Command::IssueToMany(template, batch) => {
             let tally = bulk::issue_part(context, &template, &batch).await?;
             stages.end("commit");
             render::batch(202, &batch.batch, 1, &tally)
         }
-        Operation::BatchProgress => {
-            let (template, batch) = parse::template_and_batch(call)?;
-            stages.end("parse");
+        Command::BatchProgress(template, batch) => {
             let (parts, tally) = bulk::progress(context, &template, &batch).await?;
             stages.end("commit");
             render::batch(200, &batch, parts, &tally)
         }
-        Operation::SetUpCampaign => {
-            let (id, campaign) = (parse::campaign(call)?, parse::campaign_body(call)?);
-            stages.end("parse");
+        Command::SetUpScene(id, scene) => {
+            scene::set_up(context, &id, &scene).await?;
+            stages.end("commit");
+            render::scene(&id, &scene)
+        }
+        Command::LookAtScene(id) => {
+            let scene = scene::look(context, &id).await?;
+            stages.end("commit");
+            render::scene(&id, &scene)
+        }
+        Command::SetUpCampaign(id, campaign) => {
             group_buy::set_up(context, &id, &campaign).await?;
             stages.end("commit");
             render::campaign(&id, &campaign)
         }
-        Operation::LookAtCampaign => {
-            let id = parse::campaign(call)?;
-            stages.end("parse");
+        Command::LookAtCampaign(id) => {
             let campaign = group_buy::look(context, &id).await?;
             stages.end("commit");
             render::campaign(&id, &campaign)
         }
-        Operation::OpenGroup => {
-            let opening = parse::opening(call)?;
-            stages.end("parse");
+        Command::OpenGroup(opening) => {
             let (group, replayed) = group_buy::open(context, &opening).await?;
             stages.end("commit");
             render::group(&opening, &group, replayed, now)
         }
-        Operation::Sweep => {
+        Command::Sweep => {
             let partitions: Vec<_> = context.partitions.all().collect();
             let expired = reservation::expire_due(context, &partitions).await?;
             let rewarded = group_buy::settle_due(context, &partitions).await?;

@@ -118,12 +118,12 @@ fn select(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::template::tests::template;
+    use crate::template::tests::published;
 
     #[test]
     fn pages_follow_each_other_without_gaps() {
         let now = UnixMillis(1_000);
-        let coupon = |at| Coupon::of("spring-15", 1, &template(|_| ()), UnixMillis(at));
+        let coupon = |at| Coupon::of(&published("spring-15", 1), UnixMillis(at));
         let number = |index: i64| OrderNumber::parse(&format!("n{index}"), "").unwrap();
         let orders: Vec<_> = (0..7)
             .map(|index| {

@@ -1,4 +1,4 @@
-//! Wire -> typed commands.
+//! Wire -> typed commands. Whatever can be refused without the store is refused here.
 
 use domain::error::InvalidInput;
 use domain::ids::{IdInput, UserId};
@@ -7,11 +7,13 @@ use domain::order_number::{OrderNumber, Part};
 use edge::{Call, Problem};
 use serde::Deserialize;
 
+use crate::Operation;
 use crate::group_buy::{Campaign, Opening};
 use crate::issue::{Claim, Number};
 use crate::list::{Page, State};
 use crate::redemption::Use;
-use crate::template::check_segments;
+use crate::scene::Scene;
+use crate::template::{Template, check_segments};
 
 /// Users of one part of a batch.
 pub const USERS_MAX: usize = 1_000;
@@ -89,28 +91,111 @@ fn parameter(call: &Call, index: usize) -> &str {
     call.parameters.get(index).map(String::as_str).unwrap_or_default()
 }
 
-/// The user of the route.
+/// A command, valid as far as it can be told without the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Publish a template.
+    Publish(String, Box<Template>),
+    /// Look at a template and its stock.
+    LookAtTemplate(String),
+    /// Issue, or hold.
+    Issue(Claim),
+    /// What did a number give?
+    LookUp(UserId, OrderNumber),
+    /// A page of a user's coupons.
+    List(UserId, Page),
+    /// Redeem a coupon, or roll that back.
+    Use(UserId, OrderNumber, Use),
+    /// Give what is held.
+    Confirm(UserId, OrderNumber),
+    /// Put back what is held.
+    Cancel(UserId, OrderNumber),
+    /// Issue a template to a part of a batch.
+    IssueToMany(String, Batch),
+    /// How far is a batch of a template?
+    BatchProgress(String, String),
+    /// Set up a scene.
+    SetUpScene(String, Scene),
+    /// Look at a scene.
+    LookAtScene(String),
+    /// Set up a group-buy campaign.
+    SetUpCampaign(String, Campaign),
+    /// Look at a campaign.
+    LookAtCampaign(String),
+    /// Open a group.
+    OpenGroup(Opening),
+    /// End what has expired, give what is due.
+    Sweep,
+}
+
+/// Reads a command.
 ///
 /// # Errors
-/// `invalid_id`.
-pub fn user(call: &Call) -> Result<UserId, InvalidInput> {
+/// A problem that names the field.
+pub(crate) fn command(operation: Operation, call: &Call) -> Result<Command, Problem> {
+    let name = |field| part(parameter(call, 0), field);
+    let with_number = |field| Ok::<_, InvalidInput>((user(call)?, number_of(call, field)?));
+    Ok(match operation {
+        Operation::Publish => {
+            let (id, template): (_, Template) = (name("template")?, call.json()?);
+            template.validate()?;
+            Command::Publish(id, Box::new(template))
+        }
+        Operation::LookAtTemplate => Command::LookAtTemplate(name("template")?),
+        Operation::Issue => Command::Issue(claim(call)?),
+        Operation::Reserve => Command::Issue(reservation(call)?),
+        Operation::LookUp => {
+            let (user, number) = with_number("order_number")?;
+            Command::LookUp(user, number)
+        }
+        Operation::List => Command::List(user(call)?, page(call)?),
+        Operation::Redeem => {
+            let (user, coupon) = with_number("coupon")?;
+            Command::Use(user, coupon, redeem(call)?)
+        }
+        Operation::Rollback => {
+            let (user, coupon) = with_number("coupon")?;
+            Command::Use(user, coupon, rollback(call)?)
+        }
+        Operation::Confirm => {
+            let (user, number) = with_number("order_number")?;
+            not_our_own(&number, "order_number")?;
+            Command::Confirm(user, number)
+        }
+        Operation::Cancel => {
+            let (user, number) = with_number("order_number")?;
+            not_our_own(&number, "order_number")?;
+            Command::Cancel(user, number)
+        }
+        Operation::IssueToMany => Command::IssueToMany(name("template")?, batch(call)?),
+        Operation::BatchProgress => {
+            Command::BatchProgress(name("template")?, part(parameter(call, 1), "batch")?)
+        }
+        Operation::SetUpScene => {
+            let (id, scene): (_, Scene) = (name("scene")?, call.json()?);
+            scene.validate()?;
+            Command::SetUpScene(id, scene)
+        }
+        Operation::LookAtScene => Command::LookAtScene(name("scene")?),
+        Operation::SetUpCampaign => {
+            let (id, campaign): (_, Campaign) = (name("campaign")?, call.json()?);
+            part(&campaign.template, "template")?;
+            Command::SetUpCampaign(id, campaign)
+        }
+        Operation::LookAtCampaign => Command::LookAtCampaign(name("campaign")?),
+        Operation::OpenGroup => Command::OpenGroup(opening(call)?),
+        Operation::Sweep => Command::Sweep,
+    })
+}
+
+/// The user of the route.
+fn user(call: &Call) -> Result<UserId, InvalidInput> {
     UserId::parse(parameter(call, 0), "user")
 }
 
-/// The user and the order number of the route; `field` names the latter.
-///
-/// # Errors
-/// `invalid_id`, `invalid_order_number`.
-pub fn user_and_number(call: &Call, field: &str) -> Result<(UserId, OrderNumber), InvalidInput> {
-    Ok((user(call)?, OrderNumber::parse(parameter(call, 1), field)?))
-}
-
-/// The template of the route.
-///
-/// # Errors
-/// `invalid_part`.
-pub fn template(call: &Call) -> Result<String, InvalidInput> {
-    part(parameter(call, 0), "template")
+/// The order number of the route; `field` names it.
+fn number_of(call: &Call, field: &str) -> Result<OrderNumber, InvalidInput> {
+    OrderNumber::parse(parameter(call, 1), field)
 }
 
 fn part(text: &str, field: &str) -> Result<String, InvalidInput> {
@@ -118,10 +203,7 @@ fn part(text: &str, field: &str) -> Result<String, InvalidInput> {
 }
 
 /// `POST /v1/users/{user}/coupons`
-///
-/// # Errors
-/// A problem that names the field.
-pub fn claim(call: &Call) -> Result<Claim, Problem> {
+fn claim(call: &Call) -> Result<Claim, Problem> {
     let body: ClaimBody = call.json()?;
     let number = match body.play {
         Some(_) if body.order_number.is_some() => {
@@ -139,10 +221,7 @@ pub fn claim(call: &Call) -> Result<Claim, Problem> {
 }
 
 /// `POST /v1/users/{user}/reservations`
-///
-/// # Errors
-/// A problem that names the field.
-pub fn reservation(call: &Call) -> Result<Claim, Problem> {
+fn reservation(call: &Call) -> Result<Claim, Problem> {
     let body: ReservationBody = call.json()?;
     check_segments(&body.segments)?;
     if !(1..=HOLD_SECONDS_MAX).contains(&body.expires_in_seconds) {
@@ -183,21 +262,8 @@ fn not_our_own(number: &OrderNumber, field: &str) -> Result<(), InvalidInput> {
     Ok(())
 }
 
-/// The user and the reservation of the route.
-///
-/// # Errors
-/// `invalid_id`, `invalid_order_number`.
-pub fn user_and_reservation(call: &Call) -> Result<(UserId, OrderNumber), InvalidInput> {
-    let (user, number) = user_and_number(call, "order_number")?;
-    not_our_own(&number, "order_number")?;
-    Ok((user, number))
-}
-
 /// `POST /v1/users/{user}/coupons/{coupon}/redeem`
-///
-/// # Errors
-/// A problem that names the field.
-pub fn redeem(call: &Call) -> Result<Use, Problem> {
+fn redeem(call: &Call) -> Result<Use, Problem> {
     let body: RedeemBody = call.json()?;
     let amount = body.amount.map(Amount::minor_units);
     if amount.is_some_and(|amount| amount < 0) {
@@ -207,10 +273,7 @@ pub fn redeem(call: &Call) -> Result<Use, Problem> {
 }
 
 /// `POST /v1/users/{user}/coupons/{coupon}/rollback`
-///
-/// # Errors
-/// A problem that names the field.
-pub fn rollback(call: &Call) -> Result<Use, Problem> {
+fn rollback(call: &Call) -> Result<Use, Problem> {
     let body: RollbackBody = call.json()?;
     Ok(Use::Rollback { order: order(body.order)? })
 }
@@ -226,10 +289,7 @@ fn order(order: String) -> Result<String, InvalidInput> {
 }
 
 /// `GET /v1/users/{user}/coupons?state=&cursor=&limit=`
-///
-/// # Errors
-/// A problem that names the parameter.
-pub fn page(call: &Call) -> Result<Page, Problem> {
+fn page(call: &Call) -> Result<Page, Problem> {
     let [state, cursor, limit] = call.query(["state", "cursor", "limit"])?;
     let wrong = |field, detail| InvalidInput::new("invalid_value", field, detail);
     let state = match state.as_deref() {
@@ -276,10 +336,7 @@ pub struct Batch {
 }
 
 /// `POST /v1/coupon-templates/{template}/bulk`
-///
-/// # Errors
-/// A problem that names the field.
-pub fn batch(call: &Call) -> Result<Batch, Problem> {
+fn batch(call: &Call) -> Result<Batch, Problem> {
     let body: BatchBody = call.json()?;
     let count = body.users.len();
     if count == 0 {
@@ -294,29 +351,8 @@ pub fn batch(call: &Call) -> Result<Batch, Problem> {
     Ok(Batch { batch: part(&body.batch, "batch")?, users: users.collect::<Result<_, _>>()? })
 }
 
-/// The campaign of the route.
-///
-/// # Errors
-/// `invalid_part`.
-pub fn campaign(call: &Call) -> Result<String, InvalidInput> {
-    part(parameter(call, 0), "campaign")
-}
-
-/// `PUT /v1/group-buy-campaigns/{campaign}`
-///
-/// # Errors
-/// A problem that names the field.
-pub fn campaign_body(call: &Call) -> Result<Campaign, Problem> {
-    let campaign: Campaign = call.json()?;
-    part(&campaign.template, "template")?;
-    Ok(campaign)
-}
-
 /// `POST /v1/group-buys`
-///
-/// # Errors
-/// A problem that names the field.
-pub fn opening(call: &Call) -> Result<Opening, Problem> {
+fn opening(call: &Call) -> Result<Opening, Problem> {
     let OpeningBody { campaign, group, user, expires_in_seconds } = call.json()?;
     if !(1..=GROUP_SECONDS_MAX).contains(&expires_in_seconds) {
         let detail = "must be 1 to 2678400";
@@ -328,12 +364,4 @@ pub fn opening(call: &Call) -> Result<Opening, Problem> {
         user: user.user(|| "user".to_owned())?,
         lasts_seconds: expires_in_seconds,
     })
-}
-
-/// The template and the batch of the route.
-///
-/// # Errors
-/// `invalid_part`.
-pub fn template_and_batch(call: &Call) -> Result<(String, String), InvalidInput> {
-    Ok((template(call)?, part(parameter(call, 1), "batch")?))
 }

@@ -1,18 +1,17 @@
 //! Publishing templates, and the stock that is left of them.
 
-use std::cell::Cell;
-
 use domain::error::InvalidInput;
 use domain::transaction::{
     CommitError, Failed, Guard, MapKey, Outcome, Read, Transaction, Value, Write,
 };
 use edge::store::Binding;
 
-use crate::context::{BODY, Context, PUBLISHED_VERSION, Published, published};
+use crate::context::{BODY, Context, PUBLISHED_VERSION, published};
 use crate::issue::FALLBACKS_MAX;
 use crate::pool::{FREE, LEASED, call_back_all};
 use crate::records::{self, Lease, integers, unexpected};
 use crate::refusal::{Failure, Refusal};
+use crate::scene::{self, Scene};
 use crate::template::Template;
 
 /// Attempts to publish: each lost one saw another operator publish.
@@ -52,25 +51,34 @@ async fn read_pool<B: Binding>(
     Ok(Some(Pool { version, template, free: records::integer(free)? }))
 }
 
-/// Publishes a template: its first version, or another one. The same again is the same version.
+/// Publishes a valid template: its first version, or another one. The same again is the same version,
+/// which is what it gives.
 ///
 /// The pool decides; the notice follows, and never goes back to an older version. Whoever was told
 /// nothing publishes again, and the notice follows then.
 ///
 /// # Errors
-/// `invalid_value` and its like; `field_fixed`, `ended`, `stock_in_use`; or the store's.
+/// `invalid_value`, where the template does not go with its scene or its fallbacks; `field_fixed`, `ended`, `stock_in_use`; or the store's.
 pub async fn publish<B: Binding>(
     context: &Context<'_, B>,
     id: &str,
-    template: Template,
-) -> Result<Published, Failure> {
-    template.validate()?;
-    check_fallbacks(context, id, &template).await?;
+    template: &Template,
+) -> Result<i64, Failure> {
+    let scene = scene::read(context, &template.scene).await?.unwrap_or_else(Scene::plain);
+    check_fallbacks(context, id, template).await?;
     let mut called_back = false;
     for _ in 0..ATTEMPTS_MAX {
         let before = read_pool(context, id).await?;
-        if let Some(before) = before.as_ref().filter(|before| before.template == template) {
-            return put_up(context, id, before.version, template).await;
+        match &before {
+            None => template.validate_in(&scene)?,
+            Some(before) if before.template == *template => {
+                return put_up(context, id, before.version, template).await;
+            }
+            // What was given without a stock cannot be counted afterwards.
+            Some(before) if before.template.is_counted() != template.is_counted() => {
+                return Err(Refusal::FieldFixed("stock").into());
+            }
+            Some(_) => {}
         }
         let reopens = |before: &&Pool| {
             let until = before.template.claim_until;
@@ -79,7 +87,7 @@ pub async fn publish<B: Binding>(
         if before.as_ref().filter(reopens).is_some() {
             return Err(Refusal::Ended.into());
         }
-        let (why, transaction) = replace(id, before.as_ref(), &template)?;
+        let (why, transaction) = replace(id, before.as_ref(), template)?;
         let refused = match context.commit(context.pool(id), transaction).await? {
             Outcome::Committed(answers) => {
                 let [version] = integers(answers.first())?;
@@ -106,18 +114,18 @@ async fn put_up<B: Binding>(
     context: &Context<'_, B>,
     id: &str,
     version: i64,
-    template: Template,
-) -> Result<Published, Failure> {
+    template: &Template,
+) -> Result<i64, Failure> {
     let record = records::notice(id);
     let guard = Guard::IntegerAtMost(record.clone(), PUBLISHED_VERSION.into(), version - 1);
     let transaction = Transaction {
         guards: vec![guard],
-        writes: versions(&record, version, &template)?,
+        writes: versions(&record, version, template)?,
         ..Transaction::default()
     };
     context.commit(context.notice(id), transaction).await?;
     context.forget_template(id);
-    Ok(Published { id: id.to_owned(), version, template, free: Cell::new(None) })
+    Ok(version)
 }
 
 /// What pool and notice both keep.
@@ -192,14 +200,15 @@ async fn check_fallbacks<B: Binding>(
     }
 }
 
-/// A template, and what became of its coupons: a snapshot of each partition, one after the other.
+/// A version of a template, and what became of its coupons: a snapshot of each partition, one after the
+/// other.
 ///
 /// # Errors
 /// `unknown_template`; or the store's.
 pub async fn look<B: Binding>(
     context: &Context<'_, B>,
     id: &str,
-) -> Result<(Published, Stock), Failure> {
+) -> Result<(i64, Template, Stock), Failure> {
     let wave: Vec<_> = context.partitions.all().map(|one| (one, Lease::read(id))).collect();
     let mut stock = Stock::default();
     for answer in context.read_all(&wave).await? {
@@ -210,10 +219,13 @@ pub async fn look<B: Binding>(
     // Afterwards, so that what was given in between counts as leased and not as missing.
     let Pool { version, template, free } =
         read_pool(context, id).await?.ok_or(Refusal::UnknownTemplate)?;
+    if !template.is_counted() {
+        stock.total = stock.issued + stock.reserved;
+        return Ok((version, template, stock));
+    }
     stock.total = template.total();
     let out = template.leasable() - free;
     stock.remaining = stock.total - out;
     stock.leased = out - stock.issued - stock.reserved;
-    let free = Cell::new(Some(free));
-    Ok((Published { id: id.to_owned(), version, template, free }, stock))
+    Ok((version, template, stock))
 }

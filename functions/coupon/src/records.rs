@@ -2,7 +2,8 @@
 //!
 //! In the partition of a user:
 //! - `c<user>`, the user's record: `o<order number>` -> an [`Order`]; `n<template>` -> how many of a
-//!   template the user has; `g<campaign>` -> the user's chance (see [`domain::group_buy`])
+//!   template the user has; `r<scene>` -> how fast they got awards of a scene that limits it;
+//!   `g<campaign>` -> the user's chance (see [`domain::group_buy`])
 //! - `l<template>`, the partition's [`Lease`] of a template
 //! - `d`, the index of `d<period>`: reservations that end in that period
 //! - `w`, the index of rewards that are due ([`domain::group_buy::due`])
@@ -14,6 +15,7 @@
 //! In another one:
 //! - `t<template>`, the notice: a copy of what was published, so that everybody who reads it leaves the
 //!   pool alone
+//! - `s<scene>`, a scene
 //! - `g<campaign>`, a group-buy campaign
 //!
 //! Names are short, because Redis keeps them with every record.
@@ -25,7 +27,8 @@ use domain::time::UnixMillis;
 use domain::transaction::{Answer, CommitError, Field, MapKey, Read, Value};
 use serde::{Deserialize, Serialize};
 
-use crate::template::{Kind, Template};
+use crate::context::Published;
+use crate::template::Kind;
 
 /// Fields of a user's record: as many as one read returns, less what one commit adds.
 pub const USER_FIELDS_MAX: u32 = 1_000;
@@ -49,6 +52,11 @@ pub fn order(number: &OrderNumber) -> Field {
 /// The field of the count of a template in the user's record.
 pub fn held_count(template: &str) -> Field {
     Field(format!("n{template}").into_bytes())
+}
+
+/// The field of the pace of a scene in the user's record.
+pub fn pace(scene: &str) -> Field {
+    Field(format!("r{scene}").into_bytes())
 }
 
 /// The order number of a field of the user's record.
@@ -149,6 +157,8 @@ pub struct Coupon {
     pub currency: [u8; 3],
     /// Cents that it may take off.
     pub cap: Option<i64>,
+    /// What a user's statement says of it.
+    pub statement: Option<String>,
     /// From when on it is valid, in milliseconds after the order acted.
     pub valid_from: i64,
     /// Until when, in milliseconds after the order acted.
@@ -172,16 +182,18 @@ pub struct Redeemed {
 
 impl Coupon {
     /// A coupon of a template, given now.
-    pub fn of(id: &str, version: i64, template: &Template, now: UnixMillis) -> Self {
+    pub fn of(published: &Published, now: UnixMillis) -> Self {
+        let Published { id, version, template, scene, .. } = published;
         let (from, until) = template.validity(now);
         Self {
-            template: id.to_owned(),
-            version,
+            template: id.clone(),
+            version: *version,
             kind: template.kind,
             value: template.value.minor_units(),
             threshold: template.threshold.minor_units(),
             currency: currency(template.currency),
             cap: template.face(),
+            statement: scene.statement.clone(),
             valid_from: from.0 - now.0,
             valid_until: until.0 - now.0,
             redeemed: None,
@@ -320,12 +332,12 @@ pub fn unexpected() -> CommitError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::template::tests::template;
+    use crate::template::tests::published;
 
     #[test]
     fn an_order_is_itself_again_and_small() {
         let now = UnixMillis(1_771_257_600_250);
-        let coupon = Coupon::of("spring-15", 3, &template(|_| ()), now);
+        let coupon = Coupon::of(&published("spring-15", 3), now);
         let order = Order { digest: u64::MAX, at: now.0, gave: Gave::Issued(coupon) };
         let value = order.encode();
         assert_eq!(Order::decode(&value), Ok(order));

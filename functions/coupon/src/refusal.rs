@@ -25,6 +25,8 @@ pub enum Refusal {
     UnknownTemplate,
     /// More would be taken off than one coupon may.
     OverSingleCap,
+    /// The user gets awards of this scene faster than they may; so many seconds until the next one.
+    RateLimited(u32),
     /// The user's record is full.
     TooManyCoupons,
     /// The number was used for something else.
@@ -61,6 +63,8 @@ pub enum Refusal {
     ChanceUsed,
     /// There is no such campaign.
     UnknownCampaign,
+    /// Nobody set up such a scene.
+    UnknownScene,
     /// The batch has as many parts as one may have.
     BatchFull,
     /// Nothing was issued under this batch.
@@ -81,6 +85,9 @@ impl Refusal {
             Self::UnknownTemplate => (404, "unknown_template", "there is no such template"),
             Self::OverSingleCap => {
                 (409, "over_single_cap", "the amount is above what one coupon may take off")
+            }
+            Self::RateLimited(_) => {
+                (429, "rate_limited", "the user gets awards of this scene too fast")
             }
             Self::TooManyCoupons => (409, "too_many_coupons", "the user's record is full"),
             Self::OrderNumberReused => {
@@ -118,6 +125,7 @@ impl Refusal {
             Self::BatchFull => (409, "batch_full", "a batch has at most 1023 parts"),
             Self::UnknownBatch => (404, "unknown_batch", "nothing was issued under this batch"),
             Self::UnknownCampaign => (404, "unknown_campaign", "there is no such campaign"),
+            Self::UnknownScene => (404, "unknown_scene", "nobody set up such a scene"),
         }
     }
 
@@ -134,6 +142,7 @@ impl From<Refusal> for Problem {
         match refusal {
             Refusal::FieldFixed(field) => problem.about(field),
             Refusal::StockInUse => problem.about("stock"),
+            Refusal::RateLimited(seconds) => problem.after(seconds),
             _ => problem,
         }
     }

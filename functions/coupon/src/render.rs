@@ -10,12 +10,12 @@ use edge::{Answer, Problem};
 use serde::Serialize;
 
 use crate::bulk::Tally;
-use crate::context::Published;
 use crate::group_buy::{Campaign, Opening};
 use crate::issue::Recorded;
 use crate::list::{State, state};
 use crate::publish::Stock;
 use crate::records::{Coupon, Gave, Order};
+use crate::scene::Scene;
 use crate::template::{Kind, Template};
 
 /// A coupon on the wire. Its id is the order number under which it was given.
@@ -32,6 +32,8 @@ struct CouponBody<'a> {
     issued_at: UnixMillis,
     valid_from: UnixMillis,
     valid_until: UnixMillis,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    statement: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     redeemed: Option<RedeemedBody<'a>>,
 }
@@ -75,24 +77,27 @@ struct PublishedBody<'a> {
     amount: Option<Parts<Amount>>,
 }
 
-/// The parts add up to the total.
+/// The parts add up to the total; without a stock there are only those that were given or are held.
 #[derive(Serialize)]
 struct Parts<T> {
     total: T,
     issued: T,
     reserved: T,
-    leased: T,
-    remaining: T,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leased: Option<T>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remaining: Option<T>,
 }
 
 impl<T> Parts<T> {
-    fn of(stock: &Stock, part: impl Fn(i64) -> Option<T>) -> Option<Self> {
+    fn of(stock: &Stock, is_counted: bool, part: impl Fn(i64) -> Option<T>) -> Option<Self> {
+        let counted = |count| if is_counted { part(count).map(Some) } else { Some(None) };
         Some(Self {
             total: part(stock.total)?,
             issued: part(stock.issued)?,
             reserved: part(stock.reserved)?,
-            leased: part(stock.leased)?,
-            remaining: part(stock.remaining)?,
+            leased: counted(stock.leased)?,
+            remaining: counted(stock.remaining)?,
         })
     }
 }
@@ -116,6 +121,13 @@ struct CampaignBody<'a> {
     campaign: &'a str,
     #[serde(flatten)]
     definition: &'a Campaign,
+}
+
+#[derive(Serialize)]
+struct SceneBody<'a> {
+    scene: &'a str,
+    #[serde(flatten)]
+    definition: &'a Scene,
 }
 
 #[derive(Serialize)]
@@ -146,6 +158,7 @@ fn coupon<'a>(
         issued_at: UnixMillis(order.at),
         valid_from: UnixMillis(order.at + coupon.valid_from),
         valid_until: UnixMillis(order.at + coupon.valid_until),
+        statement: coupon.statement.as_deref(),
         redeemed: redeemed.as_ref().map(|redeemed| RedeemedBody {
             order: &redeemed.order,
             amount: redeemed.amount.and_then(|amount| Amount::new(amount).ok()),
@@ -199,17 +212,21 @@ pub fn page(
 ///
 /// # Errors
 /// It cannot be written as JSON.
-pub fn template(published: &Published, stock: Option<&Stock>) -> Result<Answer, Problem> {
-    let Published { id, version, template, .. } = published;
+pub fn template(
+    id: &str,
+    version: i64,
+    template: &Template,
+    stock: Option<&Stock>,
+) -> Result<Answer, Problem> {
     let count = |part| Count::new(u64::try_from(part).unwrap_or_default());
-    let face = template.face();
+    let (face, is_counted) = (template.face(), template.is_counted());
     let amount = |part: i64| Amount::new(part.checked_mul(face?)?).ok();
     Answer::json(&PublishedBody {
         template: id,
-        version: *version,
+        version,
         definition: template,
-        stock: stock.and_then(|stock| Parts::of(stock, count)),
-        amount: stock.and_then(|stock| Parts::of(stock, amount)),
+        stock: stock.and_then(|stock| Parts::of(stock, is_counted, count)),
+        amount: stock.and_then(|stock| Parts::of(stock, is_counted, amount)),
     })
 }
 
@@ -237,6 +254,14 @@ pub fn campaign(campaign: &str, definition: &Campaign) -> Result<Answer, Problem
     Answer::json(&CampaignBody { campaign, definition })
 }
 
+/// A scene.
+///
+/// # Errors
+/// It cannot be written as JSON.
+pub fn scene(scene: &str, definition: &Scene) -> Result<Answer, Problem> {
+    Answer::json(&SceneBody { scene, definition })
+}
+
 /// A group that was opened, now or earlier.
 ///
 /// # Errors
@@ -255,6 +280,7 @@ pub fn group(
             Phase::Open => "open",
             Phase::Succeeded => "succeeded",
             Phase::Rewarded => "rewarded",
+            Phase::Lapsed => "lapsed",
             Phase::Failed => "failed",
             Phase::Expired => "expired",
         },

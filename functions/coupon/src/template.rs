@@ -6,9 +6,11 @@ use domain::integer::Count;
 use domain::money::{Amount, Currency};
 use domain::order_number::Part;
 use domain::time::UnixMillis;
+use domain::transaction::INTEGER_MAX;
 use serde::{Deserialize, Serialize};
 
 use crate::refusal::Refusal;
+use crate::scene::Scene;
 
 /// User segments that a template or a request may name.
 pub const SEGMENTS_MAX: usize = 64;
@@ -57,8 +59,9 @@ pub struct Template {
     pub threshold: Amount,
     /// Of all amounts.
     pub currency: Currency,
-    /// Coupons there are.
-    pub stock: Count,
+    /// Coupons there are; nothing in a scene without a stock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stock: Option<Count>,
     /// Cents that the coupons may cost together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<Amount>,
@@ -109,6 +112,22 @@ fn enabled_default() -> bool {
 }
 
 impl Template {
+    /// Checks whether a template has a stock where its scene has one.
+    ///
+    /// # Errors
+    /// `invalid_value`, naming the field.
+    pub fn validate_in(&self, scene: &Scene) -> Result<(), InvalidInput> {
+        let wrong = |field, detail| Err(InvalidInput::new("invalid_value", field, detail));
+        match (scene.stock, self.is_counted()) {
+            (true, false) => wrong("stock", "is required, because the scene has a stock"),
+            (false, true) => wrong("stock", "must be left out, because the scene has no stock"),
+            (false, false) if self.budget.is_some() => {
+                wrong("budget", "must be left out, because the scene has no stock")
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Checks what a shape cannot say.
     ///
     /// # Errors
@@ -195,9 +214,15 @@ impl Template {
         }
     }
 
+    /// Whether there is a stock at all; else as many are given as are asked for.
+    pub fn is_counted(&self) -> bool {
+        self.stock.is_some()
+    }
+
     /// Coupons that stock and budget allow.
     pub fn total(&self) -> i64 {
-        self.affordable().map_or(self.stock.get(), |count| count.min(self.stock.get()))
+        let stock = self.stock.map_or(INTEGER_MAX, Count::get);
+        self.affordable().map_or(stock, |count| count.min(stock))
     }
 
     /// Coupons that the budget allows.
@@ -217,7 +242,9 @@ impl Template {
     /// Why nothing is left.
     pub fn exhausted(&self) -> Refusal {
         match self.affordable() {
-            Some(count) if count < self.stock.get() => Refusal::BudgetExhausted,
+            Some(count) if self.stock.is_none_or(|stock| count < stock.get()) => {
+                Refusal::BudgetExhausted
+            }
             _ => Refusal::SoldOut,
         }
     }
@@ -289,10 +316,13 @@ pub fn check_segments(segments: &[String]) -> Result<(), InvalidInput> {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::cell::Cell;
+
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::context::Published;
 
     /// 15.00 off from 15.10, 100 of them.
     pub fn body() -> Value {
@@ -302,6 +332,12 @@ pub(crate) mod tests {
             "claim_from": "2026-02-01T00:00:00Z", "claim_until": "2026-03-01T00:00:00Z",
             "valid_for_days": 30, "low_water_percent": 0
         })
+    }
+
+    /// Such a template, as it was published.
+    pub fn published(id: &str, version: i64) -> Published {
+        let (id, free) = (id.to_owned(), Cell::new(None));
+        Published { id, version, template: template(|_| ()), scene: Scene::plain(), free }
     }
 
     pub fn template(change: impl FnOnce(&mut Value)) -> Template {
@@ -349,6 +385,29 @@ pub(crate) mod tests {
             body["budget"] = json!(1_000);
         });
         assert_eq!(percent.validate().unwrap_err().field, "single_cap");
+    }
+
+    #[test]
+    fn a_template_has_a_stock_where_its_scene_has_one() {
+        let with = |stock: Value, budget: Value| {
+            template(|body| {
+                body["stock"] = stock;
+                body["budget"] = budget;
+            })
+        };
+        let plain = Scene::plain();
+        let endless = Scene { stock: false, ..Scene::plain() };
+        let table = [
+            (&plain, with(json!(1), Value::Null), None),
+            (&plain, with(Value::Null, Value::Null), Some("stock")),
+            (&endless, with(Value::Null, Value::Null), None),
+            (&endless, with(json!(1), Value::Null), Some("stock")),
+            (&endless, with(Value::Null, json!(1_500)), Some("budget")),
+        ];
+        for (scene, template, wrong) in table {
+            let error = template.validate_in(scene).err();
+            assert_eq!(error.as_ref().map(|error| error.field.as_str()), wrong, "{template:?}");
+        }
     }
 
     #[test]

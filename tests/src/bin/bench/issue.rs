@@ -126,7 +126,7 @@ pub async fn publish_on(address: &str) -> Result<()> {
     let mut body = template(STOCK);
     body["limit_per_user"] = 500.into();
     let context = context(&redis, &templates);
-    let published = publish(&context, TEMPLATE, serde_json::from_value(body)?).await;
+    let published = publish(&context, TEMPLATE, &serde_json::from_value(body)?).await;
     ensure!(published.is_ok(), "{published:?}");
     Ok(())
 }

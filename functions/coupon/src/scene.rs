@@ -1,0 +1,276 @@
+//! Scenes: a scene stands for one type of award, and says how awards of that type behave. A new type is
+//! configuration, not code; a scene that nobody set up behaves as [`Scene::plain`].
+
+use domain::error::InvalidInput;
+use domain::order_number::Part;
+use domain::partition::Partition;
+use domain::time::UnixMillis;
+use domain::transaction::{
+    Answer, CommitError, Guard, MapKey, Outcome, Read, Transaction, Value, Write,
+};
+use edge::store::Binding;
+use serde::{Deserialize, Serialize};
+
+use crate::context::{BODY, Context};
+use crate::records::{fields, unexpected};
+use crate::refusal::{Failure, Refusal};
+
+/// Bytes of a statement: a line of an account, kept with every coupon.
+const STATEMENT_BYTES_MAX: usize = 128;
+/// Awards that a rate limit can count.
+const AWARDS_MAX: u32 = 1_000;
+/// The longest time of a rate limit: a month.
+const SECONDS_MAX: u32 = 31 * 86_400;
+/// Awards and the second since which they count share an integer.
+const AWARDS_RANGE: i64 = 1_024;
+
+/// A scene, as operators write it and as the store keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scene {
+    /// What is awarded: cash, a video subsidy, a partner's voucher, an avatar pendant, ...
+    pub award_type: String,
+    /// What a user's statement says of an award.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statement: Option<String>,
+    /// How fast one user may get awards of the scene.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<RateLimit>,
+    /// Whether a reward that was earned, and could not be given, stays due until it can; else it lapses.
+    #[serde(default = "yes")]
+    pub compensated: bool,
+    /// Whether there is a stock of awards; else a template has as many as are asked for.
+    #[serde(default = "yes")]
+    pub stock: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// At most so many awards a user in so much time, which begins with the first of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateLimit {
+    /// 1 to 1,000.
+    pub awards: u32,
+    /// 1 second to 31 days.
+    pub seconds: u32,
+}
+
+/// How many awards a user got since when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Pace {
+    since_seconds: i64,
+    awards: i64,
+}
+
+impl Pace {
+    fn decode(value: &Value) -> Result<Self, CommitError> {
+        let Value::Integer(integer) = value else { return Err(unexpected()) };
+        let (since_seconds, awards) = (integer / AWARDS_RANGE, integer % AWARDS_RANGE);
+        Ok(Self { since_seconds, awards })
+    }
+
+    fn encode(self) -> Value {
+        Value::Integer(self.since_seconds * AWARDS_RANGE + self.awards)
+    }
+}
+
+impl RateLimit {
+    /// The user's pace with one more award.
+    ///
+    /// # Errors
+    /// `rate_limited`, with the seconds until the next one; or the value is no pace.
+    pub fn next(self, before: Option<&Value>, now: UnixMillis) -> Result<Value, Failure> {
+        let now = now.0.div_euclid(1_000);
+        let first = Pace { since_seconds: now, awards: 1 };
+        let pace = match before.map(Pace::decode).transpose()? {
+            None => first,
+            Some(Pace { since_seconds, awards }) => {
+                let wait = since_seconds + i64::from(self.seconds) - now;
+                if wait <= 0 {
+                    first
+                } else if awards < i64::from(self.awards) {
+                    Pace { since_seconds, awards: awards + 1 }
+                } else {
+                    let wait = u32::try_from(wait).unwrap_or(u32::MAX);
+                    return Err(Refusal::RateLimited(wait).into());
+                }
+            }
+        };
+        Ok(pace.encode())
+    }
+}
+
+impl Scene {
+    /// A scene of which nobody said anything.
+    pub fn plain() -> Self {
+        Self {
+            award_type: "coupon".to_owned(),
+            statement: None,
+            rate_limit: None,
+            compensated: true,
+            stock: true,
+        }
+    }
+
+    /// Checks what a shape cannot say.
+    ///
+    /// # Errors
+    /// `invalid_part`, `invalid_value`, naming the field.
+    pub fn validate(&self) -> Result<(), InvalidInput> {
+        Part::parse(&self.award_type, "award_type")?;
+        let wrong = |field, detail| Err(InvalidInput::new("invalid_value", field, detail));
+        let statement = self.statement.as_ref().map_or(1, String::len);
+        if !(1..=STATEMENT_BYTES_MAX).contains(&statement) {
+            return wrong("statement", "must have 1 to 128 bytes");
+        }
+        if let Some(RateLimit { awards, seconds }) = self.rate_limit {
+            if !(1..=AWARDS_MAX).contains(&awards) {
+                return wrong("rate_limit.awards", "must be 1 to 1000");
+            }
+            if !(1..=SECONDS_MAX).contains(&seconds) {
+                return wrong("rate_limit.seconds", "must be 1 to 2678400");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The record of a scene, in a partition of configuration.
+fn record<B: Binding>(context: &Context<'_, B>, id: &str) -> (Partition, MapKey) {
+    (context.partitions.of_configuration(&format!("scene:{id}")), MapKey(format!("s{id}")))
+}
+
+/// A scene as it is now, where somebody set it up.
+///
+/// # Errors
+/// The store's.
+pub async fn read<B: Binding>(
+    context: &Context<'_, B>,
+    id: &str,
+) -> Result<Option<Scene>, CommitError> {
+    Ok(stored(context, id).await?.map(|(scene, _)| scene))
+}
+
+async fn stored<B: Binding>(
+    context: &Context<'_, B>,
+    id: &str,
+) -> Result<Option<(Scene, Value)>, CommitError> {
+    let (partition, map) = record(context, id);
+    let answers = context.read_all(&[(partition, Read::Fields(map, vec![BODY.into()]))]).await?;
+    let Some([Some(value)]) =
+        answers.first().map(|answer: &Answer| fields(Some(answer))).transpose()?
+    else {
+        return Ok(None);
+    };
+    let Value::Bytes(body) = value else { return Err(unexpected()) };
+    let broken = |_| CommitError::Unusable("a scene cannot be read".into());
+    Ok(Some((serde_json::from_slice(body).map_err(broken)?, value.clone())))
+}
+
+/// A scene as it is now.
+///
+/// # Errors
+/// `unknown_scene`; or the store's.
+pub async fn look<B: Binding>(context: &Context<'_, B>, id: &str) -> Result<Scene, Failure> {
+    Ok(read(context, id).await?.ok_or(Refusal::UnknownScene)?)
+}
+
+/// Sets up a scene; the latest one counts, within a second everywhere. Whether there is a stock cannot
+/// change, because templates were published by it.
+///
+/// # Errors
+/// `field_fixed`, `published_meanwhile`, with nothing changed; or the store's.
+pub async fn set_up<B: Binding>(
+    context: &Context<'_, B>,
+    id: &str,
+    scene: &Scene,
+) -> Result<(), Failure> {
+    let before = stored(context, id).await?;
+    let (partition, map) = record(context, id);
+    let field = || BODY.into();
+    let guard = match before {
+        Some((before, _)) if before == *scene => return Ok(()),
+        Some((before, _)) if before.stock != scene.stock => {
+            return Err(Refusal::FieldFixed("stock").into());
+        }
+        Some((_, value)) => Guard::FieldEquals(map.clone(), field(), value),
+        None => Guard::FieldAbsent(map.clone(), field()),
+    };
+    let body = serde_json::to_vec(scene).map_err(|_| unexpected())?;
+    let transaction = Transaction {
+        guards: vec![guard],
+        writes: vec![Write::Set(map, field(), Value::Bytes(body.clone()))],
+        ..Transaction::default()
+    };
+    match context.commit(partition, transaction).await? {
+        Outcome::Committed(_) => {}
+        // The binding tries once more where a reply is lost, and then meets its own first attempt.
+        Outcome::Refused(refused)
+            if refused.seen == domain::transaction::Seen::Field(Some(Value::Bytes(body))) => {}
+        Outcome::Refused(_) => return Err(Refusal::PublishedMeanwhile.into()),
+    }
+    context.forget_templates();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn scene(change: impl FnOnce(&mut serde_json::Value)) -> Scene {
+        let mut body = json!({"award_type": "cash"});
+        change(&mut body);
+        serde_json::from_value(body).unwrap()
+    }
+
+    #[test]
+    fn wrong_scenes_name_the_field() {
+        let limit = |awards, seconds| json!({"awards": awards, "seconds": seconds});
+        let table = [
+            ("award_type", json!("Cash"), "invalid_part", "award_type"),
+            ("statement", json!(""), "invalid_value", "statement"),
+            ("statement", json!("x".repeat(129)), "invalid_value", "statement"),
+            ("rate_limit", limit(0, 1), "invalid_value", "rate_limit.awards"),
+            ("rate_limit", limit(1_001, 1), "invalid_value", "rate_limit.awards"),
+            ("rate_limit", limit(1, 0), "invalid_value", "rate_limit.seconds"),
+            ("rate_limit", limit(1, 2_678_401), "invalid_value", "rate_limit.seconds"),
+        ];
+        assert_eq!(scene(|_| ()).validate(), Ok(()));
+        assert_eq!(Scene::plain().validate(), Ok(()));
+        for (field, value, code, named) in table {
+            let error = scene(|body| body[field] = value.clone()).validate().unwrap_err();
+            assert_eq!((error.code, error.field.as_str()), (code, named), "{field}: {value}");
+        }
+    }
+
+    #[test]
+    fn a_scene_behaves_as_usual_unless_it_says_otherwise() {
+        let scene = scene(|_| ());
+        assert!(scene.compensated && scene.stock && scene.rate_limit.is_none());
+        let text = serde_json::to_string(&scene).unwrap();
+        assert_eq!(serde_json::from_str::<Scene>(&text).unwrap(), scene);
+    }
+
+    #[test]
+    fn a_rate_limit_counts_from_the_first_award() {
+        let limit = RateLimit { awards: 2, seconds: 10 };
+        let at = |before: Option<&Value>, ms: i64| limit.next(before, UnixMillis(ms));
+        let one = at(None, 5_000).unwrap();
+        let two = at(Some(&one), 14_999).unwrap();
+        assert_eq!(at(Some(&two), 5_000), Err(Refusal::RateLimited(10).into()));
+        assert_eq!(at(Some(&two), 14_999), Err(Refusal::RateLimited(1).into()));
+        // A clock that is behind waits a little longer.
+        assert_eq!(at(Some(&two), 3_000), Err(Refusal::RateLimited(12).into()));
+        let again = at(Some(&two), 15_000).unwrap();
+        assert_eq!(Some(again), at(None, 15_000).ok());
+        // A shorter time counts at once.
+        let shorter = RateLimit { awards: 2, seconds: 5 };
+        assert_eq!(shorter.next(Some(&two), UnixMillis(10_000)), at(None, 10_000));
+        assert!(limit.next(Some(&Value::Bytes(vec![])), UnixMillis(0)).is_err());
+    }
+}
