@@ -99,8 +99,8 @@ fn events() {
 
 #[test]
 fn coupon() {
-    let exports = ["wasi:http/handler@0.3.0"];
-    check("coupon", COUPON_BYTES_MAX, &[CLOCK], &exports);
+    let exports = ["wasi:http/handler@0.3.0", "hongbao:functions/coupon@0.1.0"];
+    check("coupon", COUPON_BYTES_MAX, &[TYPES, CLOCK], &exports);
 }
 
 #[test]

@@ -8,7 +8,7 @@
 //! - [`reservation`], [`redemption`], [`list`], [`bulk`], [`publish`], [`group_buy`]: the other
 //!   operations
 //! - [`refusal`]: why a request got nothing, by code
-//! - [`parse`], [`render`], and here what puts them together
+//! - [`parse`], [`render`], and here what puts them together; `typed` is the same without HTTP
 //!
 //! [`context`] is what all of them work with. None of them reads a clock or a random number.
 
@@ -40,6 +40,8 @@ pub mod render;
 pub mod reservation;
 pub mod scene;
 pub mod template;
+#[cfg(target_arch = "wasm32")]
+mod typed;
 
 use context::{Context, Templates};
 use issue::Recorded;

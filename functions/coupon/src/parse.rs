@@ -4,6 +4,7 @@ use domain::error::InvalidInput;
 use domain::ids::{IdInput, UserId};
 use domain::money::Amount;
 use domain::order_number::{OrderNumber, Part};
+use domain::transaction::INTEGER_MAX;
 use edge::{Call, Problem};
 use serde::Deserialize;
 
@@ -158,14 +159,12 @@ pub(crate) fn command(operation: Operation, call: &Call) -> Result<Command, Prob
             Command::Use(user, coupon, rollback(call)?)
         }
         Operation::Confirm => {
-            let (user, number) = with_number("order_number")?;
-            not_our_own(&number, "order_number")?;
-            Command::Confirm(user, number)
+            let number = callers_number(parameter(call, 1), "order_number")?;
+            Command::Confirm(user(call)?, number)
         }
         Operation::Cancel => {
-            let (user, number) = with_number("order_number")?;
-            not_our_own(&number, "order_number")?;
-            Command::Cancel(user, number)
+            let number = callers_number(parameter(call, 1), "order_number")?;
+            Command::Cancel(user(call)?, number)
         }
         Operation::IssueToMany => Command::IssueToMany(name("template")?, batch(call)?),
         Operation::BatchProgress => {
@@ -210,31 +209,51 @@ fn claim(call: &Call) -> Result<Claim, Problem> {
             let detail = "either order_number or play, not both";
             return Err(InvalidInput::new("invalid_value", "play", detail).into());
         }
-        Some(PlayBody { round, award }) => {
-            Number::Play { round: part(&round, "play.round")?, award: part(&award, "play.award")? }
-        }
+        Some(PlayBody { round, award }) => play(&round, &award)?,
         None => number(call, body.order_number)?,
     };
-    check_segments(&body.segments)?;
-    let template = part(&body.template, "template")?;
-    Ok(Claim { user: user(call)?, number, template, segments: body.segments, hold_ms: None })
+    Ok(claim_of(user(call)?, number, &body.template, body.segments)?)
 }
 
 /// `POST /v1/users/{user}/reservations`
 fn reservation(call: &Call) -> Result<Claim, Problem> {
     let body: ReservationBody = call.json()?;
-    check_segments(&body.segments)?;
-    if !(1..=HOLD_SECONDS_MAX).contains(&body.expires_in_seconds) {
-        let detail = "must be 1 to 43200";
-        return Err(InvalidInput::new("invalid_value", "expires_in_seconds", detail).into());
+    let number = number(call, body.order_number)?;
+    let claim = claim_of(user(call)?, number, &body.template, body.segments)?;
+    Ok(held(claim, body.expires_in_seconds, "expires_in_seconds")?)
+}
+
+/// A claim on a coupon.
+///
+/// # Errors
+/// `invalid_part`, `invalid_value`, naming the field.
+pub fn claim_of(
+    user: UserId,
+    number: Number,
+    template: &str,
+    segments: Vec<String>,
+) -> Result<Claim, InvalidInput> {
+    check_segments(&segments)?;
+    Ok(Claim { user, number, template: part(template, "template")?, segments, hold_ms: None })
+}
+
+/// The same claim for a while only.
+///
+/// # Errors
+/// `invalid_value`, naming the field.
+pub fn held(claim: Claim, seconds: i64, field: &str) -> Result<Claim, InvalidInput> {
+    if !(1..=HOLD_SECONDS_MAX).contains(&seconds) {
+        return Err(InvalidInput::new("invalid_value", field, "must be 1 to 43200"));
     }
-    Ok(Claim {
-        user: user(call)?,
-        number: number(call, body.order_number)?,
-        template: part(&body.template, "template")?,
-        segments: body.segments,
-        hold_ms: Some(body.expires_in_seconds * 1_000),
-    })
+    Ok(Claim { hold_ms: Some(seconds * 1_000), ..claim })
+}
+
+/// The number that follows from a play.
+///
+/// # Errors
+/// `invalid_part`, naming the field.
+pub fn play(round: &str, award: &str) -> Result<Number, InvalidInput> {
+    Ok(Number::Play { round: part(round, "play.round")?, award: part(award, "play.award")? })
 }
 
 /// The order number of the body, or of the header `Idempotency-Key` where the body has none.
@@ -247,9 +266,17 @@ fn number(call: &Call, body: Option<String>) -> Result<Number, Problem> {
         let detail = "an order_number, or a header Idempotency-Key, is required";
         Problem::malformed("missing_field", detail).about("order_number")
     };
-    let number = OrderNumber::parse(&text.ok_or_else(missing)?, field)?;
+    Ok(Number::Given(callers_number(&text.ok_or_else(missing)?, field)?))
+}
+
+/// An order number that callers may use.
+///
+/// # Errors
+/// `invalid_order_number`, naming the field.
+pub fn callers_number(text: &str, field: &str) -> Result<OrderNumber, InvalidInput> {
+    let number = OrderNumber::parse(text, field)?;
     not_our_own(&number, field)?;
-    Ok(Number::Given(number))
+    Ok(number)
 }
 
 /// Numbers that the function makes are not for callers: whoever used one up would take a reward from
@@ -264,22 +291,32 @@ fn not_our_own(number: &OrderNumber, field: &str) -> Result<(), InvalidInput> {
 
 /// `POST /v1/users/{user}/coupons/{coupon}/redeem`
 fn redeem(call: &Call) -> Result<Use, Problem> {
-    let body: RedeemBody = call.json()?;
-    let amount = body.amount.map(Amount::minor_units);
-    if amount.is_some_and(|amount| amount < 0) {
-        return Err(InvalidInput::new("invalid_value", "amount", "must not be negative").into());
-    }
-    Ok(Use::Redeem { order: order(body.order)?, amount })
+    let RedeemBody { order, amount } = call.json()?;
+    Ok(redemption(order, amount.map(Amount::minor_units))?)
 }
 
 /// `POST /v1/users/{user}/coupons/{coupon}/rollback`
 fn rollback(call: &Call) -> Result<Use, Problem> {
-    let body: RollbackBody = call.json()?;
-    Ok(Use::Rollback { order: order(body.order)? })
+    let RollbackBody { order } = call.json()?;
+    Ok(Use::Rollback { order: shop_order(order)? })
+}
+
+/// A redemption by a shop's order.
+///
+/// # Errors
+/// `invalid_value`, `invalid_order`, naming the field.
+pub fn redemption(order: String, amount: Option<i64>) -> Result<Use, InvalidInput> {
+    if amount.is_some_and(|amount| !(0..=INTEGER_MAX).contains(&amount)) {
+        return Err(InvalidInput::new("invalid_value", "amount", "must not be negative"));
+    }
+    Ok(Use::Redeem { order: shop_order(order)?, amount })
 }
 
 /// A shop's order.
-fn order(order: String) -> Result<String, InvalidInput> {
+///
+/// # Errors
+/// `invalid_order`.
+pub fn shop_order(order: String) -> Result<String, InvalidInput> {
     if (1..=ORDER_BYTES_MAX).contains(&order.len()) {
         Ok(order)
     } else {
@@ -291,7 +328,6 @@ fn order(order: String) -> Result<String, InvalidInput> {
 /// `GET /v1/users/{user}/coupons?state=&cursor=&limit=`
 fn page(call: &Call) -> Result<Page, Problem> {
     let [state, cursor, limit] = call.query(["state", "cursor", "limit"])?;
-    let wrong = |field, detail| InvalidInput::new("invalid_value", field, detail);
     let state = match state.as_deref() {
         None => None,
         Some("reserved") => Some(State::Reserved),
@@ -301,29 +337,34 @@ fn page(call: &Call) -> Result<Page, Problem> {
         Some("expired") => Some(State::Expired),
         Some(_) => {
             let detail = "must be reserved, not_yet_valid, usable, redeemed or expired";
-            return Err(wrong("state", detail).into());
+            return Err(InvalidInput::new("invalid_value", "state", detail).into());
         }
     };
-    let limit = match limit {
-        None => PAGE_DEFAULT,
-        Some(text) => text
-            .parse()
-            .ok()
-            .filter(|limit| (1..=PAGE_MAX).contains(limit))
-            .ok_or_else(|| wrong("limit", "must be 1 to 100"))?,
-    };
+    // What is no number is out of range.
+    let limit = limit.map_or(PAGE_DEFAULT, |text| text.parse().unwrap_or(0));
+    Ok(page_of(state, cursor.as_deref(), limit)?)
+}
+
+/// A page of a user's coupons.
+///
+/// # Errors
+/// `invalid_value`, naming the field.
+pub fn page_of(
+    state: Option<State>,
+    cursor: Option<&str>,
+    limit: usize,
+) -> Result<Page, InvalidInput> {
+    let wrong = |field, detail| InvalidInput::new("invalid_value", field, detail);
+    if !(1..=PAGE_MAX).contains(&limit) {
+        return Err(wrong("limit", "must be 1 to 100"));
+    }
     let read = |text: &str| {
         let (at, number) = text.split_once('~')?;
         Some((at.parse().ok()?, OrderNumber::parse(number, "cursor").ok()?))
     };
-    let after = match cursor {
-        None => None,
-        Some(text) => {
-            let cursor = read(&text);
-            Some(cursor.ok_or_else(|| wrong("cursor", "must be one that a page ended with"))?)
-        }
-    };
-    Ok(Page { state, after, limit })
+    let read =
+        |text| read(text).ok_or_else(|| wrong("cursor", "must be one that a page ended with"));
+    Ok(Page { state, after: cursor.map(read).transpose()?, limit })
 }
 
 /// A part of a batch.

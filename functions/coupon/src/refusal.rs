@@ -133,6 +133,19 @@ impl Refusal {
     pub fn code(self) -> &'static str {
         self.words().1
     }
+
+    /// What it says to a person.
+    pub fn detail(self) -> &'static str {
+        self.words().2
+    }
+
+    /// Seconds after which asking again may help, where that is known.
+    pub fn retry_after(self) -> Option<u32> {
+        match self {
+            Self::RateLimited(seconds) => Some(seconds),
+            _ => None,
+        }
+    }
 }
 
 impl From<Refusal> for Problem {

@@ -203,9 +203,13 @@ pub fn page(
     now: UnixMillis,
 ) -> Result<Answer, Problem> {
     let coupons = orders.iter().filter_map(|(number, order)| coupon(number, order, now)).collect();
+    Answer::json(&PageBody { coupons, cursor: cursor(orders, more) })
+}
+
+/// Where the next page begins, if there are more.
+pub fn cursor(orders: &[(OrderNumber, Order)], more: bool) -> Option<String> {
     let last = orders.last().filter(|_| more);
-    let cursor = last.map(|(number, order)| format!("{}~{number}", order.at));
-    Answer::json(&PageBody { coupons, cursor })
+    last.map(|(number, order)| format!("{}~{number}", order.at))
 }
 
 /// A template; with what became of its coupons, where that was asked for.

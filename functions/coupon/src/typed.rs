@@ -1,0 +1,215 @@
+//! The typed interface `hongbao:functions/coupon`: the same function without HTTP.
+
+use domain::error::InvalidInput;
+use domain::ids::UserId;
+use domain::order_number::OrderNumber;
+use domain::time::UnixMillis;
+use edge::config::Config;
+use edge::stages::monotonic_ns;
+use edge::store::Store;
+use edge::wit::types::{self, Error};
+
+use crate::context::Context;
+use crate::issue::{self, Claim, Number, Recorded};
+use crate::list::{self, State};
+use crate::parse;
+use crate::records::{Coupon, Gave, Order};
+use crate::redemption::{self, Use};
+use crate::refusal::{Failure, Refusal};
+use crate::template::Kind;
+use crate::{group_buy, render, reservation};
+
+#[allow(missing_docs, reason = "generated; the documentation stands in wit/coupon.wit")]
+mod generated {
+    spin_sdk::wit_bindgen::generate!({
+        path: "../../wit",
+        world: "coupon-component",
+        runtime_path: "::spin_sdk::wit_bindgen::rt",
+        with: { "hongbao:functions/types@0.1.0": edge::wit::types },
+    });
+}
+
+use generated::exports::hongbao::functions::coupon as wit;
+
+struct Component;
+
+generated::export!(Component with_types_in generated);
+
+impl wit::Guest for Component {
+    async fn issue(claim: wit::Claim) -> Result<wit::Recorded, Error> {
+        let claim = read(claim)?;
+        recorded(async |context: &Context<'_, Store>| issue::issue(context, &claim).await).await
+    }
+
+    async fn reserve(claim: wit::Claim, seconds: u32) -> Result<wit::Recorded, Error> {
+        let claim = parse::held(read(claim)?, seconds.into(), "seconds")?;
+        recorded(async |context: &Context<'_, Store>| issue::issue(context, &claim).await).await
+    }
+
+    async fn confirm(user: u64, order_number: String) -> Result<wit::Recorded, Error> {
+        let number = parse::callers_number(&order_number, "order-number")?;
+        recorded(async |context: &Context<'_, Store>| {
+            reservation::confirm(context, UserId(user), &number).await
+        })
+        .await
+    }
+
+    async fn cancel(user: u64, order_number: String) -> Result<wit::Recorded, Error> {
+        let number = parse::callers_number(&order_number, "order-number")?;
+        recorded(async |context: &Context<'_, Store>| {
+            reservation::cancel(context, UserId(user), &number).await
+        })
+        .await
+    }
+
+    async fn redeem(
+        user: u64,
+        coupon: String,
+        order: String,
+        amount: Option<i64>,
+    ) -> Result<wit::Recorded, Error> {
+        apply(user, &coupon, parse::redemption(order, amount)?).await
+    }
+
+    async fn roll_back(user: u64, coupon: String, order: String) -> Result<wit::Recorded, Error> {
+        apply(user, &coupon, Use::Rollback { order: parse::shop_order(order)? }).await
+    }
+
+    async fn look_up(user: u64, order_number: String) -> Result<wit::Recorded, Error> {
+        let number = OrderNumber::parse(&order_number, "order-number")?;
+        recorded(async |context: &Context<'_, Store>| {
+            let order = group_buy::look_up(context, UserId(user), &number).await?;
+            let order = order.ok_or(Refusal::UnknownOrder)?;
+            Ok(Recorded { number, order, replayed: false })
+        })
+        .await
+    }
+
+    async fn list(
+        user: u64,
+        state: Option<wit::State>,
+        cursor: Option<String>,
+        limit: u32,
+    ) -> Result<wit::Page, Error> {
+        let state = state.map(|state| match state {
+            wit::State::Reserved => State::Reserved,
+            wit::State::NotYetValid => State::NotYetValid,
+            wit::State::Usable => State::Usable,
+            wit::State::Redeemed => State::Redeemed,
+            wit::State::Expired => State::Expired,
+        });
+        let page = parse::page_of(state, cursor.as_deref(), limit as usize)?;
+        within(async |context: &Context<'_, Store>| {
+            let (orders, more) = list::list(context, UserId(user), &page).await?;
+            let coupon = |(number, order): &(_, _)| coupon(number, order, context.now);
+            Ok(wit::Page {
+                coupons: orders.iter().filter_map(coupon).collect(),
+                cursor: render::cursor(&orders, more),
+            })
+        })
+        .await
+    }
+}
+
+fn read(claim: wit::Claim) -> Result<Claim, InvalidInput> {
+    let wit::Claim { user, number, template, segments } = claim;
+    let number = match number {
+        wit::OrderNumber::Given(text) => {
+            Number::Given(parse::callers_number(&text, "claim.number")?)
+        }
+        wit::OrderNumber::Play((round, award)) => parse::play(&round, &award)?,
+    };
+    parse::claim_of(UserId(user), number, &template, segments)
+}
+
+async fn apply(user: u64, coupon: &str, what: Use) -> Result<wit::Recorded, Error> {
+    let id = OrderNumber::parse(coupon, "coupon")?;
+    recorded(async |context: &Context<'_, Store>| {
+        redemption::apply(context, UserId(user), &id, &what).await
+    })
+    .await
+}
+
+/// Does what needs the store.
+async fn within<R>(
+    body: impl AsyncFnOnce(&Context<'_, Store>) -> Result<R, Failure>,
+) -> Result<R, Error> {
+    edge::log::catch_panics();
+    let config = Config::load(monotonic_ns()).await?;
+    let templates = crate::templates(&config);
+    let store = edge::store::open(&config).await?;
+    let context = crate::context(&config, store.as_ref(), &templates);
+    body(&context).await.map_err(error)
+}
+
+async fn recorded(
+    body: impl AsyncFnOnce(&Context<'_, Store>) -> Result<Recorded, Failure>,
+) -> Result<wit::Recorded, Error> {
+    within(async |context: &Context<'_, Store>| {
+        let Recorded { number, order, replayed } = body(context).await?;
+        let outcome = outcome(&number, &order, context.now);
+        Ok(wit::Recorded { order_number: number.as_str().to_owned(), outcome, replayed })
+    })
+    .await
+}
+
+fn error(failure: Failure) -> Error {
+    match failure {
+        Failure::Invalid(error) => error.into(),
+        Failure::Store(error) => error.into(),
+        Failure::Refused(refusal) => Error::Refused(types::Refusal {
+            code: refusal.code().to_owned(),
+            detail: refusal.detail().to_owned(),
+            retry_after: refusal.retry_after(),
+        }),
+    }
+}
+
+fn outcome(number: &OrderNumber, order: &Order, now: UnixMillis) -> wit::Outcome {
+    let coupon = coupon(number, order, now);
+    match (&order.gave, coupon) {
+        (Gave::Issued(_), Some(coupon)) => wit::Outcome::Issued(coupon),
+        (Gave::Fallback(_), Some(coupon)) => wit::Outcome::Fallback(coupon),
+        (Gave::Greeting(words), _) => wit::Outcome::Greeting(words.clone()),
+        (Gave::Reserved(_, until), Some(coupon)) => wit::Outcome::Reserved((coupon, *until)),
+        (Gave::Cancelled, _) => wit::Outcome::Cancelled,
+        // A reservation whose time is over has no coupon.
+        _ => wit::Outcome::Expired,
+    }
+}
+
+/// A coupon; nothing where the order has none, or none any more.
+fn coupon(number: &OrderNumber, order: &Order, now: UnixMillis) -> Option<wit::Coupon> {
+    let (state, coupon) = list::state(order, now)?;
+    let Coupon { template, version, kind, currency, statement, redeemed, .. } = coupon;
+    Some(wit::Coupon {
+        id: number.as_str().to_owned(),
+        template: template.clone(),
+        version: *version,
+        state: match state {
+            State::Reserved => wit::State::Reserved,
+            State::NotYetValid => wit::State::NotYetValid,
+            State::Usable => wit::State::Usable,
+            State::Redeemed => wit::State::Redeemed,
+            State::Expired => wit::State::Expired,
+        },
+        kind: match kind {
+            Kind::AmountOff => wit::Kind::AmountOff,
+            Kind::PercentOff => wit::Kind::PercentOff,
+            Kind::FixedPrice => wit::Kind::FixedPrice,
+            Kind::Gift => wit::Kind::Gift,
+        },
+        value: coupon.value,
+        threshold: coupon.threshold,
+        currency: String::from_utf8_lossy(currency).into_owned(),
+        issued_at: order.at,
+        valid_from: order.at + coupon.valid_from,
+        valid_until: order.at + coupon.valid_until,
+        statement: statement.clone(),
+        redeemed: redeemed.as_ref().map(|redeemed| wit::Redemption {
+            order: redeemed.order.clone(),
+            amount: redeemed.amount,
+            at: redeemed.at,
+        }),
+    })
+}
