@@ -20,6 +20,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use domain::group_buy::Group;
+use domain::order_number::OrderNumber;
 use edge::config::Config;
 use edge::route::Verb;
 use edge::store::Binding;
@@ -43,10 +45,16 @@ pub mod template;
 #[cfg(target_arch = "wasm32")]
 mod typed;
 
+use bulk::Tally;
 use context::{Context, Templates};
+use group_buy::{Campaign, Opening};
 use issue::Recorded;
 use parse::Command;
-use refusal::Refusal;
+use publish::Stock;
+use records::Order;
+use refusal::{Failure, Refusal};
+use scene::Scene;
+use template::Template;
 
 /// What a route does.
 #[derive(Clone, Copy, Debug)]
@@ -149,7 +157,9 @@ async fn answer(operation: Operation, call: &Call, stages: &mut Stages) -> Resul
     let templates = templates(&call.config);
     let store = edge::store::open(&call.config).await?;
     let context = context(&call.config, store.as_ref(), &templates);
-    carry_out(&context, command, stages).await
+    let done = perform(&context, command).await?;
+    stages.end("commit");
+    render::done(&done, context.now)
 }
 
 /// One request's world.
@@ -165,96 +175,93 @@ fn context<'a, B>(config: &'a Config, store: &'a B, templates: &'a Templates) ->
     }
 }
 
-/// Commits, then renders.
-async fn carry_out<B: Binding>(
-    context: &Context<'_, B>,
-    command: Command,
-    stages: &mut Stages,
-) -> Result<Answer, Problem> {
-    let now = context.now;
-    match command {
+/// What came of a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// A version of a template, and its stock where somebody looked.
+    Template(String, i64, Box<Template>, Option<Stock>),
+    /// What an order number gave, where the command may make a coupon.
+    Issued(Box<Recorded>),
+    /// What an order number gave.
+    Found(Box<Recorded>),
+    /// Coupons of a user, and whether there are more.
+    Page(Vec<(OrderNumber, Order)>, bool),
+    /// What became of a part of a batch.
+    Part(String, Tally),
+    /// What became of a batch, and of how many parts.
+    Batch(String, u32, Tally),
+    /// A scene.
+    Scene(String, Scene),
+    /// A group-buy campaign.
+    Campaign(String, Campaign),
+    /// A group, and whether it was opened earlier.
+    Group(Opening, Group, bool),
+    /// Reservations that were ended, and rewards that were given.
+    Swept(u64, u64),
+}
+
+/// Carries a command out: whatever is done is durable when it returns.
+async fn perform<B: Binding>(context: &Context<'_, B>, command: Command) -> Result<Done, Failure> {
+    let found = |recorded| Done::Found(Box::new(recorded));
+    Ok(match command {
         Command::Publish(id, template) => {
             let version = publish::publish(context, &id, &template).await?;
-            stages.end("commit");
-            render::template(&id, version, &template, None)
+            Done::Template(id, version, template, None)
         }
         Command::LookAtTemplate(id) => {
             let (version, template, stock) = publish::look(context, &id).await?;
-            stages.end("commit");
-            render::template(&id, version, &template, Some(&stock))
+            Done::Template(id, version, Box::new(template), Some(stock))
         }
-        Command::Issue(claim) => {
-            let recorded = issue::issue(context, &claim).await?;
-            stages.end("commit");
-            render::outcome(201, &recorded, now)
-        }
+        Command::Issue(claim) => Done::Issued(Box::new(issue::issue(context, &claim).await?)),
         Command::LookUp(user, number) => {
             let order = group_buy::look_up(context, user, &number).await?;
-            stages.end("commit");
             let order = order.ok_or(Refusal::UnknownOrder)?;
-            render::outcome(200, &Recorded { number, order, replayed: false }, now)
+            found(Recorded { number, order, replayed: false })
         }
         Command::List(user, page) => {
             let (orders, more) = list::list(context, user, &page).await?;
-            stages.end("commit");
-            render::page(&orders, more, now)
+            Done::Page(orders, more)
         }
         Command::Use(user, coupon, what) => {
-            let recorded = redemption::apply(context, user, &coupon, &what).await?;
-            stages.end("commit");
-            render::outcome(200, &recorded, now)
+            found(redemption::apply(context, user, &coupon, &what).await?)
         }
         Command::Confirm(user, number) => {
-            let recorded = reservation::confirm(context, user, &number).await?;
-            stages.end("commit");
-            render::outcome(200, &recorded, now)
+            found(reservation::confirm(context, user, &number).await?)
         }
-        Command::Cancel(user, number) => {
-            let recorded = reservation::cancel(context, user, &number).await?;
-            stages.end("commit");
-            render::outcome(200, &recorded, now)
-        }
+        Command::Cancel(user, number) => found(reservation::cancel(context, user, &number).await?),
         Command::IssueToMany(template, batch) => {
             let tally = bulk::issue_part(context, &template, &batch).await?;
-            stages.end("commit");
-            render::batch(202, &batch.batch, 1, &tally)
+            Done::Part(batch.batch, tally)
         }
         Command::BatchProgress(template, batch) => {
             let (parts, tally) = bulk::progress(context, &template, &batch).await?;
-            stages.end("commit");
-            render::batch(200, &batch, parts, &tally)
+            Done::Batch(batch, parts, tally)
         }
         Command::SetUpScene(id, scene) => {
             scene::set_up(context, &id, &scene).await?;
-            stages.end("commit");
-            render::scene(&id, &scene)
+            Done::Scene(id, scene)
         }
         Command::LookAtScene(id) => {
             let scene = scene::look(context, &id).await?;
-            stages.end("commit");
-            render::scene(&id, &scene)
+            Done::Scene(id, scene)
         }
         Command::SetUpCampaign(id, campaign) => {
             group_buy::set_up(context, &id, &campaign).await?;
-            stages.end("commit");
-            render::campaign(&id, &campaign)
+            Done::Campaign(id, campaign)
         }
         Command::LookAtCampaign(id) => {
             let campaign = group_buy::look(context, &id).await?;
-            stages.end("commit");
-            render::campaign(&id, &campaign)
+            Done::Campaign(id, campaign)
         }
         Command::OpenGroup(opening) => {
             let (group, replayed) = group_buy::open(context, &opening).await?;
-            stages.end("commit");
-            render::group(&opening, &group, replayed, now)
+            Done::Group(opening, group, replayed)
         }
         Command::Sweep => {
             let partitions: Vec<_> = context.partitions.all().collect();
             let expired = reservation::expire_due(context, &partitions).await?;
             let rewarded = group_buy::settle_due(context, &partitions).await?;
-            stages.end("commit");
-            render::swept(expired, rewarded)
+            Done::Swept(expired, rewarded)
         }
-    }
+    })
 }

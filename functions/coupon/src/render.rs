@@ -9,6 +9,7 @@ use domain::time::UnixMillis;
 use edge::{Answer, Problem};
 use serde::Serialize;
 
+use crate::Done;
 use crate::bulk::Tally;
 use crate::group_buy::{Campaign, Opening};
 use crate::issue::Recorded;
@@ -167,11 +168,29 @@ fn coupon<'a>(
     })
 }
 
-/// What an order number gave, with the status of the first time.
+/// What came of a command.
 ///
 /// # Errors
 /// It cannot be written as JSON.
-pub fn outcome(status: u16, recorded: &Recorded, now: UnixMillis) -> Result<Answer, Problem> {
+pub fn done(done: &Done, now: UnixMillis) -> Result<Answer, Problem> {
+    match done {
+        Done::Template(id, version, definition, stock) => {
+            template(id, *version, definition, stock.as_ref())
+        }
+        Done::Issued(recorded) => outcome(201, recorded, now),
+        Done::Found(recorded) => outcome(200, recorded, now),
+        Done::Page(orders, more) => page(orders, *more, now),
+        Done::Part(name, tally) => batch(202, name, 1, tally),
+        Done::Batch(name, parts, tally) => batch(200, name, *parts, tally),
+        Done::Scene(id, definition) => scene(id, definition),
+        Done::Campaign(id, definition) => campaign(id, definition),
+        Done::Group(opening, opened, replayed) => group(opening, opened, *replayed, now),
+        Done::Swept(expired, rewarded) => swept(*expired, *rewarded),
+    }
+}
+
+/// What an order number gave, with the status of the first time.
+fn outcome(status: u16, recorded: &Recorded, now: UnixMillis) -> Result<Answer, Problem> {
     let Recorded { number, order, replayed } = recorded;
     let (outcome, greeting, expires_at) = match &order.gave {
         Gave::Issued(_) => ("issued", None, None),
@@ -194,14 +213,7 @@ pub fn outcome(status: u16, recorded: &Recorded, now: UnixMillis) -> Result<Answ
 }
 
 /// One page of coupons.
-///
-/// # Errors
-/// It cannot be written as JSON.
-pub fn page(
-    orders: &[(OrderNumber, Order)],
-    more: bool,
-    now: UnixMillis,
-) -> Result<Answer, Problem> {
+fn page(orders: &[(OrderNumber, Order)], more: bool, now: UnixMillis) -> Result<Answer, Problem> {
     let coupons = orders.iter().filter_map(|(number, order)| coupon(number, order, now)).collect();
     Answer::json(&PageBody { coupons, cursor: cursor(orders, more) })
 }
@@ -213,10 +225,7 @@ pub fn cursor(orders: &[(OrderNumber, Order)], more: bool) -> Option<String> {
 }
 
 /// A template; with what became of its coupons, where that was asked for.
-///
-/// # Errors
-/// It cannot be written as JSON.
-pub fn template(
+fn template(
     id: &str,
     version: i64,
     template: &Template,
@@ -235,42 +244,27 @@ pub fn template(
 }
 
 /// What became of a batch, or of a part of it.
-///
-/// # Errors
-/// It cannot be written as JSON.
-pub fn batch(status: u16, batch: &str, parts: u32, tally: &Tally) -> Result<Answer, Problem> {
+fn batch(status: u16, batch: &str, parts: u32, tally: &Tally) -> Result<Answer, Problem> {
     Answer::json_with(status, &BatchBody { batch, parts, tally })
 }
 
 /// What a sweep did: reservations that it ended, and rewards that it gave.
-///
-/// # Errors
-/// It cannot be written as JSON.
-pub fn swept(expired: u64, rewarded: u64) -> Result<Answer, Problem> {
+fn swept(expired: u64, rewarded: u64) -> Result<Answer, Problem> {
     Answer::json(&SweptBody { expired: Count::new(expired), rewarded: Count::new(rewarded) })
 }
 
 /// A group-buy campaign.
-///
-/// # Errors
-/// It cannot be written as JSON.
-pub fn campaign(campaign: &str, definition: &Campaign) -> Result<Answer, Problem> {
+fn campaign(campaign: &str, definition: &Campaign) -> Result<Answer, Problem> {
     Answer::json(&CampaignBody { campaign, definition })
 }
 
 /// A scene.
-///
-/// # Errors
-/// It cannot be written as JSON.
-pub fn scene(scene: &str, definition: &Scene) -> Result<Answer, Problem> {
+fn scene(scene: &str, definition: &Scene) -> Result<Answer, Problem> {
     Answer::json(&SceneBody { scene, definition })
 }
 
 /// A group that was opened, now or earlier.
-///
-/// # Errors
-/// It cannot be written as JSON.
-pub fn group(
+fn group(
     opening: &Opening,
     group: &Group,
     replayed: bool,

@@ -6,18 +6,16 @@ use domain::order_number::OrderNumber;
 use domain::time::UnixMillis;
 use edge::config::Config;
 use edge::stages::monotonic_ns;
-use edge::store::Store;
 use edge::wit::types::{self, Error};
 
-use crate::context::Context;
-use crate::issue::{self, Claim, Number, Recorded};
+use crate::issue::{Claim, Number, Recorded};
 use crate::list::{self, State};
-use crate::parse;
-use crate::records::{Coupon, Gave, Order};
-use crate::redemption::{self, Use};
-use crate::refusal::{Failure, Refusal};
+use crate::parse::{self, Command};
+use crate::records::{Coupon, Gave, Order, unexpected};
+use crate::redemption::Use;
+use crate::refusal::Failure;
 use crate::template::Kind;
-use crate::{group_buy, render, reservation};
+use crate::{Done, render};
 
 #[allow(missing_docs, reason = "generated; the documentation stands in wit/coupon.wit")]
 mod generated {
@@ -37,29 +35,22 @@ generated::export!(Component with_types_in generated);
 
 impl wit::Guest for Component {
     async fn issue(claim: wit::Claim) -> Result<wit::Recorded, Error> {
-        let claim = read(claim)?;
-        recorded(async |context: &Context<'_, Store>| issue::issue(context, &claim).await).await
+        recorded(Command::Issue(read(claim)?)).await
     }
 
     async fn reserve(claim: wit::Claim, seconds: u32) -> Result<wit::Recorded, Error> {
         let claim = parse::held(read(claim)?, seconds.into(), "seconds")?;
-        recorded(async |context: &Context<'_, Store>| issue::issue(context, &claim).await).await
+        recorded(Command::Issue(claim)).await
     }
 
     async fn confirm(user: u64, order_number: String) -> Result<wit::Recorded, Error> {
         let number = parse::callers_number(&order_number, "order-number")?;
-        recorded(async |context: &Context<'_, Store>| {
-            reservation::confirm(context, UserId(user), &number).await
-        })
-        .await
+        recorded(Command::Confirm(UserId(user), number)).await
     }
 
     async fn cancel(user: u64, order_number: String) -> Result<wit::Recorded, Error> {
         let number = parse::callers_number(&order_number, "order-number")?;
-        recorded(async |context: &Context<'_, Store>| {
-            reservation::cancel(context, UserId(user), &number).await
-        })
-        .await
+        recorded(Command::Cancel(UserId(user), number)).await
     }
 
     async fn redeem(
@@ -68,21 +59,19 @@ impl wit::Guest for Component {
         order: String,
         amount: Option<i64>,
     ) -> Result<wit::Recorded, Error> {
-        apply(user, &coupon, parse::redemption(order, amount)?).await
+        let coupon = OrderNumber::parse(&coupon, "coupon")?;
+        recorded(Command::Use(UserId(user), coupon, parse::redemption(order, amount)?)).await
     }
 
     async fn roll_back(user: u64, coupon: String, order: String) -> Result<wit::Recorded, Error> {
-        apply(user, &coupon, Use::Rollback { order: parse::shop_order(order)? }).await
+        let coupon = OrderNumber::parse(&coupon, "coupon")?;
+        let what = Use::Rollback { order: parse::shop_order(order)? };
+        recorded(Command::Use(UserId(user), coupon, what)).await
     }
 
     async fn look_up(user: u64, order_number: String) -> Result<wit::Recorded, Error> {
         let number = OrderNumber::parse(&order_number, "order-number")?;
-        recorded(async |context: &Context<'_, Store>| {
-            let order = group_buy::look_up(context, UserId(user), &number).await?;
-            let order = order.ok_or(Refusal::UnknownOrder)?;
-            Ok(Recorded { number, order, replayed: false })
-        })
-        .await
+        recorded(Command::LookUp(UserId(user), number)).await
     }
 
     async fn list(
@@ -99,15 +88,16 @@ impl wit::Guest for Component {
             wit::State::Expired => State::Expired,
         });
         let page = parse::page_of(state, cursor.as_deref(), limit as usize)?;
-        within(async |context: &Context<'_, Store>| {
-            let (orders, more) = list::list(context, UserId(user), &page).await?;
-            let coupon = |(number, order): &(_, _)| coupon(number, order, context.now);
-            Ok(wit::Page {
-                coupons: orders.iter().filter_map(coupon).collect(),
+        match done(Command::List(UserId(user), page)).await? {
+            (Done::Page(orders, more), now) => Ok(wit::Page {
+                coupons: orders
+                    .iter()
+                    .filter_map(|(number, order)| coupon(number, order, now))
+                    .collect(),
                 cursor: render::cursor(&orders, more),
-            })
-        })
-        .await
+            }),
+            _ => Err(error(unexpected().into())),
+        }
     }
 }
 
@@ -122,35 +112,26 @@ fn read(claim: wit::Claim) -> Result<Claim, InvalidInput> {
     parse::claim_of(UserId(user), number, &template, segments)
 }
 
-async fn apply(user: u64, coupon: &str, what: Use) -> Result<wit::Recorded, Error> {
-    let id = OrderNumber::parse(coupon, "coupon")?;
-    recorded(async |context: &Context<'_, Store>| {
-        redemption::apply(context, UserId(user), &id, &what).await
-    })
-    .await
-}
-
-/// Does what needs the store.
-async fn within<R>(
-    body: impl AsyncFnOnce(&Context<'_, Store>) -> Result<R, Failure>,
-) -> Result<R, Error> {
+/// Carries a command out, and tells when.
+async fn done(command: Command) -> Result<(Done, UnixMillis), Error> {
     edge::log::catch_panics();
     let config = Config::load(monotonic_ns()).await?;
     let templates = crate::templates(&config);
     let store = edge::store::open(&config).await?;
     let context = crate::context(&config, store.as_ref(), &templates);
-    body(&context).await.map_err(error)
+    let done = crate::perform(&context, command).await.map_err(error)?;
+    Ok((done, context.now))
 }
 
-async fn recorded(
-    body: impl AsyncFnOnce(&Context<'_, Store>) -> Result<Recorded, Failure>,
-) -> Result<wit::Recorded, Error> {
-    within(async |context: &Context<'_, Store>| {
-        let Recorded { number, order, replayed } = body(context).await?;
-        let outcome = outcome(&number, &order, context.now);
-        Ok(wit::Recorded { order_number: number.as_str().to_owned(), outcome, replayed })
-    })
-    .await
+async fn recorded(command: Command) -> Result<wit::Recorded, Error> {
+    match done(command).await? {
+        (Done::Issued(recorded) | Done::Found(recorded), now) => {
+            let Recorded { number, order, replayed } = *recorded;
+            let outcome = outcome(&number, &order, now);
+            Ok(wit::Recorded { order_number: number.as_str().to_owned(), outcome, replayed })
+        }
+        _ => Err(error(unexpected().into())),
+    }
 }
 
 fn error(failure: Failure) -> Error {
