@@ -120,15 +120,15 @@ async fn ten_thousand_of_fifty_thousand() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_of_two_thousand() {
-    exactly(template(10), 2_000, 10, "sold_out").await;
+async fn ten_of_fifty_thousand() {
+    exactly(template(10), 50_000, 10, "sold_out").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_budget_that_does_not_divide_evenly() {
     let mut body = template(100_000);
     body["budget"] = json!((1_500 * 1_234 + 1_499).to_string());
-    exactly(body, 5_000, 1_234, "budget_exhausted").await;
+    exactly(body, 50_000, 1_234, "budget_exhausted").await;
 }
 
 /// Spread over the partitions evenly, and so that one of them has half of all.
