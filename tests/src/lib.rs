@@ -8,10 +8,13 @@
 //! - [`conformance`]: one suite over every back end of the binding, with the transactions of
 //!   [`generator`]
 //! - [`key_value`]: a store with the semantics, and the traps, of Spin's default store
+//! - [`native`]: the coupon function without a component
 //! - [`openapi`]: the OpenAPI document, and whether an answer is as it says
 //! - [`redis_port`]: the Redis port on the crate that Spin's host uses
 //! - [`simulation`]: many users and campaigns at once, under faults
 //! - [`redis_server`]: real servers, alone and as a cluster
+//! - [`seed`]: seeds of random tests
+//! - [`weather`]: what goes wrong in simulations, and a client who asks again
 
 pub mod app;
 pub mod client;
@@ -21,8 +24,10 @@ pub mod coupon;
 pub mod generator;
 pub mod group_buy;
 pub mod key_value;
+pub mod native;
 pub mod openapi;
 pub mod redis_port;
 pub mod redis_server;
 pub mod seed;
 pub mod simulation;
+pub mod weather;

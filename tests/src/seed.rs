@@ -1,7 +1,7 @@
 //! Seeds of random tests.
 
-use std::env;
 use std::hash::{BuildHasher, RandomState};
+use std::{env, thread};
 
 /// The variable that repeats a run.
 const VARIABLE: &str = "HONGBAO_SEED";
@@ -18,4 +18,27 @@ pub fn seeds() -> Vec<u64> {
         println!("{VARIABLE}={seed}");
     }
     seeds
+}
+
+/// Says how to repeat a run, should it panic.
+pub struct Named(String);
+
+impl Named {
+    /// A run of a test that draws its seeds from [`seeds`].
+    pub fn test(seed: u64) -> Self {
+        Self(format!("{VARIABLE}={seed}"))
+    }
+
+    /// A schedule of the simulation.
+    pub fn schedule(seed: u64) -> Self {
+        Self(format!("cargo xtask simulate --from {seed} --count 1"))
+    }
+}
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("failed; again with: {}", self.0);
+        }
+    }
 }

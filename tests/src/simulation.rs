@@ -9,13 +9,14 @@
 use std::sync::{Arc, Mutex};
 
 use futures::future::join_all;
-use host::{App, Call, Faults, LoadError, Options, Random, Schedule, simulate};
+use host::{App, Call, LoadError, Options, Random, Schedule, simulate};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
-use crate::app::Place;
+use crate::app::{Ask, Place, Reply};
 use crate::coupon::{Stock, issue, look, publish, template};
+use crate::weather::{self, Patient, TIMEOUT_MS};
 
 pub mod books;
 mod client;
@@ -23,8 +24,6 @@ mod client;
 use books::Books;
 use client::Client;
 
-/// After this time of the virtual clock a call to Redis counts as unanswered.
-const TIMEOUT_MS: u64 = 300;
 /// Few, so that users meet in them.
 const PARTITIONS: u32 = 4;
 /// The most a client does.
@@ -128,23 +127,7 @@ fn options(place: &Place, seed: u64) -> Options {
         .variable("store_timeout_ms", TIMEOUT_MS.to_string());
     options.schedule = Schedule::Seeded(seed);
     options.random = Random::Seeded(seed);
-    // One simulation in four has good weather.
-    let chance = if seed.is_multiple_of(4) { 0.0 } else { 0.01 };
-    options.faults = Faults {
-        seed,
-        calls: vec![Call::RedisOpen, Call::RedisExecute],
-        error_before: 2.0 * chance,
-        lost_reply: 3.0 * chance,
-        delay_before: 2.0 * chance,
-        delay_after: 2.0 * chance,
-        crash_before: chance,
-        crash_after: chance,
-        cancel: chance,
-        duplicate: chance,
-        duplicate_later: chance,
-        delay_ms_max: 2 * TIMEOUT_MS,
-        ..Faults::default()
-    };
+    options.faults = weather::faults(seed, vec![Call::RedisOpen, Call::RedisExecute]);
     options
 }
 
@@ -169,15 +152,8 @@ fn templates(random: &mut StdRng) -> Vec<(&'static str, Value)> {
 }
 
 /// Asks until there is an answer.
-async fn until_answered(app: &App, asked: &crate::app::Ask) -> crate::app::Reply {
-    for _ in 0..ATTEMPTS_MAX {
-        let reply = asked.of(app).await;
-        if !reply.is_lost() && reply.status != 503 {
-            reply.assert_well_formed();
-            return reply;
-        }
-    }
-    panic!("no answer in {ATTEMPTS_MAX} attempts: {asked:?}");
+async fn until_answered(app: &App, asked: &Ask) -> Reply {
+    Patient::new(app, ATTEMPTS_MAX).until_answered(asked).await
 }
 
 /// Everything comes to rest; then what is left of each template can be given to the last one.

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use end_to_end::app::{Ask, Place, Reply};
+use end_to_end::app::{Place, Reply};
 use end_to_end::coupon::{Stock, issue, look, look_up, publish, published, template};
+use end_to_end::weather::Patient;
 use futures::future::join_all;
-use host::{App, Call, Fault, exhaust};
+use host::{Call, Fault, exhaust};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -170,17 +171,6 @@ async fn a_refused_user_takes_no_stock() {
     assert_eq!(reply.status, 201, "nothing leaked: {reply:?}");
 }
 
-async fn until_answered(app: &App, asked: &Ask, failures: &mut u32) -> Reply {
-    loop {
-        let reply = asked.of(app).await;
-        if !reply.is_lost() && reply.status != 503 {
-            return reply;
-        }
-        *failures += 1;
-        assert!(*failures <= 1, "one fault made so many requests fail");
-    }
-}
-
 /// What happens with one coupon where each host call of an issue meets a fault, and the client asks
 /// until it is answered.
 fn with(faults: &[Fault]) {
@@ -195,14 +185,14 @@ fn with(faults: &[Fault]) {
     let done = exhaust(faults, options, |app, _| async move {
         published(&app, "t", &template(2)).await;
         app.set_up_done();
-        let mut failures = 0;
-        let reply = until_answered(&app, &issue(7, "t", "n"), &mut failures).await;
+        let mut client = Patient::new(&app, 1);
+        let reply = client.until_answered(&issue(7, "t", "n")).await;
         assert_eq!(reply.status, 201, "the user is not locked out: {reply:?}");
-        let reply = until_answered(&app, &look("t"), &mut failures).await;
+        let reply = client.until_answered(&look("t")).await;
         assert_eq!(Stock::of(&reply).issued, 1, "it was taken once");
-        let reply = until_answered(&app, &issue(8, "t", "n"), &mut failures).await;
+        let reply = client.until_answered(&issue(8, "t", "n")).await;
         assert_eq!(reply.status, 201, "nothing leaked: {reply:?}");
-        let reply = until_answered(&app, &look_up(7, "n"), &mut failures).await;
+        let reply = client.until_answered(&look_up(7, "n")).await;
         assert_eq!(reply.json()["outcome"], "issued", "{reply:?}");
     });
     let done = done.unwrap_or_else(|error| panic!("{}", end_to_end::app::not_loaded(&error)));

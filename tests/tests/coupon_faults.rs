@@ -6,12 +6,11 @@ use end_to_end::coupon::{
     Stock, cancel, confirm, issue, look, publish, redeem, reserve, roll_back, set_up_scene,
     template,
 };
+use end_to_end::weather::{Patient, TIMEOUT_MS};
 use host::{ALL_FAULTS, App, Options, Random, Run, exhaust};
 use http::Method;
 use serde_json::json;
 
-/// After this time of the virtual clock a call to Redis counts as unanswered.
-const TIMEOUT_MS: u64 = 300;
 /// After this time whatever was late has happened.
 const LATE_MS: u64 = 61_000;
 /// Longer than anybody remembers that nothing is left.
@@ -21,28 +20,15 @@ const PARTITIONS: &str = "4";
 /// Coupons of the template.
 const STOCK: u64 = 6;
 
-/// One client, who asks again; a run has one fault, but a late effect may meet the next attempt.
-struct Client {
-    app: App,
-    failures: u32,
-}
+/// A run has one fault, but a late effect may meet the next attempt.
+const FAILURES_MAX: u32 = 2;
+
+/// One client, who asks again.
+struct Client(Patient);
 
 impl Client {
     async fn until_answered(&mut self, asked: &Ask) -> Reply {
-        loop {
-            let reply = asked.of(&self.app).await;
-            if !reply.is_lost() {
-                reply.assert_well_formed();
-                if reply.status != 503 {
-                    return reply;
-                }
-            }
-            self.failures += 1;
-            assert!(
-                self.failures <= 2,
-                "one fault made so many requests fail: {asked:?} {reply:?}"
-            );
-        }
+        self.0.until_answered(asked).await
     }
 
     async fn stock(&mut self) -> Stock {
@@ -85,7 +71,7 @@ const PLAIN: Scenario = Scenario {
 };
 
 async fn play(app: App, scenario: Scenario) {
-    let mut client = Client { app: app.clone(), failures: 0 };
+    let mut client = Client(Patient::new(&app, FAILURES_MAX));
     let asked = (scenario.asked)();
     let first = client.until_answered(&asked).await;
     let again = client.until_answered(&asked).await;

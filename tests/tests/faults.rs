@@ -4,50 +4,17 @@
 
 use std::collections::BTreeSet;
 
-use end_to_end::app::{Ask, Place, Reply, check, check_many, mark_paid, not_loaded, order_paid};
-use end_to_end::seed::seeds;
+use end_to_end::app::{Ask, Place, check, check_many, mark_paid, not_loaded, order_paid};
+use end_to_end::seed::{Named, seeds};
+use end_to_end::weather::{Patient, TIMEOUT_MS, ask};
 use futures::future::join_all;
 use host::{
     ALL_FAULTS, App, Call, Fault, Faults, Options, Random, Run, Schedule, Simulated, exhaust,
     simulate,
 };
 
-/// After this time of the virtual clock a call to Redis counts as unanswered.
-const TIMEOUT_MS: u64 = 300;
 /// Nobody ever says that they paid.
 const NEVER: [u64; 4] = [6, 8, 999, u64::MAX - 1];
-
-/// Asks; the answer may be lost or a 503, else it is given back.
-async fn ask(app: &App, ask: &Ask) -> Option<Reply> {
-    let reply = ask.of(app).await;
-    if reply.is_lost() {
-        return None;
-    }
-    reply.assert_well_formed();
-    if reply.status >= 400 {
-        reply.assert_store_failed();
-        return None;
-    }
-    Some(reply)
-}
-
-/// One client, who asks again once: a run has one fault, so that of two attempts one succeeds.
-struct Client {
-    app: App,
-    failures: u32,
-}
-
-impl Client {
-    async fn until_answered(&mut self, asked: &Ask) -> Reply {
-        loop {
-            match ask(&self.app, asked).await {
-                Some(reply) => return reply,
-                None => self.failures += 1,
-            }
-            assert!(self.failures <= 1, "one fault made more than one request fail: {asked:?}");
-        }
-    }
-}
 
 /// What is done under faults.
 #[derive(Clone, Copy)]
@@ -61,7 +28,7 @@ struct Scenario {
 }
 
 async fn play(app: App, scenario: Scenario) {
-    let mut client = Client { app, failures: 0 };
+    let mut client = Patient::new(&app, 1);
     let reply = client.until_answered(&(scenario.asked)()).await;
     match reply.status {
         204 => assert!(!scenario.marks.is_empty()),
@@ -274,17 +241,6 @@ fn run(options: Options) -> Simulated<Vec<Known>> {
     simulated.unwrap_or_else(|error| panic!("{}", not_loaded(&error)))
 }
 
-/// Says which seed it was, should the simulation panic.
-struct Named(u64);
-
-impl Drop for Named {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("the simulation of seed {} failed: HONGBAO_SEED={0}", self.0);
-        }
-    }
-}
-
 #[test]
 fn who_was_acknowledged_is_marked_and_nobody_else_whatever_fails() {
     let place = Place::redis();
@@ -292,7 +248,7 @@ fn who_was_acknowledged_is_marked_and_nobody_else_whatever_fails() {
     for first in seeds() {
         for seed in (first..).take(SIMULATIONS as usize / 2) {
             for place in [&Place::Kv, &place] {
-                let _named = Named(seed);
+                let _named = Named::test(seed);
                 let stage = format!("s{:x}", seed & 0xffff_ffff);
                 let simulated = run(by_chance(place, seed).variable("stage", stage));
                 faults += simulated.trace.iter().filter(|call| call.fault.is_some()).count();

@@ -4,10 +4,9 @@
 use end_to_end::app::{Ask, Place, Reply, not_loaded};
 use end_to_end::coupon::{Stock, list, look, look_up, publish, sweep, template};
 use end_to_end::group_buy::{ended, open, set_up};
+use end_to_end::weather::{Patient, TIMEOUT_MS};
 use host::{ALL_FAULTS, App, Options, Random, Run, exhaust};
 
-/// After this time of the virtual clock a call to Redis counts as unanswered.
-const TIMEOUT_MS: u64 = 300;
 /// After this time whatever was late has happened.
 const LATE_MS: u64 = 61_000;
 /// Few, so that a wave over all of them is short.
@@ -15,28 +14,15 @@ const PARTITIONS: &str = "4";
 /// The order number of the reward of the first group.
 const REWARD: &str = "group:c:g";
 
-/// One client, who asks again; a run has one fault, but a late effect may meet the next attempt.
-struct Client {
-    app: App,
-    failures: u32,
-}
+/// A run has one fault, but a late effect may meet the next attempt.
+const FAILURES_MAX: u32 = 2;
+
+/// One client, who asks again.
+struct Client(Patient);
 
 impl Client {
     async fn until_answered(&mut self, asked: &Ask) -> Reply {
-        loop {
-            let reply = asked.of(&self.app).await;
-            if !reply.is_lost() {
-                reply.assert_well_formed();
-                if reply.status != 503 {
-                    return reply;
-                }
-            }
-            self.failures += 1;
-            assert!(
-                self.failures <= 2,
-                "one fault made so many requests fail: {asked:?} {reply:?}"
-            );
-        }
+        self.0.until_answered(asked).await
     }
 
     async fn coupons(&mut self) -> Vec<String> {
@@ -63,7 +49,7 @@ struct Scenario {
 
 async fn play(app: App, scenario: Scenario) {
     let Scenario { asked, status, state, state_in_the_end, .. } = scenario;
-    let mut client = Client { app: app.clone(), failures: 0 };
+    let mut client = Client(Patient::new(&app, FAILURES_MAX));
     let reply = client.until_answered(&asked()).await;
     assert_eq!(reply.status, status, "{reply:?}");
     let group = client.until_answered(&open(7, "c", "g")).await;

@@ -8,16 +8,15 @@ use std::sync::{Arc, Mutex};
 use end_to_end::app::{Ask, Place, Reply, not_loaded};
 use end_to_end::coupon::{Stock, list, look, publish, sweep, template};
 use end_to_end::group_buy::{ended, open_for, put, set_up};
-use end_to_end::seed::seeds;
+use end_to_end::seed::{Named, seeds};
+use end_to_end::weather::{self, Patient, TIMEOUT_MS};
 use futures::future::join_all;
-use host::{App, Call, Faults, Options, Random, Schedule, simulate};
+use host::{App, Call, Options, Random, Schedule, simulate};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use serde_json::json;
 
-/// After this time of the virtual clock a call to Redis counts as unanswered.
-const TIMEOUT_MS: u64 = 300;
 /// After this time whatever was late has happened.
 const LATE_MS: u64 = 120_000;
 /// Requests during which it does.
@@ -62,23 +61,8 @@ impl World {
         change(known.entry(name).or_default())
     }
 
-    /// Asks; the answer may be lost or a 503, else it is given back.
-    async fn ask(&self, asked: &Ask) -> Option<Reply> {
-        let reply = asked.of(&self.app).await;
-        if reply.is_lost() {
-            return None;
-        }
-        reply.assert_well_formed();
-        (reply.status != 503).then_some(reply)
-    }
-
     async fn until_answered(&self, asked: &Ask) -> Reply {
-        for _ in 0..ATTEMPTS_MAX {
-            if let Some(reply) = self.ask(asked).await {
-                return reply;
-            }
-        }
-        panic!("no answer in {ATTEMPTS_MAX} attempts: {asked:?}");
+        Patient::new(&self.app, ATTEMPTS_MAX).until_answered(asked).await
     }
 
     /// Opens a group, or sees where it stands: never further back than it was known to be before.
@@ -86,7 +70,7 @@ impl World {
         let (user, campaign, group) = name;
         let seconds = GROUPS.iter().find(|(each, _)| *each == group).expect("it is one").1;
         let before = self.with(name, |known| known.clone());
-        let reply = self.ask(&open_for(user, campaign, group, seconds)).await?;
+        let reply = weather::ask(&self.app, &open_for(user, campaign, group, seconds)).await?;
         if reply.status != 201 {
             let code = reply.text("code").unwrap_or_default();
             assert!(["chance_used", "disabled"].contains(&code.as_str()), "{name:?}: {reply:?}");
@@ -119,7 +103,9 @@ impl World {
             self.with(name, |known| known.otherwise = true);
         }
         let opened = self.with(name, |known| known.state.is_some());
-        let Some(reply) = self.ask(&ended(how, user, campaign, group)).await else { return };
+        let Some(reply) = weather::ask(&self.app, &ended(how, user, campaign, group)).await else {
+            return;
+        };
         match reply.status {
             204 => self.with(name, |known| {
                 known.ended = true;
@@ -143,8 +129,8 @@ async fn act(world: World, mut random: StdRng) {
             4..=5 => world.end(name, "succeeded").await,
             6 => world.end(name, "failed").await,
             7 => world.end(name, "expired").await,
-            8 => drop(world.ask(&list(user)).await),
-            _ => drop(world.ask(&sweep()).await),
+            8 => drop(weather::ask(&world.app, &list(user)).await),
+            _ => drop(weather::ask(&world.app, &sweep()).await),
         }
     }
 }
@@ -219,35 +205,9 @@ fn options(place: &Place, seed: u64) -> Options {
         .variable("stage", format!("s{:x}", seed & 0xffff_ffff));
     options.schedule = Schedule::Seeded(seed);
     options.random = Random::Seeded(seed);
-    // One schedule in four has good weather.
-    let chance = if seed.is_multiple_of(4) { 0.0 } else { 0.01 };
-    options.faults = Faults {
-        seed,
-        calls: vec![Call::RedisOpen, Call::RedisExecute, Call::KeyValueGet, Call::CasSwap],
-        error_before: 2.0 * chance,
-        lost_reply: 3.0 * chance,
-        delay_before: 2.0 * chance,
-        delay_after: 2.0 * chance,
-        crash_before: chance,
-        crash_after: chance,
-        cancel: chance,
-        duplicate: chance,
-        duplicate_later: chance,
-        delay_ms_max: 2 * TIMEOUT_MS,
-        ..Faults::default()
-    };
+    let calls = vec![Call::RedisOpen, Call::RedisExecute, Call::KeyValueGet, Call::CasSwap];
+    options.faults = weather::faults(seed, calls);
     options
-}
-
-/// Says which seed it was, should the simulation panic.
-struct Named(u64);
-
-impl Drop for Named {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("the schedule of seed {} failed: HONGBAO_SEED={0}", self.0);
-        }
-    }
 }
 
 #[test]
@@ -257,7 +217,7 @@ fn nobody_has_two_chances_and_each_success_is_one_coupon() {
     for first in seeds() {
         for seed in (first..).take(SCHEDULES as usize / 2) {
             for place in [&Place::Kv, &redis] {
-                let _named = Named(seed);
+                let _named = Named::test(seed);
                 let simulated = simulate(options(place, seed), move |app| play(app, seed));
                 let simulated = simulated.unwrap_or_else(|error| panic!("{}", not_loaded(&error)));
                 faults += simulated.trace.iter().filter(|call| call.fault.is_some()).count();

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use binding::redis::Redis;
-use coupon::context::{Context, Templates};
+use coupon::context::Templates;
 use coupon::issue::{Claim, Number, issue};
 use coupon::pool::LEASE_SHARE;
 use coupon::publish::{look, publish};
@@ -13,9 +13,9 @@ use coupon::refusal::{Failure, Refusal};
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::partition::{Partition, Partitions};
-use domain::time::UnixMillis;
 use end_to_end::counted::Counted;
 use end_to_end::coupon::template;
+use end_to_end::native::context;
 use end_to_end::redis_port::NativeConnector;
 use end_to_end::redis_server::RedisServer;
 use futures::future::join_all;
@@ -35,18 +35,6 @@ struct Sale {
     of_pool: u64,
     /// Coupons that lay in leases when half of the stock was given.
     leased: i64,
-}
-
-fn context<'a, B>(store: &'a B, templates: &'a Templates, lease_share: i64) -> Context<'a, B> {
-    Context {
-        store,
-        partitions: Partitions::default(),
-        stage: "live",
-        now: UnixMillis(1_771_257_600_000),
-        templates,
-        lease_share,
-        pause: |_| Box::pin(tokio::task::yield_now()),
-    }
 }
 
 /// Sells a stock to its last coupon, to users one after the other.

@@ -3,7 +3,7 @@
 use std::thread;
 
 use end_to_end::app::{Place, not_loaded};
-use end_to_end::seed::seeds;
+use end_to_end::seed::{Named, seeds};
 use end_to_end::simulation::{Report, run};
 
 /// In all.
@@ -11,22 +11,11 @@ const SCHEDULES: u64 = 2_000;
 /// At the same time; each has a server of its own.
 const THREADS: u64 = 2;
 
-/// Says which seed it was, should the simulation panic.
-struct Named(u64);
-
-impl Drop for Named {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            eprintln!("the schedule failed: cargo xtask simulate --from {} --count 1", self.0);
-        }
-    }
-}
-
 fn run_many(first: u64, count: u64) -> Report {
     let place = Place::redis();
     let mut sum = Report::default();
     for seed in (0..count).map(|number| first.wrapping_add(number)) {
-        let _named = Named(seed);
+        let _named = Named::schedule(seed);
         let report = run(&place, seed).unwrap_or_else(|error| panic!("{}", not_loaded(&error)));
         sum.add(&report);
     }

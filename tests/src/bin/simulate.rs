@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use end_to_end::app::{Place, not_loaded};
+use end_to_end::seed::Named;
 use end_to_end::simulation::{Report, run};
 
 /// Schedules after which the progress is told.
@@ -28,14 +29,13 @@ struct Arguments {
     threads: u64,
 }
 
-/// Should the schedule panic: says which seed it was, and lets nobody begin another one.
-struct Named<'a>(u64, &'a AtomicU64);
+/// Lets nobody begin another schedule once one has panicked.
+struct Last<'a>(&'a AtomicU64);
 
-impl Drop for Named<'_> {
+impl Drop for Last<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
-            eprintln!("seed {} failed: cargo xtask simulate --from {0} --count 1", self.0);
-            self.1.store(u64::MAX / 2, Ordering::Relaxed);
+            self.0.store(u64::MAX / 2, Ordering::Relaxed);
         }
     }
 }
@@ -51,9 +51,9 @@ fn main() -> Result<()> {
                 return Ok(());
             }
             let seed = from.wrapping_add(number);
-            let named = Named(seed, &next);
+            let (named, last) = (Named::schedule(seed), Last(&next));
             let report = run(&place, seed).map_err(|error| anyhow::anyhow!(not_loaded(&error)))?;
-            drop(named);
+            drop((named, last));
             sum.lock().ok().context("another schedule failed")?.add(&report);
             if (number + 1) % TOLD_EVERY == 0 {
                 println!("{} of {count} after {:.0?}", number + 1, start.elapsed());

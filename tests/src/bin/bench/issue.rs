@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use binding::Binding;
 use binding::redis::Redis;
-use coupon::context::{Context, Templates};
+use coupon::context::Templates;
 use coupon::issue::{Claim, Number, Recorded};
 use coupon::pool::LEASE_SHARE;
 use coupon::publish::publish;
@@ -15,10 +15,10 @@ use coupon::refusal::Failure;
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::partition::Partitions;
-use domain::time::UnixMillis;
 use end_to_end::app::Ask;
 use end_to_end::counted::Counted;
 use end_to_end::coupon::{self as asking, template};
+use end_to_end::native::context;
 use end_to_end::redis_port::NativeConnector;
 use end_to_end::redis_server::RedisServer;
 use futures::future::try_join_all;
@@ -125,7 +125,7 @@ pub async fn publish_on(address: &str) -> Result<()> {
     let templates = Templates::default();
     let mut body = template(STOCK);
     body["limit_per_user"] = 500.into();
-    let context = context(&redis, &templates);
+    let context = context(&redis, &templates, LEASE_SHARE);
     let published = publish(&context, TEMPLATE, &serde_json::from_value(body)?).await;
     ensure!(published.is_ok(), "{published:?}");
     Ok(())
@@ -140,7 +140,7 @@ pub async fn issue<B: Binding>(
     templates: &Templates,
     claim: &Claim,
 ) -> Result<Recorded, Failure> {
-    coupon::issue::issue(&context(store, templates), claim).await
+    coupon::issue::issue(&context(store, templates, LEASE_SHARE), claim).await
 }
 
 /// Asks for a coupon of the template.
@@ -155,18 +155,6 @@ pub fn claim(user: u64, number: &str) -> Result<Claim> {
         segments: Vec::new(),
         hold_ms: None,
     })
-}
-
-fn context<'a, B>(store: &'a B, templates: &'a Templates) -> Context<'a, B> {
-    Context {
-        store,
-        partitions: Partitions::default(),
-        stage: "live",
-        now: UnixMillis(1_771_257_600_000),
-        templates,
-        lease_share: LEASE_SHARE,
-        pause: |_| Box::pin(tokio::task::yield_now()),
-    }
 }
 
 /// Asks for a coupon of the template over HTTP.
