@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use coupon::records::{CREDITED, Gave, HELD, LEFT, Order, RETURNED};
 use coupon::template::Template;
 use domain::ids::UserId;
+use domain::money::Amount;
 use domain::partition::Partitions;
 use domain::transaction::Value;
 
@@ -145,7 +146,7 @@ impl Books {
         assert_eq!(out, template.leasable() - free, "{id}: {pool:?}");
         assert!(given + held <= template.leasable().max(out), "{id}: {given} given, {held} held");
 
-        let (mut coupons, mut reservations) = (0, 0);
+        let (mut coupons, mut reservations, mut amount) = (0, 0, 0);
         for ((_, name), record) in &self.records {
             if !name.starts_with('c') {
                 continue;
@@ -155,22 +156,25 @@ impl Books {
                 if !field.starts_with(b"o") {
                     continue;
                 }
-                match Order::decode(value).expect("an order").gave {
-                    Gave::Issued(coupon) | Gave::Fallback(coupon) if coupon.template == id => {
-                        coupons += 1;
-                        of_user += 1;
-                    }
-                    Gave::Reserved(coupon, _) if coupon.template == id => {
-                        reservations += 1;
-                        of_user += 1;
-                    }
-                    _ => {}
+                let order = Order::decode(value).expect("an order");
+                let Some(coupon) = order.coupon().filter(|coupon| coupon.template == id) else {
+                    continue;
+                };
+                of_user += 1;
+                amount += coupon.cap.expect("the most that it costs");
+                match order.gave {
+                    Gave::Reserved(..) => reservations += 1,
+                    _ => coupons += 1,
                 }
             }
             assert_eq!(of_user, count, "{id}: {name} has {record:?}");
             assert!(count <= limit, "{id}: {name} has {count} of {limit}");
         }
         assert_eq!((coupons, reservations), (given, held), "{id}: records and counts");
+        let face = template.face().expect("the most that one costs");
+        assert_eq!(amount, face * (given + held), "{id}: records and amounts");
+        let budget = template.budget.map(Amount::minor_units);
+        assert!(budget.is_none_or(|budget| amount <= budget), "{id}: {amount} of {budget:?}");
     }
 }
 
