@@ -58,7 +58,8 @@ async fn read_pool<B: Binding>(
 /// nothing publishes again, and the notice follows then.
 ///
 /// # Errors
-/// `invalid_value`, where the template does not go with its scene or its fallbacks; `field_fixed`, `ended`, `stock_in_use`; or the store's.
+/// `invalid_value` and its like, where the template does not go with its scene or its fallbacks;
+/// `field_fixed`, `ended`, `stock_in_use`, `published_meanwhile`; or the store's.
 pub async fn publish<B: Binding>(
     context: &Context<'_, B>,
     id: &str,

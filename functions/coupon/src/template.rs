@@ -121,9 +121,6 @@ impl Template {
         match (scene.stock, self.is_counted()) {
             (true, false) => wrong("stock", "is required, because the scene has a stock"),
             (false, true) => wrong("stock", "must be left out, because the scene has no stock"),
-            (false, false) if self.budget.is_some() => {
-                wrong("budget", "must be left out, because the scene has no stock")
-            }
             _ => Ok(()),
         }
     }
@@ -190,6 +187,9 @@ impl Template {
             }
         }
         match (self.budget, self.face()) {
+            (Some(_), _) if !self.is_counted() => {
+                wrong("budget", "must be left out where there is no stock")
+            }
             (Some(budget), _) if budget.minor_units() < 0 => {
                 wrong("budget", "must not be negative")
             }
@@ -379,6 +379,11 @@ pub(crate) mod tests {
             let error = template(|body| body[field] = value.clone()).validate().unwrap_err();
             assert_eq!((error.code, error.field.as_str()), (*code, *named), "{field}: {value}");
         }
+        let endless = template(|body| {
+            body["stock"] = Value::Null;
+            body["budget"] = json!(1_500);
+        });
+        assert_eq!(endless.validate().unwrap_err().field, "budget");
         let percent = template(|body| {
             body["kind"] = json!("percent_off");
             body["value"] = json!(20);
@@ -389,20 +394,14 @@ pub(crate) mod tests {
 
     #[test]
     fn a_template_has_a_stock_where_its_scene_has_one() {
-        let with = |stock: Value, budget: Value| {
-            template(|body| {
-                body["stock"] = stock;
-                body["budget"] = budget;
-            })
-        };
+        let with = |stock: Value| template(|body| body["stock"] = stock);
         let plain = Scene::plain();
         let endless = Scene { stock: false, ..Scene::plain() };
         let table = [
-            (&plain, with(json!(1), Value::Null), None),
-            (&plain, with(Value::Null, Value::Null), Some("stock")),
-            (&endless, with(Value::Null, Value::Null), None),
-            (&endless, with(json!(1), Value::Null), Some("stock")),
-            (&endless, with(Value::Null, json!(1_500)), Some("budget")),
+            (&plain, with(json!(1)), None),
+            (&plain, with(Value::Null), Some("stock")),
+            (&endless, with(Value::Null), None),
+            (&endless, with(json!(1)), Some("stock")),
         ];
         for (scene, template, wrong) in table {
             let error = template.validate_in(scene).err();
