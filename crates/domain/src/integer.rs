@@ -32,14 +32,23 @@ impl Serialize for Count {
 
 impl<'de> Deserialize<'de> for Count {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let integer = deserializer.deserialize_any(IntegerVisitor)?;
-        let count = u64::try_from(integer).ok().and_then(Self::new);
-        count.ok_or_else(|| D::Error::custom("must be 0 to 9007199254740991"))
+        let count = IntegerVisitor { least: 0, detail: "must be 0 to 9007199254740991" };
+        deserializer.deserialize_any(count).map(|integer| Self(integer.unsigned_abs()))
     }
 }
 
-/// Reads an integer within +-(2^53 - 1), as a string or as a number.
-pub(crate) struct IntegerVisitor;
+/// Reads an integer from `least` to 2^53 - 1, as a string or as a number. It refuses others itself, while
+/// the reader still knows where it is: an error that comes later has the place of what follows.
+pub(crate) struct IntegerVisitor {
+    pub least: i64,
+    pub detail: &'static str,
+}
+
+impl IntegerVisitor {
+    /// Within +-(2^53 - 1).
+    pub(crate) const ANY: Self =
+        Self { least: -INTEGER_MAX, detail: "must be within +-9007199254740991" };
+}
 
 impl Visitor<'_> for IntegerVisitor {
     type Value = i64;
@@ -49,8 +58,8 @@ impl Visitor<'_> for IntegerVisitor {
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<i64, E> {
-        let fits = (-INTEGER_MAX..=INTEGER_MAX).contains(&value);
-        if fits { Ok(value) } else { Err(E::custom("must be within +-9007199254740991")) }
+        let fits = (self.least..=INTEGER_MAX).contains(&value);
+        if fits { Ok(value) } else { Err(E::custom(self.detail)) }
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<i64, E> {
@@ -62,6 +71,24 @@ impl Visitor<'_> for IntegerVisitor {
         let value: Option<i64> = text.parse().ok().filter(|value: &i64| value.to_string() == text);
         let value = value.ok_or_else(|| E::custom("must be an integer in decimal digits"))?;
         self.visit_i64(value)
+    }
+}
+
+/// Reads a text of a known form. As [`IntegerVisitor`], it refuses others itself.
+pub(crate) struct TextVisitor<T> {
+    pub parse: fn(&str) -> Option<T>,
+    pub detail: &'static str,
+}
+
+impl<T> Visitor<'_> for TextVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a string")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+        (self.parse)(text).ok_or_else(|| E::custom(self.detail))
     }
 }
 

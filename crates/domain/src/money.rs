@@ -1,10 +1,9 @@
 //! Money: an integer in minor units (cents) with an ISO 4217 currency, never a float.
 
-use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
-use crate::integer::IntegerVisitor;
+use crate::integer::{IntegerVisitor, TextVisitor};
 use crate::transaction::INTEGER_MAX;
 
 /// A sum of money in minor units, within +-(2^53 - 1): the range in which every back end and every
@@ -54,7 +53,7 @@ impl Serialize for Amount {
 /// From a string or an integer.
 impl<'de> Deserialize<'de> for Amount {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(IntegerVisitor).map(Self)
+        deserializer.deserialize_any(IntegerVisitor::ANY).map(Self)
     }
 }
 
@@ -83,8 +82,8 @@ impl Serialize for Currency {
 
 impl<'de> Deserialize<'de> for Currency {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| D::Error::custom("must be three capital letters"))
+        let detail = "must be three capital letters";
+        deserializer.deserialize_str(TextVisitor { parse: Self::parse, detail })
     }
 }
 

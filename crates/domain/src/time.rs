@@ -2,8 +2,9 @@
 
 use ::time::OffsetDateTime;
 use ::time::format_description::well_known::Rfc3339;
-use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::integer::TextVisitor;
 
 /// A moment in milliseconds since 1970-01-01T00:00:00Z. It comes from the edge; nothing below reads
 /// a clock.
@@ -39,9 +40,8 @@ impl Serialize for UnixMillis {
 
 impl<'de> Deserialize<'de> for UnixMillis {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
         let detail = "must be a time as RFC 3339 writes it, for example 2026-02-17T00:00:00Z";
-        Self::parse_rfc3339(&text).ok_or_else(|| D::Error::custom(detail))
+        deserializer.deserialize_str(TextVisitor { parse: Self::parse_rfc3339, detail })
     }
 }
 

@@ -406,3 +406,48 @@ fn opening(call: &Call) -> Result<Opening, Problem> {
         lasts_seconds: expires_in_seconds,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::template::tests::body;
+
+    /// serde tells the place of an error only if it is met on the spot: no type of ours may find it
+    /// later, or the answer names another field, or none.
+    #[test]
+    fn a_wrong_value_is_named_wherever_it_stands() {
+        let wrong = [
+            ("activity", json!(7)),
+            ("kind", json!("free")),
+            ("value", json!("x")),
+            ("threshold", json!(1.5)),
+            ("currency", json!("cny")),
+            ("stock", json!("-1")),
+            ("budget", json!(true)),
+            ("limit_per_user", json!(-1)),
+            ("claim_from", json!("yesterday")),
+            ("valid_until", json!(7)),
+            ("low_water_percent", json!(1_000)),
+            ("new_users_only", json!(0)),
+            ("segments", json!("gold")),
+            ("single_cap", json!("9007199254740992")),
+        ];
+        for (field, value) in wrong {
+            let mut rest = body();
+            rest.as_object_mut().unwrap().remove(field);
+            let rest = rest.to_string();
+            let rest = rest.trim_start_matches('{').trim_end_matches('}');
+            for text in [
+                format!(r#"{{"{field}": {value}, {rest}}}"#),
+                format!(r#"{{{rest}, "{field}": {value}}}"#),
+                format!("{{\n{rest},\n\"{field}\":\n{value}\n}}"),
+            ] {
+                let problem = edge::json::parse_object::<Template>(text.as_bytes()).unwrap_err();
+                let is = (problem.code, problem.field.as_deref());
+                assert_eq!(is, ("invalid_value", Some(field)), "{text}: {problem:?}");
+            }
+        }
+    }
+}

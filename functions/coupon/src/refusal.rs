@@ -112,9 +112,7 @@ impl Refusal {
             Self::NotYetValid => (409, "not_yet_valid", "the coupon is not valid yet"),
             Self::Expired => (409, "expired", "the coupon is not valid any more"),
             Self::NotConfirmed => (409, "not_confirmed", "the coupon is only reserved"),
-            Self::FieldFixed(_) => {
-                (409, "field_fixed", "this cannot change once coupons were given")
-            }
+            Self::FieldFixed(_) => (409, "field_fixed", "this cannot change any more"),
             Self::StockInUse => (409, "stock_in_use", "more coupons are out than that would allow"),
             Self::PublishedMeanwhile => {
                 (409, "published_meanwhile", "somebody else published at the same time")
