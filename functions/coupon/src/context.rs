@@ -12,8 +12,8 @@ use edge::store::Binding;
 use litemap::LiteMap;
 
 use crate::records::{self, fields, integer, unexpected};
-use crate::scene::{self, Scene};
-use crate::template::Template;
+use crate::scene::Scene;
+use crate::template::{Published, Template};
 
 /// Templates that an instance remembers; a campaign has some, and a page of them costs nothing.
 const TEMPLATES_MAX: usize = 256;
@@ -23,22 +23,6 @@ const LOOKS_MAX: u32 = 100;
 
 /// Reads of one wave that are made once more. Where more are lost the store is not well.
 const LOST_READS_MAX: u32 = 16;
-
-/// A template as it was published.
-#[derive(Debug)]
-pub struct Published {
-    /// Its id.
-    pub id: String,
-    /// Counted from 1.
-    pub version: i64,
-    /// What it says.
-    pub template: Template,
-    /// Its scene.
-    pub scene: Scene,
-    /// Coupons that the pool had to lease out when this instance last saw it, if it did: a hint for
-    /// how many to ask for.
-    pub free: Cell<Option<i64>>,
-}
 
 /// Templates that were read a moment ago. Whoever keeps one drops it with the configuration, which
 /// is at most 500 ms old.
@@ -177,9 +161,28 @@ impl<B: Binding> Context<'_, B> {
         let read = Read::Fields(records::notice(id), fields);
         let answers = self.read_all(&[(self.notice(id), read)]).await?;
         let Some((version, template)) = published(answers.first())? else { return Ok(None) };
-        let scene = scene::read(self, &template.scene).await?.unwrap_or_else(Scene::plain);
+        let scene = self.scene(&template.scene).await?.map(|(scene, _)| scene);
+        let scene = scene.unwrap_or_else(Scene::plain);
         let free = Cell::new(None);
         Ok(Some(Rc::new(Published { id: id.to_owned(), version, template, scene, free })))
+    }
+
+    /// Where a scene lives.
+    pub fn of_scene(&self, id: &str) -> Partition {
+        self.partitions.of_configuration(&format!("scene:{id}"))
+    }
+
+    /// A scene as it is now, and as the store keeps it; nothing where nobody set it up.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn scene(&self, id: &str) -> Result<Option<(Scene, Value)>, CommitError> {
+        let read = Read::Fields(records::scene(id), vec![BODY.into()]);
+        let answers = self.read_all(&[(self.of_scene(id), read)]).await?;
+        let [Some(Value::Bytes(body))] = fields(answers.first())? else { return Ok(None) };
+        let broken = |_| CommitError::Unusable("a scene cannot be read".into());
+        let scene = serde_json::from_slice(body).map_err(broken)?;
+        Ok(Some((scene, Value::Bytes(body.clone()))))
     }
 
     /// Forgets a template that has changed.

@@ -13,14 +13,14 @@ use domain::transaction::{
 };
 use edge::store::Binding;
 
-use crate::context::{Context, Published};
+use crate::context::Context;
 use crate::pool::{Refill, call_back, demand, refill};
 use crate::records::{
     self, CREDITED, Coupon, Gave, HELD, LEFT, Lease, Order, SIZE, SOLD_OUT_UNTIL, USER_FIELDS_MAX,
     unexpected,
 };
 use crate::refusal::{Failure, Refusal};
-use crate::template::Template;
+use crate::template::{Published, Template};
 
 /// Fallbacks of fallbacks that are followed.
 pub const FALLBACKS_MAX: usize = 4;

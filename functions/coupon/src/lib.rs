@@ -5,7 +5,7 @@
 //! - [`records`]: what the store holds, and under which names
 //! - [`issue`]: one commit decides and records
 //! - [`pool`]: how the stock is spread over the partitions
-//! - [`reservation`], [`redemption`], [`list`], [`bulk`], [`publish`], [`group_buy`]: the other
+//! - [`reservation`], [`expiry`], [`redemption`], [`list`], [`bulk`], [`publish`], [`group_buy`]: the other
 //!   operations
 //! - [`refusal`]: why a request got nothing, by code
 //! - [`parse`], [`render`], and here what puts them together; `typed` is the same without HTTP
@@ -29,6 +29,7 @@ use edge::{Access, Answer, Call, Problem, Request, Response, Route, Stages};
 
 pub mod bulk;
 pub mod context;
+pub mod expiry;
 pub mod group_buy;
 pub mod issue;
 pub mod list;
@@ -238,11 +239,11 @@ async fn perform<B: Binding>(context: &Context<'_, B>, command: Command) -> Resu
             Done::Batch(batch, parts, tally)
         }
         Command::SetUpScene(id, scene) => {
-            scene::set_up(context, &id, &scene).await?;
+            publish::set_up_scene(context, &id, &scene).await?;
             Done::Scene(id, scene)
         }
         Command::LookAtScene(id) => {
-            let scene = scene::look(context, &id).await?;
+            let scene = publish::look_at_scene(context, &id).await?;
             Done::Scene(id, scene)
         }
         Command::SetUpCampaign(id, campaign) => {
@@ -259,7 +260,7 @@ async fn perform<B: Binding>(context: &Context<'_, B>, command: Command) -> Resu
         }
         Command::Sweep => {
             let partitions: Vec<_> = context.partitions.all().collect();
-            let expired = reservation::expire_due(context, &partitions).await?;
+            let expired = expiry::expire_due(context, &partitions).await?;
             let rewarded = group_buy::settle_due(context, &partitions).await?;
             Done::Swept(expired, rewarded)
         }

@@ -20,11 +20,12 @@ use domain::transaction::{
 };
 use edge::store::Binding;
 
-use crate::context::{Context, Published};
+use crate::context::Context;
+use crate::expiry::expire_due;
 use crate::records::{
     self, CREDITED, LEFT, Lease, RETURNED, SOLD_OUT_UNTIL, fields, integer, integers, unexpected,
 };
-use crate::reservation;
+use crate::template::Published;
 
 /// A lease is a quarter of a partition's even share of what is free: `tests/leases.rs` prints what a
 /// larger and a smaller part would do.
@@ -294,7 +295,7 @@ pub async fn call_back_all<B: Binding>(
 ) -> Result<(), CommitError> {
     let partitions: Vec<_> = context.partitions.all().collect();
     for wave in partitions.chunks(WAVE) {
-        reservation::expire_due(context, wave).await?;
+        expire_due(context, wave).await?;
         call_back(context, template, wave).await?;
     }
     Ok(())

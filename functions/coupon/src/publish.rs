@@ -1,8 +1,8 @@
-//! Publishing templates, and the stock that is left of them.
+//! Publishing templates and scenes, and the stock that is left.
 
 use domain::error::InvalidInput;
 use domain::transaction::{
-    CommitError, Failed, Guard, MapKey, Outcome, Read, Transaction, Value, Write,
+    CommitError, Failed, Guard, MapKey, Outcome, Read, Seen, Transaction, Value, Write,
 };
 use edge::store::Binding;
 
@@ -11,7 +11,7 @@ use crate::issue::FALLBACKS_MAX;
 use crate::pool::{FREE, LEASED, call_back_all};
 use crate::records::{self, Lease, integers, unexpected};
 use crate::refusal::{Failure, Refusal};
-use crate::scene::{self, Scene};
+use crate::scene::Scene;
 use crate::template::Template;
 
 /// Attempts to publish: each lost one saw another operator publish.
@@ -65,7 +65,8 @@ pub async fn publish<B: Binding>(
     id: &str,
     template: &Template,
 ) -> Result<i64, Failure> {
-    let scene = scene::read(context, &template.scene).await?.unwrap_or_else(Scene::plain);
+    let scene = context.scene(&template.scene).await?;
+    let scene = scene.map_or_else(Scene::plain, |(scene, _)| scene);
     check_fallbacks(context, id, template).await?;
     let mut called_back = false;
     for _ in 0..ATTEMPTS_MAX {
@@ -229,4 +230,51 @@ pub async fn look<B: Binding>(
     stock.remaining = stock.total - out;
     stock.leased = out - stock.issued - stock.reserved;
     Ok((version, template, stock))
+}
+
+/// A scene as it is now.
+///
+/// # Errors
+/// `unknown_scene`; or the store's.
+pub async fn look_at_scene<B: Binding>(
+    context: &Context<'_, B>,
+    id: &str,
+) -> Result<Scene, Failure> {
+    let (scene, _) = context.scene(id).await?.ok_or(Refusal::UnknownScene)?;
+    Ok(scene)
+}
+
+/// Sets up a valid scene; the latest one counts, within a second everywhere. Whether there is a stock
+/// cannot change, because templates were published by it.
+///
+/// # Errors
+/// `field_fixed`, `published_meanwhile`, with nothing changed; or the store's.
+pub async fn set_up_scene<B: Binding>(
+    context: &Context<'_, B>,
+    id: &str,
+    scene: &Scene,
+) -> Result<(), Failure> {
+    let map = records::scene(id);
+    let guard = match context.scene(id).await? {
+        Some((before, _)) if before == *scene => return Ok(()),
+        Some((before, _)) if before.stock != scene.stock => {
+            return Err(Refusal::FieldFixed("stock").into());
+        }
+        Some((_, value)) => Guard::FieldEquals(map.clone(), BODY.into(), value),
+        None => Guard::FieldAbsent(map.clone(), BODY.into()),
+    };
+    let body = Value::Bytes(serde_json::to_vec(scene).map_err(|_| unexpected())?);
+    let transaction = Transaction {
+        guards: vec![guard],
+        writes: vec![Write::Set(map, BODY.into(), body.clone())],
+        ..Transaction::default()
+    };
+    match context.commit(context.of_scene(id), transaction).await? {
+        Outcome::Committed(_) => {}
+        // The binding tries once more where a reply is lost, and then meets its own first attempt.
+        Outcome::Refused(refused) if refused.seen == Seen::Field(Some(body)) => {}
+        Outcome::Refused(_) => return Err(Refusal::PublishedMeanwhile.into()),
+    }
+    context.forget_templates();
+    Ok(())
 }

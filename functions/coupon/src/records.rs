@@ -27,8 +27,7 @@ use domain::time::UnixMillis;
 use domain::transaction::{Answer, CommitError, Field, MapKey, Read, Value};
 use serde::{Deserialize, Serialize};
 
-use crate::context::Published;
-use crate::template::Kind;
+use crate::template::{Kind, Published};
 
 /// Fields of a user's record: as many as one read returns, less what one commit adds.
 pub const USER_FIELDS_MAX: u32 = 1_000;
@@ -78,6 +77,11 @@ pub fn pool(template: &str) -> MapKey {
 /// The copy of a template that everybody reads.
 pub fn notice(template: &str) -> MapKey {
     MapKey(format!("t{template}"))
+}
+
+/// A scene.
+pub fn scene(scene: &str) -> MapKey {
+    MapKey(format!("s{scene}"))
 }
 
 /// A batch of a template.

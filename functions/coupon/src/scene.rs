@@ -1,18 +1,12 @@
 //! Scenes: a scene stands for one type of award, and says how awards of that type behave. A new type is
-//! configuration, not code; a scene that nobody set up behaves as [`Scene::plain`].
+//! configuration, not code; a scene that nobody set up behaves as [`Scene::plain`]. Pure.
 
 use domain::error::InvalidInput;
 use domain::order_number::Part;
-use domain::partition::Partition;
 use domain::time::UnixMillis;
-use domain::transaction::{
-    Answer, CommitError, Guard, MapKey, Outcome, Read, Transaction, Value, Write,
-};
-use edge::store::Binding;
+use domain::transaction::{CommitError, Value};
 use serde::{Deserialize, Serialize};
 
-use crate::context::{BODY, Context};
-use crate::records::{fields, unexpected};
 use crate::refusal::{Failure, Refusal};
 
 /// Bytes of a statement: a line of an account, kept with every coupon.
@@ -67,7 +61,9 @@ struct Pace {
 
 impl Pace {
     fn decode(value: &Value) -> Result<Self, CommitError> {
-        let Value::Integer(integer) = value else { return Err(unexpected()) };
+        let Value::Integer(integer) = value else {
+            return Err(CommitError::Unusable("a pace cannot be read".into()));
+        };
         let (since_seconds, awards) = (integer / AWARDS_RANGE, integer % AWARDS_RANGE);
         Ok(Self { since_seconds, awards })
     }
@@ -136,84 +132,6 @@ impl Scene {
         }
         Ok(())
     }
-}
-
-/// The record of a scene, in a partition of configuration.
-fn record<B: Binding>(context: &Context<'_, B>, id: &str) -> (Partition, MapKey) {
-    (context.partitions.of_configuration(&format!("scene:{id}")), MapKey(format!("s{id}")))
-}
-
-/// A scene as it is now, where somebody set it up.
-///
-/// # Errors
-/// The store's.
-pub async fn read<B: Binding>(
-    context: &Context<'_, B>,
-    id: &str,
-) -> Result<Option<Scene>, CommitError> {
-    Ok(stored(context, id).await?.map(|(scene, _)| scene))
-}
-
-async fn stored<B: Binding>(
-    context: &Context<'_, B>,
-    id: &str,
-) -> Result<Option<(Scene, Value)>, CommitError> {
-    let (partition, map) = record(context, id);
-    let answers = context.read_all(&[(partition, Read::Fields(map, vec![BODY.into()]))]).await?;
-    let Some([Some(value)]) =
-        answers.first().map(|answer: &Answer| fields(Some(answer))).transpose()?
-    else {
-        return Ok(None);
-    };
-    let Value::Bytes(body) = value else { return Err(unexpected()) };
-    let broken = |_| CommitError::Unusable("a scene cannot be read".into());
-    Ok(Some((serde_json::from_slice(body).map_err(broken)?, value.clone())))
-}
-
-/// A scene as it is now.
-///
-/// # Errors
-/// `unknown_scene`; or the store's.
-pub async fn look<B: Binding>(context: &Context<'_, B>, id: &str) -> Result<Scene, Failure> {
-    Ok(read(context, id).await?.ok_or(Refusal::UnknownScene)?)
-}
-
-/// Sets up a scene; the latest one counts, within a second everywhere. Whether there is a stock cannot
-/// change, because templates were published by it.
-///
-/// # Errors
-/// `field_fixed`, `published_meanwhile`, with nothing changed; or the store's.
-pub async fn set_up<B: Binding>(
-    context: &Context<'_, B>,
-    id: &str,
-    scene: &Scene,
-) -> Result<(), Failure> {
-    let before = stored(context, id).await?;
-    let (partition, map) = record(context, id);
-    let field = || BODY.into();
-    let guard = match before {
-        Some((before, _)) if before == *scene => return Ok(()),
-        Some((before, _)) if before.stock != scene.stock => {
-            return Err(Refusal::FieldFixed("stock").into());
-        }
-        Some((_, value)) => Guard::FieldEquals(map.clone(), field(), value),
-        None => Guard::FieldAbsent(map.clone(), field()),
-    };
-    let body = serde_json::to_vec(scene).map_err(|_| unexpected())?;
-    let transaction = Transaction {
-        guards: vec![guard],
-        writes: vec![Write::Set(map, field(), Value::Bytes(body.clone()))],
-        ..Transaction::default()
-    };
-    match context.commit(partition, transaction).await? {
-        Outcome::Committed(_) => {}
-        // The binding tries once more where a reply is lost, and then meets its own first attempt.
-        Outcome::Refused(refused)
-            if refused.seen == domain::transaction::Seen::Field(Some(Value::Bytes(body))) => {}
-        Outcome::Refused(_) => return Err(Refusal::PublishedMeanwhile.into()),
-    }
-    context.forget_templates();
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! What operators publish: a template says what a coupon is worth, how many there are and who may
 //! have one. Pure.
 
+use std::cell::Cell;
+
 use domain::error::InvalidInput;
 use domain::integer::Count;
 use domain::money::{Amount, Currency};
@@ -296,6 +298,22 @@ impl Template {
     }
 }
 
+/// A template as it was published.
+#[derive(Debug)]
+pub struct Published {
+    /// Its id.
+    pub id: String,
+    /// Counted from 1.
+    pub version: i64,
+    /// What it says.
+    pub template: Template,
+    /// Its scene.
+    pub scene: Scene,
+    /// Coupons that the pool had to lease out when this instance last saw it, if it did: a hint for
+    /// how many to ask for.
+    pub free: Cell<Option<i64>>,
+}
+
 /// Checks the segments of a template or a request.
 ///
 /// # Errors
@@ -316,13 +334,10 @@ pub fn check_segments(segments: &[String]) -> Result<(), InvalidInput> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::cell::Cell;
-
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::context::Published;
 
     /// 15.00 off from 15.10, 100 of them.
     pub fn body() -> Value {

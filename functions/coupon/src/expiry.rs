@@ -1,0 +1,128 @@
+//! How a reservation ends, and the index by which those are found that have expired.
+
+use domain::ids::UserId;
+use domain::order_number::OrderNumber;
+use domain::partition::Partition;
+use domain::time::UnixMillis;
+use domain::transaction::{Answer, CommitError, Field, Guard, Outcome, Read, Transaction, Write};
+use edge::store::Binding;
+
+use crate::context::Context;
+use crate::records::{self, Gave, HELD, LEFT, Order, SOLD_OUT_UNTIL, fields, unexpected};
+
+/// Periods of the index that one read returns: more than half a day's. Of more it returns any, and the
+/// next sweep goes on.
+const PERIODS_MAX: u32 = 1_024;
+/// Reservations of a period that one sweep of a partition ends; the next one goes on.
+const ENDS_MAX: u32 = 256;
+/// How a reservation ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The coupon is the user's.
+    Confirm,
+    /// It goes back.
+    Cancel,
+    /// It goes back, because nobody came.
+    Expire,
+}
+
+/// The commit that ends a reservation, if its record is still the same.
+pub fn end(
+    user: UserId,
+    number: &OrderNumber,
+    order: &Order,
+    end: End,
+) -> Option<(Order, Transaction)> {
+    let Gave::Reserved(coupon, until) = &order.gave else { return None };
+    let (record, field) = (records::user(user), records::order(number));
+    let lease = records::lease(&coupon.template);
+    let gave = match end {
+        End::Confirm => Gave::Issued(coupon.clone()),
+        End::Cancel => Gave::Cancelled,
+        End::Expire => Gave::Expired,
+    };
+    let next = Order { gave, ..order.clone() };
+    let mut writes = vec![
+        Write::Set(record.clone(), field.clone(), next.encode()),
+        Write::Add(lease.clone(), HELD.into(), -1),
+        Write::Unset(
+            records::ends_in(records::period(UnixMillis(*until))),
+            records::end(user, number),
+        ),
+    ];
+    if end != End::Confirm {
+        writes.push(Write::Add(lease.clone(), LEFT.into(), 1));
+        writes.push(Write::Unset(lease, SOLD_OUT_UNTIL.into()));
+        writes.push(Write::Add(record.clone(), records::held_count(&coupon.template), -1));
+    }
+    let guards = vec![Guard::FieldEquals(record, field, order.encode())];
+    Some((next, Transaction { guards, writes, ..Transaction::default() }))
+}
+
+/// Ends the reservations of some partitions that have expired; how many.
+///
+/// # Errors
+/// The store's.
+pub async fn expire_due<B: Binding>(
+    context: &Context<'_, B>,
+    partitions: &[Partition],
+) -> Result<u64, CommitError> {
+    let index = |one: &Partition| (*one, Read::Some(records::ends(), PERIODS_MAX));
+    let due = context.read_all(&partitions.iter().map(index).collect::<Vec<_>>()).await?;
+    let now = records::period(context.now);
+    let mut lists = Vec::new();
+    for (partition, answer) in partitions.iter().zip(due) {
+        let Answer::Map(periods) = answer else { return Err(unexpected()) };
+        let periods = periods.iter().filter_map(|(Field(name), _)| {
+            std::str::from_utf8(name).ok()?.parse().ok().filter(|period: &i64| *period <= now)
+        });
+        lists.extend(periods.map(|period| (*partition, period)));
+    }
+    let mut expired = 0;
+    for (partition, period) in lists {
+        expired += expire_period(context, partition, period).await?;
+    }
+    Ok(expired)
+}
+
+async fn expire_period<B: Binding>(
+    context: &Context<'_, B>,
+    partition: Partition,
+    period: i64,
+) -> Result<u64, CommitError> {
+    let read = Read::Some(records::ends_in(period), ENDS_MAX);
+    let ends = context.read_all(&[(partition, read)]).await?;
+    let Some(Answer::Map(ends)) = ends.first() else { return Err(unexpected()) };
+    let mut due = Vec::new();
+    for (field, until) in ends {
+        let until = records::integer(Some(until))?;
+        if until <= context.now.0 {
+            due.push(records::end_of(field).ok_or_else(unexpected)?);
+        }
+    }
+    let orders: Vec<_> = due
+        .iter()
+        .map(|(user, number)| {
+            let fields = vec![records::order(number)];
+            (partition, Read::Fields(records::user(*user), fields))
+        })
+        .collect();
+    let mut steps = Vec::new();
+    for ((user, number), answer) in due.iter().zip(context.read_all(&orders).await?) {
+        let Some(Some(value)) = fields(Some(&answer))?.first() else { continue };
+        if let Some((_, step)) = end(*user, number, &Order::decode(value)?, End::Expire) {
+            steps.push((partition, step));
+        }
+    }
+    let outcomes = context.commit_all(&steps).await?;
+    if ends.is_empty() && period < records::period(context.now) {
+        // Nothing can come into a period that is over, but for what comes late: then it stays.
+        let forget = Transaction {
+            guards: vec![Guard::SizeAtMost(records::ends_in(period), 0)],
+            writes: vec![Write::Unset(records::ends(), Field(period.to_string().into_bytes()))],
+            ..Transaction::default()
+        };
+        context.commit(partition, forget).await?;
+    }
+    Ok(outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Committed(_))).count() as u64)
+}
