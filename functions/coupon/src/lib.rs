@@ -5,8 +5,8 @@
 //! - [`records`]: what the store holds, and under which names
 //! - [`issue`]: one commit decides and records
 //! - [`pool`]: how the stock is spread over the partitions
-//! - [`reservation`], [`expiry`], [`redemption`], [`list`], [`bulk`], [`publish`], [`group_buy`]: the other
-//!   operations
+//! - [`reservation`] and [`expiry`], [`redemption`], [`list`], [`bulk`], [`publish`], [`group_buy`]: the
+//!   other operations
 //! - [`refusal`]: why a request got nothing, by code
 //! - [`parse`], [`render`], and here what puts them together; `typed` is the same without HTTP
 //!
