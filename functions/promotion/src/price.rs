@@ -74,7 +74,7 @@ pub(crate) fn price(unit: &Priced<'_>, tier: &Tier, uses: u32, weights: &mut [i6
             part(weights.iter().sum(), 100_u8.saturating_sub(*percent))
         }
         Benefit::CheapestFree { count } => {
-            let mut free = i64::from(*count) * uses;
+            let mut free = i64::from(*count).saturating_mul(uses);
             for pieces in unit.dearest(i64::MAX).iter().rev() {
                 let count = pieces.count.min(free);
                 weights[pieces.place] += pieces.price * count;
