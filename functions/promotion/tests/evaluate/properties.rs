@@ -146,7 +146,7 @@ proptest! {
     ) {
         for activity in &mut activities {
             activity.stacking.layer = 0;
-            for exclusive in &mut activity.stacking.exclusive {
+            if let Some(exclusive) = &mut activity.stacking.exclusive {
                 *exclusive = Exclusive { group: "g".into(), mode: Mode::Best };
             }
         }
