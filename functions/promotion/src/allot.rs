@@ -18,6 +18,10 @@ pub(crate) fn allot(discount: i64, weights: &[i64], shares: &mut [i64]) {
         shares.copy_from_slice(weights);
         return;
     }
+    if let [only] = shares {
+        *only = discount;
+        return;
+    }
     // Not nothing: it is larger than the discount.
     let mut remainders: Vec<(i64, usize)> = Vec::with_capacity(weights.len());
     let mut left = discount;

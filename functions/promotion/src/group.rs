@@ -36,7 +36,7 @@ pub(crate) fn group<'a>(activity: &'a Activity, selected: &[bool], lines: &Lines
     let ranks = lines.ranks(kind);
     let members: Vec<u8> = ranks.order.iter().copied().filter(is_selected).collect();
     let rank = |line: u8| ranks.of_line[usize::from(line)];
-    let mut units: Vec<Unit<'_>> = Vec::new();
+    let mut units: Vec<Unit<'_>> = Vec::with_capacity(ranks.names.len().min(members.len()));
     let mut start = 0;
     for run in members.chunk_by(|a, b| rank(*a) == rank(*b)) {
         let key = ranks.names[usize::from(rank(run[0]))];

@@ -75,13 +75,14 @@ pub(crate) fn make<'a>(
     let grouped = group(activity, &select(&activity.dimensions.products, lines), lines);
     let mut weights = vec![0; grouped.members.len()];
     let mut units = Vec::with_capacity(grouped.units.len());
+    let mut pieces = Vec::new();
     let mut failed = Reason::from(Code::NoLineSelected);
     let mut budget = Budget::of(activity, uses_left);
     for unit in grouped.units {
         let members = &grouped.members[unit.range.clone()];
         let amount = members.iter().map(|line| amounts[usize::from(*line)]).sum();
-        let pieces = |line: &u8| i64::from(lines.by_id[usize::from(*line)].quantity);
-        let outcome = test(&activity.tiers, amount, members.iter().map(pieces).sum());
+        let quantity = |line: &u8| i64::from(lines.by_id[usize::from(*line)].quantity);
+        let outcome = test(&activity.tiers, amount, members.iter().map(quantity).sum());
         let Met { tier, times } = match outcome {
             Ok(met) => met,
             Err(reason) => {
@@ -95,7 +96,8 @@ pub(crate) fn make<'a>(
             continue;
         }
         let priced = Priced { members, amounts, lines };
-        let discount = price(&priced, tier, uses, &mut weights[unit.range.clone()]);
+        let weights = &mut weights[unit.range.clone()];
+        let discount = price(&priced, tier, uses, weights, &mut pieces);
         let (key, range, benefit) = (unit.key, unit.range, &tier.benefit);
         let offer = UnitOffer { key, range, benefit, uses, discount };
         if offer.is_something() {

@@ -9,7 +9,7 @@ use crate::lines::Lines;
 
 /// Pieces of one line at one price.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Pieces {
+pub(crate) struct Pieces {
     /// Cents each.
     price: i64,
     /// How many.
@@ -30,8 +30,15 @@ pub(crate) struct Priced<'a> {
 
 /// The discount of a unit that uses a tier so many times, in cents; and in `weights` for each member
 /// the cents that the discount is taken from: at most what the line costs, together at least the
-/// discount.
-pub(crate) fn price(unit: &Priced<'_>, tier: &Tier, uses: u32, weights: &mut [i64]) -> i64 {
+/// discount. `pieces` is room that many units use one after the other: an allocation costs as much as
+/// the price of a small unit.
+pub(crate) fn price(
+    unit: &Priced<'_>,
+    tier: &Tier,
+    uses: u32,
+    weights: &mut [i64],
+    pieces: &mut Vec<Pieces>,
+) -> i64 {
     weights.fill(0);
     let uses = i64::from(uses);
     match &tier.benefit {
@@ -44,21 +51,22 @@ pub(crate) fn price(unit: &Priced<'_>, tier: &Tier, uses: u32, weights: &mut [i6
             match counted(tier.condition, uses) {
                 None => unit.weigh_amounts(weights),
                 Some(count) => {
-                    for pieces in unit.dearest(count) {
-                        weights[pieces.place] += pieces.price * pieces.count;
+                    unit.dearest(count, pieces);
+                    for one in pieces {
+                        weights[one.place] += one.price * one.count;
                     }
                 }
             }
             part(weights.iter().sum(), *percent)
         }
         Benefit::FixedPrice { amount } => {
-            let pieces = match counted(tier.condition, uses) {
-                None => unit.pieces(),
-                Some(count) => unit.dearest(count),
-            };
-            for pieces in pieces {
-                let above = (pieces.price - amount.minor_units().max(0)).max(0);
-                weights[pieces.place] += above * pieces.count;
+            match counted(tier.condition, uses) {
+                None => unit.all(pieces),
+                Some(count) => unit.dearest(count, pieces),
+            }
+            for one in pieces {
+                let above = (one.price - amount.minor_units().max(0)).max(0);
+                weights[one.place] += above * one.count;
             }
             weights.iter().sum()
         }
@@ -66,18 +74,20 @@ pub(crate) fn price(unit: &Priced<'_>, tier: &Tier, uses: u32, weights: &mut [i6
             let count = counted(tier.condition, uses).unwrap_or(i64::MAX);
             let nth = i64::from(*nth).max(1);
             let mut before = 0;
-            for pieces in unit.dearest(count) {
-                let after = before + pieces.count;
-                weights[pieces.place] += pieces.price * (after / nth - before / nth);
+            unit.dearest(count, pieces);
+            for one in pieces {
+                let after = before + one.count;
+                weights[one.place] += one.price * (after / nth - before / nth);
                 before = after;
             }
             part(weights.iter().sum(), 100_u8.saturating_sub(*percent))
         }
         Benefit::CheapestFree { count } => {
             let mut free = i64::from(*count).saturating_mul(uses);
-            for pieces in unit.dearest(i64::MAX).iter().rev() {
-                let count = pieces.count.min(free);
-                weights[pieces.place] += pieces.price * count;
+            unit.dearest(i64::MAX, pieces);
+            for one in pieces.iter().rev() {
+                let count = one.count.min(free);
+                weights[one.place] += one.price * count;
                 free -= count;
             }
             weights.iter().sum()
@@ -109,30 +119,29 @@ impl Priced<'_> {
     }
 
     /// All pieces, line by line.
-    fn pieces(&self) -> Vec<Pieces> {
-        let mut all = Vec::with_capacity(self.members.len() * 2);
+    fn all(&self, pieces: &mut Vec<Pieces>) {
+        pieces.clear();
         for (place, line) in self.members.iter().enumerate() {
             let line = usize::from(*line);
             let quantity = i64::from(self.lines.by_id[line].quantity);
             let (price, dearer) = (self.amounts[line] / quantity, self.amounts[line] % quantity);
             if dearer > 0 {
-                all.push(Pieces { price: price + 1, count: dearer, place });
+                pieces.push(Pieces { price: price + 1, count: dearer, place });
             }
-            all.push(Pieces { price, count: quantity - dearer, place });
+            pieces.push(Pieces { price, count: quantity - dearer, place });
         }
-        all
     }
 
-    /// So many pieces, the dearest first; of equal ones those of the line with the smaller id.
-    fn dearest(&self, count: i64) -> Vec<Pieces> {
-        let mut all = self.pieces();
-        all.sort_unstable_by(|a, b| b.price.cmp(&a.price).then(a.place.cmp(&b.place)));
+    /// So many pieces, the dearest first; of equal ones those of the line with the smaller id. Of the
+    /// rest none.
+    fn dearest(&self, count: i64, pieces: &mut Vec<Pieces>) {
+        self.all(pieces);
+        pieces.sort_unstable_by(|a, b| b.price.cmp(&a.price).then(a.place.cmp(&b.place)));
         let mut left = count;
-        for pieces in &mut all {
-            pieces.count = pieces.count.min(left);
-            left -= pieces.count;
+        for one in pieces {
+            one.count = one.count.min(left);
+            left -= one.count;
         }
-        all
     }
 }
 
@@ -156,7 +165,8 @@ mod tests {
         let unit = Priced { members: &members, amounts: &amounts, lines: &sorted };
         let tier: Tier = serde_json::from_value(tier.clone()).unwrap();
         let mut found = vec![-1; lines.len()];
-        assert_eq!((price(&unit, &tier, uses, &mut found), found.as_slice()), (discount, weights));
+        let off = price(&unit, &tier, uses, &mut found, &mut Vec::new());
+        assert_eq!((off, found.as_slice()), (discount, weights));
     }
 
     #[test]

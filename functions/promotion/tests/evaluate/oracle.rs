@@ -13,6 +13,8 @@ use crate::reference;
 
 /// Generated carts with generated activities.
 const CASES: u32 = 100_000;
+/// Attempts to make a failing case smaller: some seconds.
+const SHRINKS_MAX: u32 = 20_000;
 /// How often each code must have explained something, and each pair of a condition and a benefit
 /// must have been given: else the cases are none.
 const OCCURRENCES_MIN: u32 = 100;
@@ -22,7 +24,12 @@ const KINDS: usize = 17 + 35 - 6;
 
 #[test]
 fn agrees_with_the_oracle() {
-    let config = Config { cases: CASES, failure_persistence: None, ..Config::default() };
+    let config = Config {
+        cases: CASES,
+        failure_persistence: None,
+        max_shrink_iters: SHRINKS_MAX,
+        ..Config::default()
+    };
     let occurrences = RefCell::new(BTreeMap::new());
     TestRunner::new(config)
         .run(&(activities(), cart()), |(activities, cart)| {
