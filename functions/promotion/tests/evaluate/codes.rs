@@ -54,7 +54,7 @@ fn name(code: Code) -> &'static str {
     }
 }
 
-/// 1.00 off each SKU from 8.00 and for every piece... of whatever `more` says otherwise.
+/// 1.00 off each SKU from 8.00 on, but for what `more` says otherwise.
 fn off(more: &Value) -> Activity {
     let least = json!({"amount_at_least": {"amount": 800}});
     simple("off", "sku", &least, &json!({"amount_off": {"amount": 100}}), more)
