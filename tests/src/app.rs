@@ -351,3 +351,13 @@ impl Reply {
         assert!(code.is_some_and(|code| known.contains(&code.as_str())), "{self:?}");
     }
 }
+
+/// Demands that a request was refused with this status and code.
+///
+/// # Panics
+/// It was not.
+#[track_caller]
+pub fn assert_refused(reply: &Reply, status: u16, code: &str) {
+    reply.assert_well_formed();
+    assert_eq!((reply.status, reply.text("code").as_deref()), (status, Some(code)), "{reply:?}");
+}

@@ -1,6 +1,6 @@
 //! Coupons in ordinary weather: what each operation gives, on kv and on redis.
 
-use end_to_end::app::{Ask, Place, Reply, order_paid};
+use end_to_end::app::{Ask, Place, Reply, assert_refused, order_paid};
 use end_to_end::coupon::{
     Stock, cancel, confirm, issue, list, look, look_up, publish, published, redeem, reserve,
     roll_back, template,
@@ -19,12 +19,6 @@ fn assert_given(reply: &Reply, outcome: &str, replayed: bool) {
     assert_eq!(body["outcome"], outcome, "{reply:?}");
     assert_eq!(body["replayed"], replayed, "{reply:?}");
     assert_eq!(reply.header("idempotent-replayed"), replayed.then_some("true"), "{reply:?}");
-}
-
-#[track_caller]
-fn assert_refused(reply: &Reply, status: u16, code: &str) {
-    reply.assert_well_formed();
-    assert_eq!((reply.status, reply.text("code").as_deref()), (status, Some(code)), "{reply:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use end_to_end::app::{Place, Reply, load};
+use end_to_end::app::{Place, assert_refused, load};
 use end_to_end::coupon::{
     Stock, cancel, confirm, issue, list, look, look_at_scene, published, reserve, set_up_scene,
     sweep, template,
@@ -36,12 +36,6 @@ fn of(scene: &str, stock: Option<u64>, limit: u32) -> Value {
     body["stock"] = json!(stock);
     body["limit_per_user"] = json!(limit);
     body
-}
-
-#[track_caller]
-fn assert_refused(reply: &Reply, status: u16, code: &str) {
-    reply.assert_well_formed();
-    assert_eq!((reply.status, reply.text("code").as_deref()), (status, Some(code)), "{reply:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

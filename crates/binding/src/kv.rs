@@ -144,24 +144,17 @@ impl<P: KeyValue> Kv<P> {
         };
 
         let name = self.write_blob(cell, &state)?;
-        match self.port.swap(cas, &name.to_le_bytes()) {
-            Ok(true) => {
-                self.discard(cell, &current);
-                Ok(Attempt::Done(outcomes))
-            }
-            // A store that delivers a swap twice says so of one that it made: the blob goes only where
-            // the cell does not name it.
-            Ok(false) => match self.port.get(cell).map_err(CommitError::Unknown)? {
-                Some(now) if now == name.to_le_bytes() => {
-                    self.discard(cell, &current);
-                    Ok(Attempt::Done(outcomes))
-                }
-                _ => {
-                    self.discard(cell, &name.to_le_bytes());
-                    Ok(Attempt::Again)
-                }
-            },
-            Err(text) => Err(CommitError::Unknown(text)),
+        let name = name.to_le_bytes();
+        // A store that delivers a swap twice says "changed" of one that it made, so that it is asked
+        // what the cell names: a blob that is named must never go.
+        let swapped = self.port.swap(cas, &name).map_err(CommitError::Unknown)?
+            || self.port.get(cell).map_err(CommitError::Unknown)?.is_some_and(|now| now == name);
+        if swapped {
+            self.discard(cell, &current);
+            Ok(Attempt::Done(outcomes))
+        } else {
+            self.discard(cell, &name);
+            Ok(Attempt::Again)
         }
     }
 

@@ -161,8 +161,7 @@ impl<B: Binding> Context<'_, B> {
         let read = Read::Fields(records::notice(id), fields);
         let answers = self.read_all(&[(self.notice(id), read)]).await?;
         let Some((version, template)) = published(answers.first())? else { return Ok(None) };
-        let scene = self.scene(&template.scene).await?.map(|(scene, _)| scene);
-        let scene = scene.unwrap_or_else(Scene::plain);
+        let scene = self.scene(&template.scene).await?;
         let free = Cell::new(None);
         Ok(Some(Rc::new(Published { id: id.to_owned(), version, template, scene, free })))
     }
@@ -172,11 +171,19 @@ impl<B: Binding> Context<'_, B> {
         self.partitions.of_configuration(&format!("scene:{id}"))
     }
 
+    /// A scene as it is now; a plain one where nobody set it up.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn scene(&self, id: &str) -> Result<Scene, CommitError> {
+        Ok(self.stored_scene(id).await?.map_or_else(Scene::plain, |(scene, _)| scene))
+    }
+
     /// A scene as it is now, and as the store keeps it; nothing where nobody set it up.
     ///
     /// # Errors
     /// The store's.
-    pub async fn scene(&self, id: &str) -> Result<Option<(Scene, Value)>, CommitError> {
+    pub async fn stored_scene(&self, id: &str) -> Result<Option<(Scene, Value)>, CommitError> {
         let read = Read::Fields(records::scene(id), vec![BODY.into()]);
         let answers = self.read_all(&[(self.of_scene(id), read)]).await?;
         let [Some(Value::Bytes(body))] = fields(answers.first())? else { return Ok(None) };

@@ -15,6 +15,7 @@ use crate::records::{self, Gave, HELD, LEFT, Order, SOLD_OUT_UNTIL, fields, unex
 const PERIODS_MAX: u32 = 1_024;
 /// Reservations of a period that one sweep of a partition ends; the next one goes on.
 const ENDS_MAX: u32 = 256;
+
 /// How a reservation ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {

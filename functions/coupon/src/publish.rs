@@ -66,7 +66,6 @@ pub async fn publish<B: Binding>(
     template: &Template,
 ) -> Result<i64, Failure> {
     let scene = context.scene(&template.scene).await?;
-    let scene = scene.map_or_else(Scene::plain, |(scene, _)| scene);
     check_fallbacks(context, id, template).await?;
     let mut called_back = false;
     for _ in 0..ATTEMPTS_MAX {
@@ -240,7 +239,7 @@ pub async fn look_at_scene<B: Binding>(
     context: &Context<'_, B>,
     id: &str,
 ) -> Result<Scene, Failure> {
-    let (scene, _) = context.scene(id).await?.ok_or(Refusal::UnknownScene)?;
+    let (scene, _) = context.stored_scene(id).await?.ok_or(Refusal::UnknownScene)?;
     Ok(scene)
 }
 
@@ -255,7 +254,7 @@ pub async fn set_up_scene<B: Binding>(
     scene: &Scene,
 ) -> Result<(), Failure> {
     let map = records::scene(id);
-    let guard = match context.scene(id).await? {
+    let guard = match context.stored_scene(id).await? {
         Some((before, _)) if before == *scene => return Ok(()),
         Some((before, _)) if before.stock != scene.stock => {
             return Err(Refusal::FieldFixed("stock").into());
