@@ -4,11 +4,11 @@
 use domain::integer::Count;
 use domain::money::{Amount, Currency};
 use domain::time::UnixMillis;
-use promotion::activity::{
+use pricing::activity::{
     Activity, Benefit, Condition, Counted, Dimensions, Exclusive, Keys, Limits, Mode, Products,
     Scope, Selector, Stacking, Tier,
 };
-use promotion::cart::{Cart, Context, Line};
+use pricing::cart::{Cart, Context, Line};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 

@@ -2,10 +2,10 @@
 
 use domain::money::Amount;
 use domain::transaction::INTEGER_MAX;
-use promotion::activity::{Activity, Benefit, Condition, Exclusive, Mode};
-use promotion::cart::Cart;
-use promotion::decide::evaluate;
-use promotion::evaluation::Evaluation;
+use pricing::activity::{Activity, Benefit, Condition, Exclusive, Mode};
+use pricing::cart::Cart;
+use pricing::decide::evaluate;
+use pricing::evaluation::Evaluation;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 

@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use promotion::activity::{Activity, Benefit, Condition};
-use promotion::decide::evaluate;
-use promotion::evaluation::Evaluation;
+use pricing::activity::{Activity, Benefit, Condition};
+use pricing::decide::evaluate;
+use pricing::evaluation::Evaluation;
 use proptest::test_runner::{Config, TestRunner};
 
 use crate::generate::{activities, cart, uses_left};

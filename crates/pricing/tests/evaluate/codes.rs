@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use domain::money::Currency;
-use promotion::activity::Activity;
-use promotion::cart::Cart;
-use promotion::decide::{ACTIVITIES_MAX, evaluate};
-use promotion::explain::Code;
+use pricing::activity::Activity;
+use pricing::cart::Cart;
+use pricing::decide::{ACTIVITIES_MAX, evaluate};
+use pricing::explain::Code;
 use serde_json::{Value, json};
 
 use crate::{cart, simple};

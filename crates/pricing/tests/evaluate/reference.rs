@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use domain::time::UnixMillis;
-use promotion::activity::{Activity, Benefit, Condition, Counted, Mode, Scope, Selector, Tier};
-use promotion::cart::{Cart, Line};
+use pricing::activity::{Activity, Benefit, Condition, Counted, Mode, Scope, Selector, Tier};
+use pricing::cart::{Cart, Line};
 use serde_json::{Value, json};
 
 /// What an activity does to one unit.

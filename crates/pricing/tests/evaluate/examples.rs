@@ -1,8 +1,8 @@
 //! Worked examples: each expected number is derived beside it.
 
-use promotion::activity::Activity;
-use promotion::cart::Cart;
-use promotion::decide::evaluate;
+use pricing::activity::Activity;
+use pricing::cart::Cart;
+use pricing::decide::evaluate;
 use serde_json::{Value, json};
 
 use crate::{activity, cart, evaluated, simple};

@@ -8,9 +8,9 @@ mod properties;
 mod reference;
 
 use domain::time::UnixMillis;
-use promotion::activity::Activity;
-use promotion::cart::Cart;
-use promotion::decide::evaluate;
+use pricing::activity::Activity;
+use pricing::cart::Cart;
+use pricing::decide::evaluate;
 use serde_json::{Value, json};
 
 /// 2026-02-18T12:00:00Z, within the window of [`activity`].
