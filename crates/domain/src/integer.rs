@@ -26,14 +26,36 @@ impl Count {
 
 impl Serialize for Count {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
+        serialize(self.get(), serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Count {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let count = IntegerVisitor { least: 0, detail: "must be 0 to 9007199254740991" };
-        deserializer.deserialize_any(count).map(|integer| Self(integer.unsigned_abs()))
+        deserialize(deserializer, count).map(|integer| Self(integer.unsigned_abs()))
+    }
+}
+
+/// Writes an integer: a string for people and JSON, a number in the formats of the store.
+pub(crate) fn serialize<S: Serializer>(integer: i64, serializer: S) -> Result<S::Ok, S::Error> {
+    if serializer.is_human_readable() {
+        // Not `collect_str`, which takes ten times the instructions.
+        serializer.serialize_str(itoa::Buffer::new().format(integer))
+    } else {
+        serializer.serialize_i64(integer)
+    }
+}
+
+/// Reads what [`serialize`] wrote, and numbers where strings are written.
+pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    visitor: IntegerVisitor,
+) -> Result<i64, D::Error> {
+    if deserializer.is_human_readable() {
+        deserializer.deserialize_any(visitor)
+    } else {
+        deserializer.deserialize_i64(visitor)
     }
 }
 
@@ -68,7 +90,8 @@ impl Visitor<'_> for IntegerVisitor {
 
     fn visit_str<E: Error>(self, text: &str) -> Result<i64, E> {
         // One spelling for each number: no plus, no leading zeros, no minus zero.
-        let value: Option<i64> = text.parse().ok().filter(|value: &i64| value.to_string() == text);
+        let is_plain = |value: &i64| itoa::Buffer::new().format(*value) == text;
+        let value: Option<i64> = text.parse().ok().filter(is_plain);
         let value = value.ok_or_else(|| E::custom("must be an integer in decimal digits"))?;
         self.visit_i64(value)
     }

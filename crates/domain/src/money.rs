@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
-use crate::integer::{IntegerVisitor, TextVisitor};
+use crate::integer::{self, IntegerVisitor, TextVisitor};
 use crate::transaction::INTEGER_MAX;
 
 /// A sum of money in minor units, within +-(2^53 - 1): the range in which every back end and every
@@ -46,14 +46,14 @@ impl Amount {
 
 impl Serialize for Amount {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
+        integer::serialize(self.0, serializer)
     }
 }
 
 /// From a string or an integer.
 impl<'de> Deserialize<'de> for Amount {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(IntegerVisitor::ANY).map(Self)
+        integer::deserialize(deserializer, IntegerVisitor::ANY).map(Self)
     }
 }
 

@@ -24,7 +24,8 @@ pub const TIMES_MAX: u32 = 1_000_000;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Activity {
-    /// `[a-z0-9-]{1,32}`.
+    /// `[a-z0-9-]{1,32}`. Where a route names the activity it may be left out.
+    #[serde(default)]
     pub id: String,
     /// For operators.
     pub name: String,
@@ -80,15 +81,28 @@ pub struct Dimensions {
     pub products: Products,
 }
 
-/// The lines that an activity selects: those that an `include` selector matches, all where there is
-/// none, but for those that an `exclude` selector matches.
+/// The lines that an activity selects: those that an `include` selector matches or whose SKU is in the
+/// list, all where there is neither, but for those that an `exclude` selector matches.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Products {
     /// One of these must match.
     pub include: Vec<Selector>,
+    /// SKUs that are too many to be written here.
+    pub sku_list: Option<SkuList>,
     /// None of these may match.
     pub exclude: Vec<Selector>,
+}
+
+/// SKUs that are sent in parts, and that only an index knows: an evaluation without one selects
+/// nothing by them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SkuList {
+    /// `[a-z0-9-]{1,32}`. What is in a list does not change; another content has another name.
+    pub name: String,
+    /// In how many parts it is sent: 1 to 1,000.
+    pub parts: u32,
 }
 
 /// Matches a line that is in every list that is not empty: brand A or B, and in shop C.
@@ -138,6 +152,9 @@ pub enum KeyKind {
 impl KeyKind {
     /// Kinds there are.
     pub const COUNT: usize = 5;
+    /// All of them, each at the place of its number.
+    pub const ALL: [Self; Self::COUNT] =
+        [Self::Sku, Self::Spu, Self::Shop, Self::Brand, Self::Category];
 }
 
 /// A set of keys: read in any order, kept sorted, so that finding one takes a logarithm of steps.

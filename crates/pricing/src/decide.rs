@@ -6,11 +6,12 @@ use domain::time::UnixMillis;
 
 use crate::activity::{Activity, Benefit};
 use crate::cart::Cart;
+use crate::considered::Considered;
 use crate::evaluation::{Evaluation, GiftGiven, LineTotal, UnitGiven};
 use crate::explain::{Code, Explanation, Reason};
 use crate::lines::Lines;
 use crate::offer::make;
-use crate::select::admit;
+use crate::select::{admit, select};
 use crate::stack::{Candidate, settle};
 
 /// Activities that one evaluation considers. An index hands in those that name something in the
@@ -31,14 +32,27 @@ pub fn evaluate<'a>(
     cart: &'a Cart<'_>,
     uses_left: impl Fn(&Activity, Option<&str>) -> u64,
 ) -> Result<Evaluation<'a>, InvalidInput> {
+    let considered = activities.iter().map(|activity| Considered { activity, selected: None });
+    evaluate_considered(&considered.collect::<Vec<_>>(), cart, uses_left)
+}
+
+/// As [`evaluate`], where an index knows what selects what.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn evaluate_considered<'a>(
+    considered: &[Considered<'a>],
+    cart: &'a Cart<'_>,
+    uses_left: impl Fn(&Activity, Option<&str>) -> u64,
+) -> Result<Evaluation<'a>, InvalidInput> {
     cart.check()?;
     let at = cart.context.at.unwrap_or_default();
-    let sorted = sort(activities)?;
+    let by_priority = sort(considered)?;
+    let sorted: Vec<&Activity> = by_priority.iter().map(|one| one.activity).collect();
     let admitted: Vec<Result<(), Code>> =
         sorted.iter().map(|activity| admit(activity, cart.currency, &cart.context, at)).collect();
-    let suitable = sorted.iter().zip(&admitted).filter(|(_, admitted)| admitted.is_ok());
-    let suitable: Vec<&Activity> = suitable.map(|(activity, _)| *activity).collect();
-    let lines = Lines::of(cart, &suitable)?;
+    let suitable = by_priority.iter().zip(&admitted).filter(|(_, admitted)| admitted.is_ok());
+    let lines = Lines::of(cart, suitable.map(|(one, _)| *one))?;
 
     let mut reasons: Vec<Reason> =
         admitted.iter().map(|one| one.err().unwrap_or(Code::NoLineSelected).into()).collect();
@@ -49,7 +63,11 @@ pub fn evaluate<'a>(
         let mut candidates = Vec::with_capacity(layer.len());
         for (activity, place) in layer.iter().copied().zip(place..) {
             if admitted[place].is_ok() {
-                match make(activity, &lines, &amounts, &uses_left) {
+                let selected = match &by_priority[place].selected {
+                    Some(selected) => lines.in_order(selected),
+                    None => select(&activity.dimensions.products, &lines),
+                };
+                match make(activity, &selected, &lines, &amounts, &uses_left) {
                     Ok(offer) => candidates.push(Candidate { activity, place, offer }),
                     Err(reason) => reasons[place] = reason,
                 }
@@ -66,21 +84,21 @@ pub fn evaluate<'a>(
 }
 
 /// The activities by layer, priority and id.
-fn sort(activities: &[Activity]) -> Result<Vec<&Activity>, InvalidInput> {
-    if activities.len() > ACTIVITIES_MAX {
+fn sort<'a, 'b>(considered: &'b [Considered<'a>]) -> Result<Vec<&'b Considered<'a>>, InvalidInput> {
+    if considered.len() > ACTIVITIES_MAX {
         let detail = format!("must be at most {ACTIVITIES_MAX}");
         return Err(InvalidInput::new("too_many", "activities", detail));
     }
     let mut by_id: Vec<(&str, usize)> =
-        activities.iter().enumerate().map(|(index, one)| (one.id.as_str(), index)).collect();
+        considered.iter().enumerate().map(|(index, one)| (&*one.activity.id, index)).collect();
     by_id.sort_unstable();
     if let Some(pair) = by_id.windows(2).find(|pair| pair[0].0 == pair[1].0) {
         let field = format!("activities[{}].id", pair[1].1);
         return Err(InvalidInput::new("duplicate_activity", field, "another one has this id"));
     }
     // By id already, and the sort is stable.
-    let mut sorted: Vec<&Activity> = by_id.iter().map(|(_, index)| &activities[*index]).collect();
-    sorted.sort_by_key(|activity| (activity.stacking.layer, activity.stacking.priority));
+    let mut sorted: Vec<_> = by_id.iter().map(|(_, index)| &considered[*index]).collect();
+    sorted.sort_by_key(|one| (one.activity.stacking.layer, one.activity.stacking.priority));
     Ok(sorted)
 }
 

@@ -7,6 +7,7 @@
 //!
 //! In reading order, the order in which an evaluation takes its steps:
 //! - [`activity`] and [`validation`]: what operators publish, and what of it is refused
+//! - [`considered`]: an activity with what an index knows of it
 //! - [`cart`]: what is asked about; refused where it cannot be counted exactly
 //! - [`evaluation`] and [`explain`]: what is answered, and the codes that say why
 //! - `lines`: the cart's lines in the order of their ids, their keys as small numbers
@@ -30,6 +31,7 @@ pub mod activity;
 mod allot;
 pub mod cart;
 mod condition;
+pub mod considered;
 pub mod decide;
 pub mod evaluation;
 pub mod explain;

@@ -5,8 +5,9 @@
 
 use domain::error::InvalidInput;
 
-use crate::activity::{Activity, KeyKind};
+use crate::activity::KeyKind;
 use crate::cart::{Cart, LINES_MAX, Line};
+use crate::considered::Considered;
 
 /// The rank of a key that is not known. Real ranks are below [`LINES_MAX`].
 pub(crate) const UNKNOWN: u8 = u8::MAX;
@@ -16,6 +17,8 @@ const _: () = assert!(LINES_MAX < UNKNOWN as usize);
 pub(crate) struct Lines<'a> {
     /// The lines.
     pub by_id: Vec<&'a Line<'a>>,
+    /// Of each its place in the cart.
+    places: Vec<usize>,
     ranks: [Ranks<'a>; KeyKind::COUNT],
 }
 
@@ -35,7 +38,13 @@ impl<'a> Lines<'a> {
     ///
     /// # Errors
     /// `duplicate_line`: two lines have one id.
-    pub fn of(cart: &'a Cart<'_>, activities: &[&Activity]) -> Result<Self, InvalidInput> {
+    pub fn of<'b>(
+        cart: &'a Cart<'_>,
+        considered: impl Iterator<Item = &'b Considered<'a>>,
+    ) -> Result<Self, InvalidInput>
+    where
+        'a: 'b,
+    {
         let mut order: Vec<usize> = (0..cart.lines.len()).collect();
         order.sort_unstable_by(|a, b| (&cart.lines[*a].line, a).cmp(&(&cart.lines[*b].line, b)));
         if let Some(pair) =
@@ -45,11 +54,14 @@ impl<'a> Lines<'a> {
             let field = format!("lines[{}].line", pair[1]);
             return Err(InvalidInput::new("duplicate_line", field, detail));
         }
-        let by_id: Vec<&Line<'_>> = order.into_iter().map(|index| &cart.lines[index]).collect();
+        let by_id: Vec<&Line<'_>> = order.iter().map(|index| &cart.lines[*index]).collect();
         let mut needed = [false; KeyKind::COUNT];
-        for activity in activities {
+        for Considered { activity, selected } in considered {
             if let Some(kind) = activity.scope.kind() {
                 needed[kind as usize] = true;
+            }
+            if selected.is_some() {
+                continue;
             }
             let products = &activity.dimensions.products;
             for selector in products.include.iter().chain(&products.exclude) {
@@ -59,11 +71,15 @@ impl<'a> Lines<'a> {
             }
         }
         let mut ranks: [Ranks<'_>; KeyKind::COUNT] = Default::default();
-        let kinds = [KeyKind::Sku, KeyKind::Spu, KeyKind::Shop, KeyKind::Brand, KeyKind::Category];
-        for kind in kinds.into_iter().filter(|kind| needed[*kind as usize]) {
+        for kind in KeyKind::ALL.into_iter().filter(|kind| needed[*kind as usize]) {
             ranks[kind as usize] = Ranks::of(&by_id, kind);
         }
-        Ok(Self { by_id, ranks })
+        Ok(Self { by_id, places: order, ranks })
+    }
+
+    /// What was said of each line of the cart, in the order of the ids.
+    pub fn in_order(&self, of_cart: &[bool]) -> Vec<bool> {
+        self.places.iter().map(|place| of_cart.get(*place).is_some_and(|one| *one)).collect()
     }
 
     /// The keys of a kind that an activity asks for.

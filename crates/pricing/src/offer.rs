@@ -9,7 +9,6 @@ use crate::explain::{Code, Reason};
 use crate::group::group;
 use crate::lines::Lines;
 use crate::price::{Priced, price};
-use crate::select::select;
 
 /// What an activity would give. A line is in one unit at the most.
 pub(crate) struct Offer<'a> {
@@ -62,17 +61,18 @@ impl Offer<'_> {
     }
 }
 
-/// What an activity offers for these amounts, one a line.
+/// What an activity offers to the lines that it selects, for these amounts, one a line.
 ///
 /// # Errors
 /// Nothing, with the reason of the unit that came furthest.
 pub(crate) fn make<'a>(
     activity: &'a Activity,
+    selected: &[bool],
     lines: &Lines<'a>,
     amounts: &[i64],
     uses_left: &impl Fn(&Activity, Option<&str>) -> u64,
 ) -> Result<Offer<'a>, Reason> {
-    let grouped = group(activity, &select(&activity.dimensions.products, lines), lines);
+    let grouped = group(activity, selected, lines);
     let mut weights = vec![0; grouped.members.len()];
     let mut units = Vec::with_capacity(grouped.units.len());
     let mut pieces = Vec::new();

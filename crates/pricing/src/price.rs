@@ -161,7 +161,7 @@ mod tests {
         let cart: Cart<'_> = serde_json::from_str(&text).unwrap();
         let amounts: Vec<i64> = lines.iter().map(|(_, amount)| *amount).collect();
         let members: Vec<u8> = (0..lines.len() as u8).collect();
-        let sorted = Lines::of(&cart, &[]).unwrap();
+        let sorted = Lines::of(&cart, [].iter()).unwrap();
         let unit = Priced { members: &members, amounts: &amounts, lines: &sorted };
         let tier: Tier = serde_json::from_value(tier.clone()).unwrap();
         let mut found = vec![-1; lines.len()];

@@ -51,7 +51,8 @@ fn allows(keys: &Keys, key: &str) -> bool {
 
 /// Which lines are of these products: one answer a line.
 pub(crate) fn select(products: &Products, lines: &Lines<'_>) -> Vec<bool> {
-    let mut selected = vec![products.include.is_empty(); lines.len()];
+    let all = products.include.is_empty() && products.sku_list.is_none();
+    let mut selected = vec![all; lines.len()];
     for selector in &products.include {
         let matches = match_lines(selector, lines);
         selected.iter_mut().zip(matches).for_each(|(line, one)| *line |= one);

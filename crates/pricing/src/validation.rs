@@ -10,7 +10,8 @@ use domain::money::Amount;
 use domain::order_number::Part;
 
 use crate::activity::{
-    Activity, Benefit, Condition, Dimensions, Keys, Limits, Products, Stacking, TIMES_MAX, Tier,
+    Activity, Benefit, Condition, Dimensions, Keys, Limits, Products, SkuList, Stacking, TIMES_MAX,
+    Tier,
 };
 use crate::cart::{KEY_BYTES_MAX, QUANTITY_MAX};
 
@@ -23,8 +24,10 @@ const LABEL_BYTES_MAX: usize = 64;
 /// Keys in one list: as much as an operator still writes by hand. Who selects hundreds of thousands
 /// of SKUs keeps them in an index, and evaluates with those of the cart.
 const KEYS_MAX: usize = 1_000;
+/// Parts of one list of SKUs: of 1,000 SKUs each a million.
+const SKU_LIST_PARTS_MAX: u32 = 1_000;
 /// Selectors that include, and as many that exclude.
-const SELECTORS_MAX: usize = 16;
+pub const SELECTORS_MAX: usize = 16;
 /// Tiers of one activity.
 pub const TIERS_MAX: usize = 10;
 /// The highest layer.
@@ -224,6 +227,12 @@ impl Dimensions {
 
 impl Products {
     fn validate(&self) -> Checked {
+        if let Some(SkuList { name, parts }) = &self.sku_list {
+            Part::parse(name, "dimensions.products.sku_list.name")?;
+            check_range(*parts, SKU_LIST_PARTS_MAX, || {
+                "dimensions.products.sku_list.parts".into()
+            })?;
+        }
         for (name, selectors) in [("include", &self.include), ("exclude", &self.exclude)] {
             let path = format!("dimensions.products.{name}");
             check_count(selectors.len(), SELECTORS_MAX, || path.clone())?;

@@ -128,7 +128,7 @@ fn dimensions() -> impl Strategy<Value = Dimensions> {
             regions,
             segments,
             new_users_only,
-            products: Products { include, exclude },
+            products: Products { include, sku_list: None, exclude },
         },
     )
 }
