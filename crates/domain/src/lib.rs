@@ -9,11 +9,13 @@
 //! - [`order_number`]: the number under which an operation acts at most once
 //! - [`partition`]: which partition owns a user, and the place inside it
 //! - [`transaction`]: guards, writes and reads on the records of one partition
+//! - [`answers`]: what stands in a store's answers
 //! - [`paid`]: the rule "is this user new?", which more than one function needs
 //! - [`group_buy`]: the rule "a user opens one group a campaign", likewise
 //!
 //! Nothing here reads a clock, a random number or a store: those arrive as values.
 
+pub mod answers;
 pub mod error;
 pub mod group_buy;
 pub mod ids;

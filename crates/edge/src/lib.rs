@@ -7,7 +7,7 @@
 //! - [`http`]: requests and responses as `wasi:http` carries them
 //! - [`call`]: what a handler is given - parameters, query, body within limits
 //! - [`json`]: bodies of a known shape, and errors that name the field
-//! - [`problem`], [`answer`]: what it gives back
+//! - [`problem`], [`failure`], [`answer`]: what it gives back
 //! - [`config`]: Spin variables, checked, at most 500 ms old
 //! - [`store`]: the binding on Spin's imports, kept for the life of the instance
 //! - [`clock`]: the time of day
@@ -21,6 +21,7 @@ pub mod auth;
 pub mod call;
 pub mod clock;
 pub mod config;
+pub mod failure;
 pub mod http;
 pub mod json;
 pub mod log;
@@ -34,6 +35,7 @@ pub mod wit;
 
 pub use answer::Answer;
 pub use call::Call;
+pub use failure::Failure;
 pub use http::Response;
 pub use problem::Problem;
 pub use route::{Access, Route};

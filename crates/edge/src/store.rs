@@ -8,8 +8,9 @@ pub use binding::Binding;
 use binding::kv::Kv;
 use binding::layout;
 use binding::redis::Redis;
+use domain::answers::unexpected;
 use domain::partition::Partition;
-use domain::transaction::{CommitError, Outcome, Transaction};
+use domain::transaction::{Answer, CommitError, Outcome, Read, Transaction};
 
 use crate::clock::pause;
 use crate::config::{Config, StoreAddress};
@@ -19,6 +20,37 @@ mod connection;
 
 use bucket::Bucket;
 use connection::Opener;
+
+/// Reads of one wave that are made once more. Where more are lost the store is not well.
+const LOST_READS_MAX: u32 = 16;
+
+/// Reads, all at once. A read that was lost is made once more, for itself: of hundreds one may be.
+///
+/// # Errors
+/// The store's.
+pub async fn read_all<B: Binding>(
+    store: &B,
+    reads: &[(Partition, Read)],
+) -> Result<Vec<Answer>, CommitError> {
+    let transaction = |(partition, read): &(Partition, Read)| {
+        (*partition, Transaction { reads: vec![read.clone()], ..Transaction::default() })
+    };
+    let reads: Vec<_> = reads.iter().map(transaction).collect();
+    let mut answers = Vec::with_capacity(reads.len());
+    let mut lost = 0;
+    for (read, result) in reads.iter().zip(store.commit_some(&reads).await) {
+        let outcome = match result {
+            Err(CommitError::Unavailable(_)) if lost < LOST_READS_MAX => {
+                lost += 1;
+                store.commit(read.0, &read.1).await?
+            }
+            result => result?,
+        };
+        let Outcome::Committed(read) = outcome else { return Err(unexpected()) };
+        answers.extend(read);
+    }
+    Ok(answers)
+}
 
 /// A random number from the host.
 pub fn random() -> u64 {

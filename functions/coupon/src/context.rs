@@ -21,9 +21,6 @@ const TEMPLATES_MAX: usize = 256;
 /// Looks at a template that another request reads. Whoever reads for longer has an ailing store.
 const LOOKS_MAX: u32 = 100;
 
-/// Reads of one wave that are made once more. Where more are lost the store is not well.
-const LOST_READS_MAX: u32 = 16;
-
 /// Templates that were read a moment ago. Whoever keeps one drops it with the configuration, which
 /// is at most 500 ms old.
 #[derive(Debug, Default)]
@@ -86,24 +83,7 @@ impl<B: Binding> Context<'_, B> {
     /// # Errors
     /// The store's.
     pub async fn read_all(&self, reads: &[(Partition, Read)]) -> Result<Vec<Answer>, CommitError> {
-        let transaction = |(partition, read): &(Partition, Read)| {
-            (*partition, Transaction { reads: vec![read.clone()], ..Transaction::default() })
-        };
-        let reads: Vec<_> = reads.iter().map(transaction).collect();
-        let mut answers = Vec::with_capacity(reads.len());
-        let mut lost = 0;
-        for (read, result) in reads.iter().zip(self.store.commit_some(&reads).await) {
-            let outcome = match result {
-                Err(CommitError::Unavailable(_)) if lost < LOST_READS_MAX => {
-                    lost += 1;
-                    self.commit(read.0, read.1.clone()).await?
-                }
-                result => result?,
-            };
-            let Outcome::Committed(read) = outcome else { return Err(unexpected()) };
-            answers.extend(read);
-        }
-        Ok(answers)
+        edge::store::read_all(self.store, reads).await
     }
 
     /// Where a user lives.

@@ -27,6 +27,8 @@ use domain::time::UnixMillis;
 use domain::transaction::{Answer, CommitError, Field, MapKey, Read, Value};
 use serde::{Deserialize, Serialize};
 
+pub use domain::answers::{fields, integer, integers, unexpected};
+
 use crate::template::{Kind, Published};
 
 /// Fields of a user's record: as many as one read returns, less what one commit adds.
@@ -287,50 +289,6 @@ impl Lease {
     pub fn issued(&self) -> i64 {
         self.credited - self.returned - self.left - self.held
     }
-}
-
-/// The integers of an answer, absent ones as 0.
-///
-/// # Errors
-/// It has another number of fields, or bytes among them.
-pub fn integers<const N: usize>(answer: Option<&Answer>) -> Result<[i64; N], CommitError> {
-    let values = fields(answer)?;
-    let mut integers = [0; N];
-    if values.len() != N {
-        return Err(unexpected());
-    }
-    for (integer, value) in integers.iter_mut().zip(values) {
-        *integer = self::integer(value.as_ref())?;
-    }
-    Ok(integers)
-}
-
-/// An integer, 0 where there is none.
-///
-/// # Errors
-/// It is bytes.
-pub fn integer(value: Option<&Value>) -> Result<i64, CommitError> {
-    match value {
-        None => Ok(0),
-        Some(Value::Integer(integer)) => Ok(*integer),
-        Some(Value::Bytes(_)) => Err(unexpected()),
-    }
-}
-
-/// The values of an answer to fields.
-///
-/// # Errors
-/// It is another answer.
-pub fn fields(answer: Option<&Answer>) -> Result<&[Option<Value>], CommitError> {
-    match answer {
-        Some(Answer::Fields(values)) => Ok(values),
-        _ => Err(unexpected()),
-    }
-}
-
-/// The store answered with what was not asked for.
-pub fn unexpected() -> CommitError {
-    CommitError::Unusable("an answer is not of the kind that was asked for".into())
 }
 
 #[cfg(test)]

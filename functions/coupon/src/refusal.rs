@@ -1,7 +1,5 @@
 //! Why a request got nothing: refusals are normal answers of the business, each with a stable code.
 
-use domain::error::InvalidInput;
-use domain::transaction::CommitError;
 use edge::Problem;
 
 /// A refusal. Nothing was changed, unless the case says otherwise.
@@ -160,40 +158,10 @@ impl From<Refusal> for Problem {
 }
 
 /// Why an operation gave nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// An argument is at fault.
-    Invalid(InvalidInput),
-    /// A normal answer of the business.
-    Refused(Refusal),
-    /// The store's failure: asking again is safe.
-    Store(CommitError),
-}
-
-impl From<InvalidInput> for Failure {
-    fn from(error: InvalidInput) -> Self {
-        Self::Invalid(error)
-    }
-}
+pub type Failure = edge::Failure<Refusal>;
 
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
-    }
-}
-
-impl From<CommitError> for Failure {
-    fn from(error: CommitError) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl From<Failure> for Problem {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Invalid(error) => error.into(),
-            Failure::Refused(refusal) => refusal.into(),
-            Failure::Store(error) => error.into(),
-        }
     }
 }

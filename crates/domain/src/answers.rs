@@ -1,0 +1,47 @@
+//! What stands in the answers of a store.
+
+use crate::transaction::{Answer, CommitError, Value};
+
+/// The integers of an answer, absent ones as 0.
+///
+/// # Errors
+/// It has another number of fields, or bytes among them.
+pub fn integers<const N: usize>(answer: Option<&Answer>) -> Result<[i64; N], CommitError> {
+    let values = fields(answer)?;
+    let mut integers = [0; N];
+    if values.len() != N {
+        return Err(unexpected());
+    }
+    for (integer, value) in integers.iter_mut().zip(values) {
+        *integer = self::integer(value.as_ref())?;
+    }
+    Ok(integers)
+}
+
+/// An integer, 0 where there is none.
+///
+/// # Errors
+/// It is bytes.
+pub fn integer(value: Option<&Value>) -> Result<i64, CommitError> {
+    match value {
+        None => Ok(0),
+        Some(Value::Integer(integer)) => Ok(*integer),
+        Some(Value::Bytes(_)) => Err(unexpected()),
+    }
+}
+
+/// The values of an answer to fields.
+///
+/// # Errors
+/// It is another answer.
+pub fn fields(answer: Option<&Answer>) -> Result<&[Option<Value>], CommitError> {
+    match answer {
+        Some(Answer::Fields(values)) => Ok(values),
+        _ => Err(unexpected()),
+    }
+}
+
+/// The store answered with what was not asked for.
+pub fn unexpected() -> CommitError {
+    CommitError::Unusable("an answer is not of the kind that was asked for".into())
+}
