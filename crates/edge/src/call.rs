@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
 
 use crate::config::Config;
 use crate::http::Headers;
@@ -31,7 +31,7 @@ impl Call {
     /// 415 `unsupported_media_type` where the content type is not `application/json`; 400
     /// `invalid_json`, `unknown_field`, `missing_field`, `duplicate_field` or `invalid_value`, with
     /// the path of the field.
-    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+    pub fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Problem> {
         let media_type = self.media_type();
         if media_type.as_deref() != Some("application/json") {
             return Err(unsupported_media_type("application/json"));

@@ -1,0 +1,101 @@
+//! Heads: what is known of an activity without its keys, in one field that is changed as a whole.
+
+use domain::answers::{fields, unexpected};
+use domain::error::InvalidInput;
+use domain::transaction::{
+    CommitError, Guard, Outcome, Read, Transaction, VALUE_BYTES_MAX, Value, Write,
+};
+use edge::store::Binding;
+use pricing::activity::Activity;
+
+use crate::context::Context;
+use crate::records::{self, Head, Retired, Version};
+use crate::refusal::Failure;
+
+/// A head as it was read.
+pub struct Found {
+    /// As the store keeps it.
+    pub value: Option<Value>,
+    /// The head; an empty one where there is none.
+    pub head: Head,
+}
+
+/// Reads the head of an activity from the store.
+///
+/// # Errors
+/// The store's.
+pub async fn find<B: Binding>(context: &Context<'_, B>, id: &str) -> Result<Found, CommitError> {
+    let read = Read::Fields(records::heads(), vec![id.into()]);
+    let answers = context.read_all(&[(context.shelf_of(id), read)]).await?;
+    let [value] = fields(answers.first())? else { return Err(unexpected()) };
+    let head = value.as_ref().map(records::decode).transpose()?.unwrap_or_default();
+    Ok(Found { value: value.clone(), head })
+}
+
+/// Puts a changed head in the place of the one that was found, and writes something beside it; `false`
+/// where somebody else was first.
+///
+/// # Errors
+/// `too_large`; the store's.
+pub async fn replace<B: Binding>(
+    context: &Context<'_, B>,
+    id: &str,
+    found: &Found,
+    mut head: Head,
+    mut writes: Vec<Write>,
+) -> Result<bool, Failure> {
+    head.changes += 1;
+    let value = records::encode(&head);
+    if matches!(&value, Value::Bytes(bytes) if bytes.len() > VALUE_BYTES_MAX) {
+        let detail = format!("with its versions must have at most {VALUE_BYTES_MAX} bytes");
+        return Err(InvalidInput::new("too_large", "dimensions", detail).into());
+    }
+    let (record, field) = (records::heads(), id.into());
+    let guard = match &found.value {
+        Some(before) => Guard::FieldEquals(record.clone(), field, before.clone()),
+        None => Guard::FieldAbsent(record.clone(), field),
+    };
+    writes.push(Write::Set(record, id.into(), value));
+    writes.push(match head.retired.is_empty() {
+        true => Write::Unset(records::retiring(), id.into()),
+        false => Write::Set(records::retiring(), id.into(), Value::Integer(1)),
+    });
+    let transaction = Transaction { guards: vec![guard], writes, ..Transaction::default() };
+    let outcome = context.commit(context.shelf_of(id), transaction).await?;
+    context.catalogue.forget();
+    Ok(matches!(outcome, Outcome::Committed(_)))
+}
+
+impl Head {
+    /// The versions there are.
+    pub fn versions(&self) -> impl Iterator<Item = &Version> {
+        [&self.live, &self.draft, &self.staged].into_iter().flatten()
+    }
+
+    /// Parts with a version, and with its key set where no other one has it; what is to be written
+    /// beside the head.
+    pub fn retire(&mut self, id: &str, version: Option<Version>, now_ms: i64) -> Option<Write> {
+        let Version { version, set, parts, .. } = version?;
+        if self.versions().any(|other| other.set == set) {
+            return Some(Write::Unset(records::definitions(id), records::number(version)));
+        }
+        self.retired.push(Retired { set, version, parts, since: now_ms });
+        None
+    }
+}
+
+/// The definition of a version.
+///
+/// # Errors
+/// The store's.
+pub async fn definition<B: Binding>(
+    context: &Context<'_, B>,
+    id: &str,
+    version: u64,
+) -> Result<Activity, CommitError> {
+    let read = Read::Fields(records::definitions(id), vec![records::number(version)]);
+    let answers = context.read_all(&[(context.shelf_of(id), read)]).await?;
+    let broken = || CommitError::Unusable("the definition of an activity cannot be read".into());
+    let [Some(Value::Bytes(json))] = fields(answers.first())? else { return Err(broken()) };
+    serde_json::from_slice(json).map_err(|_| broken())
+}

@@ -1,0 +1,251 @@
+//! Promotions in the store: activities, their index, purchase limits, prices. What a cart costs under
+//! them is `pricing`'s.
+//!
+//! In reading order:
+//! - [`records`] and [`selectors`]: what the store holds, and under which names
+//! - [`catalogue`]: the activities that name something in a cart, and what an instance remembers of them
+//! - [`uses`]: what purchase limits leave
+//! - [`evaluate`](mod@evaluate) and [`labels`]: carts and product pages
+//! - [`heads`], [`index`], [`publish`], [`retire`]: how activities come and go
+//! - [`purchase`]: taking uses for an order, and giving them back
+//! - [`prices`]: prices and stock states in bulk
+//! - [`refusal`]: why a request got nothing, by code
+//! - [`parse`], [`render`], and here what puts them together
+//!
+//! [`context`] is what all of them work with. None of them reads a clock or a random number.
+
+#![cfg_attr(
+    target_arch = "wasm32",
+    allow(unsafe_code, reason = "the exports that wit-bindgen generates")
+)]
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use domain::order_number::OrderNumber;
+use edge::config::Config;
+use edge::route::Verb;
+use edge::store::Binding;
+use edge::{Access, Answer, Call, Problem, Request, Response, Route, Stages};
+
+pub mod catalogue;
+pub mod context;
+pub mod evaluate;
+pub mod heads;
+pub mod index;
+pub mod labels;
+pub mod parse;
+pub mod prices;
+pub mod publish;
+pub mod purchase;
+pub mod records;
+pub mod refusal;
+pub mod render;
+pub mod retire;
+pub mod selectors;
+pub mod uses;
+
+use catalogue::{Catalogue, View};
+use context::Context;
+use labels::Item;
+use parse::Command;
+use publish::Published;
+use purchase::{Order, Purchase};
+use refusal::Failure;
+
+/// What a route does.
+#[derive(Clone, Copy, Debug)]
+enum Operation {
+    Save,
+    Look,
+    Withdraw,
+    AddPart,
+    Publish,
+    RollOut,
+    Evaluate,
+    Compare,
+    Labels,
+    ChangePrices,
+    Take,
+    LookAtOrder,
+    GiveBack,
+    Sweep,
+}
+
+const fn route(
+    verb: Verb,
+    path: &'static str,
+    access: Access,
+    operation: Operation,
+) -> Route<Operation> {
+    Route { verb, path, access, operation }
+}
+
+const ROUTES: &[Route<Operation>] = {
+    use Access::{Caller, Operator};
+    use Verb::{Delete, Get, Post, Put};
+    &[
+        route(Post, "/v1/promotions/evaluate", Caller, Operation::Evaluate),
+        route(Post, "/v1/promotions/labels", Caller, Operation::Labels),
+        route(Post, "/v1/promotions/compare", Operator, Operation::Compare),
+        route(Post, "/v1/promotions/sweep", Operator, Operation::Sweep),
+        route(Put, "/v1/activities/{activity}", Operator, Operation::Save),
+        route(Get, "/v1/activities/{activity}", Operator, Operation::Look),
+        route(Delete, "/v1/activities/{activity}", Operator, Operation::Withdraw),
+        route(Put, "/v1/activities/{activity}/sku-list/{part}", Operator, Operation::AddPart),
+        route(Post, "/v1/activities/{activity}/publish", Operator, Operation::Publish),
+        route(Put, "/v1/activities/{activity}/rollout", Operator, Operation::RollOut),
+        route(Post, "/v1/prices", Operator, Operation::ChangePrices),
+        route(Post, "/v1/users/{user}/purchases", Caller, Operation::Take),
+        route(Get, "/v1/users/{user}/purchases/{order_number}", Caller, Operation::LookAtOrder),
+        route(
+            Post,
+            "/v1/users/{user}/purchases/{order_number}/give-back",
+            Caller,
+            Operation::GiveBack,
+        ),
+    ]
+};
+
+edge::export_http!(super::handle);
+
+/// The component's HTTP trigger.
+pub async fn handle(request: Request) -> Response {
+    edge::serve(request, ROUTES, answer).await
+}
+
+thread_local! {
+    /// What was read, for as long as the configuration with which it was read.
+    static CATALOGUE: RefCell<Option<(Rc<Config>, Rc<Catalogue>)>> = const { RefCell::new(None) };
+}
+
+fn catalogue(config: &Rc<Config>) -> Rc<Catalogue> {
+    CATALOGUE.with_borrow_mut(|kept| {
+        let catalogue = match kept {
+            Some((of, catalogue)) if Rc::ptr_eq(of, config) => return Rc::clone(catalogue),
+            Some((_, before)) => before.renewed(),
+            None => Catalogue::new(edge::store::random()),
+        };
+        let catalogue = Rc::new(catalogue);
+        *kept = Some((Rc::clone(config), Rc::clone(&catalogue)));
+        catalogue
+    })
+}
+
+async fn answer(operation: Operation, call: &Call, stages: &mut Stages) -> Result<Answer, Problem> {
+    let now = edge::clock::now();
+    let command = parse::command(operation, call, now)?;
+    stages.end("parse");
+    let catalogue = catalogue(&call.config);
+    let store = edge::store::open(&call.config).await?;
+    let partitions = call.config.partitions;
+    let context = Context { store: store.as_ref(), partitions, now, catalogue: &catalogue };
+    match command {
+        Command::Evaluate(user, mut cart) => {
+            let view = View::Of(user);
+            let prepared = evaluate::prepare(&context, user, &mut cart, view).await?;
+            stages.end("read");
+            let evaluation = prepared.evaluate(&cart)?;
+            stages.end("evaluate");
+            render::evaluation(&evaluation)
+        }
+        Command::Compare(user, mut cart) => {
+            let live = evaluate::prepare(&context, user, &mut cart, View::Live).await?;
+            let draft = evaluate::prepare(&context, user, &mut cart, View::Draft).await?;
+            stages.end("read");
+            let (live, draft) = (live.evaluate(&cart)?, draft.evaluate(&cart)?);
+            stages.end("evaluate");
+            render::comparison(&live, &draft)
+        }
+        command => {
+            let done = perform(&context, command).await?;
+            stages.end("commit");
+            render::done(&done)
+        }
+    }
+}
+
+/// What came of a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// A version of an activity.
+    Saved(String, u64),
+    /// A version, and what there is beside it.
+    Found(String, Box<Published>),
+    /// It is gone.
+    Withdrawn,
+    /// Parts of a list that are in the index, and all of them.
+    Part(u64, u32),
+    /// What pages show.
+    Items(Vec<Item>),
+    /// What became of changes of prices.
+    Prices(prices::Tally),
+    /// What an order took, and whether it had taken it before.
+    Taken(OrderNumber, Box<Purchase>, bool),
+    /// What an order took.
+    Order(OrderNumber, Box<Purchase>),
+    /// Activities that were looked at, key sets that are left with them, orders that were undone.
+    Swept(u64, u64, u64),
+}
+
+/// Carries a command out, of those whose answer does not borrow from the request.
+async fn perform<B: Binding>(
+    context: &Context<'_, B>,
+    command: Command<'_>,
+) -> Result<Done, Failure> {
+    Ok(match command {
+        Command::Save(activity, which) => {
+            let version = publish::save(context, &activity, which).await?;
+            retire::clean(context, &activity.id).await?;
+            Done::Saved(activity.id, version)
+        }
+        Command::Look(id, which) => {
+            let published = publish::look(context, &id, which).await?;
+            Done::Found(id, Box::new(published))
+        }
+        Command::Withdraw(id, which) => {
+            publish::withdraw(context, &id, which).await?;
+            Done::Withdrawn
+        }
+        Command::AddPart(id, part, skus) => {
+            let (received, parts) = publish::add_part(context, &id, part, &skus).await?;
+            Done::Part(received, parts)
+        }
+        Command::Publish(id, version) => {
+            publish::publish(context, &id, version).await?;
+            Done::Saved(id, version)
+        }
+        Command::RollOut(id, rollout) => {
+            let version = publish::roll_out(context, &id, &rollout).await?;
+            Done::Saved(id, version)
+        }
+        Command::Labels(user, items, has_price) => {
+            Done::Items(labels::labels(context, user, items, &has_price).await?)
+        }
+        Command::ChangePrices(currency, changes) => {
+            Done::Prices(prices::apply(context, currency, changes).await?)
+        }
+        Command::Take(user, number, uses) => {
+            let order = Order { user, number: &number };
+            let (purchase, replayed) = purchase::take(context, order, &uses).await?;
+            Done::Taken(number, Box::new(purchase), replayed)
+        }
+        Command::LookAtOrder(user, number) => {
+            let purchase = purchase::look(context, Order { user, number: &number }).await?;
+            Done::Order(number, Box::new(purchase))
+        }
+        Command::GiveBack(user, number) => {
+            let purchase = purchase::give_back(context, Order { user, number: &number }).await?;
+            Done::Order(number, Box::new(purchase))
+        }
+        Command::Sweep => {
+            let (activities, retiring) = retire::sweep(context).await?;
+            let partitions: Vec<_> = context.partitions.all().collect();
+            let orders = purchase::sweep(context, &partitions).await?;
+            Done::Swept(activities, retiring, orders)
+        }
+        Command::Evaluate(..) | Command::Compare(..) => {
+            return Err(domain::answers::unexpected().into());
+        }
+    })
+}

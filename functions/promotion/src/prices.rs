@@ -1,0 +1,256 @@
+//! Prices and stock states of SKUs, which change in bulk: the last change counts, in whatever order they
+//! come.
+
+use std::collections::BTreeMap;
+
+use domain::answers::fields;
+use domain::money::{Amount, Currency};
+use domain::time::UnixMillis;
+use domain::transaction::{CommitError, Field, Guard, Outcome, Read, Transaction, Write};
+use edge::store::Binding;
+use serde::{Deserialize, Serialize};
+
+use crate::context::Context;
+use crate::records::{self, SHELVES};
+use crate::refusal::Failure;
+
+/// Attempts on the SKUs of one shelf: each lost one saw another batch change one of them.
+const ATTEMPTS_MAX: u32 = 16;
+
+/// A change of one SKU.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The SKU.
+    pub sku: String,
+    /// What a piece costs from then on.
+    pub unit_price: Option<Amount>,
+    /// Whether there is any.
+    pub in_stock: Option<bool>,
+    /// When it changed: of two changes the later one counts.
+    pub changed_at: UnixMillis,
+}
+
+/// What is known of a SKU.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    /// What a piece costs.
+    pub price: Option<Price>,
+    /// Whether there is any, and since when that is known in unix milliseconds.
+    pub in_stock: Option<(bool, i64)>,
+}
+
+/// A price.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Price {
+    /// Cents a piece.
+    pub amount: Amount,
+    /// Of which currency.
+    pub currency: Currency,
+    /// Since when, in unix milliseconds.
+    pub at: i64,
+}
+
+/// What became of a batch: its changes, each once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Changed something.
+    pub applied: u64,
+    /// Were overtaken by another change of the same SKU in the same batch.
+    pub merged: u64,
+    /// Were overtaken by a later change that was there before, or said what was known.
+    pub stale: u64,
+}
+
+impl Offer {
+    /// With a change; one that is not later changes nothing.
+    fn with(&self, change: &Change, currency: Currency) -> Self {
+        let at = change.changed_at.0;
+        let mut offer = self.clone();
+        if let Some(amount) = change.unit_price
+            && offer.price.is_none_or(|price| price.at < at)
+        {
+            offer.price = Some(Price { amount, currency, at });
+        }
+        if let Some(in_stock) = change.in_stock
+            && offer.in_stock.is_none_or(|(_, since)| since < at)
+        {
+            offer.in_stock = Some((in_stock, at));
+        }
+        offer
+    }
+}
+
+/// The last change of each SKU, price and stock state for themselves, and how many were merged.
+fn merge(mut changes: Vec<Change>) -> (BTreeMap<String, Vec<Change>>, u64) {
+    let count = changes.len();
+    // Stable: of changes at one moment the last one of the batch counts.
+    changes.sort_by_key(|change| change.changed_at);
+    let mut merged: BTreeMap<String, Vec<Change>> = BTreeMap::new();
+    for change in changes {
+        let of_sku = merged.entry(change.sku.clone()).or_default();
+        let hides = |other: &Change| {
+            (change.unit_price.is_some() || other.unit_price.is_none())
+                && (change.in_stock.is_some() || other.in_stock.is_none())
+        };
+        of_sku.retain(|other| !hides(other));
+        of_sku.push(change);
+    }
+    let left: usize = merged.values().map(Vec::len).sum();
+    (merged, (count - left) as u64)
+}
+
+/// Applies a batch of changes, each for itself: what was interrupted is sent again.
+///
+/// # Errors
+/// The store's.
+pub async fn apply<B: Binding>(
+    context: &Context<'_, B>,
+    currency: Currency,
+    changes: Vec<Change>,
+) -> Result<Tally, Failure> {
+    let (by_sku, merged) = merge(changes);
+    let mut tally = Tally { merged, ..Tally::default() };
+    let mut shelves: [Vec<(String, Vec<Change>)>; SHELVES as usize] = Default::default();
+    for (sku, changes) in by_sku {
+        shelves[records::shelf_of(&sku) as usize].push((sku, changes));
+    }
+    let shelves = (0..).zip(shelves).filter(|(_, skus)| !skus.is_empty());
+    let mut left: Vec<Shelf> = shelves.collect();
+    for _ in 0..ATTEMPTS_MAX {
+        if left.is_empty() {
+            return Ok(tally);
+        }
+        left = attempt(context, currency, left, &mut tally).await?;
+    }
+    if left.is_empty() {
+        return Ok(tally);
+    }
+    Err(CommitError::Unavailable(format!("{ATTEMPTS_MAX} attempts on prices")).into())
+}
+
+type Shelf = (u64, Vec<(String, Vec<Change>)>);
+
+async fn attempt<B: Binding>(
+    context: &Context<'_, B>,
+    currency: Currency,
+    shelves: Vec<Shelf>,
+    tally: &mut Tally,
+) -> Result<Vec<Shelf>, Failure> {
+    let read = |(shelf, skus): &Shelf| {
+        let skus = skus.iter().map(|(sku, _)| Field::from(sku.as_str())).collect();
+        (context.shelf(*shelf), Read::Fields(records::offers(), skus))
+    };
+    let reads: Vec<_> = shelves.iter().map(read).collect();
+    let answers = context.read_all(&reads).await?;
+    let (mut steps, mut of) = (Vec::new(), Vec::new());
+    for (shelf, answer) in shelves.into_iter().zip(&answers) {
+        let mut transaction = Transaction::default();
+        let (mut applied, mut stale) = (0, 0);
+        for ((sku, changes), value) in shelf.1.iter().zip(fields(Some(answer))?) {
+            let before: Option<Offer> = value.as_ref().map(records::decode).transpose()?;
+            let mut offer = before.unwrap_or_default();
+            for change in changes {
+                let after = offer.with(change, currency);
+                if after == offer {
+                    stale += 1
+                } else {
+                    applied += 1
+                }
+                offer = after;
+            }
+            let after = records::encode(&offer);
+            if value.as_ref() != Some(&after) {
+                let (record, field) = (records::offers(), Field::from(sku.as_str()));
+                transaction.guards.push(match value {
+                    Some(before) => {
+                        Guard::FieldEquals(record.clone(), field.clone(), before.clone())
+                    }
+                    None => Guard::FieldAbsent(record.clone(), field.clone()),
+                });
+                transaction.writes.push(Write::Set(record, field, after));
+            }
+        }
+        if transaction.writes.is_empty() {
+            tally.stale += stale;
+        } else {
+            steps.push((context.shelf(shelf.0), transaction));
+            of.push((shelf, applied, stale));
+        }
+    }
+    let mut again = Vec::new();
+    for (outcome, (shelf, applied, stale)) in context.commit_all(&steps).await?.into_iter().zip(of)
+    {
+        match outcome {
+            Outcome::Committed(_) => {
+                tally.applied += applied;
+                tally.stale += stale;
+            }
+            Outcome::Refused(_) => again.push(shelf),
+        }
+    }
+    Ok(again)
+}
+
+/// What is known of these SKUs, in their order.
+///
+/// # Errors
+/// The store's.
+pub async fn offers<B: Binding>(
+    context: &Context<'_, B>,
+    skus: &[&str],
+) -> Result<Vec<Offer>, CommitError> {
+    let mut shelves: [Vec<usize>; SHELVES as usize] = Default::default();
+    for (place, sku) in skus.iter().enumerate() {
+        shelves[records::shelf_of(sku) as usize].push(place);
+    }
+    let shelves: Vec<_> = (0..).zip(shelves).filter(|(_, places)| !places.is_empty()).collect();
+    let read = |(shelf, places): &(u64, Vec<usize>)| {
+        let skus = places.iter().map(|place| Field::from(skus[*place])).collect();
+        (context.shelf(*shelf), Read::Fields(records::offers(), skus))
+    };
+    let reads: Vec<_> = shelves.iter().map(read).collect();
+    let mut offers = vec![Offer::default(); skus.len()];
+    for (answer, (_, places)) in context.read_all(&reads).await?.iter().zip(&shelves) {
+        for (value, place) in fields(Some(answer))?.iter().zip(places) {
+            if let Some(value) = value {
+                offers[*place] = records::decode::<Offer>(value)?;
+            }
+        }
+    }
+    Ok(offers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(sku: &str, price: Option<i64>, in_stock: Option<bool>, at: i64) -> Change {
+        let unit_price = price.map(|price| Amount::new(price).unwrap());
+        Change { sku: sku.to_owned(), unit_price, in_stock, changed_at: UnixMillis(at) }
+    }
+
+    #[test]
+    fn of_repeated_changes_the_last_remains() {
+        let (merged, count) = merge(vec![
+            change("a", Some(3), None, 30),
+            change("a", Some(1), None, 10),
+            change("a", None, Some(true), 20),
+            change("b", Some(7), Some(false), 1),
+            change("a", Some(2), None, 20),
+        ]);
+        assert_eq!(count, 2);
+        let kept = [change("a", None, Some(true), 20), change("a", Some(3), None, 30)];
+        assert_eq!(merged["a"], kept);
+    }
+
+    #[test]
+    fn an_older_change_does_not_come_back() {
+        let currency = Currency::parse("CNY").unwrap();
+        let offer = Offer::default().with(&change("a", Some(3), Some(true), 30), currency);
+        assert_eq!(offer.with(&change("a", Some(1), Some(false), 29), currency), offer);
+        assert_eq!(offer.with(&change("a", Some(1), Some(false), 30), currency), offer);
+        let later = offer.with(&change("a", Some(1), None, 31), currency);
+        assert_eq!(later.price.map(|price| price.amount.minor_units()), Some(1));
+        assert_eq!(later.in_stock, offer.in_stock);
+    }
+}

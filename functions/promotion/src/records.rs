@@ -1,0 +1,303 @@
+//! What the store holds, and under which names. Pure.
+//!
+//! Of the partitions of configuration 16 are the *shelves*; keys and activities are spread over them by
+//! their hash, so that whatever a cart names is read with at most 16 commits:
+//! - `ai`, the index: a key, its first byte its kind -> [`Mention`]s
+//! - `ah`: activity -> [`Head`]
+//! - `ad<activity>`: version -> its definition as operators wrote it, in JSON
+//! - `al<activity>:<set>`: part of a list of SKUs -> the SKUs
+//! - `am<activity>:<set>`: the parts that are in the index
+//! - `ar`: activities with keys in the index that no version needs any more
+//! - `ap`: SKU -> its [`Offer`](crate::prices::Offer)
+//!
+//! In a partition of an activity's own:
+//! - `as<activity>`: unit -> how often it was used in all
+//! - `ax<activity>`: the holds, `<user>:<order>:<attempt>` -> 1 held, 0 let go
+//!
+//! In the partition of a user:
+//! - `an<user>`: activity and unit -> how often the user used it
+//! - `ao<user>:<order>`: what an order took
+//! - `at`: orders that are taking or giving back, and since when
+//!
+//! Names are short, because Redis keeps them with every record.
+
+use domain::ids::UserId;
+use domain::order_number::OrderNumber;
+use domain::partition::{Partition, Partitions, fnv1a, mix};
+use domain::transaction::{CommitError, Field, MapKey, Value};
+use pricing::activity::{Activity, KeyKind};
+use serde::{Deserialize, Serialize};
+
+use crate::selectors::Selectors;
+
+/// Shelves: a cart of 20 lines has a hundred keys, which one commit each would be too many for.
+pub const SHELVES: u64 = 16;
+/// The first byte of what is encoded here. Another one means another encoding.
+const ENCODING: u8 = 1;
+/// The index's field for activities that name no products.
+const EVERYTHING: &str = "*";
+
+/// Where a key or an activity lies.
+pub fn shelf_of(name: &str) -> u64 {
+    mix(fnv1a(name.as_bytes())) % SHELVES
+}
+
+/// The partition of a shelf.
+pub fn shelf(partitions: Partitions, shelf: u64) -> Partition {
+    partitions.of_configuration(&format!("shelf:{shelf}"))
+}
+
+/// The index of a shelf.
+pub fn index() -> MapKey {
+    "ai".into()
+}
+
+/// The heads of a shelf.
+pub fn heads() -> MapKey {
+    "ah".into()
+}
+
+/// The definitions of an activity.
+pub fn definitions(activity: &str) -> MapKey {
+    MapKey(format!("ad{activity}"))
+}
+
+/// The field of a version, or of a part.
+pub fn number(number: u64) -> Field {
+    Field(number.to_string().into_bytes())
+}
+
+/// The parts of a list of SKUs.
+pub fn list(activity: &str, set: u64) -> MapKey {
+    MapKey(format!("al{activity}:{set}"))
+}
+
+/// The parts of a list that are in the index.
+pub fn listed(activity: &str, set: u64) -> MapKey {
+    MapKey(format!("am{activity}:{set}"))
+}
+
+/// Activities of a shelf that have something to retire.
+pub fn retiring() -> MapKey {
+    "ar".into()
+}
+
+/// Prices and stock states of a shelf.
+pub fn offers() -> MapKey {
+    "ap".into()
+}
+
+/// Where the uses of an activity are counted.
+pub fn stock_of(partitions: Partitions, activity: &str) -> Partition {
+    partitions.of_configuration(&format!("uses:{activity}"))
+}
+
+/// The uses of an activity, of all users.
+pub fn stock(activity: &str) -> MapKey {
+    MapKey(format!("as{activity}"))
+}
+
+/// The holds on the uses of an activity.
+pub fn holds(activity: &str) -> MapKey {
+    MapKey(format!("ax{activity}"))
+}
+
+/// A hold.
+pub fn hold(user: UserId, order: &OrderNumber, attempt: u32) -> Field {
+    Field(format!("{user}:{order}:{attempt}").into_bytes())
+}
+
+/// The uses of a user.
+pub fn user(user: UserId) -> MapKey {
+    MapKey(format!("an{user}"))
+}
+
+/// What an order took.
+pub fn order(user: UserId, order: &OrderNumber) -> MapKey {
+    MapKey(format!("ao{user}:{order}"))
+}
+
+/// Orders that are under way.
+pub fn under_way() -> MapKey {
+    "at".into()
+}
+
+/// An order among those.
+pub fn under_way_field(user: UserId, order: &OrderNumber) -> Field {
+    Field(format!("{user} {order}").into_bytes())
+}
+
+/// The order of a field.
+pub fn under_way_of(field: &Field) -> Option<(UserId, OrderNumber)> {
+    let (user, number) = std::str::from_utf8(&field.0).ok()?.split_once(' ')?;
+    Some((user.parse().ok()?, OrderNumber::parse(number, "order_number").ok()?))
+}
+
+/// The field of a unit in [`stock`].
+pub fn unit(unit: &str) -> Field {
+    Field(format!("n{unit}").into_bytes())
+}
+
+/// The field of a unit in [`user`].
+pub fn unit_of(activity: &str, unit: &str) -> Field {
+    Field(format!("{activity}/{unit}").into_bytes())
+}
+
+/// The index's field of a key, with the shelf that it lies on.
+pub fn key(kind: KeyKind, key: &str) -> String {
+    let kind = match kind {
+        KeyKind::Sku => 's',
+        KeyKind::Spu => 'p',
+        KeyKind::Shop => 'o',
+        KeyKind::Brand => 'b',
+        KeyKind::Category => 'c',
+    };
+    let mut field = String::with_capacity(1 + key.len());
+    field.push(kind);
+    field.push_str(key);
+    field
+}
+
+/// The index's field of everything.
+pub fn everything() -> String {
+    EVERYTHING.to_owned()
+}
+
+/// That a key belongs to a key set of an activity.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mention<'a> {
+    /// The activity.
+    pub activity: &'a str,
+    /// The key set.
+    pub set: u64,
+    /// The selectors that name the key, one bit each.
+    pub mask: u64,
+}
+
+/// What is known of an activity without its keys. It never goes away, so that its versions go on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// How often it was changed: of two readings the one with more changes is the later one.
+    pub changes: u64,
+    /// The last version that was given out.
+    pub last: u64,
+    /// What holds.
+    pub live: Option<Version>,
+    /// What is being tried.
+    pub draft: Option<Version>,
+    /// What is on its way to be live without having been a draft.
+    pub staged: Option<Version>,
+    /// For whom the draft holds.
+    pub rollout: Rollout,
+    /// Key sets that no version needs any more.
+    pub retired: Vec<Retired>,
+}
+
+/// A version of an activity.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// Its number.
+    pub version: u64,
+    /// Hash of the definition.
+    pub digest: u64,
+    /// The key set that holds its products: the version that first had it.
+    pub set: u64,
+    /// Hash of the products.
+    pub products: u64,
+    /// Whether all keys that it names itself are in the index.
+    pub indexed: bool,
+    /// Parts of its list of SKUs; 0 where it has none.
+    pub parts: u32,
+    /// What its products demand.
+    pub selectors: Selectors,
+    /// The activity, without products.
+    pub activity: Activity,
+}
+
+/// For whom a draft holds: a part of all users, and some by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rollout {
+    /// 0 to 100.
+    pub percent: u8,
+    /// Sorted.
+    pub users: Vec<u64>,
+}
+
+/// A key set that no version needs any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retired {
+    /// The key set.
+    pub set: u64,
+    /// A version with its products.
+    pub version: u64,
+    /// Parts of its list of SKUs.
+    pub parts: u32,
+    /// Since when, in unix milliseconds.
+    pub since: i64,
+}
+
+/// As the store keeps it.
+pub fn encode(what: &impl Serialize) -> Value {
+    // These types have nothing that postcard could refuse.
+    Value::Bytes(postcard::to_extend(what, vec![ENCODING]).unwrap_or_default())
+}
+
+/// Reads what [`encode`] wrote.
+///
+/// # Errors
+/// It is something else.
+pub fn decode<'a, T: Deserialize<'a>>(value: &'a Value) -> Result<T, CommitError> {
+    let broken = || CommitError::Unusable("a record of promotions cannot be read".into());
+    let Value::Bytes(bytes) = value else { return Err(broken()) };
+    let rest = bytes.strip_prefix(&[ENCODING]).ok_or_else(broken)?;
+    postcard::from_bytes(rest).map_err(|_| broken())
+}
+
+#[cfg(test)]
+mod tests {
+    use pricing::activity::Activity;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_encoded_is_decoded() {
+        let activity: Activity = serde_json::from_value(json!({
+            "id": "a", "name": "A", "currency": "CNY", "scope": "sku",
+            "from": "2026-02-17T00:00:00Z", "until": "2026-02-24T00:00:00Z",
+            "maximum_discount": "7", "limits": {"per_user": 1, "total": "9", "counted": "by_unit"},
+            "tiers": [{"condition": {"for_every_amount": {"amount": 5}},
+                       "benefit": {"gift": {"sku": "g", "quantity": 2}}},
+                      {"condition": {"quantity_at_least": {"quantity": 2}},
+                       "benefit": "free_shipping"}]
+        }))
+        .unwrap();
+        let selectors = Selectors::of(&activity.dimensions.products);
+        let version = Version {
+            version: 3,
+            digest: 1,
+            set: 2,
+            products: 5,
+            indexed: true,
+            parts: 0,
+            selectors,
+            activity,
+        };
+        let head = Head { last: 3, live: Some(version), ..Head::default() };
+        assert_eq!(decode::<Head>(&encode(&head)).unwrap(), head);
+        let mentions = vec![Mention { activity: "a", set: 2, mask: 1 << 40 }];
+        let value = encode(&mentions);
+        assert_eq!(decode::<Vec<Mention<'_>>>(&value).unwrap(), mentions);
+        assert!(decode::<Head>(&Value::Integer(1)).is_err());
+        assert!(decode::<Head>(&Value::Bytes(vec![])).is_err());
+    }
+
+    #[test]
+    fn keys_lie_evenly_on_the_shelves() {
+        let mut counts = [0_u32; SHELVES as usize];
+        for number in 0..16_000 {
+            counts[shelf_of(&key(KeyKind::Sku, &format!("SKU-{number}"))) as usize] += 1;
+        }
+        assert!(counts.iter().all(|count| (900..1_100).contains(count)), "{counts:?}");
+    }
+}
