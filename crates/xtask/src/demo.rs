@@ -2,11 +2,18 @@
 //!
 //! Before each paid order it asks whether the customer is new, then it tells the app that the order
 //! was paid; in order of time. The answers must be those that the file itself gives.
+//! - [`carts`]: the orders as carts, with [`ranges`] of products
+//! - [`uses`]: what was used of purchase limits
+//! - [`year`]: all carts priced, and the most interesting ones
 //! - [`orders`]: reads the orders, and tells the truth about them
 //! - [`replay`](mod@replay): asks and tells, and counts
 
+pub mod carts;
 pub mod orders;
+pub mod ranges;
 pub mod replay;
+pub mod uses;
+pub mod year;
 
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -82,3 +89,6 @@ impl Client for http::Client {
         http::Client::order_paid(self, paid.user, paid.order, paid.time)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,9 @@ use pricing::explain::{Code, Explanation, Shortfall};
 /// Characters of a list in one cell, from which on it goes on in the next line.
 const LIST_WIDTH: usize = 40;
 
+/// Keys of a list that an explanation names.
+const KEYS_SHOWN: usize = 4;
+
 /// A cart, what it costs and why. Displayed, it ends with a line break.
 pub struct Table<'a> {
     /// Those that were considered.
@@ -61,18 +64,25 @@ impl Table<'_> {
 
     /// Every line, in the order of the cart.
     fn lines(&self) -> String {
+        if self.cart.lines.is_empty() {
+            return "the cart has no lines\n".to_owned();
+        }
         let totals: BTreeMap<&str, _> =
             self.evaluation.lines.iter().map(|total| (total.line, total)).collect();
         let rows = self.cart.lines.iter().filter_map(|line| {
             let total = totals.get(&*line.line)?;
             let amounts = [line.unit_price, total.subtotal, total.discount, total.total];
             let [price, subtotal, discount, total] = amounts.map(major);
-            let (id, sku) = (line.line.to_string(), line.sku.to_string());
-            Some([id, sku, line.quantity.to_string(), price, subtotal, discount, total])
+            let keys = [&line.line, &line.sku, &line.spu, &line.shop, &line.brand, &line.category];
+            let [id, sku, spu, shop, brand, category] = keys.map(|key| key.to_string());
+            let pieces = line.quantity.to_string();
+            let row =
+                [id, sku, spu, shop, brand, category, pieces, price, subtotal, discount, total];
+            Some(row)
         });
-        let head = ["line", "sku", "pieces", "each", "subtotal", "discount", "total"];
-        let alignments = [Left, Left, Right, Right, Right, Right, Right];
-        columns(Some(head), alignments, rows)
+        let keys = ["line", "sku", "spu", "shop", "brand", "category"].map(|name| (name, Left));
+        let numbers = ["pieces", "each", "subtotal", "discount", "total"].map(|name| (name, Right));
+        columns(&[&keys[..], &numbers[..]].concat(), rows)
     }
 
     /// What was given, in the order in which it was.
@@ -89,8 +99,9 @@ impl Table<'_> {
             let (activity, key) = ((*activity).to_owned(), (*key).to_owned());
             [activity, scope_name(*scope), key, lines, uses.to_string(), discount, gifts.join(", ")]
         });
-        let head = ["given", "scope", "key", "lines", "uses", "discount", "gifts"];
-        columns(Some(head), [Left, Left, Left, Left, Right, Right, Left], rows)
+        let keys = ["given", "scope", "key", "lines"].map(|name| (name, Left));
+        let rest = [("uses", Right), ("discount", Right), ("gifts", Left)];
+        columns(&[&keys[..], &rest[..]].concat(), rows)
     }
 
     fn totals(&self) -> String {
@@ -105,11 +116,15 @@ impl Table<'_> {
             ["free shipping", if *free_shipping { "yes" } else { "no" }],
             ["valid until", &until],
         ];
-        columns(None, [Left, Right], rows.map(|row| row.map(str::to_owned)).into_iter())
+        let rows = rows.map(|row| row.map(str::to_owned));
+        columns(&[("", Left), ("", Right)], rows.into_iter())
     }
 
     /// What became of every activity that was considered.
     fn reasons(&self) -> String {
+        if self.evaluation.explanations.is_empty() {
+            return "nothing is considered\n".to_owned();
+        }
         let by_id: BTreeMap<&str, &Activity> =
             self.activities.iter().map(|activity| (activity.id.as_str(), activity)).collect();
         let rows = self.evaluation.explanations.iter().map(|explanation| {
@@ -118,13 +133,12 @@ impl Table<'_> {
             let code = code_name(explanation.code);
             [explanation.activity.to_owned(), code, words.unwrap_or_default()]
         });
-        columns(Some(["considered", "outcome", ""]), [Left; 3], rows)
+        columns(&[("considered", Left), ("outcome", Left), ("", Left)], rows)
     }
 }
 
 /// What the code alone does not say.
 fn words(explanation: &Explanation<'_>, activity: &Activity, currency: Currency) -> String {
-    let only = |keys: &Keys| format!("only {}", list(keys.as_slice().iter().map(String::as_str)));
     let dimensions = &activity.dimensions;
     match (explanation.code, explanation.shortfall) {
         (_, Some(Shortfall::Amount(amount))) => {
@@ -144,6 +158,13 @@ fn words(explanation: &Explanation<'_>, activity: &Activity, currency: Currency)
         }
         _ => String::new(),
     }
+}
+
+/// The first of some keys, and how many there are besides.
+fn only(keys: &Keys) -> String {
+    let (shown, more) = keys.as_slice().split_at(keys.as_slice().len().min(KEYS_SHOWN));
+    let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+    format!("only {}{more}", shown.join(", "))
 }
 
 fn more_pieces(quantity: Count) -> String {
@@ -194,21 +215,24 @@ fn list<'a>(items: impl Iterator<Item = &'a str>) -> String {
     text
 }
 
-/// Columns two blanks apart, without blanks at the end of a line.
+/// Columns two blanks apart, without blanks at the end of a line. A column without anything in it is
+/// left out, and so is a head without names.
 fn columns<const N: usize>(
-    head: Option<[&str; N]>,
-    alignments: [CellAlignment; N],
+    head: &[(&str, CellAlignment)],
     rows: impl Iterator<Item = [String; N]>,
 ) -> String {
+    let rows: Vec<[String; N]> = rows.collect();
+    let is_used = |place: &usize| rows.iter().any(|row| !row[*place].is_empty());
+    let used: Vec<usize> = (0..N).filter(is_used).collect();
     let mut table = comfy_table::Table::new();
     table.load_style(presets::NOTHING);
-    if let Some(head) = head {
-        table.set_header(head);
+    if head.iter().any(|(name, _)| !name.is_empty()) {
+        table.set_header(used.iter().map(|place| head[*place].0));
     }
-    table.add_rows(rows);
-    for (column, alignment) in table.column_iter_mut().zip(alignments) {
+    table.add_rows(rows.iter().map(|row| used.iter().map(|place| &row[*place])));
+    for (column, place) in table.column_iter_mut().zip(&used) {
         column.set_padding((0, 2));
-        column.set_cell_alignment(alignment);
+        column.set_cell_alignment(head[*place].1);
     }
     table.trim_fmt() + "\n"
 }
@@ -255,6 +279,7 @@ mod tests {
         };
         let group = json!({"stacking": {"exclusive": {"group": "g"}}});
         let region = json!({"dimensions": {"regions": ["France", "EIRE"]}});
+        let platform = json!({"dimensions": {"platforms": ["a", "b", "c", "d", "e", "f"]}});
         let activities = [
             activity("pair", "spu", &pair, &json!({})),
             activity("bag", "activity", &bag, &json!({"stacking": {"layer": 1}})),
@@ -264,6 +289,7 @@ mod tests {
             activity("one-more", "activity", &pieces(4), &json!({})),
             activity("two-more", "activity", &pieces(5), &json!({})),
             activity("abroad", "activity", &post, &region),
+            activity("elsewhere", "activity", &post, &platform),
             activity("later", "activity", &post, &json!({"from": "2026-02-18T00:00:00Z"})),
         ];
         // By SPU 2.55, 2.55, 1.99: the second at half is 1.275 off, 1.28. 5.81 are left, bags once.
@@ -279,9 +305,9 @@ mod tests {
         let expected = "\
 2 lines in GBP, at 2026-02-17T12:00:00Z, platform web, region UK, segments a b, a new user
 
-line  sku  pieces  each  subtotal  discount  total
-红    a1        2  2.55      5.10      1.28   3.82
-2     a2        1  1.99      1.99      0.00   1.99
+line  sku  spu  pieces  each  subtotal  discount  total
+红    a1   a         2  2.55      5.10      1.28   3.82
+2     a2   a         1  1.99      1.99      0.00   1.99
 
 given  scope     key   lines  uses  discount  gifts
 pair   spu       a     2, 红     1      1.28
@@ -296,6 +322,7 @@ valid until    2026-02-18T00:00:00Z
 
 considered  outcome
 abroad      wrong_region       only EIRE, France
+elsewhere   wrong_platform     only a, b, c, d and 2 more
 later       not_started        from 2026-02-18T00:00:00Z
 more        amount_too_low     spend 21.72 GBP more
 one-more    quantity_too_low   1 more piece
@@ -315,7 +342,7 @@ bag         applied
         let expected = "\
 0 lines in GBP, at 2026-02-17T12:00:00Z, it is not known whether the user is new
 
-line  sku  pieces  each  subtotal  discount  total
+the cart has no lines
 
 nothing is given
 
@@ -325,7 +352,7 @@ total                    0.00 GBP
 free shipping                  no
 valid until    no change is known
 
-considered  outcome
+nothing is considered
 ";
         check(&[], &cart, expected);
     }
