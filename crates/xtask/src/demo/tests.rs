@@ -10,7 +10,7 @@ use pricing::evaluation::Evaluation;
 
 use super::carts::{InvoiceCart, read_carts};
 use super::year::{Priced, Sums, most_interesting, price_year};
-use crate::evaluate::files::read_activities;
+use crate::evaluate::files::{parse_cart, read_activities};
 use crate::evaluate::table::code_name;
 use crate::workspace;
 
@@ -131,6 +131,15 @@ fn the_year_is_what_the_readme_says() {
         discount: 1_390_605,
     };
     assert_eq!(Sums::of(&priced), expected);
+}
+
+#[test]
+fn the_example_is_the_cart_of_its_invoice() {
+    let path = workspace::root().join("data/cart.json");
+    let text = std::fs::read_to_string(path).expect("the example");
+    let (_, carts) = data();
+    let invoice = carts.iter().find(|one| one.invoice == "536627").expect("the invoice");
+    assert_eq!(parse_cart(&text).expect("a cart"), invoice.cart);
 }
 
 #[test]
