@@ -55,7 +55,8 @@ impl<'a> Priced<'a> {
         applied.map(|one| one.activity).collect()
     }
 
-    /// The least that would have to be spent for one more activity.
+    /// The least that would have to be spent to meet the condition of one more activity. (Where that
+    /// is of an exclusive group, another one may still be given instead.)
     #[must_use]
     pub fn nearest(&self) -> Option<Amount> {
         let shortfalls = self.evaluation.explanations.iter().filter_map(|one| one.shortfall);
@@ -75,7 +76,7 @@ impl<'a> Priced<'a> {
             customer.map_or("an unknown customer".to_owned(), |one| format!("customer {one}"));
         let applied = self.applied().len();
         let nearest = self.nearest().map_or(String::new(), |amount| {
-            format!(", {} {} from one more", major(amount), cart.currency.as_str())
+            format!(", {} {} short of one more condition", major(amount), cart.currency.as_str())
         });
         let applied = if applied == 1 {
             "1 activity applies".to_owned()
@@ -89,7 +90,7 @@ impl<'a> Priced<'a> {
 
 /// The carts that show most, each one the best after those before it: the one with most activities
 /// applied that none of them showed; of equal ones the one with most activities applied at all, then
-/// the one that lacks least money for one more, then the earliest. None has more than 12 lines, and
+/// the one that lacks least money for one more condition, then the earliest. None has more than 12 lines, and
 /// no two are of one customer; all whom the file does not know count as one.
 #[must_use]
 pub fn most_interesting<'p, 'a>(priced: &'p [Priced<'a>], carts_max: usize) -> Vec<&'p Priced<'a>> {

@@ -264,8 +264,8 @@ mod tests {
         assert_eq!(table.to_string(), expected);
     }
 
-    #[test]
-    fn a_table_tells_lines_gifts_totals_and_reasons() {
+    /// Three that are given, and seven that are not, each for a reason of its own.
+    fn activities() -> [Activity; 10] {
         let least = |amount: u32| json!({"amount_at_least": {"amount": amount}});
         let pair = json!({"condition": {"for_every_quantity": {"quantity": 2}},
                           "benefit": {"nth_item_at_percent": {"nth": 2, "percent": 50}}});
@@ -280,7 +280,7 @@ mod tests {
         let group = json!({"stacking": {"exclusive": {"group": "g"}}});
         let region = json!({"dimensions": {"regions": ["France", "EIRE"]}});
         let platform = json!({"dimensions": {"platforms": ["a", "b", "c", "d", "e", "f"]}});
-        let activities = [
+        [
             activity("pair", "spu", &pair, &json!({})),
             activity("bag", "activity", &bag, &json!({"stacking": {"layer": 1}})),
             activity("post", "activity", &post, &group),
@@ -291,7 +291,11 @@ mod tests {
             activity("abroad", "activity", &post, &region),
             activity("elsewhere", "activity", &post, &platform),
             activity("later", "activity", &post, &json!({"from": "2026-02-18T00:00:00Z"})),
-        ];
+        ]
+    }
+
+    #[test]
+    fn a_table_tells_lines_gifts_totals_and_reasons() {
         // By SPU 2.55, 2.55, 1.99: the second at half is 1.275 off, 1.28. 5.81 are left, bags once.
         let cart = json!({
             "currency": "GBP",
@@ -332,7 +336,7 @@ post-2      excluded_by_group  another of g
 two-more    quantity_too_low   2 more pieces
 bag         applied
 ";
-        check(&activities, &cart, expected);
+        check(&activities(), &cart, expected);
     }
 
     #[test]
