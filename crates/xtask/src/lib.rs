@@ -4,7 +4,8 @@
 //! - [`setup`]: finds or provides the WebAssembly target and the tools
 //! - [`build`]: the components
 //! - [`up`]: the whole app, on this machine
-//! - [`demo`]: replays a year of real orders against a running app
+//! - [`demo`]: a year of real orders: priced and explained, then replayed against a running app
+//! - [`evaluate`]: what the cart of a file costs under the activities of a file, and why
 //! - [`import`]: the backfill, users who paid before the app existed
 //! - [`bulk`]: coupons for the users of a file
 //! - [`test`], [`simulate`], [`bench`], [`ci`]: what they say
@@ -18,6 +19,7 @@ pub mod build;
 pub mod bulk;
 pub mod ci;
 pub mod demo;
+pub mod evaluate;
 pub mod http;
 pub mod import;
 pub mod process;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{bench, build, bulk, ci, demo, import, setup, simulate, test, up};
+use xtask::{bench, build, bulk, ci, demo, evaluate, import, setup, simulate, test, up};
 
 #[derive(Parser)]
 #[command(
@@ -22,6 +22,7 @@ enum Command {
     Build(build::Arguments),
     Up(up::Arguments),
     Demo(demo::Arguments),
+    Evaluate(evaluate::Arguments),
     Import(import::Arguments),
     Bulk(bulk::Arguments),
     Test(test::Arguments),
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         Command::Build(arguments) => build::run(&arguments),
         Command::Up(arguments) => up::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Bulk(arguments) => bulk::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),

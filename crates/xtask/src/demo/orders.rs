@@ -13,7 +13,7 @@ use anyhow::Context;
 use serde::Deserialize;
 
 /// What the file writes for a customer whom it does not know.
-const CUSTOMER_UNKNOWN: &str = "0.0";
+pub(super) const CUSTOMER_UNKNOWN: &str = "0.0";
 
 /// Prices have up to three decimals.
 const MILLS_PER_POUND: i64 = 1_000;
@@ -124,7 +124,7 @@ fn orders_in<R: std::io::Read>(
 }
 
 /// A price in thousandths of a pound: `2.55` is 2,550.
-fn mills(text: &str) -> anyhow::Result<i64> {
+pub(super) fn mills(text: &str) -> anyhow::Result<i64> {
     let (pounds, decimals) = text.split_once('.').unwrap_or((text, ""));
     let thousandths = format!("{decimals:0<3}");
     let plain = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
