@@ -17,6 +17,7 @@
 //! - [`weather`]: what goes wrong in simulations, and a client who asks again
 
 pub mod app;
+pub mod carts;
 pub mod client;
 pub mod conformance;
 pub mod counted;

@@ -26,7 +26,10 @@ pub fn parse_object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem
 /// # Errors
 /// As [`parse_object`].
 pub fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {
-    serde_json::from_slice(body).map_err(|error| problem(body, &error))
+    // Checked once as a whole: string by string it would cost more.
+    let text = std::str::from_utf8(body)
+        .map_err(|_| Problem::malformed("invalid_json", "the body is not UTF-8"))?;
+    serde_json::from_str(text).map_err(|error| problem(body, &error))
 }
 
 /// serde names the kind of an error only in its text. The texts are part of its public behaviour

@@ -30,12 +30,12 @@ const LOST_READS_MAX: u32 = 16;
 /// The store's.
 pub async fn read_all<B: Binding>(
     store: &B,
-    reads: &[(Partition, Read)],
+    reads: Vec<(Partition, Read)>,
 ) -> Result<Vec<Answer>, CommitError> {
-    let transaction = |(partition, read): &(Partition, Read)| {
-        (*partition, Transaction { reads: vec![read.clone()], ..Transaction::default() })
+    let transaction = |(partition, read): (Partition, Read)| {
+        (partition, Transaction { reads: vec![read], ..Transaction::default() })
     };
-    let reads: Vec<_> = reads.iter().map(transaction).collect();
+    let reads: Vec<_> = reads.into_iter().map(transaction).collect();
     let mut answers = Vec::with_capacity(reads.len());
     let mut lost = 0;
     for (read, result) in reads.iter().zip(store.commit_some(&reads).await) {

@@ -83,7 +83,7 @@ impl<B: Binding> Context<'_, B> {
     /// # Errors
     /// The store's.
     pub async fn read_all(&self, reads: &[(Partition, Read)]) -> Result<Vec<Answer>, CommitError> {
-        edge::store::read_all(self.store, reads).await
+        edge::store::read_all(self.store, reads.to_vec()).await
     }
 
     /// Where a user lives.

@@ -5,14 +5,14 @@
 //! that are not known yet. After that an instance answers for the same keys without the store, until
 //! what it knows is too old. Cost grows with the cart, and not with how many activities there are.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use domain::answers::fields;
+use domain::answers::unexpected;
 use domain::ids::UserId;
 use domain::partition::mix;
-use domain::transaction::{CommitError, Field, Read, Value};
+use domain::transaction::{Answer, CommitError, Field, MapKey, READ_FIELDS_MAX, Read, Value};
 use edge::store::Binding;
 use foldhash::fast::FixedState;
 use pricing::activity::{Activity, KeyKind};
@@ -26,27 +26,46 @@ use crate::records::{self, Head, Mention, SHELVES, Version};
 const KEYS_MAX: usize = 20_000;
 /// Activities that an instance remembers.
 const ACTIVITIES_MAX: usize = 8_192;
-/// Fields of one read.
-const FIELDS_MAX: usize = 1_000;
 
 /// Seeded, because keys come from outside: whoever knew the seed could make all of them collide.
 type Map<V> = HashMap<Box<str>, V, FixedState>;
 
 /// What was read a moment ago. Whoever keeps one renews it with the configuration, which is at most
-/// 500 ms old.
+/// 500 ms old. What it has given out a number for stays where it is until then.
 #[derive(Debug)]
-pub struct Catalogue(RefCell<Known>);
+pub struct Catalogue {
+    known: RefCell<Known>,
+    is_outdated: Cell<bool>,
+}
 
 #[derive(Debug)]
 struct Known {
-    /// Of each kind the keys that were looked up, with what mentions them.
-    keys: [Map<Rc<[Mentioned]>>; KeyKind::COUNT],
-    /// What mentions everything.
-    everything: Option<Rc<[Mentioned]>>,
+    /// Of each kind the numbers of the keys that were looked up.
+    numbers: [Map<u32>; KeyKind::COUNT],
+    /// The keys by number; the first one is everything.
+    keys: Vec<Key>,
     slots: Vec<Slot>,
     slot_of: Map<u32>,
     seed: u64,
+    requests: u64,
 }
+
+/// A key that was looked up.
+#[derive(Clone, Debug, Default)]
+struct Key {
+    /// What mentions it, where that was read.
+    mentioned: Option<Rc<[Mentioned]>>,
+    /// The last request that asked the store.
+    asked_by: u64,
+}
+
+/// The number of everything.
+const EVERYTHING: u32 = 0;
+/// No key: a line's that is not known.
+const NO_KEY: u32 = u32::MAX;
+
+/// The keys of a cart's lines as numbers: line after line, within a line by kind.
+type Numbers = Vec<u32>;
 
 /// An activity that was mentioned.
 #[derive(Clone, Debug)]
@@ -128,19 +147,25 @@ impl Candidate {
 impl Catalogue {
     /// One that knows nothing. The seed is a random number.
     pub fn new(seed: u64) -> Self {
-        let keys = [(); KeyKind::COUNT].map(|()| map(seed));
-        let slot_of = map(seed);
-        Self(RefCell::new(Known { keys, everything: None, slots: Vec::new(), slot_of, seed }))
+        let known = Known {
+            numbers: [(); KeyKind::COUNT].map(|()| map(seed)),
+            keys: vec![Key::default()],
+            slots: Vec::new(),
+            slot_of: map(seed),
+            seed,
+            requests: 0,
+        };
+        Self { known: RefCell::new(known), is_outdated: Cell::new(false) }
     }
 
     /// One that knows nothing but how far activities had come: an older version, read from a replica
     /// that is behind, does not come back.
     #[must_use]
     pub fn renewed(&self) -> Self {
-        let known = self.0.borrow();
+        let known = self.known.borrow();
         let renewed = Self::new(known.seed);
         if known.slots.len() < ACTIVITIES_MAX {
-            let mut new = renewed.0.borrow_mut();
+            let mut new = renewed.known.borrow_mut();
             new.slots.clone_from(&known.slots);
             new.slots.iter_mut().for_each(|slot| slot.is_fresh = false);
             new.slot_of.clone_from(&known.slot_of);
@@ -148,10 +173,14 @@ impl Catalogue {
         renewed
     }
 
-    /// Forgets all, because something has changed.
-    pub fn forget(&self) {
-        let renewed = self.renewed();
-        self.0.swap(&renewed.0);
+    /// Says that something has changed: whoever keeps it renews it before the next request.
+    pub fn outdate(&self) {
+        self.is_outdated.set(true);
+    }
+
+    /// Whether it has to be renewed.
+    pub fn is_outdated(&self) -> bool {
+        self.is_outdated.get() || self.known.borrow().keys.len() > KEYS_MAX
     }
 }
 
@@ -194,16 +223,33 @@ impl Known {
         Ok(())
     }
 
-    fn mentions_of<'a>(
-        &'a self,
-        lines: &'a [Line<'_>],
-    ) -> impl Iterator<Item = (usize, KeyKind, &'a Rc<[Mentioned]>)> {
-        lines.iter().enumerate().flat_map(move |(place, line)| {
-            KeyKind::ALL.into_iter().filter_map(move |kind| {
-                let mentioned = self.keys[kind as usize].get(line.key(kind))?;
-                Some((place, kind, mentioned))
-            })
-        })
+    /// The keys of lines as numbers.
+    fn numbers(&mut self, lines: &[Line<'_>]) -> Numbers {
+        let mut numbers = Vec::with_capacity(lines.len() * KeyKind::COUNT);
+        for line in lines {
+            for kind in KeyKind::ALL {
+                let key = line.key(kind);
+                if key.is_empty() {
+                    numbers.push(NO_KEY);
+                    continue;
+                }
+                let of_kind = &mut self.numbers[kind as usize];
+                let number = of_kind.get(key).copied().unwrap_or_else(|| {
+                    let number = u32::try_from(self.keys.len()).unwrap_or(NO_KEY);
+                    self.keys.push(Key::default());
+                    of_kind.insert(key.into(), number);
+                    number
+                });
+                numbers.push(number);
+            }
+        }
+        numbers
+    }
+
+    /// What mentions the key of a number.
+    fn mentions(&self, number: u32) -> &[Mentioned] {
+        let key = self.keys.get(number as usize);
+        key.and_then(|key| key.mentioned.as_deref()).unwrap_or_default()
     }
 }
 
@@ -216,10 +262,11 @@ pub async fn candidates<B: Binding>(
     lines: &[Line<'_>],
     view: View,
 ) -> Result<Vec<Candidate>, CommitError> {
-    look_up_keys(context, lines).await?;
-    let slots = mentioned_slots(context.catalogue, lines);
+    let numbers = context.catalogue.known.borrow_mut().numbers(lines);
+    look_up_keys(context, lines, &numbers).await?;
+    let slots = mentioned_slots(&context.catalogue.known.borrow(), &numbers);
     look_up_heads(context, &slots).await?;
-    Ok(collect(&context.catalogue.0.borrow(), lines, view))
+    Ok(collect(&context.catalogue.known.borrow(), &numbers, view))
 }
 
 /// The head of one activity, as it was a moment ago.
@@ -230,9 +277,9 @@ pub async fn head<B: Binding>(
     context: &Context<'_, B>,
     activity: &str,
 ) -> Result<Option<Rc<Head>>, CommitError> {
-    let slot = context.catalogue.0.borrow_mut().slot(activity);
+    let slot = context.catalogue.known.borrow_mut().slot(activity);
     look_up_heads(context, &[slot]).await?;
-    let known = context.catalogue.0.borrow();
+    let known = context.catalogue.known.borrow();
     Ok(known.slots.get(slot as usize).and_then(|slot| slot.head.clone()))
 }
 
@@ -240,80 +287,78 @@ pub async fn head<B: Binding>(
 async fn look_up_keys<B: Binding>(
     context: &Context<'_, B>,
     lines: &[Line<'_>],
+    numbers: &Numbers,
 ) -> Result<(), CommitError> {
-    let mut missing: Vec<Option<(KeyKind, &str)>> = Vec::new();
-    {
-        let mut known = context.catalogue.0.borrow_mut();
-        if known.keys.iter().map(HashMap::len).sum::<usize>() > KEYS_MAX {
-            known.keys.iter_mut().for_each(HashMap::clear);
-        }
-        for line in lines {
-            for kind in KeyKind::ALL {
-                let key = line.key(kind);
-                if !key.is_empty() && !known.keys[kind as usize].contains_key(key) {
-                    missing.push(Some((kind, key)));
-                }
-            }
-        }
-        if known.everything.is_none() {
-            missing.push(None);
-        }
-    }
+    let missing = missing_keys(&mut context.catalogue.known.borrow_mut(), lines, numbers);
     if missing.is_empty() {
         return Ok(());
     }
-    missing.sort_unstable_by_key(|one| one.map(|(kind, key)| (kind as usize, key)));
-    missing.dedup();
-    let name = |one: &Option<(KeyKind, &str)>| match one {
-        Some((kind, key)) => records::key(*kind, key),
-        None => records::everything(),
-    };
-    let named: Vec<(String, _)> = missing.into_iter().map(|one| (name(&one), one)).collect();
-    let values = read_fields(context, &records::index(), &named).await?;
-    let mut known = context.catalogue.0.borrow_mut();
-    for (one, value) in values {
+    let values = read_fields(context, &records::index(), missing).await?;
+    let mut known = context.catalogue.known.borrow_mut();
+    for (number, value) in values {
         let mentioned = known.mentioned(value.as_ref())?;
-        match one {
-            Some((kind, key)) => drop(known.keys[kind as usize].insert(key.into(), mentioned)),
-            None => known.everything = Some(mentioned),
-        }
+        known.keys[number as usize].mentioned = Some(mentioned);
     }
     Ok(())
 }
 
-/// Reads fields of the record that every shelf has, each from the shelf of its name.
-async fn read_fields<B: Binding, T: Copy>(
-    context: &Context<'_, B>,
-    record: &domain::transaction::MapKey,
-    named: &[(String, T)],
-) -> Result<Vec<(T, Option<Value>)>, CommitError> {
-    let mut shelves: [Vec<(&str, T)>; SHELVES as usize] = [(); SHELVES as usize].map(|()| vec![]);
-    for (name, what) in named {
-        shelves[records::shelf_of(name) as usize].push((name, *what));
+/// The keys of these lines that were not read, each once: the index's fields and their numbers.
+fn missing_keys(known: &mut Known, lines: &[Line<'_>], numbers: &Numbers) -> Vec<(String, u32)> {
+    known.requests += 1;
+    let request = known.requests;
+    let mut missing = Vec::new();
+    if known.keys[EVERYTHING as usize].mentioned.is_none() {
+        missing.push((records::everything(), EVERYTHING));
     }
-    let mut reads = Vec::new();
-    let mut asked = Vec::with_capacity(named.len());
-    for (shelf, names) in (0..).zip(&shelves) {
-        for chunk in names.chunks(FIELDS_MAX) {
-            let fields = chunk.iter().map(|(name, _)| Field::from(*name)).collect();
+    for (line, numbers) in lines.iter().zip(numbers.chunks(KeyKind::COUNT)) {
+        for (kind, number) in KeyKind::ALL.into_iter().zip(numbers) {
+            let Some(key) = known.keys.get_mut(*number as usize) else { continue };
+            if key.mentioned.is_none() && key.asked_by != request {
+                key.asked_by = request;
+                missing.push((records::key(kind, line.key(kind)), *number));
+            }
+        }
+    }
+    missing
+}
+
+/// Reads fields of the record that every shelf has, each from the shelf of its name.
+async fn read_fields<B: Binding, T>(
+    context: &Context<'_, B>,
+    record: &MapKey,
+    named: Vec<(String, T)>,
+) -> Result<Vec<(T, Option<Value>)>, CommitError> {
+    let mut shelves: [(Vec<Field>, Vec<T>); SHELVES as usize] = Default::default();
+    for (name, what) in named {
+        let (fields, asked) = &mut shelves[records::shelf_of(&name) as usize];
+        fields.push(Field(name.into_bytes()));
+        asked.push(what);
+    }
+    let (mut reads, mut asked) = (Vec::new(), Vec::new());
+    for (shelf, (mut fields, what)) in (0..).zip(shelves) {
+        asked.extend(what);
+        while !fields.is_empty() {
+            let rest = fields.split_off(fields.len().min(READ_FIELDS_MAX as usize));
             reads.push((context.shelf(shelf), Read::Fields(record.clone(), fields)));
-            asked.extend(chunk.iter().map(|(_, what)| *what));
+            fields = rest;
         }
     }
     let mut values = Vec::with_capacity(asked.len());
-    for answer in context.read_all(&reads).await? {
-        values.extend(fields(Some(&answer))?.iter().cloned());
+    for answer in context.read_all(reads).await? {
+        let Answer::Fields(fields) = answer else { return Err(unexpected()) };
+        values.extend(fields);
     }
     Ok(asked.into_iter().zip(values).collect())
 }
 
-/// The slots of what mentions these lines, each once.
-fn mentioned_slots(catalogue: &Catalogue, lines: &[Line<'_>]) -> Vec<u32> {
-    let known = catalogue.0.borrow();
+/// The slots of what mentions these keys, each once.
+fn mentioned_slots(known: &Known, numbers: &Numbers) -> Vec<u32> {
     let mut is_mentioned = vec![false; known.slots.len()];
-    let everything = known.everything.iter().flat_map(|mentioned| mentioned.iter());
-    let keys = known.mentions_of(lines).flat_map(|(_, _, mentioned)| mentioned.iter());
-    everything.chain(keys).for_each(|one| is_mentioned[one.slot as usize] = true);
+    for number in [EVERYTHING].iter().chain(numbers) {
+        for one in known.mentions(*number) {
+            is_mentioned[one.slot as usize] = true;
+        }
+    }
     let slots = (0..).zip(is_mentioned).filter(|(_, is_mentioned)| *is_mentioned);
     slots.map(|(slot, _)| slot).collect()
 }
@@ -324,7 +369,7 @@ async fn look_up_heads<B: Binding>(
     slots: &[u32],
 ) -> Result<(), CommitError> {
     let named: Vec<(String, u32)> = {
-        let known = context.catalogue.0.borrow();
+        let known = context.catalogue.known.borrow();
         let slots = slots.iter().filter_map(|slot| Some((known.slots.get(*slot as usize)?, *slot)));
         let stale = slots.filter(|(known, _)| !known.is_fresh);
         stale.map(|(known, slot)| (known.activity.to_string(), slot)).collect()
@@ -332,8 +377,8 @@ async fn look_up_heads<B: Binding>(
     if named.is_empty() {
         return Ok(());
     }
-    let values = read_fields(context, &records::heads(), &named).await?;
-    let mut known = context.catalogue.0.borrow_mut();
+    let values = read_fields(context, &records::heads(), named).await?;
+    let mut known = context.catalogue.known.borrow_mut();
     values.into_iter().try_for_each(|(slot, value)| known.set_head(slot, value.as_ref()))
 }
 
@@ -348,7 +393,7 @@ struct Row<'a> {
     masks: Vec<u64>,
 }
 
-fn collect<'a>(known: &'a Known, lines: &'a [Line<'_>], view: View) -> Vec<Candidate> {
+fn collect<'a>(known: &'a Known, numbers: &Numbers, view: View) -> Vec<Candidate> {
     const NONE: usize = usize::MAX;
     let mut rows: Vec<Row<'a>> = Vec::new();
     let mut row_of: Vec<Option<usize>> = vec![None; known.slots.len()];
@@ -357,31 +402,29 @@ fn collect<'a>(known: &'a Known, lines: &'a [Line<'_>], view: View) -> Vec<Candi
             let head = known.slots[one.slot as usize].head.as_ref();
             let version = head.and_then(|head| Some((head, head.version(view)?)));
             let Some((head, (version, is_draft))) = version else { return NONE };
-            let masks = vec![0; lines.len() * KeyKind::COUNT];
+            let masks = vec![0; numbers.len()];
             rows.push(Row { head, version, is_draft, is_candidate: false, masks });
             rows.len() - 1
         });
         // A mention of another version's key set says nothing about this one.
         (row != NONE && rows[row].version.set == one.set).then_some(row)
     };
-    for one in known.everything.iter().flat_map(|mentioned| mentioned.iter()) {
+    for one in known.mentions(EVERYTHING) {
         if let Some(row) = row(&mut rows, one) {
             rows[row].is_candidate = true;
         }
     }
-    for (place, kind, mentioned) in known.mentions_of(lines) {
-        for one in mentioned.iter() {
+    for (place, number) in numbers.iter().enumerate() {
+        for one in known.mentions(*number) {
             if let Some(row) = row(&mut rows, one) {
                 let row = &mut rows[row];
                 row.is_candidate |= row.version.selectors.include & one.mask != 0;
-                row.masks[place * KeyKind::COUNT + kind as usize] = one.mask;
+                row.masks[place] = one.mask;
             }
         }
     }
     let candidate = |row: Row<'_>| {
-        let of_lines = row.masks.chunks(KeyKind::COUNT);
-        let select = |masks: &[u64]| row.version.selectors.select(masks.iter().copied());
-        let selected = of_lines.map(select).collect();
+        let selected = row.version.selectors.select(&row.masks);
         Candidate { head: Rc::clone(row.head), is_draft: row.is_draft, selected }
     };
     rows.into_iter().filter(|row| row.is_candidate).map(candidate).collect()

@@ -51,7 +51,10 @@ impl<B: Binding> Context<'_, B> {
     ///
     /// # Errors
     /// The store's.
-    pub async fn read_all(&self, reads: &[(Partition, Read)]) -> Result<Vec<Answer>, CommitError> {
+    pub async fn read_all(
+        &self,
+        reads: Vec<(Partition, Read)>,
+    ) -> Result<Vec<Answer>, CommitError> {
         edge::store::read_all(self.store, reads).await
     }
 

@@ -26,7 +26,7 @@ pub struct Found {
 /// The store's.
 pub async fn find<B: Binding>(context: &Context<'_, B>, id: &str) -> Result<Found, CommitError> {
     let read = Read::Fields(records::heads(), vec![id.into()]);
-    let answers = context.read_all(&[(context.shelf_of(id), read)]).await?;
+    let answers = context.read_all(vec![(context.shelf_of(id), read)]).await?;
     let [value] = fields(answers.first())? else { return Err(unexpected()) };
     let head = value.as_ref().map(records::decode).transpose()?.unwrap_or_default();
     Ok(Found { value: value.clone(), head })
@@ -62,7 +62,7 @@ pub async fn replace<B: Binding>(
     });
     let transaction = Transaction { guards: vec![guard], writes, ..Transaction::default() };
     let outcome = context.commit(context.shelf_of(id), transaction).await?;
-    context.catalogue.forget();
+    context.catalogue.outdate();
     Ok(matches!(outcome, Outcome::Committed(_)))
 }
 
@@ -94,7 +94,7 @@ pub async fn definition<B: Binding>(
     version: u64,
 ) -> Result<Activity, CommitError> {
     let read = Read::Fields(records::definitions(id), vec![records::number(version)]);
-    let answers = context.read_all(&[(context.shelf_of(id), read)]).await?;
+    let answers = context.read_all(vec![(context.shelf_of(id), read)]).await?;
     let broken = || CommitError::Unusable("the definition of an activity cannot be read".into());
     let [Some(Value::Bytes(json))] = fields(answers.first())? else { return Err(broken()) };
     serde_json::from_slice(json).map_err(|_| broken())

@@ -86,7 +86,7 @@ async fn attempt<'a, B: Binding>(
         (context.shelf(*shelf), Read::Fields(records::index(), keys))
     };
     let reads: Vec<_> = chunks.iter().map(read).collect();
-    let answers = context.read_all(&reads).await?;
+    let answers = context.read_all(reads).await?;
     let (mut steps, mut of) = (Vec::new(), Vec::new());
     for (chunk, answer) in chunks.into_iter().zip(&answers) {
         let mut transaction = Transaction::default();

@@ -122,7 +122,9 @@ thread_local! {
 fn catalogue(config: &Rc<Config>) -> Rc<Catalogue> {
     CATALOGUE.with_borrow_mut(|kept| {
         let catalogue = match kept {
-            Some((of, catalogue)) if Rc::ptr_eq(of, config) => return Rc::clone(catalogue),
+            Some((of, catalogue)) if Rc::ptr_eq(of, config) && !catalogue.is_outdated() => {
+                return Rc::clone(catalogue);
+            }
             Some((_, before)) => before.renewed(),
             None => Catalogue::new(edge::store::random()),
         };

@@ -141,7 +141,7 @@ async fn attempt<B: Binding>(
         (context.shelf(*shelf), Read::Fields(records::offers(), skus))
     };
     let reads: Vec<_> = shelves.iter().map(read).collect();
-    let answers = context.read_all(&reads).await?;
+    let answers = context.read_all(reads).await?;
     let (mut steps, mut of) = (Vec::new(), Vec::new());
     for (shelf, answer) in shelves.into_iter().zip(&answers) {
         let mut transaction = Transaction::default();
@@ -210,7 +210,7 @@ pub async fn offers<B: Binding>(
     };
     let reads: Vec<_> = shelves.iter().map(read).collect();
     let mut offers = vec![Offer::default(); skus.len()];
-    for (answer, (_, places)) in context.read_all(&reads).await?.iter().zip(&shelves) {
+    for (answer, (_, places)) in context.read_all(reads).await?.iter().zip(&shelves) {
         for (value, place) in fields(Some(answer))?.iter().zip(places) {
             if let Some(value) = value {
                 offers[*place] = records::decode::<Offer>(value)?;

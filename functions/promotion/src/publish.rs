@@ -174,7 +174,7 @@ async fn received<B: Binding>(
         return Ok(0);
     }
     let read = Read::Size(records::listed(id, version.set));
-    match context.read_all(&[(context.shelf_of(id), read)]).await?.first() {
+    match context.read_all(vec![(context.shelf_of(id), read)]).await?.first() {
         Some(Answer::Size(size)) => Ok(*size),
         _ => Err(unexpected()),
     }

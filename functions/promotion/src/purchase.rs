@@ -286,7 +286,7 @@ pub async fn sweep<B: Binding>(
     let read = |one: &Partition| (*one, Read::Some(records::under_way(), SWEEP_MAX));
     let reads: Vec<_> = partitions.iter().map(read).collect();
     let mut swept = 0;
-    for answer in context.read_all(&reads).await? {
+    for answer in context.read_all(reads).await? {
         let Answer::Map(marks) = answer else { return Err(unexpected().into()) };
         for (field, at) in marks {
             let Value::Integer(at) = at else { continue };
@@ -400,7 +400,7 @@ async fn find<B: Binding>(
     order: Order<'_>,
 ) -> Result<Found, CommitError> {
     let read = (context.home(order.user), order.read());
-    found(context.read_all(&[read]).await?.first())
+    found(context.read_all(vec![read]).await?.first())
 }
 
 fn found(answer: Option<&Answer>) -> Result<Found, CommitError> {

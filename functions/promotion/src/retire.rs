@@ -57,7 +57,7 @@ async fn take_parts<B: Binding>(
     let (list, listed) = (records::list(id, retired.set), records::listed(id, retired.set));
     while retired.parts > 0 && *parts_left > 0 {
         let read = (shelf, Read::Some(list.clone(), 1));
-        let answers = context.read_all(&[read]).await?;
+        let answers = context.read_all(vec![read]).await?;
         let Some(Answer::Map(parts)) = answers.into_iter().next() else {
             return Err(unexpected().into());
         };
@@ -105,7 +105,7 @@ pub async fn sweep<B: Binding>(context: &Context<'_, B>) -> Result<(u64, u64), F
     let read = |shelf| (context.shelf(shelf), Read::Some(records::retiring(), ACTIVITIES_MAX));
     let reads: Vec<_> = (0..records::SHELVES).map(read).collect();
     let mut activities: Vec<Field> = Vec::new();
-    for answer in context.read_all(&reads).await? {
+    for answer in context.read_all(reads).await? {
         let Answer::Map(map) = answer else { return Err(unexpected().into()) };
         activities.extend(map.into_iter().map(|(activity, _)| activity));
     }

@@ -63,12 +63,19 @@ impl Selectors {
         self.include == 0
     }
 
-    /// Whether a line with these masks, one a kind, is selected.
-    pub fn select(&self, masks: impl Iterator<Item = u64>) -> bool {
-        let lacks = |(demanded, mask): (&u64, u64)| demanded & !mask;
-        let lacking = self.demanded.iter().zip(masks).fold(0, |all, pair| all | lacks(pair));
-        let matched = |side: u64| side & !lacking != 0;
-        (self.includes_everything() || matched(self.include)) && !matched(self.exclude)
+    /// Which lines are selected, by the masks of their keys: line after line, within a line by kind.
+    pub fn select(&self, masks: &[u64]) -> Vec<bool> {
+        let demanded = |kind: &usize| self.demanded[*kind] != 0;
+        let kinds: Vec<usize> = (0..KeyKind::COUNT).filter(demanded).collect();
+        let of_line = |masks: &[u64]| {
+            let mut lacking = 0;
+            for kind in &kinds {
+                lacking |= self.demanded[*kind] & !masks[*kind];
+            }
+            let matched = |side: u64| side & !lacking != 0;
+            (self.includes_everything() || matched(self.include)) && !matched(self.exclude)
+        };
+        masks.chunks_exact(KeyKind::COUNT).map(of_line).collect()
     }
 }
 
@@ -104,8 +111,8 @@ mod tests {
         let products: Products = serde_json::from_value(products.clone()).unwrap();
         let masks = masks(&products);
         let mask = |(kind, key): (usize, &&str)| masks.get(&(kind, *key)).copied().unwrap_or(0);
-        let selected = Selectors::of(&products).select(line.iter().enumerate().map(mask));
-        assert_eq!(selected, expected, "{products:?} {line:?}");
+        let line: Vec<u64> = line.iter().enumerate().map(mask).collect();
+        assert_eq!(Selectors::of(&products).select(&line), [expected], "{products:?} {line:?}");
     }
 
     #[test]
@@ -141,6 +148,6 @@ mod tests {
         assert_eq!(selectors.include.count_ones() as usize, SELECTORS_MAX + 1);
         assert_eq!(selectors.exclude.count_ones() as usize, SELECTORS_MAX);
         assert_eq!(selectors.include & selectors.exclude, 0);
-        assert!(selectors.select([LIST_MASK, 0, 0, 0, 0].into_iter()));
+        assert_eq!(selectors.select(&[LIST_MASK, 0, 0, 0, 0]), [true]);
     }
 }
