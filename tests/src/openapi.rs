@@ -1,11 +1,13 @@
-//! The OpenAPI document of an app, and whether an answer is one that it describes.
+//! The OpenAPI document of an app, whether an answer is one that it describes, and whether all was
+//! reached that it lists.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use host::App;
 use serde_json::Value;
 
-use crate::app::{Ask, CALLER, Reply};
+use crate::app::{Ask, CALLER, Place, Reply};
 
 /// The document, as the app serves it.
 #[derive(Debug)]
@@ -133,6 +135,68 @@ impl Document {
             assert_eq!(is, (status, code.to_owned()), "{ask:?}: {reply:?}");
             self.check_reply(route, method, &reply);
         }
+    }
+}
+
+/// Codes of promotions that take a thousand activities, a race, thousands of orders, or half a body.
+const NOT_REACHED: &[&str] =
+    &["too_many_activities", "published_meanwhile", "too_many_limits", "incomplete_body"];
+
+/// An app, its document, and the codes that were reached.
+pub struct Contract {
+    /// The app.
+    pub app: App,
+    /// Its document.
+    pub document: Document,
+    reached: RefCell<BTreeSet<(String, String, u16, String)>>,
+}
+
+impl Contract {
+    /// Of the app on a store.
+    pub async fn of(place: &Place) -> Self {
+        let app = place.app().await;
+        let document = Document::of(&app).await;
+        Self { app, document, reached: RefCell::default() }
+    }
+
+    /// As [`Document::check`].
+    ///
+    /// # Panics
+    /// An answer is another one.
+    pub async fn check(&self, method: &str, route: &str, rows: Vec<Row>) {
+        for (status, code, _) in &rows {
+            let reached = (method.to_owned(), route.to_owned(), *status, (*code).to_owned());
+            self.reached.borrow_mut().insert(reached);
+        }
+        self.document.check(&self.app, method, route, rows).await;
+    }
+
+    /// Checks that whatever these routes are documented with was reached. The 400 that all functions share
+    /// has codes of others.
+    ///
+    /// # Panics
+    /// A code was not reached.
+    #[track_caller]
+    pub fn assert_all_reached(&self, routes: &[(&str, &str)]) {
+        let mut listed = 0;
+        for (method, route) in routes {
+            let responses = &self.document.0["paths"][route][method]["responses"];
+            let responses = responses.as_object().unwrap_or_else(|| panic!("{method} {route}"));
+            for (status, response) in responses {
+                let status: u16 = status.parse().expect("a status");
+                let is_shared = response["$ref"] == "#/components/responses/Malformed";
+                if ![400, 404, 409, 422].contains(&status) || is_shared {
+                    continue;
+                }
+                for code in self.document.codes(route, method, status) {
+                    listed += 1;
+                    let row = ((*method).to_owned(), (*route).to_owned(), status, code);
+                    let is_reached = self.reached.borrow().contains(&row);
+                    assert_ne!(is_reached, NOT_REACHED.contains(&&*row.3), "{row:?}");
+                }
+            }
+        }
+        assert!(listed > 0, "nothing is listed");
     }
 }
 

@@ -16,6 +16,8 @@ const PARAMETERS: &[(&str, &str)] = &[
     ("{coupon}", "n"),
     ("{campaign}", "c"),
     ("{order_number}", "n"),
+    ("{activity}", "a"),
+    ("{part}", "1"),
 ];
 
 /// Calls with each object inside of a value.

@@ -84,13 +84,18 @@ pub async fn labels<B: Binding>(
             *known = true;
         }
     }
-    items.check()?;
+    items.check().map_err(of_items)?;
     let prepared = prepare(context, user, &mut items, View::Of(user)).await?;
     let mut shown = Vec::with_capacity(items.lines.len());
     for (place, (offer, is_known)) in offers.iter().zip(known).enumerate() {
         shown.push(show(&prepared, &items, place, offer, is_known)?);
     }
     Ok(shown)
+}
+
+/// What is wrong with a cart of items: on the wire its lines are items.
+pub fn of_items(error: InvalidInput) -> InvalidInput {
+    InvalidInput { field: error.field.replace("lines", "items"), ..error }
 }
 
 /// The activities that select one item, as an evaluation of it alone takes them.

@@ -321,9 +321,7 @@ fn labels(call: &Call, now: UnixMillis) -> Result<Command<'_>, Problem> {
     };
     let lines = items.into_iter().enumerate().map(line).collect();
     let cart = Cart { currency, context, lines };
-    // On the wire the lines are items.
-    cart.check()
-        .map_err(|error| InvalidInput { field: error.field.replace("lines", "items"), ..error })?;
+    cart.check().map_err(crate::labels::of_items)?;
     Ok(Command::Labels(user_of(user)?, cart, has_price))
 }
 
