@@ -11,6 +11,7 @@
 //! - [`native`]: the coupon function without a component
 //! - [`openapi`]: the OpenAPI document, and whether an answer is as it says
 //! - [`promotion`]: asking the promotion function
+//! - [`purchase`]: asking for uses of activities
 //! - [`redis_port`]: the Redis port on the crate that Spin's host uses
 //! - [`simulation`]: many users and campaigns at once, under faults
 //! - [`redis_server`]: real servers, alone and as a cluster
@@ -29,6 +30,7 @@ pub mod key_value;
 pub mod native;
 pub mod openapi;
 pub mod promotion;
+pub mod purchase;
 pub mod redis_port;
 pub mod redis_server;
 pub mod seed;
