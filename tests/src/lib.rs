@@ -1,6 +1,7 @@
 //! Support of the end-to-end tests.
 //!
 //! - [`app`]: the app in the host, its requests and answers
+//! - [`carts`]: carts and activities of any size
 //! - [`client`]: asking over a socket
 //! - [`counted`]: a store that counts its commits
 //! - [`coupon`]: asking the coupon function

@@ -251,20 +251,25 @@ fn shown(reply: &Reply) -> Vec<String> {
 /// An older batch that comes later changes nothing, nor does one that is delivered again.
 #[test]
 fn batches_of_prices() {
-    hunt("prices", || vec![prices(1, 1)], move |app| async move {
-        let mut client = Patient::new(&app, FAILURES_MAX);
-        for (batch, expected) in [(prices(3, 3), "300"), (prices(2, 2), "300")] {
-            let reply = client.until_answered(&batch).await;
-            assert_eq!(reply.status, 200, "{reply:?}");
-            for late_ms in [MEMORY_MS, LATE_MS] {
-                app.advance_time(late_ms);
-                let items: Vec<_> = SKUS.iter().map(|sku| json!({"sku": sku})).collect();
-                let page = json!({"currency": "CNY", "items": items}).to_string();
-                let reply = client.until_answered(&Ask::post("/v1/promotions/labels", page)).await;
-                assert_eq!(shown(&reply), [expected; SKUS.len()], "{reply:?}");
+    hunt(
+        "prices",
+        || vec![prices(1, 1)],
+        move |app| async move {
+            let mut client = Patient::new(&app, FAILURES_MAX);
+            for (batch, expected) in [(prices(3, 3), "300"), (prices(2, 2), "300")] {
+                let reply = client.until_answered(&batch).await;
+                assert_eq!(reply.status, 200, "{reply:?}");
+                for late_ms in [MEMORY_MS, LATE_MS] {
+                    app.advance_time(late_ms);
+                    let items: Vec<_> = SKUS.iter().map(|sku| json!({"sku": sku})).collect();
+                    let page = json!({"currency": "CNY", "items": items}).to_string();
+                    let reply =
+                        client.until_answered(&Ask::post("/v1/promotions/labels", page)).await;
+                    assert_eq!(shown(&reply), [expected; SKUS.len()], "{reply:?}");
+                }
             }
-        }
-    });
+        },
+    );
 }
 
 /// Carts that are evaluated while an operator publishes, on the same instance or others, in every order

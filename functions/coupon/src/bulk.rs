@@ -148,7 +148,7 @@ pub async fn progress<B: Binding>(
     let mut tally = Tally::default();
     for (_, part) in parts {
         let Value::Bytes(text) = part else { return Err(unexpected().into()) };
-        tally.add(&serde_json::from_slice(text).map_err(|_| unexpected())?);
+        tally.add(&edge::json::stored(text).ok_or_else(unexpected)?);
     }
     Ok((parts.len() as u32, tally))
 }

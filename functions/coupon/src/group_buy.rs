@@ -98,8 +98,8 @@ fn read<B: Binding>(context: &Context<'_, B>, campaign: &str) -> (Partition, Rea
 /// The answer to [`read`].
 fn answered(answer: Option<&Answer>) -> Result<Option<Campaign>, CommitError> {
     let [Some(Value::Bytes(body))] = fields(answer)? else { return Ok(None) };
-    let broken = |_| CommitError::Unusable("a campaign cannot be read".into());
-    serde_json::from_slice(body).map(Some).map_err(broken)
+    let broken = || CommitError::Unusable("a campaign cannot be read".into());
+    edge::json::stored(body).map(Some).ok_or_else(broken)
 }
 
 /// Sets up a campaign; the latest one counts.

@@ -97,5 +97,5 @@ pub async fn definition<B: Binding>(
     let answers = context.read_all(vec![(context.shelf_of(id), read)]).await?;
     let broken = || CommitError::Unusable("the definition of an activity cannot be read".into());
     let [Some(Value::Bytes(json))] = fields(answers.first())? else { return Err(broken()) };
-    serde_json::from_slice(json).map_err(|_| broken())
+    edge::json::stored(json).ok_or_else(broken)
 }

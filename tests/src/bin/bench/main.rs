@@ -5,6 +5,7 @@
 //!
 //! - [`check`]: requests a second, of the check against a native server and a bare component
 //! - [`issue`]: of issuing coupons, what they cost the store, and the load of the pool
+//! - [`evaluate`]: carts of 1, 20 and 200 lines
 //! - [`fuel`]: WebAssembly instructions and store round trips for each route, sizes of components
 //! - [`memory`]: what an id costs in a real Redis
 //! - [`routes`]: the requests that are measured; [`apps`]: the apps that answer them
@@ -24,6 +25,7 @@ use clap::{Parser, ValueEnum};
 mod apps;
 mod check;
 mod command;
+mod evaluate;
 mod fuel;
 mod issue;
 mod load;
@@ -54,6 +56,8 @@ enum What {
     Check,
     /// Coupons: requests a second, bytes, and the load of the pool.
     Issue,
+    /// Carts: requests a second, and fuel.
+    Evaluate,
     /// Fuel, store round trips and sizes.
     Fuel,
     /// Bytes an id.
@@ -72,6 +76,9 @@ async fn main() -> Result<()> {
     }
     if wanted(What::Issue) {
         issue::run(rounds.get(), Duration::from_secs(seconds.get())).await?;
+    }
+    if wanted(What::Evaluate) {
+        evaluate::run(rounds.get(), Duration::from_secs(seconds.get())).await?;
     }
     if wanted(What::Fuel) {
         fuel::run().await?;
