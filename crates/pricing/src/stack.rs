@@ -19,15 +19,19 @@ pub(crate) struct Candidate<'a> {
 /// Takes offers off `left`, what is left of each line in cents. Candidates come by priority and id.
 /// Writes to `reasons`, by place, what became of each; appends to `given` what is given, in order.
 pub(crate) fn settle<'a>(
-    mut candidates: Vec<Candidate<'a>>,
+    candidates: Vec<Candidate<'a>>,
     left: &mut [i64],
     reasons: &mut [Reason],
     given: &mut Vec<Candidate<'a>>,
 ) {
     // Groups come last, so that a member more in the last one can only make it better: nothing after
     // it computes on what it leaves. Stable: within a group by priority and id, as before.
-    candidates.sort_by(|a, b| group_of(a).cmp(&group_of(b)));
-    let mut candidates = candidates.into_iter().peekable();
+    let mut by_group: Vec<Candidate<'_>> = Vec::with_capacity(candidates.len());
+    for candidate in candidates {
+        let place = by_group.partition_point(|one| group_of(one) <= group_of(&candidate));
+        by_group.insert(place, candidate);
+    }
+    let mut candidates = by_group.into_iter().peekable();
     while let Some(first) = candidates.next() {
         let (group, mode) = match &first.activity.stacking.exclusive {
             Some(exclusive) => (Some(exclusive.group.as_str()), exclusive.mode),

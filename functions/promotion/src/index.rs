@@ -124,9 +124,11 @@ fn edit<'a>(
     if change == Change::Add {
         // A SKU may be named by a selector and by a list.
         let named = before.iter().filter(|one| !is_another(one)).fold(0, |all, one| all | one.mask);
-        after.push(Mention { mask: mention.mask | named, ..mention });
         // In an order of their own, so that doing it twice changes nothing.
-        after.sort_unstable_by(|a, b| (a.activity, a.set).cmp(&(b.activity, b.set)));
+        let is_before =
+            |one: &Mention<'_>| (one.activity, one.set) < (mention.activity, mention.set);
+        let place = after.partition_point(is_before);
+        after.insert(place, Mention { mask: mention.mask | named, ..mention });
     }
     Ok((before, after))
 }

@@ -1,13 +1,12 @@
 //! Prices and stock states of SKUs, which change in bulk: the last change counts, in whatever order they
 //! come.
 
-use std::collections::BTreeMap;
-
 use domain::answers::fields;
 use domain::money::{Amount, Currency};
 use domain::time::UnixMillis;
 use domain::transaction::{CommitError, Field, Guard, Outcome, Read, Transaction, Write};
 use edge::store::Binding;
+use litemap::LiteMap;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
@@ -81,12 +80,14 @@ impl Offer {
 }
 
 /// The last change of each SKU, price and stock state for themselves, and how many were merged.
-fn merge(mut changes: Vec<Change>) -> (BTreeMap<String, Vec<Change>>, u64) {
+fn merge(changes: Vec<Change>) -> (LiteMap<String, Vec<Change>>, u64) {
     let count = changes.len();
-    // Stable: of changes at one moment the last one of the batch counts.
-    changes.sort_by_key(|change| change.changed_at);
-    let mut merged: BTreeMap<String, Vec<Change>> = BTreeMap::new();
-    for change in changes {
+    // Of changes at one moment the last one of the batch counts.
+    let by_time: LiteMap<(UnixMillis, usize), Change> = (changes.into_iter().enumerate())
+        .map(|(place, change)| ((change.changed_at, place), change))
+        .collect();
+    let mut merged: LiteMap<String, Vec<Change>> = LiteMap::new_vec();
+    for (_, change) in by_time {
         let of_sku = merged.entry(change.sku.clone()).or_default();
         let hides = |other: &Change| {
             (change.unit_price.is_some() || other.unit_price.is_none())
@@ -240,7 +241,7 @@ mod tests {
         ]);
         assert_eq!(count, 2);
         let kept = [change("a", None, Some(true), 20), change("a", Some(3), None, 30)];
-        assert_eq!(merged["a"], kept);
+        assert_eq!(merged.get("a").map(Vec::as_slice), Some(kept.as_slice()));
     }
 
     #[test]

@@ -95,6 +95,10 @@ pub async fn save<B: Binding>(
         }
         let mut head = found.head.clone();
         let version = next_version(&head, activity, digest, &json);
+        if which == Which::Live {
+            // Parts are sent to drafts: nothing begins that could not be ended.
+            check_complete(context, id, &version).await?;
+        }
         head.last = version.version;
         let number = records::number(version.version);
         let definition = Value::Bytes(json.clone());

@@ -6,6 +6,7 @@ use domain::money::Amount;
 use domain::order_number::OrderNumber;
 use domain::time::UnixMillis;
 use edge::{Answer, Problem};
+use litemap::LiteMap;
 use pricing::activity::Activity;
 use pricing::evaluation::Evaluation;
 use pricing::explain::Code;
@@ -250,14 +251,12 @@ pub fn comparison(live: &Evaluation<'_>, draft: &Evaluation<'_>) -> Result<Answe
             draft: draft.total,
         })
         .collect();
-    let mut names: Vec<&str> =
-        live.explanations.iter().chain(&draft.explanations).map(|one| one.activity).collect();
-    names.sort_unstable();
-    names.dedup();
+    let considered = live.explanations.iter().chain(&draft.explanations);
+    let names: LiteMap<&str, ()> = considered.map(|one| (one.activity, ())).collect();
     let code = |evaluation: &Evaluation<'_>, activity: &str| {
         evaluation.explanations.iter().find(|one| one.activity == activity).map(|one| one.code)
     };
-    let differences = names.into_iter().map(|activity| ActivityDifference {
+    let differences = names.keys().copied().map(|activity| ActivityDifference {
         activity,
         live: code(live, activity),
         draft: code(draft, activity),

@@ -5,8 +5,7 @@
 //! selectors that name it. A line matches a selector where, of each kind that the selector demands, the
 //! line's key has its bit.
 
-use std::collections::BTreeMap;
-
+use litemap::LiteMap;
 use pricing::activity::{Activity, KeyKind, Products, Selector};
 use pricing::validation::SELECTORS_MAX;
 use serde::{Deserialize, Serialize};
@@ -80,12 +79,12 @@ impl Selectors {
 }
 
 /// The keys that these products name, each once with its mask; not those of a list.
-pub fn masks(products: &Products) -> BTreeMap<(usize, &str), u64> {
-    let mut masks = BTreeMap::new();
+pub fn masks(products: &Products) -> LiteMap<(usize, &str), u64> {
+    let mut masks = LiteMap::new_vec();
     for (bit, selector) in with_bits(products) {
         for (kind, keys) in selector.lists() {
             for key in keys.as_slice() {
-                *masks.entry((kind as usize, key.as_str())).or_default() |= bit;
+                *masks.entry((kind as usize, key.as_str())).or_insert(0) |= bit;
             }
         }
     }
