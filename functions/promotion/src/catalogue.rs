@@ -26,6 +26,11 @@ use crate::records::{self, Head, Mention, SHELVES, Version};
 const KEYS_MAX: usize = 20_000;
 /// Activities that an instance remembers.
 const ACTIVITIES_MAX: usize = 8_192;
+/// How long ago a head must have begun to change for keys that were read since to be taken as they are:
+/// longer than any request, and whatever is late of one.
+const SETTLED_MS: i64 = 120_000;
+/// Passes of one request: each lost one saw something change, or be forgotten.
+const PASSES_MAX: u32 = 32;
 /// Fields of one read.
 const FIELDS_MAX: usize = 1_000;
 
@@ -46,6 +51,10 @@ struct Known {
     slots: Vec<Slot>,
     slot_of: Map<u32>,
     seed: u64,
+    /// Changes when something is forgotten: what was being read until then is of no use.
+    epoch: u64,
+    /// Before any of the keys was read, in unix milliseconds.
+    since: Option<i64>,
 }
 
 /// An activity that was mentioned.
@@ -130,7 +139,8 @@ impl Catalogue {
     pub fn new(seed: u64) -> Self {
         let keys = [(); KeyKind::COUNT].map(|()| map(seed));
         let slot_of = map(seed);
-        Self(RefCell::new(Known { keys, everything: None, slots: Vec::new(), slot_of, seed }))
+        let (everything, slots, epoch, since) = (None, Vec::new(), 0, None);
+        Self(RefCell::new(Known { keys, everything, slots, slot_of, seed, epoch, since }))
     }
 
     /// One that knows nothing but how far activities had come: an older version, read from a replica
@@ -139,6 +149,7 @@ impl Catalogue {
     pub fn renewed(&self) -> Self {
         let known = self.0.borrow();
         let renewed = Self::new(known.seed);
+        renewed.0.borrow_mut().epoch = known.epoch + 1;
         if known.slots.len() < ACTIVITIES_MAX {
             let mut new = renewed.0.borrow_mut();
             new.slots.clone_from(&known.slots);
@@ -146,6 +157,16 @@ impl Catalogue {
             new.slot_of.clone_from(&known.slot_of);
         }
         renewed
+    }
+
+    /// Forgets the keys where they have become too many. Tells what has changed when something is
+    /// forgotten afterwards.
+    fn make_room(&self) -> u64 {
+        let mut known = self.0.borrow_mut();
+        if known.keys.iter().map(HashMap::len).sum::<usize>() > KEYS_MAX {
+            known.forget_keys();
+        }
+        known.epoch
     }
 
     /// Forgets all, because something has changed.
@@ -181,17 +202,31 @@ impl Known {
         Ok(mentions.iter().map(resolve).collect())
     }
 
-    /// A head that was read. One that is older than what was known before does not replace it.
-    fn set_head(&mut self, slot: u32, value: Option<&Value>) -> Result<(), CommitError> {
+    fn forget_keys(&mut self) {
+        self.keys.iter_mut().for_each(HashMap::clear);
+        self.everything = None;
+        self.epoch += 1;
+        self.since = None;
+    }
+
+    /// A head that was read; whether it may have changed after keys were read. One that is older than
+    /// what was known before does not replace it.
+    fn set_head(&mut self, slot: u32, value: Option<&Value>) -> Result<bool, CommitError> {
         let head: Option<Head> = value.map(records::decode).transpose()?;
+        let mut is_news = false;
         if let Some(slot) = self.slots.get_mut(slot as usize) {
             let changes = |head: &Head| head.changes;
+            // One that was known before keys were read is older than they are.
+            let differs = head.as_ref().map(changes) != slot.head.as_deref().map(changes);
+            let settled =
+                |head: &Head| self.since.is_none_or(|at| head.changed_at + SETTLED_MS < at);
+            is_news = differs && !head.as_ref().is_none_or(settled);
             if head.as_ref().map(changes) >= slot.head.as_deref().map(changes) {
                 slot.head = head.map(Rc::new);
             }
             slot.is_fresh = true;
         }
-        Ok(())
+        Ok(is_news)
     }
 
     fn mentions_of<'a>(
@@ -216,10 +251,21 @@ pub async fn candidates<B: Binding>(
     lines: &[Line<'_>],
     view: View,
 ) -> Result<Vec<Candidate>, CommitError> {
-    look_up_keys(context, lines).await?;
-    let slots = mentioned_slots(context.catalogue, lines);
-    look_up_heads(context, &slots).await?;
-    Ok(collect(&context.catalogue.0.borrow(), lines, view))
+    for _ in 0..PASSES_MAX {
+        let epoch = context.catalogue.make_room();
+        look_up_keys(context, lines).await?;
+        let slots = mentioned_slots(context.catalogue, lines);
+        look_up_heads(context, &slots).await?;
+        let known = context.catalogue.0.borrow();
+        if known.epoch == epoch {
+            return Ok(collect(&known, lines, view));
+        }
+    }
+    Err(changing())
+}
+
+fn changing() -> CommitError {
+    CommitError::Unavailable(format!("activities changed {PASSES_MAX} times while they were read"))
 }
 
 /// The head of one activity, as it was a moment ago.
@@ -230,10 +276,16 @@ pub async fn head<B: Binding>(
     context: &Context<'_, B>,
     activity: &str,
 ) -> Result<Option<Rc<Head>>, CommitError> {
-    let slot = context.catalogue.0.borrow_mut().slot(activity);
-    look_up_heads(context, &[slot]).await?;
-    let known = context.catalogue.0.borrow();
-    Ok(known.slots.get(slot as usize).and_then(|slot| slot.head.clone()))
+    for _ in 0..PASSES_MAX {
+        let slot = context.catalogue.0.borrow_mut().slot(activity);
+        look_up_heads(context, &[slot]).await?;
+        let mut known = context.catalogue.0.borrow_mut();
+        let slot = known.slot(activity) as usize;
+        if let Some(slot) = known.slots.get(slot).filter(|slot| slot.is_fresh) {
+            return Ok(slot.head.clone());
+        }
+    }
+    Err(changing())
 }
 
 /// Looks up the keys that are not known, all at once.
@@ -242,11 +294,12 @@ async fn look_up_keys<B: Binding>(
     lines: &[Line<'_>],
 ) -> Result<(), CommitError> {
     let mut missing: Vec<Option<(KeyKind, &str)>> = Vec::new();
+    let epoch;
     {
         let mut known = context.catalogue.0.borrow_mut();
-        if known.keys.iter().map(HashMap::len).sum::<usize>() > KEYS_MAX {
-            known.keys.iter_mut().for_each(HashMap::clear);
-        }
+        epoch = known.epoch;
+        let now = context.now.0;
+        known.since = Some(known.since.map_or(now, |since| since.min(now)));
         for line in lines {
             for kind in KeyKind::ALL {
                 let key = line.key(kind);
@@ -271,6 +324,9 @@ async fn look_up_keys<B: Binding>(
     let named: Vec<(String, _)> = missing.into_iter().map(|one| (name(&one), one)).collect();
     let values = read_fields(context, &records::index(), &named).await?;
     let mut known = context.catalogue.0.borrow_mut();
+    if known.epoch != epoch {
+        return Ok(());
+    }
     for (one, value) in values {
         let mentioned = known.mentioned(value.as_ref())?;
         match one {
@@ -323,8 +379,10 @@ async fn look_up_heads<B: Binding>(
     context: &Context<'_, B>,
     slots: &[u32],
 ) -> Result<(), CommitError> {
+    let epoch;
     let named: Vec<(String, u32)> = {
         let known = context.catalogue.0.borrow();
+        epoch = known.epoch;
         let slots = slots.iter().filter_map(|slot| Some((known.slots.get(*slot as usize)?, *slot)));
         let stale = slots.filter(|(known, _)| !known.is_fresh);
         stale.map(|(known, slot)| (known.activity.to_string(), slot)).collect()
@@ -334,7 +392,18 @@ async fn look_up_heads<B: Binding>(
     }
     let values = read_fields(context, &records::heads(), &named).await?;
     let mut known = context.catalogue.0.borrow_mut();
-    values.into_iter().try_for_each(|(slot, value)| known.set_head(slot, value.as_ref()))
+    if known.epoch != epoch {
+        return Ok(());
+    }
+    let mut is_news = false;
+    for (slot, value) in values {
+        is_news |= known.set_head(slot, value.as_ref())?;
+    }
+    if is_news {
+        // Keys that were read before the head may lack what it has; those that are read now do not.
+        known.forget_keys();
+    }
+    Ok(())
 }
 
 /// What a cart's keys say about one activity.
