@@ -10,6 +10,7 @@
 //! - [`key_value`]: a store with the semantics, and the traps, of Spin's default store
 //! - [`native`]: the coupon function without a component
 //! - [`openapi`]: the OpenAPI document, and whether an answer is as it says
+//! - [`purchase`]: asking for uses of activities
 //! - [`redis_port`]: the Redis port on the crate that Spin's host uses
 //! - [`simulation`]: many users and campaigns at once, under faults
 //! - [`redis_server`]: real servers, alone and as a cluster
@@ -26,6 +27,7 @@ pub mod group_buy;
 pub mod key_value;
 pub mod native;
 pub mod openapi;
+pub mod purchase;
 pub mod redis_port;
 pub mod redis_server;
 pub mod seed;

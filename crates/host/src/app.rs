@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -210,9 +211,17 @@ impl App {
         }
     }
 
-    pub(crate) fn calls_of_set_up(&self) -> u64 {
+    /// Tells [`exhaust`](crate::exhaust) that the calls from now on only look at what came of the
+    /// scenario.
+    pub fn scenario_done(&self) {
+        if let Some(control) = &self.inner.shared.gate.control {
+            control.scenario_done();
+        }
+    }
+
+    pub(crate) fn calls_of_scenario(&self) -> Range<u64> {
         let control = self.inner.shared.gate.control.as_ref();
-        control.map_or(0, |control| control.calls_of_set_up())
+        control.map_or(0..0, |control| control.calls_of_scenario())
     }
 
     /// What components and host have logged so far; empty unless the options capture it.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -153,6 +154,8 @@ pub(crate) struct Control {
     pub(crate) scheduler: Option<Arc<Scheduler>>,
     /// Calls that belong to the preparation of a scenario.
     set_up: AtomicU64,
+    /// The last call of a scenario; what is called afterwards only looks at what came of it.
+    last: AtomicU64,
     /// Requests that wait for their response, by age; cancelled by sending.
     waiting: Mutex<BTreeMap<u64, oneshot::Sender<()>>>,
     requests: AtomicU64,
@@ -172,6 +175,7 @@ impl Control {
             clock,
             scheduler,
             set_up: AtomicU64::new(0),
+            last: AtomicU64::new(u64::MAX),
             waiting: Mutex::default(),
             requests: AtomicU64::new(0),
         }
@@ -185,8 +189,14 @@ impl Control {
         self.set_up.store(self.made.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
-    pub(crate) fn calls_of_set_up(&self) -> u64 {
-        self.set_up.load(Ordering::Relaxed)
+    pub(crate) fn scenario_done(&self) {
+        self.last.store(self.made.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// The calls between preparing a scenario and looking at what came of it.
+    pub(crate) fn calls_of_scenario(&self) -> Range<u64> {
+        let last = self.last.load(Ordering::Relaxed);
+        self.set_up.load(Ordering::Relaxed) + 1..last.saturating_add(1)
     }
 
     /// Registers a request that a fault may cancel; gives its number and the cancellation.

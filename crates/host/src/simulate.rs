@@ -149,8 +149,9 @@ pub const ALL_FAULTS: [Fault; 9] = [
 /// each time on a fresh app. The scenario asserts; a run in which it panics is named on standard error
 /// before the panic goes on.
 ///
-/// Calls made before the scenario calls [`App::set_up_done`] are not hit. A fault that a call cannot
-/// have is left out: an error of a clock, a duplicate of what does not reach a store.
+/// Calls made before the scenario calls [`App::set_up_done`], or after [`App::scenario_done`], are not
+/// hit. A fault that a call cannot have is left out: an error of a clock, a duplicate of what does not
+/// reach a store.
 pub fn exhaust<F>(
     faults: &[Fault],
     options: impl Fn(&Run) -> Options,
@@ -189,12 +190,12 @@ where
         let done = scenario(app.clone(), run.clone());
         async move {
             done.await;
-            app.calls_of_set_up()
+            app.calls_of_scenario()
         }
     })?;
     drop(named);
-    let set_up = simulated.result;
-    Ok(simulated.trace.into_iter().filter(|call| call.number > set_up).collect())
+    let scenario = simulated.result;
+    Ok(simulated.trace.into_iter().filter(|call| scenario.contains(&call.number)).collect())
 }
 
 /// Names the run when the scenario panics.
