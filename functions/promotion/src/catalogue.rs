@@ -27,6 +27,12 @@ const KEYS_MAX: usize = 20_000;
 /// Activities that an instance remembers.
 const ACTIVITIES_MAX: usize = 8_192;
 
+/// How long ago a head must have begun to change for keys that were read since to be taken as they are:
+/// longer than any request, and whatever is late of one.
+const SETTLED_MS: i64 = 120_000;
+/// Passes of one request: each lost one saw something change.
+const PASSES_MAX: u32 = 32;
+
 /// Seeded, because keys come from outside: whoever knew the seed could make all of them collide.
 type Map<V> = HashMap<Box<str>, V, FixedState>;
 
@@ -48,6 +54,10 @@ struct Known {
     slot_of: Map<u32>,
     seed: u64,
     requests: u64,
+    /// Changes when keys are forgotten: what was being read until then is of no use.
+    epoch: u64,
+    /// Before any of the keys was read, in unix milliseconds.
+    since: Option<i64>,
 }
 
 /// A key that was looked up.
@@ -154,6 +164,8 @@ impl Catalogue {
             slot_of: map(seed),
             seed,
             requests: 0,
+            epoch: 0,
+            since: None,
         };
         Self { known: RefCell::new(known), is_outdated: Cell::new(false) }
     }
@@ -210,17 +222,31 @@ impl Known {
         Ok(mentions.iter().map(resolve).collect())
     }
 
-    /// A head that was read. One that is older than what was known before does not replace it.
-    fn set_head(&mut self, slot: u32, value: Option<&Value>) -> Result<(), CommitError> {
+    /// Forgets what mentions the keys; their numbers stay.
+    fn forget_mentions(&mut self) {
+        self.keys.iter_mut().for_each(|key| key.mentioned = None);
+        self.epoch += 1;
+        self.since = None;
+    }
+
+    /// A head that was read; whether it may have changed after keys were read. One that is older than
+    /// what was known before does not replace it.
+    fn set_head(&mut self, slot: u32, value: Option<&Value>) -> Result<bool, CommitError> {
         let head: Option<Head> = value.map(records::decode).transpose()?;
+        let mut is_news = false;
         if let Some(slot) = self.slots.get_mut(slot as usize) {
             let changes = |head: &Head| head.changes;
+            // One that was known before keys were read is older than they are.
+            let differs = head.as_ref().map(changes) != slot.head.as_deref().map(changes);
+            let settled =
+                |head: &Head| self.since.is_none_or(|at| head.changed_at + SETTLED_MS < at);
+            is_news = differs && !head.as_ref().is_none_or(settled);
             if head.as_ref().map(changes) >= slot.head.as_deref().map(changes) {
                 slot.head = head.map(Rc::new);
             }
             slot.is_fresh = true;
         }
-        Ok(())
+        Ok(is_news)
     }
 
     /// The keys of lines as numbers.
@@ -263,10 +289,18 @@ pub async fn candidates<B: Binding>(
     view: View,
 ) -> Result<Vec<Candidate>, CommitError> {
     let numbers = context.catalogue.known.borrow_mut().numbers(lines);
-    look_up_keys(context, lines, &numbers).await?;
-    let slots = mentioned_slots(&context.catalogue.known.borrow(), &numbers);
-    look_up_heads(context, &slots).await?;
-    Ok(collect(&context.catalogue.known.borrow(), &numbers, view))
+    for _ in 0..PASSES_MAX {
+        let epoch = context.catalogue.known.borrow().epoch;
+        look_up_keys(context, lines, &numbers).await?;
+        let slots = mentioned_slots(&context.catalogue.known.borrow(), &numbers);
+        look_up_heads(context, &slots).await?;
+        let known = context.catalogue.known.borrow();
+        if known.epoch == epoch {
+            return Ok(collect(&known, &numbers, view));
+        }
+    }
+    let detail = format!("activities changed {PASSES_MAX} times while they were read");
+    Err(CommitError::Unavailable(detail))
 }
 
 /// The head of one activity, as it was a moment ago.
@@ -289,12 +323,22 @@ async fn look_up_keys<B: Binding>(
     lines: &[Line<'_>],
     numbers: &Numbers,
 ) -> Result<(), CommitError> {
-    let missing = missing_keys(&mut context.catalogue.known.borrow_mut(), lines, numbers);
+    let (missing, epoch) = {
+        let mut known = context.catalogue.known.borrow_mut();
+        (missing_keys(&mut known, lines, numbers), known.epoch)
+    };
     if missing.is_empty() {
         return Ok(());
     }
+    {
+        let (mut known, now) = (context.catalogue.known.borrow_mut(), context.now.0);
+        known.since = Some(known.since.map_or(now, |since| since.min(now)));
+    }
     let values = read_fields(context, &records::index(), missing).await?;
     let mut known = context.catalogue.known.borrow_mut();
+    if known.epoch != epoch {
+        return Ok(());
+    }
     for (number, value) in values {
         let mentioned = known.mentioned(value.as_ref())?;
         known.keys[number as usize].mentioned = Some(mentioned);
@@ -379,7 +423,15 @@ async fn look_up_heads<B: Binding>(
     }
     let values = read_fields(context, &records::heads(), named).await?;
     let mut known = context.catalogue.known.borrow_mut();
-    values.into_iter().try_for_each(|(slot, value)| known.set_head(slot, value.as_ref()))
+    let mut is_news = false;
+    for (slot, value) in values {
+        is_news |= known.set_head(slot, value.as_ref())?;
+    }
+    if is_news {
+        // Keys that were read before the head may lack what it has; those that are read now do not.
+        known.forget_mentions();
+    }
+    Ok(())
 }
 
 /// What a cart's keys say about one activity.

@@ -45,6 +45,7 @@ pub async fn replace<B: Binding>(
     mut writes: Vec<Write>,
 ) -> Result<bool, Failure> {
     head.changes += 1;
+    head.changed_at = context.now.0;
     let value = records::encode(&head);
     if matches!(&value, Value::Bytes(bytes) if bytes.len() > VALUE_BYTES_MAX) {
         let detail = format!("with its versions must have at most {VALUE_BYTES_MAX} bytes");
@@ -96,6 +97,11 @@ pub async fn definition<B: Binding>(
     let read = Read::Fields(records::definitions(id), vec![records::number(version)]);
     let answers = context.read_all(vec![(context.shelf_of(id), read)]).await?;
     let broken = || CommitError::Unusable("the definition of an activity cannot be read".into());
-    let [Some(Value::Bytes(json))] = fields(answers.first())? else { return Err(broken()) };
+    let json = match fields(answers.first())? {
+        [Some(Value::Bytes(json))] => json,
+        // The head was changed since it was read: asking again finds what it is now.
+        [None] => return Err(CommitError::Unavailable("a definition that has just gone".into())),
+        _ => return Err(broken()),
+    };
     edge::json::stored(json).ok_or_else(broken)
 }

@@ -107,7 +107,13 @@ pub async fn save<B: Binding>(
             Which::Live => &mut head.staged,
             Which::Draft => &mut head.draft,
         };
+        let set = version.set;
         let before = place.replace(version);
+        // Who tries drafts does not see half of one: another draft is rolled out when it is whole.
+        let is_whole = |other: &Option<Version>| other.as_ref().is_some_and(|one| one.set == set);
+        if which == Which::Draft && !is_whole(&before) && !is_whole(&head.live) {
+            head.rollout = Rollout::default();
+        }
         writes.extend(head.retire(id, before, context.now.0));
         replace(context, id, &found, head, writes).await?;
     }
@@ -246,8 +252,12 @@ pub async fn roll_out<B: Binding>(
         let draft = found.head.draft.as_ref().ok_or(Refusal::UnknownDraft)?;
         check_complete(context, id, draft).await?;
         let (version, mut head) = (draft.version, found.head.clone());
-        if head.rollout == *rollout {
+        if head.rollout == *rollout && draft.indexed {
             return Ok(version);
+        }
+        if !draft.indexed {
+            add_keys(context, &definition(context, id, version).await?, draft.set).await?;
+            head.draft = Some(Version { indexed: true, ..draft.clone() });
         }
         head.rollout = rollout.clone();
         if replace(context, id, &found, head, vec![]).await? {

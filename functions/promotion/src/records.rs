@@ -179,6 +179,8 @@ pub struct Mention<'a> {
 pub struct Head {
     /// How often it was changed: of two readings the one with more changes is the later one.
     pub changes: u64,
+    /// When somebody began to change it last, in unix milliseconds.
+    pub changed_at: i64,
     /// The last version that was given out.
     pub last: u64,
     /// What holds.
