@@ -10,7 +10,7 @@
 //! - [`purchase`]: taking uses for an order, and giving them back
 //! - [`prices`]: prices and stock states in bulk
 //! - [`refusal`]: why a request got nothing, by code
-//! - [`parse`], [`render`], and here what puts them together
+//! - [`parse`], [`render`], and here what puts them together; `typed` is the same without HTTP
 //!
 //! [`context`] is what all of them work with. None of them reads a clock or a random number.
 
@@ -43,6 +43,8 @@ pub mod refusal;
 pub mod render;
 pub mod retire;
 pub mod selectors;
+#[cfg(any(target_arch = "wasm32", test))]
+mod typed;
 pub mod uses;
 
 use catalogue::{Catalogue, View};

@@ -299,11 +299,19 @@ fn user_of(user: Option<IdInput>) -> Result<Option<UserId>, InvalidInput> {
 
 /// `POST /v1/promotions/evaluate`, `POST /v1/promotions/compare`
 fn cart(call: &Call, now: UnixMillis) -> Result<(Option<UserId>, Cart<'_>), Problem> {
-    let EvaluateBody { user, currency, mut context, lines } = call.json()?;
-    context.at = context.at.or(Some(now));
-    let cart = Cart { currency, context, lines };
-    cart.check()?;
+    let EvaluateBody { user, currency, context, lines } = call.json()?;
+    let cart = at_present(Cart { currency, context, lines }, now)?;
     Ok((user_of(user)?, cart))
+}
+
+/// A cart that can be counted; where it says no moment, the present is meant.
+///
+/// # Errors
+/// As [`Cart::check`].
+pub fn at_present(mut cart: Cart<'_>, now: UnixMillis) -> Result<Cart<'_>, InvalidInput> {
+    cart.context.at = cart.context.at.or(Some(now));
+    cart.check()?;
+    Ok(cart)
 }
 
 /// `POST /v1/promotions/labels`
@@ -363,6 +371,17 @@ fn take(call: &Call) -> Result<Command<'_>, Problem> {
         Problem::malformed("missing_field", detail).about("order_number")
     };
     let number = OrderNumber::parse(&text.ok_or_else(missing)?, field)?;
+    let one = |UseBody { activity, key, uses }| Use { activity, key, uses };
+    let uses: Vec<Use> = uses.into_iter().map(one).collect();
+    check_uses(&uses)?;
+    Ok(Command::Take(user(call)?, number, uses))
+}
+
+/// Checks the uses that an order asks for.
+///
+/// # Errors
+/// `invalid_value`, `invalid_part`, `too_many`, naming the field.
+pub fn check_uses(uses: &[Use]) -> Result<(), InvalidInput> {
     check_length(uses.len(), USES_MAX, "uses")?;
     for (index, one) in uses.iter().enumerate() {
         let field = |name: &str| format!("uses[{index}].{name}");
@@ -371,9 +390,8 @@ fn take(call: &Call) -> Result<Command<'_>, Problem> {
             check_key(key, || field("key"))?;
         }
         if !(1..=TIMES_MAX).contains(&one.uses) {
-            return Err(wrong(field("uses"), format!("must be 1 to {TIMES_MAX}")).into());
+            return Err(wrong(field("uses"), format!("must be 1 to {TIMES_MAX}")));
         }
     }
-    let one = |UseBody { activity, key, uses }| Use { activity, key, uses };
-    Ok(Command::Take(user(call)?, number, uses.into_iter().map(one).collect()))
+    Ok(())
 }

@@ -92,7 +92,7 @@ impl Refusal {
     }
 
     /// The field at fault.
-    fn field(&self) -> Option<&str> {
+    pub fn field(&self) -> Option<&str> {
         match self {
             Self::UnknownActivity(field)
             | Self::LimitUsedUp(field)
