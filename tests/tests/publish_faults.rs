@@ -317,6 +317,8 @@ fn interleaved(place: &Place, seed: u64, concurrent: usize) -> usize {
         let count = *count as i64;
         let (old, new, all) = (count.min(3) * 1_000, (count - 1) * 2_000, count * 1_000);
         // `y` comes beside either version of `x`, or alone; never a part of the SKUs of either.
+        // Nothing at all: the heads of two activities are read at two moments, so that `x` may be seen to
+        // have gone before `y` is seen to have come, for as long as an instance remembers.
         let allowed = [0, old, new, old + all, new + all, all].map(|off| count * 10_000 - off);
         assert!(allowed.contains(total), "{count} for {total}: not one of {allowed:?}");
         seen.insert(total);

@@ -104,6 +104,9 @@ fn number(order: u32) -> String {
     format!("o{order}")
 }
 
+/// An activity, and how often a user and all users may use it.
+type Limits = (&'static str, Option<u32>, Option<u32>);
+
 /// What was acknowledged of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Known {
@@ -118,7 +121,7 @@ struct World {
     app: App,
     connection: Mutex<redis::Connection>,
     /// The highest limits that anybody asked for.
-    limits: Mutex<Vec<(&'static str, Option<u32>, Option<u32>)>>,
+    limits: Mutex<Vec<Limits>>,
     known: Mutex<BTreeMap<(u64, u32), Known>>,
     report: Mutex<Report>,
 }
