@@ -2,6 +2,7 @@
 //! halve the throughput.
 
 use std::cell::{Cell, RefCell};
+use std::pin::Pin;
 use std::rc::Rc;
 
 pub use binding::Binding;
@@ -28,7 +29,15 @@ const LOST_READS_MAX: u32 = 16;
 ///
 /// # Errors
 /// The store's.
-pub async fn read_all<B: Binding>(
+pub fn read_all<'a, B: Binding>(
+    store: &'a B,
+    reads: Vec<(Partition, Read)>,
+) -> Pin<Box<dyn Future<Output = Result<Vec<Answer>, CommitError>> + 'a>> {
+    // Boxed, so that it stands in a component once, and not in each of its callers.
+    Box::pin(read_each(store, reads))
+}
+
+async fn read_each<B: Binding>(
     store: &B,
     reads: Vec<(Partition, Read)>,
 ) -> Result<Vec<Answer>, CommitError> {
