@@ -19,7 +19,7 @@ const COUPON_BYTES_MAX: usize = 650_000;
 /// Bytes of the component for promotions: the whole evaluation, the index of activities, purchase limits
 /// and prices in bulk, and the model of activities twice, in JSON and in the store's format. The typed
 /// interface is 47 kB of it.
-const PROMOTION_BYTES_MAX: usize = 960_000;
+const PROMOTION_BYTES_MAX: usize = 875_000;
 
 /// What the edge needs for any function.
 const IMPORTS: &[&str] = &[
