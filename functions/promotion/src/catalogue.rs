@@ -1,26 +1,22 @@
 //! The activities that name something in a cart: what the index and the heads say, as they were at most
 //! half a second ago.
 //!
-//! A cart's keys are looked up in the index, all at once; then the activities that it mentions, those
-//! that are not known yet. After that an instance answers for the same keys without the store, until
-//! what it knows is too old. Cost grows with the cart, and not with how many activities there are.
+//! Keys and activities have numbers here, so that a cart's keys are found once, and what the activities
+//! select follows from bits. [`crate::look_up`] fills it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use domain::answers::unexpected;
 use domain::ids::UserId;
 use domain::partition::mix;
-use domain::transaction::{Answer, CommitError, Field, MapKey, READ_FIELDS_MAX, Read, Value};
-use edge::store::Binding;
+use domain::transaction::{CommitError, Value};
 use foldhash::fast::FixedState;
 use pricing::activity::{Activity, KeyKind};
 use pricing::cart::Line;
 use pricing::considered::Considered;
 
-use crate::context::Context;
-use crate::records::{self, Head, Mention, SHELVES, Version};
+use crate::records::{self, Head, Mention, Version};
 
 /// Keys that an instance remembers: carts of some thousand lines. Beyond it forgets all of them.
 const KEYS_MAX: usize = 20_000;
@@ -30,8 +26,6 @@ const ACTIVITIES_MAX: usize = 8_192;
 /// How long ago a head must have begun to change for keys that were read since to be taken as they are:
 /// longer than any request, and whatever is late of one.
 const SETTLED_MS: i64 = 120_000;
-/// Passes of one request: each lost one saw something change.
-const PASSES_MAX: u32 = 32;
 
 /// Seeded, because keys come from outside: whoever knew the seed could make all of them collide.
 type Map<V> = HashMap<Box<str>, V, FixedState>;
@@ -40,31 +34,31 @@ type Map<V> = HashMap<Box<str>, V, FixedState>;
 /// 500 ms old. What it has given out a number for stays where it is until then.
 #[derive(Debug)]
 pub struct Catalogue {
-    known: RefCell<Known>,
+    pub(crate) known: RefCell<Known>,
     is_outdated: Cell<bool>,
 }
 
 #[derive(Debug)]
-struct Known {
+pub(crate) struct Known {
     /// Of each kind the numbers of the keys that were looked up.
     numbers: [Map<u32>; KeyKind::COUNT],
     /// The keys by number; the first one is everything.
-    keys: Vec<Key>,
-    slots: Vec<Slot>,
+    pub keys: Vec<Key>,
+    pub slots: Vec<Slot>,
     slot_of: Map<u32>,
     seed: u64,
     requests: u64,
     /// Changes when keys are forgotten: what was being read until then is of no use.
-    epoch: u64,
+    pub epoch: u64,
     /// Before any of the keys was read, in unix milliseconds.
-    since: Option<i64>,
+    pub since: Option<i64>,
 }
 
 /// A key that was looked up.
 #[derive(Clone, Debug, Default)]
-struct Key {
+pub(crate) struct Key {
     /// What mentions it, where that was read.
-    mentioned: Option<Rc<[Mentioned]>>,
+    pub mentioned: Option<Rc<[Mentioned]>>,
     /// The last request that asked the store.
     asked_by: u64,
 }
@@ -75,20 +69,20 @@ const EVERYTHING: u32 = 0;
 const NO_KEY: u32 = u32::MAX;
 
 /// The keys of a cart's lines as numbers: line after line, within a line by kind.
-type Numbers = Vec<u32>;
+pub(crate) type Numbers = Vec<u32>;
 
 /// An activity that was mentioned.
 #[derive(Clone, Debug)]
-struct Slot {
-    activity: Box<str>,
-    head: Option<Rc<Head>>,
+pub(crate) struct Slot {
+    pub activity: Box<str>,
+    pub head: Option<Rc<Head>>,
     /// Whether the head was read for this catalogue, and not for the one before.
-    is_fresh: bool,
+    pub is_fresh: bool,
 }
 
 /// As [`Mention`], with the activity's slot.
 #[derive(Clone, Copy, Debug)]
-struct Mentioned {
+pub(crate) struct Mentioned {
     slot: u32,
     set: u64,
     mask: u64,
@@ -201,7 +195,7 @@ fn map<V>(seed: u64) -> Map<V> {
 }
 
 impl Known {
-    fn slot(&mut self, activity: &str) -> u32 {
+    pub fn slot(&mut self, activity: &str) -> u32 {
         if let Some(slot) = self.slot_of.get(activity) {
             return *slot;
         }
@@ -211,7 +205,7 @@ impl Known {
         slot
     }
 
-    fn mentioned(&mut self, value: Option<&Value>) -> Result<Rc<[Mentioned]>, CommitError> {
+    pub fn mentioned(&mut self, value: Option<&Value>) -> Result<Rc<[Mentioned]>, CommitError> {
         let Some(value) = value else { return Ok(Rc::new([])) };
         let mentions: Vec<Mention<'_>> = records::decode(value)?;
         let resolve = |one: &Mention<'_>| Mentioned {
@@ -223,7 +217,7 @@ impl Known {
     }
 
     /// Forgets what mentions the keys; their numbers stay.
-    fn forget_mentions(&mut self) {
+    pub fn forget_mentions(&mut self) {
         self.keys.iter_mut().for_each(|key| key.mentioned = None);
         self.epoch += 1;
         self.since = None;
@@ -231,7 +225,7 @@ impl Known {
 
     /// A head that was read; whether it may have changed after keys were read. One that is older than
     /// what was known before does not replace it.
-    fn set_head(&mut self, slot: u32, value: Option<&Value>) -> Result<bool, CommitError> {
+    pub fn set_head(&mut self, slot: u32, value: Option<&Value>) -> Result<bool, CommitError> {
         let head: Option<Head> = value.map(records::decode).transpose()?;
         let mut is_news = false;
         if let Some(slot) = self.slots.get_mut(slot as usize) {
@@ -250,7 +244,7 @@ impl Known {
     }
 
     /// The keys of lines as numbers.
-    fn numbers(&mut self, lines: &[Line<'_>]) -> Numbers {
+    pub fn numbers(&mut self, lines: &[Line<'_>]) -> Numbers {
         let mut numbers = Vec::with_capacity(lines.len() * KeyKind::COUNT);
         for line in lines {
             for kind in KeyKind::ALL {
@@ -279,75 +273,12 @@ impl Known {
     }
 }
 
-/// The activities that name something in these lines, in a view.
-///
-/// # Errors
-/// The store's.
-pub async fn candidates<B: Binding>(
-    context: &Context<'_, B>,
-    lines: &[Line<'_>],
-    view: View,
-) -> Result<Vec<Candidate>, CommitError> {
-    let numbers = context.catalogue.known.borrow_mut().numbers(lines);
-    for _ in 0..PASSES_MAX {
-        let epoch = context.catalogue.known.borrow().epoch;
-        look_up_keys(context, lines, &numbers).await?;
-        let slots = mentioned_slots(&context.catalogue.known.borrow(), &numbers);
-        look_up_heads(context, &slots).await?;
-        let known = context.catalogue.known.borrow();
-        if known.epoch == epoch {
-            return Ok(collect(&known, &numbers, view));
-        }
-    }
-    let detail = format!("activities changed {PASSES_MAX} times while they were read");
-    Err(CommitError::Unavailable(detail))
-}
-
-/// The head of one activity, as it was a moment ago.
-///
-/// # Errors
-/// The store's.
-pub async fn head<B: Binding>(
-    context: &Context<'_, B>,
-    activity: &str,
-) -> Result<Option<Rc<Head>>, CommitError> {
-    let slot = context.catalogue.known.borrow_mut().slot(activity);
-    look_up_heads(context, &[slot]).await?;
-    let known = context.catalogue.known.borrow();
-    Ok(known.slots.get(slot as usize).and_then(|slot| slot.head.clone()))
-}
-
-/// Looks up the keys that are not known, all at once.
-async fn look_up_keys<B: Binding>(
-    context: &Context<'_, B>,
+/// The keys of these lines that were not read, each once: the index's fields and their numbers.
+pub(crate) fn missing_keys(
+    known: &mut Known,
     lines: &[Line<'_>],
     numbers: &Numbers,
-) -> Result<(), CommitError> {
-    let (missing, epoch) = {
-        let mut known = context.catalogue.known.borrow_mut();
-        (missing_keys(&mut known, lines, numbers), known.epoch)
-    };
-    if missing.is_empty() {
-        return Ok(());
-    }
-    {
-        let (mut known, now) = (context.catalogue.known.borrow_mut(), context.now.0);
-        known.since = Some(known.since.map_or(now, |since| since.min(now)));
-    }
-    let values = read_fields(context, &records::index(), missing).await?;
-    let mut known = context.catalogue.known.borrow_mut();
-    if known.epoch != epoch {
-        return Ok(());
-    }
-    for (number, value) in values {
-        let mentioned = known.mentioned(value.as_ref())?;
-        known.keys[number as usize].mentioned = Some(mentioned);
-    }
-    Ok(())
-}
-
-/// The keys of these lines that were not read, each once: the index's fields and their numbers.
-fn missing_keys(known: &mut Known, lines: &[Line<'_>], numbers: &Numbers) -> Vec<(String, u32)> {
+) -> Vec<(String, u32)> {
     known.requests += 1;
     let request = known.requests;
     let mut missing = Vec::new();
@@ -366,37 +297,8 @@ fn missing_keys(known: &mut Known, lines: &[Line<'_>], numbers: &Numbers) -> Vec
     missing
 }
 
-/// Reads fields of the record that every shelf has, each from the shelf of its name.
-async fn read_fields<B: Binding, T>(
-    context: &Context<'_, B>,
-    record: &MapKey,
-    named: Vec<(String, T)>,
-) -> Result<Vec<(T, Option<Value>)>, CommitError> {
-    let mut shelves: [(Vec<Field>, Vec<T>); SHELVES as usize] = Default::default();
-    for (name, what) in named {
-        let (fields, asked) = &mut shelves[records::shelf_of(&name) as usize];
-        fields.push(Field(name.into_bytes()));
-        asked.push(what);
-    }
-    let (mut reads, mut asked) = (Vec::new(), Vec::new());
-    for (shelf, (mut fields, what)) in (0..).zip(shelves) {
-        asked.extend(what);
-        while !fields.is_empty() {
-            let rest = fields.split_off(fields.len().min(READ_FIELDS_MAX as usize));
-            reads.push((context.shelf(shelf), Read::Fields(record.clone(), fields)));
-            fields = rest;
-        }
-    }
-    let mut values = Vec::with_capacity(asked.len());
-    for answer in context.read_all(reads).await? {
-        let Answer::Fields(fields) = answer else { return Err(unexpected()) };
-        values.extend(fields);
-    }
-    Ok(asked.into_iter().zip(values).collect())
-}
-
 /// The slots of what mentions these keys, each once.
-fn mentioned_slots(known: &Known, numbers: &Numbers) -> Vec<u32> {
+pub(crate) fn mentioned_slots(known: &Known, numbers: &Numbers) -> Vec<u32> {
     let mut is_mentioned = vec![false; known.slots.len()];
     for number in [EVERYTHING].iter().chain(numbers) {
         for one in known.mentions(*number) {
@@ -405,33 +307,6 @@ fn mentioned_slots(known: &Known, numbers: &Numbers) -> Vec<u32> {
     }
     let slots = (0..).zip(is_mentioned).filter(|(_, is_mentioned)| *is_mentioned);
     slots.map(|(slot, _)| slot).collect()
-}
-
-/// Looks up the heads that are not fresh, all at once.
-async fn look_up_heads<B: Binding>(
-    context: &Context<'_, B>,
-    slots: &[u32],
-) -> Result<(), CommitError> {
-    let named: Vec<(String, u32)> = {
-        let known = context.catalogue.known.borrow();
-        let slots = slots.iter().filter_map(|slot| Some((known.slots.get(*slot as usize)?, *slot)));
-        let stale = slots.filter(|(known, _)| !known.is_fresh);
-        stale.map(|(known, slot)| (known.activity.to_string(), slot)).collect()
-    };
-    if named.is_empty() {
-        return Ok(());
-    }
-    let values = read_fields(context, &records::heads(), named).await?;
-    let mut known = context.catalogue.known.borrow_mut();
-    let mut is_news = false;
-    for (slot, value) in values {
-        is_news |= known.set_head(slot, value.as_ref())?;
-    }
-    if is_news {
-        // Keys that were read before the head may lack what it has; those that are read now do not.
-        known.forget_mentions();
-    }
-    Ok(())
 }
 
 /// What a cart's keys say about one activity.
@@ -445,7 +320,7 @@ struct Row<'a> {
     masks: Vec<u64>,
 }
 
-fn collect<'a>(known: &'a Known, numbers: &Numbers, view: View) -> Vec<Candidate> {
+pub(crate) fn collect<'a>(known: &'a Known, numbers: &Numbers, view: View) -> Vec<Candidate> {
     const NONE: usize = usize::MAX;
     let mut rows: Vec<Row<'a>> = Vec::new();
     let mut row_of: Vec<Option<usize>> = vec![None; known.slots.len()];

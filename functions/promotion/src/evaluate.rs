@@ -8,8 +8,9 @@ use pricing::considered::Considered;
 use pricing::decide::{ACTIVITIES_MAX, evaluate_considered};
 use pricing::evaluation::Evaluation;
 
-use crate::catalogue::{Candidate, View, candidates};
+use crate::catalogue::{Candidate, View};
 use crate::context::Context;
+use crate::look_up::candidates;
 use crate::refusal::{Failure, Refusal};
 use crate::uses::{Facts, facts};
 

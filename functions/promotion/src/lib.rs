@@ -3,11 +3,12 @@
 //!
 //! In reading order:
 //! - [`records`] and [`selectors`]: what the store holds, and under which names
-//! - [`catalogue`]: the activities that name something in a cart, and what an instance remembers of them
+//! - [`catalogue`] and [`look_up`]: the activities that name something in a cart, as an instance remembers
+//!   them, and how it learns of them
 //! - [`uses`]: what purchase limits leave
 //! - [`evaluate`](mod@evaluate) and [`labels`]: carts and product pages
 //! - [`heads`], [`index`], [`publish`], [`retire`]: how activities come and go
-//! - [`purchase`]: taking uses for an order, and giving them back
+//! - [`order`], [`holds`], [`purchase`]: taking uses for an order, and giving them back
 //! - [`prices`]: prices and stock states in bulk
 //! - [`refusal`]: why a request got nothing, by code
 //! - [`parse`], [`render`], and here what puts them together; `typed` is the same without HTTP
@@ -32,8 +33,11 @@ pub mod catalogue;
 pub mod context;
 pub mod evaluate;
 pub mod heads;
+pub mod holds;
 pub mod index;
 pub mod labels;
+pub mod look_up;
+pub mod order;
 pub mod parse;
 pub mod prices;
 pub mod publish;
@@ -50,9 +54,9 @@ pub mod uses;
 use catalogue::{Catalogue, View};
 use context::Context;
 use labels::Item;
+use order::{Order, Purchase};
 use parse::Command;
 use publish::Published;
-use purchase::{Order, Purchase};
 use refusal::Failure;
 
 /// What a route does.

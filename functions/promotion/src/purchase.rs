@@ -9,37 +9,32 @@
 //! Each step demands the state that it starts from: whoever asks again goes on where a crash left it, and
 //! orders of which nobody asks again are undone by the sweep.
 
-use domain::answers::{fields, unexpected};
+use domain::answers::unexpected;
 use domain::error::InvalidInput;
 use domain::ids::UserId;
 use domain::integer::Count;
-use domain::order_number::OrderNumber;
 use domain::partition::{Partition, fnv1a};
-use domain::transaction::{
-    Answer, CommitError, Failed, Field, Guard, MapKey, Outcome, Read, Seen, Transaction, Value,
-    Write,
-};
+use domain::transaction::{Answer, CommitError, Failed, Guard, Outcome, Read, Transaction, Value};
 use edge::store::Binding;
 use pricing::activity::{Activity, Counted};
-use serde::{Deserialize, Serialize};
 
-use crate::catalogue::{self, View};
+use crate::catalogue::View;
 use crate::context::Context;
+use crate::holds::{hold, let_go};
+use crate::look_up;
+use crate::order::{
+    Found, NOBODY, Order, Purchase, STEPS_MAX, State, Used, busy, change, counted_for_all, find,
+    found,
+};
 use crate::records;
 use crate::refusal::{Failure, Refusal};
 
-/// Steps that one request makes: each lost one saw another request on the same order go on.
-const STEPS_MAX: u32 = 16;
 /// Units of one user that are counted.
 const UNITS_MAX: u32 = 4_096;
 /// How long an order may be under way before the sweep undoes it.
 const ABANDONED_MS: i64 = 60_000;
 /// Orders of one partition that one sweep looks at.
 const SWEEP_MAX: u32 = 64;
-/// A use that no activity refused: the order was abandoned.
-const NOBODY: u32 = u32::MAX;
-/// The one field of an order's record.
-const ORDER: &str = "o";
 
 /// A use that is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,110 +45,6 @@ pub struct Use {
     pub key: Option<String>,
     /// How often.
     pub uses: u32,
-}
-
-/// What an order took.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Purchase {
-    digest: u64,
-    attempt: u32,
-    /// How far it is.
-    pub state: State,
-    /// When it began, in unix milliseconds.
-    pub at: i64,
-    /// What it uses, of activities with limits.
-    pub uses: Vec<Used>,
-}
-
-/// How far an order is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum State {
-    /// Counted for the user, and not held everywhere yet.
-    Taking,
-    /// It has all.
-    Taken,
-    /// One use was refused, and the others go back.
-    Undoing(u32),
-    /// It has nothing, and may try again.
-    Refused,
-    /// All goes back.
-    GivingBack,
-    /// It has nothing, for good.
-    GivenBack,
-}
-
-/// What an order uses of one unit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Used {
-    /// The activity.
-    pub activity: String,
-    /// The unit; empty where the activity counts all of them together.
-    pub unit: String,
-    /// How often.
-    pub uses: u32,
-    /// Its place in the request.
-    place: u32,
-    of_user: Option<u32>,
-    of_all: Option<i64>,
-}
-
-/// An order.
-#[derive(Clone, Copy, Debug)]
-pub struct Order<'a> {
-    /// Whose.
-    pub user: UserId,
-    /// Its number.
-    pub number: &'a OrderNumber,
-}
-
-impl Order<'_> {
-    fn record(&self) -> MapKey {
-        records::order(self.user, self.number)
-    }
-
-    fn read(&self) -> Read {
-        Read::Fields(self.record(), vec![ORDER.into()])
-    }
-
-    /// Guards and writes that change its record, and its mark among those under way.
-    fn change(&self, before: Option<&Value>, after: &Purchase) -> (Guard, Vec<Write>) {
-        let (record, field) = (self.record(), Field::from(ORDER));
-        let guard = match before {
-            Some(before) => Guard::FieldEquals(record.clone(), field.clone(), before.clone()),
-            None => Guard::FieldAbsent(record.clone(), field.clone()),
-        };
-        let (index, mark) =
-            (records::under_way(), records::under_way_field(self.user, self.number));
-        let mark = match after.state {
-            State::Taking | State::Undoing(_) | State::GivingBack => {
-                Write::Set(index, mark, Value::Integer(after.at))
-            }
-            State::Taken | State::Refused | State::GivenBack => Write::Unset(index, mark),
-        };
-        (guard, vec![Write::Set(record, field, records::encode(after)), mark])
-    }
-
-    /// What the user's counts change by, `sign` times what is used.
-    fn count(&self, uses: &[Used], sign: i64) -> impl Iterator<Item = Write> {
-        let record = records::user(self.user);
-        let counted = uses.iter().filter(|used| used.of_user.is_some());
-        counted.map(move |used| {
-            let field = records::unit_of(&used.activity, &used.unit);
-            Write::Add(record.clone(), field, sign * i64::from(used.uses))
-        })
-    }
-}
-
-/// Uses by activity: those that are counted for all users.
-fn counted_for_all(uses: &[Used]) -> Vec<(&str, Vec<&Used>)> {
-    let mut groups: Vec<(&str, Vec<&Used>)> = Vec::new();
-    for used in uses.iter().filter(|used| used.of_all.is_some()) {
-        match groups.iter_mut().find(|(activity, _)| *activity == used.activity) {
-            Some((_, group)) => group.push(used),
-            None => groups.push((&used.activity, vec![used])),
-        }
-    }
-    groups
 }
 
 /// Takes uses for an order; `true` where it had taken them before.
@@ -318,10 +209,6 @@ async fn abandon<B: Binding>(context: &Context<'_, B>, order: Order<'_>) -> Resu
     Ok(())
 }
 
-fn busy() -> CommitError {
-    CommitError::Unavailable(format!("{STEPS_MAX} steps on one order"))
-}
-
 /// Of the request, so that the same number with another body is told.
 fn digest(wanted: &[Use]) -> u64 {
     let mut text = String::new();
@@ -342,7 +229,7 @@ async fn resolve<B: Binding>(
     let mut uses: Vec<Used> = Vec::new();
     for (place, one) in (0..).zip(wanted) {
         let field = format!("uses[{place}].activity");
-        let head = catalogue::head(context, &one.activity).await?;
+        let head = look_up::head(context, &one.activity).await?;
         let version = head.as_ref().and_then(|head| head.version(View::Of(Some(user))));
         let Some((version, _)) = version else {
             return Err(Refusal::UnknownActivity(field).into());
@@ -393,22 +280,6 @@ fn limited(
     }))
 }
 
-type Found = Option<(Value, Purchase)>;
-
-async fn find<B: Binding>(
-    context: &Context<'_, B>,
-    order: Order<'_>,
-) -> Result<Found, CommitError> {
-    let read = (context.home(order.user), order.read());
-    found(context.read_all(vec![read]).await?.first())
-}
-
-fn found(answer: Option<&Answer>) -> Result<Found, CommitError> {
-    let [value] = fields(answer)? else { return Err(unexpected()) };
-    let Some(value) = value else { return Ok(None) };
-    Ok(Some((value.clone(), records::decode(value)?)))
-}
-
 enum Begun {
     /// Nothing else is to be done.
     Done(Purchase),
@@ -455,21 +326,6 @@ async fn begin<B: Binding>(
     }
 }
 
-/// Changes an order; `false` where it was changed meanwhile.
-async fn change<B: Binding>(
-    context: &Context<'_, B>,
-    order: Order<'_>,
-    before: Option<&Value>,
-    after: &Purchase,
-    more: Vec<Write>,
-) -> Result<bool, CommitError> {
-    let (guard, mut writes) = order.change(before, after);
-    writes.extend(more);
-    let transaction = Transaction { guards: vec![guard], writes, ..Transaction::default() };
-    let outcome = context.commit(context.home(order.user), transaction).await?;
-    Ok(matches!(outcome, Outcome::Committed(_)))
-}
-
 /// Asks every activity for a hold; then the order has taken, or is undone.
 async fn hold_and_go_on<B: Binding>(
     context: &Context<'_, B>,
@@ -485,86 +341,6 @@ async fn hold_and_go_on<B: Binding>(
     // Where it was changed meanwhile, the next step looks at what it is now.
     change(context, order, Some(value), &purchase, vec![]).await?;
     Ok(())
-}
-
-/// The place of a use that was refused.
-async fn hold<B: Binding>(
-    context: &Context<'_, B>,
-    order: Order<'_>,
-    purchase: &Purchase,
-) -> Result<Option<u32>, CommitError> {
-    let groups = counted_for_all(&purchase.uses);
-    let step = |(activity, uses): &(&str, Vec<&Used>)| {
-        let (holds, stock) = (records::holds(activity), records::stock(activity));
-        let hold = records::hold(order.user, order.number, purchase.attempt);
-        let mut guards = vec![Guard::FieldAbsent(holds.clone(), hold.clone())];
-        let mut writes = vec![Write::Set(holds, hold, Value::Integer(1))];
-        for used in uses {
-            let (field, uses) = (records::unit(&used.unit), i64::from(used.uses));
-            let most = used.of_all.unwrap_or(0) - uses;
-            guards.push(Guard::IntegerAtMost(stock.clone(), field.clone(), most));
-            writes.push(Write::Add(stock.clone(), field, uses));
-        }
-        let partition = records::stock_of(context.partitions, activity);
-        (partition, Transaction { guards, writes, ..Transaction::default() })
-    };
-    let steps: Vec<_> = groups.iter().map(step).collect();
-    let mut place = None;
-    for (outcome, (_, uses)) in context.commit_all(&steps).await?.into_iter().zip(&groups) {
-        let Outcome::Refused(refused) = outcome else { continue };
-        match (refused.failed, refused.seen) {
-            (Failed::Guard(0), Seen::Field(Some(Value::Integer(1)))) => {}
-            // A tombstone: the attempt was undone meanwhile.
-            (Failed::Guard(0), _) => place = place.or(Some(NOBODY)),
-            (Failed::Guard(guard), _) => {
-                place = Some(uses.get(guard - 1).map_or(NOBODY, |used| used.place));
-            }
-            (Failed::Write(_), _) => return Err(unexpected()),
-        }
-    }
-    Ok(place)
-}
-
-/// Lets go of every hold of an attempt, and leaves a tombstone for those that may still come.
-async fn let_go<B: Binding>(
-    context: &Context<'_, B>,
-    order: Order<'_>,
-    purchase: &Purchase,
-) -> Result<(), CommitError> {
-    let mut groups = counted_for_all(&purchase.uses);
-    let mut is_held = true;
-    for _ in 0..STEPS_MAX {
-        let step = |(activity, uses): &(&str, Vec<&Used>)| {
-            let (holds, stock) = (records::holds(activity), records::stock(activity));
-            let hold = records::hold(order.user, order.number, purchase.attempt);
-            let mut writes = vec![Write::Set(holds.clone(), hold.clone(), Value::Integer(0))];
-            let guard = if is_held {
-                writes.extend(uses.iter().map(|used| {
-                    let field = records::unit(&used.unit);
-                    Write::Add(stock.clone(), field, -i64::from(used.uses))
-                }));
-                Guard::FieldEquals(holds, hold, Value::Integer(1))
-            } else {
-                Guard::FieldAbsent(holds, hold)
-            };
-            let partition = records::stock_of(context.partitions, activity);
-            let guards = vec![guard];
-            (partition, Transaction { guards, writes, ..Transaction::default() })
-        };
-        let steps: Vec<_> = groups.iter().map(step).collect();
-        let outcomes = context.commit_all(&steps).await?;
-        let is_open = |outcome: &Outcome| match outcome {
-            Outcome::Committed(_) => false,
-            Outcome::Refused(refused) => refused.seen != Seen::Field(Some(Value::Integer(0))),
-        };
-        let open = groups.into_iter().zip(&outcomes).filter(|(_, outcome)| is_open(outcome));
-        groups = open.map(|(group, _)| group).collect();
-        if groups.is_empty() {
-            return Ok(());
-        }
-        is_held = !is_held;
-    }
-    Err(busy())
 }
 
 /// Undoes an attempt.

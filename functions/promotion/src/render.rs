@@ -14,9 +14,9 @@ use serde::Serialize;
 
 use crate::Done;
 use crate::labels::{Item, Label, Window};
+use crate::order::{Purchase, State};
 use crate::prices::Tally;
 use crate::publish::Published;
-use crate::purchase::{Purchase, State};
 use crate::records::Rollout;
 
 #[derive(Serialize)]

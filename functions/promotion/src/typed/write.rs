@@ -8,7 +8,7 @@ use pricing::evaluation::{Evaluation, GiftGiven, LineTotal, UnitGiven};
 use pricing::explain::{Code, Explanation, Shortfall};
 
 use super::wit;
-use crate::purchase::{Purchase, State, Used};
+use crate::order::{Purchase, State, Used};
 use crate::refusal::Failure;
 
 /// Why there is no answer. A refusal's detail names what it is about.
