@@ -26,6 +26,16 @@ pub struct Route<O> {
     pub operation: O,
 }
 
+/// A row of a route table.
+pub const fn route<O: Copy>(
+    verb: Verb,
+    path: &'static str,
+    access: Access,
+    operation: O,
+) -> Route<O> {
+    Route { verb, path, access, operation }
+}
+
 /// The methods that routes have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {

@@ -25,7 +25,7 @@ use std::rc::Rc;
 
 use domain::order_number::OrderNumber;
 use edge::config::Config;
-use edge::route::Verb;
+use edge::route::{Verb, route};
 use edge::store::Binding;
 use edge::{Access, Answer, Call, Problem, Request, Response, Route, Stages};
 
@@ -76,15 +76,6 @@ enum Operation {
     LookAtOrder,
     GiveBack,
     Sweep,
-}
-
-const fn route(
-    verb: Verb,
-    path: &'static str,
-    access: Access,
-    operation: Operation,
-) -> Route<Operation> {
-    Route { verb, path, access, operation }
 }
 
 const ROUTES: &[Route<Operation>] = {
