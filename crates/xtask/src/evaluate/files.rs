@@ -146,7 +146,12 @@ mod tests {
                 "activities[0].until: must be after from (id \"a\")",
             ),
             ("/activities/1/id", json!("a"), "activities[1].id: activities[0] is \"a\", too"),
-            ("/activities/1", json!({}), "activities[1]: missing field `id`"),
+            ("/activities/1", json!({}), "activities[1]: missing field `name`"),
+            (
+                "/activities/1/id",
+                json!(""),
+                "activities[1].id: must be 1 to 32 of a-z, 0-9 and - (id \"\")",
+            ),
             ("", json!({"activities": [], "x": 1}), "x: unknown field `x`, expected `activities`"),
             ("", json!([]), "must be an object: {\"activities\": [...]}"),
             ("", json!({}), "missing field `activities`"),
