@@ -1,0 +1,1 @@
+//! Leases: how a budget is spread over the partitions.

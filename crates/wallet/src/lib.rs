@@ -1,0 +1,3 @@
+//! Wallets: tokens first, ledger later.
+
+pub mod token;

@@ -1,0 +1,1 @@
+//! Tokens: what a user was given, signed.
