@@ -1,3 +1,4 @@
 //! Wallets: tokens first, ledger later.
 
+pub mod keys;
 pub mod token;
