@@ -45,7 +45,7 @@ pub enum Toolchain {
 /// # Errors
 /// When something is missing and no way to provide it is left.
 pub fn run(_: &Arguments) -> anyhow::Result<()> {
-    for need in [Need::WasmTarget, Need::Redis] {
+    for need in [Need::WasmTarget, Need::Redis, Need::Protoc] {
         let found = provide(need)?;
         println!("{need}: {found}");
     }

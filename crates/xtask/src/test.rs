@@ -16,7 +16,9 @@ pub struct Arguments {
 /// # Errors
 /// When something cannot be provided or built, or a test fails.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    setup::tool(Need::Redis)?;
+    for need in [Need::Redis, Need::Protoc] {
+        setup::tool(need)?;
+    }
     build::build(&workspace::components()?)?;
     let mut command = workspace::cargo();
     process::run(command.args(["test", "--workspace"]).args(&arguments.cargo))

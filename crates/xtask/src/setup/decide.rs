@@ -1,5 +1,7 @@
 //! Which way to provide what is missing. Pure: facts in, decision out.
 
+use std::path::PathBuf;
+
 use super::facts::{Apt, Facts, Version};
 use super::need::{Need, Step};
 use super::{Found, Toolchain};
@@ -9,6 +11,9 @@ pub const RUST_VERSION_MIN: Version = Version(1, 95, 0);
 
 /// The oldest Redis that the store is tested on.
 pub const REDIS_VERSION_MIN: Version = Version(7, 0, 0);
+
+/// The first protoc that reads `proto3`.
+pub const PROTOC_VERSION_MIN: Version = Version(3, 0, 0);
 
 /// The oldest cargo-deny that reads `deny.toml`, and the one that set-up builds.
 pub const CARGO_DENY_VERSION: Version = Version(0, 20, 2);
@@ -29,7 +34,14 @@ pub enum Decision {
 pub fn decide(need: Need, facts: &Facts) -> Decision {
     match need {
         Need::WasmTarget => decide_wasm_target(facts),
-        Need::Redis => decide_redis(facts),
+        Need::Redis => {
+            let step = Step::InstallDebianRedis;
+            decide_debian_tool(facts, facts.redis.as_ref(), REDIS_VERSION_MIN, step)
+        }
+        Need::Protoc => {
+            let step = Step::InstallDebianProtoc;
+            decide_debian_tool(facts, facts.protoc.as_ref(), PROTOC_VERSION_MIN, step)
+        }
         Need::CargoDeny => decide_cargo_deny(facts),
     }
 }
@@ -67,20 +79,26 @@ fn decide_wasm_target(facts: &Facts) -> Decision {
     )
 }
 
-fn decide_redis(facts: &Facts) -> Decision {
-    if let Some((path, version)) = &facts.redis
-        && *version >= REDIS_VERSION_MIN
+/// A tool that is in PATH, or comes from Debian with one step.
+fn decide_debian_tool(
+    facts: &Facts,
+    found: Option<&(PathBuf, Version)>,
+    oldest: Version,
+    install: Step,
+) -> Decision {
+    if let Some((path, version)) = found
+        && *version >= oldest
     {
         return Decision::Ready(Found::Tool(path.clone(), *version));
     }
     if facts.apt != Apt::Unusable {
-        for step in [Step::UpdateDebianLists, Step::InstallDebianRedis] {
+        for step in [Step::UpdateDebianLists, install] {
             if !facts.taken.contains(&step) {
                 return Decision::Take(step);
             }
         }
     }
-    let advice = format!("Install {REDIS_VERSION_MIN} or newer, so that it is in PATH");
+    let advice = format!("Install {oldest} or newer, so that it is in PATH");
     Decision::Stuck(advice)
 }
 
@@ -99,7 +117,6 @@ fn decide_cargo_deny(facts: &Facts) -> Decision {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::PathBuf;
 
     const DEBIAN_RUST: Version = Version(1, 96, 0);
 
@@ -171,7 +188,7 @@ mod tests {
     /// Whatever fails, set-up ends: each step is taken at most once.
     #[test]
     fn ends_when_every_step_fails() {
-        for need in [Need::WasmTarget, Need::Redis, Need::CargoDeny] {
+        for need in [Need::WasmTarget, Need::Redis, Need::Protoc, Need::CargoDeny] {
             let mut facts = Facts { taken: Vec::new(), ..bare() };
             while let Decision::Take(step) = decide(need, &facts) {
                 assert!(!facts.taken.contains(&step), "{step:?} twice");
@@ -190,6 +207,23 @@ mod tests {
         let new = Facts { redis: redis(version), ..bare() };
         let found = Found::Tool(PathBuf::from("/usr/bin/redis-server"), version);
         assert_eq!(decide(Need::Redis, &new), Decision::Ready(found));
+    }
+
+    #[test]
+    fn a_bare_machine_reads_the_lists_then_installs_protoc() {
+        let protoc = |version| Some((PathBuf::from("/usr/bin/protoc"), version));
+        let fresh = Facts { taken: Vec::new(), ..bare() };
+        assert_eq!(decide(Need::Protoc, &fresh), Decision::Take(Step::UpdateDebianLists));
+        let install = Decision::Take(Step::InstallDebianProtoc);
+        assert_eq!(decide(Need::Protoc, &bare()), install);
+        let old = Facts { protoc: protoc(Version(2, 6, 1)), ..bare() };
+        assert_eq!(decide(Need::Protoc, &old), install);
+        let version = Version(3, 21, 12);
+        let new = Facts { protoc: protoc(version), ..fresh };
+        let found = Found::Tool(PathBuf::from("/usr/bin/protoc"), version);
+        assert_eq!(decide(Need::Protoc, &new), Decision::Ready(found));
+        let not_permitted = Facts { apt: Apt::Unusable, taken: Vec::new(), ..bare() };
+        assert!(matches!(decide(Need::Protoc, &not_permitted), Decision::Stuck(_)));
     }
 
     #[test]

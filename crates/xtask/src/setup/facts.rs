@@ -29,6 +29,8 @@ pub struct Facts {
     pub rustup: bool,
     /// The `redis-server` in PATH.
     pub redis: Option<(PathBuf, Version)>,
+    /// The `protoc` in PATH.
+    pub protoc: Option<(PathBuf, Version)>,
     /// The `cargo-deny` in PATH, or the one that set-up built.
     pub cargo_deny: Option<(PathBuf, Version)>,
     /// Steps that were taken already, whether they worked or not.
@@ -95,6 +97,10 @@ impl Facts {
             Need::Redis => {
                 let redis = find("redis-server").and_then(with_version);
                 Facts { redis, apt: Apt::of_this_machine(), ..facts }
+            }
+            Need::Protoc => {
+                let protoc = find("protoc").and_then(with_version);
+                Facts { protoc, apt: Apt::of_this_machine(), ..facts }
             }
             Need::CargoDeny => {
                 let built = Some(cargo_deny_built()).filter(|file| file.is_file());
@@ -167,6 +173,8 @@ mod tests {
             ("1.96.0+dfsg1-1~deb12u2", Some(Version(1, 96, 0))),
             ("5:7.0.15-1~deb12u10", Some(Version(7, 0, 15))),
             ("Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0", Some(Version(7, 0, 15))),
+            ("libprotoc 3.21.12", Some(Version(3, 21, 12))),
+            ("libprotoc 29.3", Some(Version(29, 3, 0))),
             ("cargo-deny 0.20.2", Some(Version(0, 20, 2))),
             ("1.95", Some(Version(1, 95, 0))),
             ("(none)", None),

@@ -9,6 +9,8 @@ pub enum Need {
     WasmTarget,
     /// For tests and benchmarks, which start and stop servers of their own.
     Redis,
+    /// For tests, which hold published `.proto` files against what is written.
+    Protoc,
     /// For `ci`.
     CargoDeny,
 }
@@ -18,6 +20,7 @@ impl fmt::Display for Need {
         match self {
             Need::WasmTarget => formatter.write_str("WebAssembly target"),
             Need::Redis => formatter.write_str("redis-server"),
+            Need::Protoc => formatter.write_str("protoc"),
             Need::CargoDeny => formatter.write_str("cargo-deny"),
         }
     }
@@ -37,6 +40,8 @@ pub enum Step {
     AddTargetWithRustup,
     /// Installs Debian's Redis, without starting it as a service.
     InstallDebianRedis,
+    /// Installs Debian's compiler of protocol buffers.
+    InstallDebianProtoc,
     /// Builds cargo-deny into the folder of this machine's state.
     BuildCargoDeny,
 }
@@ -53,6 +58,7 @@ impl fmt::Display for Step {
             Step::InstallDebianRedis => {
                 "installing Debian's redis-server, which is not started as a service"
             }
+            Step::InstallDebianProtoc => "installing Debian's protobuf-compiler",
             Step::BuildCargoDeny => "building it into .hongbao/tools, in one or two minutes",
         })
     }

@@ -44,6 +44,7 @@ pub fn take(step: Step) -> anyhow::Result<()> {
             install(&["redis-server"])?;
             run(as_root("sh").args(["-c", DISABLE_REDIS]))
         }
+        Step::InstallDebianProtoc => install(&["protobuf-compiler"]),
         Step::BuildCargoDeny => run(&mut build_cargo_deny()),
     }
 }
