@@ -19,6 +19,18 @@ const STORE_TIMEOUT_MS_MAX: u64 = 30_000;
 /// Redis pays for these with every key.
 const NAME_BYTES_MAX: usize = 16;
 
+/// A variable of one function alone; `None` where it is empty or undefined.
+///
+/// # Errors
+/// It cannot be read.
+pub async fn variable(name: &'static str) -> Result<Option<String>, ConfigError> {
+    match variables::get(name).await {
+        Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
+        Err(variables::Error::Undefined(_)) => Ok(None),
+        Err(error) => Err(ConfigError::Unreadable { name, detail: error.to_string() }),
+    }
+}
+
 /// What an instance is configured with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -90,13 +102,7 @@ impl Config {
         // One after the other: the host has them at hand.
         let mut values = Vec::with_capacity(NAMES.len());
         for name in NAMES {
-            values.push(match variables::get(name).await {
-                Ok(value) => Some(value),
-                Err(variables::Error::Undefined(_)) => None,
-                Err(error) => {
-                    return Err(ConfigError::Unreadable { name, detail: error.to_string() });
-                }
-            });
+            values.push(variable(name).await?);
         }
         let config = Rc::new(Self::parse(|name| {
             let index = NAMES.iter().position(|known| *known == name)?;

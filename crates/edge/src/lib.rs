@@ -8,7 +8,7 @@
 //! - [`call`]: what a handler is given - parameters, query, body within limits
 //! - [`json`]: bodies of a known shape, and errors that name the field
 //! - [`problem`], [`failure`], [`answer`]: what it gives back
-//! - [`config`]: Spin variables, checked, at most 500 ms old
+//! - [`config`], [`kept`]: Spin variables, checked, at most 500 ms old, and what goes with them
 //! - [`store`]: the binding on Spin's imports, kept for the life of the instance
 //! - [`clock`]: the time of day
 //! - [`stages`], [`trace`], [`log`]: `Server-Timing`, the trace id, one line a failure
@@ -24,6 +24,7 @@ pub mod config;
 pub mod failure;
 pub mod http;
 pub mod json;
+pub mod kept;
 pub mod log;
 pub mod problem;
 pub mod route;
@@ -37,6 +38,7 @@ pub use answer::Answer;
 pub use call::Call;
 pub use failure::Failure;
 pub use http::Response;
+pub use kept::Kept;
 pub use problem::Problem;
 pub use route::{Access, Route};
 pub use serve::serve;

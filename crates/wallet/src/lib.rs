@@ -1,5 +1,32 @@
-//! Wallets: tokens first, ledger later.
+//! Wallets: what users were given as signed tokens, and the ledger into which tokens are posted. Red
+//! packets give, `balance` shows and pays out, settlement posts: one set of rules, here.
+//!
+//! In reading order:
+//! - [`token`], [`keys`]: what a user was given, signed; either copy restores the other
+//! - [`records`]: what the store holds, and under which names
+//! - [`account`], [`entry`]: the ledger - every movement has two sides
+//! - [`pending`]: tokens that are not posted
+//! - [`posting`]: how they are posted, by order number at most once
+//! - [`mode`]: how they are posted, a switch
+//! - [`view`]: what a user has, posted or not; [`statement`]: what moved
+//! - [`withdraw`]: money that leaves, in two phases
+//! - [`rain`]: rounds in which a campaign gives money
+//! - [`packet`], [`split`]: group packets, and how they are divided
+//!
+//! [`context`] is what all of them work with. None of them reads a clock or a random number.
 
+pub mod account;
+pub mod context;
+pub mod entry;
 pub mod keys;
+pub mod mode;
+pub mod packet;
+pub mod pending;
+pub mod posting;
+pub mod rain;
+pub mod records;
 pub mod split;
+pub mod statement;
 pub mod token;
+pub mod view;
+pub mod withdraw;

@@ -224,8 +224,7 @@ impl Envelope {
     /// What the payload says, which is to be believed only where the envelope was verified or comes
     /// from the store.
     fn unverified(&self) -> Result<Token, TokenError> {
-        let payload = canonical::<Payload>(&self.payload, "the payload is not canonical protobuf")?;
-        Token::try_from(payload).map_err(|_| TokenError::Malformed("a field is out of its range"))
+        Token::from_payload(&self.payload)
     }
 }
 
@@ -237,6 +236,15 @@ impl Token {
     /// [`TokenError::Malformed`].
     pub fn from_stored(bytes: &[u8]) -> Result<Self, TokenError> {
         Envelope::from_stored(bytes)?.unverified()
+    }
+
+    /// Reads the exact bytes of a payload that was signed once. Verifies nothing.
+    ///
+    /// # Errors
+    /// [`TokenError::Malformed`].
+    pub fn from_payload(bytes: &[u8]) -> Result<Self, TokenError> {
+        let payload = canonical::<Payload>(bytes, "the payload is not canonical protobuf")?;
+        Self::try_from(payload).map_err(|_| TokenError::Malformed("a field is out of its range"))
     }
 }
 

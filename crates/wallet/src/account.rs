@@ -1,0 +1,155 @@
+//! Accounts: every movement of value takes it from one account and gives it to another, in one
+//! transaction, so that the sum over all accounts is zero at any moment.
+//!
+//! A user has an account of their own, with a number of entries. Everything else - funds of campaigns,
+//! what is held, what left - has a part in each partition, so that a movement balances where it happens;
+//! those parts together are the account. What the users of a partition have is there once more as one
+//! account, so that one read tells whether a partition balances.
+
+use domain::answers::integers;
+use domain::ids::UserId;
+use domain::time::UnixMillis;
+use domain::transaction::{Answer, CommitError, Field, Guard, Read, Transaction, Value, Write};
+
+use crate::entry::Entry;
+use crate::records;
+
+/// Fields of a user's account.
+const BALANCE: &str = "b";
+const HELD: &str = "h";
+const INCOME: &str = "i";
+const WITHDRAWN: &str = "w";
+const SEQUENCE: &str = "s";
+
+/// A user's account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// Cents that can be withdrawn.
+    pub balance: i64,
+    /// Cents that are held for withdrawals.
+    pub held: i64,
+    /// Cents that ever came, refunds aside.
+    pub income: i64,
+    /// Cents that ever left by withdrawals.
+    pub withdrawn: i64,
+    /// How many entries there are.
+    pub sequence: i64,
+}
+
+impl Account {
+    /// Reads a user's account.
+    pub fn read(user: UserId) -> Read {
+        let fields = [BALANCE, HELD, INCOME, WITHDRAWN, SEQUENCE];
+        Read::Fields(records::account(user), fields.map(Field::from).to_vec())
+    }
+
+    /// The answer to [`Account::read`].
+    ///
+    /// # Errors
+    /// It is another one.
+    pub fn answered(answer: Option<&Answer>) -> Result<Self, CommitError> {
+        let [balance, held, income, withdrawn, sequence] = integers(answer)?;
+        Ok(Self { balance, held, income, withdrawn, sequence })
+    }
+
+    /// Demands that so many cents can be withdrawn.
+    pub fn demand_balance(user: UserId, cents: i64) -> Guard {
+        Guard::IntegerAtLeast(records::account(user), BALANCE.into(), cents)
+    }
+
+    /// Demands that fewer cents can be withdrawn.
+    pub fn demand_less(user: UserId, cents: i64) -> Guard {
+        Guard::IntegerAtMost(records::account(user), BALANCE.into(), cents - 1)
+    }
+}
+
+/// A movement of a user's account, as guards and writes. The first guard demands that no other movement
+/// came in between: entries stand one after the other.
+#[derive(Debug)]
+pub struct Movement {
+    user: UserId,
+    sequence: i64,
+    now: UnixMillis,
+    guards: Vec<Guard>,
+    writes: Vec<Write>,
+}
+
+impl Movement {
+    /// Begins where an account is.
+    pub fn new(user: UserId, account: &Account, now: UnixMillis) -> Self {
+        let (record, field) = (records::account(user), Field::from(SEQUENCE));
+        let guard = match account.sequence {
+            0 => Guard::FieldAbsent(record, field),
+            last => Guard::FieldEquals(record, field, Value::Integer(last)),
+        };
+        let writes = records::mark_changed(user, now).to_vec();
+        Self { user, sequence: account.sequence, now, guards: vec![guard], writes }
+    }
+
+    /// Demands something else.
+    pub fn demand(&mut self, guard: Guard) {
+        self.guards.push(guard);
+    }
+
+    /// Writes something else.
+    pub fn write(&mut self, write: Write) {
+        self.writes.push(write);
+    }
+
+    /// Writes an entry; its sequence number.
+    pub fn entry(&mut self, entry: &Entry) -> i64 {
+        let sequence = self.sequence;
+        let write = Write::Set(
+            records::page(self.user, sequence),
+            records::entry(sequence),
+            entry.encode(),
+        );
+        self.writes.push(write);
+        self.sequence += 1;
+        sequence
+    }
+
+    /// Moves cents from an account that is no user's to the user's balance; back, where they are
+    /// negative.
+    pub fn credit(&mut self, from: &str, cents: i64) {
+        self.add_to_user(BALANCE, cents);
+        self.add_to(records::USERS, cents);
+        self.add_to(from, -cents);
+    }
+
+    /// Counts cents as the user's income.
+    pub fn count_income(&mut self, cents: i64) {
+        self.add_to_user(INCOME, cents);
+    }
+
+    /// Moves cents from the user's balance into what is held; back, where they are negative.
+    pub fn hold(&mut self, cents: i64) {
+        self.credit(records::HELD, -cents);
+        self.add_to_user(HELD, cents);
+    }
+
+    /// What was held leaves.
+    pub fn pay_out(&mut self, cents: i64) {
+        self.add_to_user(HELD, -cents);
+        self.add_to_user(WITHDRAWN, cents);
+        self.add_to(records::HELD, -cents);
+        self.add_to(records::PAID_OUT, cents);
+    }
+
+    fn add_to_user(&mut self, field: &str, cents: i64) {
+        self.writes.push(Write::Add(records::account(self.user), field.into(), cents));
+    }
+
+    fn add_to(&mut self, account: &str, cents: i64) {
+        self.writes.push(Write::Add(records::accounts(), account.into(), cents));
+    }
+
+    /// The transaction.
+    pub fn transaction(mut self, reads: Vec<Read>) -> Transaction {
+        let sequence = Value::Integer(self.sequence);
+        let write = Write::Set(records::account(self.user), SEQUENCE.into(), sequence);
+        self.writes.push(write);
+        let Self { guards, writes, now, .. } = self;
+        Transaction { now_ms: now.0, guards, writes, reads }
+    }
+}

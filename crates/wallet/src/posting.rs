@@ -1,0 +1,186 @@
+//! Posting: a user's tokens become entries of the ledger, by order number at most once.
+
+use binding::Binding;
+use domain::answers::{fields, unexpected};
+use domain::ids::UserId;
+use domain::transaction::{
+    CommitError, Failed, Field, Guard, Outcome, Read, Transaction, Value, Write,
+};
+use prost::Message as _;
+
+use crate::account::{Account, Movement};
+use crate::context::Context;
+use crate::entry::{Entry, What};
+use crate::packet;
+use crate::pending::{self, Pending};
+use crate::records;
+use crate::token::{Payload, Token};
+
+/// Tokens of one transaction: each takes two guards and three writes, of 2,048.
+pub const BATCH_MAX: usize = 256;
+/// Attempts: of requests that post one user at once each round lets one go on, and nobody waits for
+/// long.
+const ATTEMPTS_MAX: u32 = 64;
+
+/// What a posting did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Posted {
+    /// Tokens that were posted.
+    pub tokens: u64,
+    /// Tokens that are left, as far as it looked.
+    pub left: u64,
+    /// The account afterwards.
+    pub account: Account,
+}
+
+/// Where the money of a token comes from.
+pub fn source(token: &Token) -> String {
+    if token.activity == packet::ACTIVITY {
+        records::PACKETS.to_owned()
+    } else {
+        records::fund(&token.activity, &token.scene)
+    }
+}
+
+/// What every attempt reads.
+fn reads(user: UserId) -> Vec<Read> {
+    vec![Account::read(user), pending::read(user)]
+}
+
+/// Posts all tokens that a user has: one round trip to look, and one for each 256 tokens. Whoever does
+/// the same at once posts some of them, and none twice.
+///
+/// # Errors
+/// The store's; what was posted stays so.
+pub async fn post<B: Binding>(
+    context: &Context<'_, B>,
+    user: UserId,
+) -> Result<Posted, CommitError> {
+    let home = context.home(user);
+    let mut answers = context.read(home, reads(user)).await?;
+    let mut posted = Posted::default();
+    for _ in 0..ATTEMPTS_MAX {
+        let account = Account::answered(answers.first())?;
+        let tokens = pending::answered(answers.get(1))?;
+        posted.account = account;
+        posted.left = tokens.len() as u64;
+        if tokens.is_empty() {
+            return Ok(posted);
+        }
+        let batch = &tokens[..tokens.len().min(BATCH_MAX)];
+        let is_last = batch.len() == tokens.len();
+        let transaction = step(context, user, &account, batch, is_last);
+        answers = match context.commit(home, transaction).await? {
+            Outcome::Committed(answers) => {
+                posted.tokens += batch.len() as u64;
+                answers
+            }
+            Outcome::Refused(refused) => {
+                if let Failed::Guard(guard) = refused.failed
+                    && let Some(one) = guard.checked_sub(1).and_then(|guard| batch.get(guard / 2))
+                    && guard % 2 == 0
+                {
+                    drop_posted(context, user, one).await?;
+                }
+                refused.reads
+            }
+        };
+    }
+    Err(CommitError::Unavailable(format!("{ATTEMPTS_MAX} attempts to post")))
+}
+
+/// The transaction that posts some tokens. Guard 0 is the account's; then each token has two: it is
+/// there, and not posted.
+fn step<B: Binding>(
+    context: &Context<'_, B>,
+    user: UserId,
+    account: &Account,
+    batch: &[Pending],
+    is_last: bool,
+) -> Transaction {
+    let now = context.now;
+    let mut movement = Movement::new(user, account, now);
+    let mut sources: Vec<(String, i64)> = Vec::new();
+    let mut income = 0;
+    for one in batch {
+        let (pending, posted) = (records::pending(user), records::posted(user));
+        let field = || Field::from(one.number().as_str());
+        let value = Value::Bytes(one.stored.clone());
+        movement.demand(Guard::FieldEquals(pending.clone(), field(), value));
+        movement.demand(Guard::FieldAbsent(posted.clone(), field()));
+        movement.write(Write::Unset(pending, field()));
+        let (amount, what) = (one.amount(), What::Token(Payload::from(&one.token).encode_to_vec()));
+        let sequence = movement.entry(&Entry { amount, at: now.0, what });
+        movement.write(Write::Set(posted, field(), Value::Integer(sequence)));
+        if !packet::is_refund(&one.token) {
+            income += amount;
+        }
+        let source = source(&one.token);
+        match sources.iter_mut().find(|(name, _)| *name == source) {
+            Some((_, cents)) => *cents += amount,
+            None => sources.push((source, amount)),
+        }
+    }
+    for (source, cents) in &sources {
+        movement.credit(source, *cents);
+    }
+    movement.count_income(income);
+    if is_last {
+        // Nothing came in between, so that the user leaves the queue.
+        let most = u32::try_from(batch.len()).unwrap_or(u32::MAX);
+        movement.demand(Guard::SizeAtMost(records::pending(user), most));
+        movement.write(Write::Unset(records::queue(), records::user_field(user)));
+    }
+    movement.transaction(reads(user))
+}
+
+/// Drops a token whose number was posted: a copy that came back.
+async fn drop_posted<B: Binding>(
+    context: &Context<'_, B>,
+    user: UserId,
+    one: &Pending,
+) -> Result<(), CommitError> {
+    let field = || one.number().as_str().into();
+    let transaction = Transaction {
+        guards: vec![Guard::FieldPresent(records::posted(user), field())],
+        writes: vec![Write::Unset(records::pending(user), field())],
+        ..Transaction::default()
+    };
+    context.commit(context.home(user), transaction).await?;
+    Ok(())
+}
+
+/// Takes a user out of the queue who has nothing to post.
+///
+/// # Errors
+/// The store's.
+pub async fn leave_queue<B: Binding>(
+    context: &Context<'_, B>,
+    user: UserId,
+) -> Result<(), CommitError> {
+    let transaction = Transaction {
+        guards: vec![Guard::SizeAtMost(records::pending(user), 0)],
+        writes: vec![Write::Unset(records::queue(), records::user_field(user))],
+        ..Transaction::default()
+    };
+    context.commit(context.home(user), transaction).await?;
+    Ok(())
+}
+
+/// The token of an order number that was posted.
+///
+/// # Errors
+/// The store's; there is no such entry.
+pub async fn posted_token<B: Binding>(
+    context: &Context<'_, B>,
+    user: UserId,
+    sequence: i64,
+) -> Result<Token, CommitError> {
+    let read = Read::Fields(records::page(user, sequence), vec![records::entry(sequence)]);
+    let answers = context.read(context.home(user), vec![read]).await?;
+    let value = fields(answers.first())?.first().and_then(Option::as_ref);
+    match Entry::decode(value.ok_or_else(unexpected)?)?.what {
+        What::Token(payload) => Token::from_payload(&payload).map_err(|_| unexpected()),
+        _ => Err(unexpected()),
+    }
+}

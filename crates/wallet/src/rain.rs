@@ -1,0 +1,389 @@
+//! Rains: rounds in which users open packets of a campaign's money. Pure.
+
+use domain::error::InvalidInput;
+use domain::money::{Amount, Currency};
+use domain::order_number::{OrderNumber, Part};
+use domain::partition::{Partition, Partitions, fnv1a, mix};
+use domain::time::UnixMillis;
+use domain::transaction::MapKey;
+use lease::Place;
+use serde::{Deserialize, Serialize};
+
+use crate::packet;
+
+/// Rounds of one rain: one every ten minutes for a week.
+pub const ROUNDS_MAX: usize = 1_000;
+/// Amounts that a table may list.
+pub const CHOICES_MAX: usize = 100;
+/// Weights of a table: together they stay far from overflow.
+const WEIGHT_MAX: u32 = 1_000_000;
+/// Cents of one packet of a rain: as much as anybody gives away at once.
+const AMOUNT_MAX: i64 = 10_000_000_000;
+
+/// A rain, as operators write it and as the store keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rain {
+    /// The activity it belongs to. With the scene it is this rain's alone.
+    pub activity: String,
+    /// The scene, which stands for one type of award.
+    pub scene: String,
+    /// Of all amounts.
+    pub currency: Currency,
+    /// Cents that the packets may cost together.
+    pub budget: Amount,
+    /// Cents that one packet may cost.
+    pub single_cap: Amount,
+    /// When packets can be opened.
+    pub rounds: Vec<Round>,
+    /// What is in them.
+    pub amounts: Amounts,
+    /// Whether it gives packets at all.
+    #[serde(default = "enabled_default")]
+    pub enabled: bool,
+}
+
+fn enabled_default() -> bool {
+    true
+}
+
+/// A round of a rain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Round {
+    /// Its number, from 1 on; tokens carry it.
+    pub round: i32,
+    /// From when on packets can be opened.
+    pub from: UnixMillis,
+    /// Until when, that moment not included.
+    pub until: UnixMillis,
+}
+
+/// How much is in a packet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Amounts {
+    /// Always as many cents.
+    Fixed(Amount),
+    /// Any number of cents between two, all as likely.
+    Between {
+        /// At least.
+        minimum: Amount,
+        /// At most.
+        maximum: Amount,
+    },
+    /// Amounts of a table, each as likely as its weight says.
+    Choices(Vec<Choice>),
+}
+
+/// A row of a table of amounts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Choice {
+    /// Cents.
+    pub amount: Amount,
+    /// How likely, next to the others.
+    pub weight: u32,
+}
+
+/// Why a rain gives nothing now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// It is switched off.
+    Disabled,
+    /// It has no such round.
+    UnknownRound,
+    /// The round has not begun.
+    NotStarted,
+    /// The round is over.
+    Ended,
+}
+
+impl Amounts {
+    /// The smallest amount: with less nothing can be given.
+    pub fn least(&self) -> i64 {
+        match self {
+            Self::Fixed(amount) => amount.minor_units(),
+            Self::Between { minimum, .. } => minimum.minor_units(),
+            Self::Choices(choices) => {
+                choices.iter().map(|choice| choice.amount.minor_units()).min().unwrap_or(0)
+            }
+        }
+    }
+
+    /// The largest amount.
+    pub fn most(&self) -> i64 {
+        match self {
+            Self::Fixed(amount) => amount.minor_units(),
+            Self::Between { maximum, .. } => maximum.minor_units(),
+            Self::Choices(choices) => {
+                choices.iter().map(|choice| choice.amount.minor_units()).max().unwrap_or(0)
+            }
+        }
+    }
+
+    /// The amount that a random number stands for.
+    pub fn draw(&self, random: u64) -> i64 {
+        match self {
+            Self::Fixed(amount) => amount.minor_units(),
+            Self::Between { minimum, maximum } => {
+                let span = maximum.minor_units() - minimum.minor_units() + 1;
+                minimum.minor_units() + (random % span.unsigned_abs()) as i64
+            }
+            Self::Choices(choices) => {
+                let weights: u64 = choices.iter().map(|choice| u64::from(choice.weight)).sum();
+                let mut rest = random % weights.max(1);
+                for choice in choices {
+                    match rest.checked_sub(choice.weight.into()) {
+                        Some(further) => rest = further,
+                        None => return choice.amount.minor_units(),
+                    }
+                }
+                self.least()
+            }
+        }
+    }
+
+    /// The path of an amount that is not right, and what is wrong with it.
+    fn validate(&self, cap: i64) -> Result<(), InvalidInput> {
+        let wrong = |field: String, detail: &str| Err(invalid(field, detail));
+        let in_range = |field: String, amount: Amount| match amount.minor_units() {
+            1..=AMOUNT_MAX if amount.minor_units() <= cap => Ok(()),
+            1..=AMOUNT_MAX => Err(InvalidInput::new(
+                "over_single_cap",
+                field,
+                "must be at most what one packet may cost",
+            )),
+            _ => wrong(field, "must be 1 to 10000000000"),
+        };
+        match self {
+            Self::Fixed(amount) => in_range("amounts.fixed".into(), *amount),
+            Self::Between { minimum, maximum } => {
+                in_range("amounts.between.minimum".into(), *minimum)?;
+                in_range("amounts.between.maximum".into(), *maximum)?;
+                if minimum > maximum {
+                    return wrong("amounts.between.maximum".into(), "must be at least the minimum");
+                }
+                Ok(())
+            }
+            Self::Choices(choices) => {
+                if choices.is_empty() || choices.len() > CHOICES_MAX {
+                    return wrong("amounts.choices".into(), "must have 1 to 100 amounts");
+                }
+                for (index, choice) in choices.iter().enumerate() {
+                    in_range(format!("amounts.choices[{index}].amount"), choice.amount)?;
+                    if !(1..=WEIGHT_MAX).contains(&choice.weight) {
+                        let field = format!("amounts.choices[{index}].weight");
+                        return wrong(field, "must be 1 to 1000000");
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Rain {
+    /// Checks what can be told of a rain alone.
+    ///
+    /// # Errors
+    /// `invalid_value`, `invalid_part`, `over_single_cap`, `reserved_activity`; naming the field.
+    pub fn validate(&self) -> Result<(), InvalidInput> {
+        Part::parse(&self.activity, "activity")?;
+        Part::parse(&self.scene, "scene")?;
+        if self.activity == packet::ACTIVITY {
+            let detail = "group packets have this activity";
+            return Err(InvalidInput::new("reserved_activity", "activity", detail));
+        }
+        if self.budget.minor_units() < 0 {
+            return Err(invalid("budget", "must be at least 0"));
+        }
+        if self.single_cap.minor_units() < 1 {
+            return Err(invalid("single_cap", "must be at least 1"));
+        }
+        if self.rounds.is_empty() || self.rounds.len() > ROUNDS_MAX {
+            return Err(invalid("rounds", "must have 1 to 1000 rounds"));
+        }
+        for (index, Round { round, from, until }) in self.rounds.iter().enumerate() {
+            let wrong =
+                |name: &str, detail| Err(invalid(format!("rounds[{index}].{name}"), detail));
+            if *round < 1 {
+                return wrong("round", "must be at least 1");
+            }
+            if self.rounds[..index].iter().any(|other| other.round == *round) {
+                return wrong("round", "is there already");
+            }
+            if from >= until {
+                return wrong("until", "must be after from");
+            }
+        }
+        self.amounts.validate(self.single_cap.minor_units())
+    }
+
+    /// Why a round gives nothing at a moment, if so.
+    pub fn closed(&self, round: i32, now: UnixMillis) -> Option<Closed> {
+        if !self.enabled {
+            return Some(Closed::Disabled);
+        }
+        match self.rounds.iter().find(|one| one.round == round) {
+            None => Some(Closed::UnknownRound),
+            Some(one) if now < one.from => Some(Closed::NotStarted),
+            Some(one) if now >= one.until => Some(Closed::Ended),
+            Some(_) => None,
+        }
+    }
+
+    /// What a number gives: it follows from the number and the rain's seed, so that asking again after
+    /// whatever was lost gives the same.
+    pub fn amount(&self, seed: u64, number: &OrderNumber) -> i64 {
+        self.amounts.draw(mix(fnv1a(number.as_str().as_bytes()) ^ seed))
+    }
+
+    /// The field that cannot change any more between two versions.
+    pub fn fixed_field(&self, next: &Self) -> Option<&'static str> {
+        if self.activity != next.activity {
+            Some("activity")
+        } else if self.scene != next.scene {
+            Some("scene")
+        } else if self.currency != next.currency {
+            Some("currency")
+        } else {
+            None
+        }
+    }
+}
+
+fn invalid(field: impl Into<String>, detail: &str) -> InvalidInput {
+    InvalidInput::new("invalid_value", field, detail)
+}
+
+/// The pool: what was published, and cents that no partition has.
+pub fn pool(rain: &str) -> MapKey {
+    MapKey(format!("mf{rain}"))
+}
+
+/// The copy that everybody reads.
+pub fn notice(rain: &str) -> MapKey {
+    MapKey(format!("mg{rain}"))
+}
+
+/// A partition's lease of the budget.
+pub fn lease(rain: &str) -> MapKey {
+    MapKey(format!("mb{rain}"))
+}
+
+/// Whose an activity and a scene are.
+pub fn claim(activity: &str, scene: &str) -> MapKey {
+    MapKey(format!("ms{activity}/{scene}"))
+}
+
+/// All rains there are.
+pub fn all() -> MapKey {
+    "mi".into()
+}
+
+/// Where the list of all rains lives.
+pub fn home_of_all(partitions: Partitions) -> Partition {
+    partitions.of_configuration("rains")
+}
+
+/// Where the copy lives that everybody reads.
+pub fn home_of_notice(partitions: Partitions, rain: &str) -> Partition {
+    partitions.of_configuration(&format!("rain:{rain}"))
+}
+
+/// Where it is known whose an activity and a scene are.
+pub fn home_of_claim(partitions: Partitions, activity: &str, scene: &str) -> Partition {
+    partitions.of_configuration(&format!("rain-of:{activity}/{scene}"))
+}
+
+/// Where the budget lies.
+pub fn place(partitions: Partitions, rain: &str) -> Place {
+    Place {
+        partition: partitions.of_configuration(&format!("rain-pool:{rain}")),
+        pool: pool(rain),
+        lease: lease(rain),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cents(cents: i64) -> Amount {
+        Amount::new(cents).unwrap()
+    }
+
+    fn rain() -> Rain {
+        Rain {
+            activity: "spring".into(),
+            scene: "rain".into(),
+            currency: Currency::parse("CNY").unwrap(),
+            budget: cents(100_000),
+            single_cap: cents(500),
+            rounds: vec![Round { round: 1, from: UnixMillis(10), until: UnixMillis(20) }],
+            amounts: Amounts::Between { minimum: cents(1), maximum: cents(500) },
+            enabled: true,
+        }
+    }
+
+    #[test]
+    fn wrong_rains_name_the_field() {
+        assert_eq!(rain().validate(), Ok(()));
+        let choices =
+            |amount, weight| Amounts::Choices(vec![Choice { amount: cents(amount), weight }]);
+        type Change<'a> = &'a dyn Fn(&mut Rain);
+        let table: [(Change<'_>, &str, &str); 13] = [
+            (&|rain| rain.activity = "A".into(), "invalid_part", "activity"),
+            (&|rain| rain.activity = "red-packet".into(), "reserved_activity", "activity"),
+            (&|rain| rain.budget = cents(-1), "invalid_value", "budget"),
+            (&|rain| rain.single_cap = cents(0), "invalid_value", "single_cap"),
+            (&|rain| rain.rounds.clear(), "invalid_value", "rounds"),
+            (&|rain| rain.rounds[0].round = 0, "invalid_value", "rounds[0].round"),
+            (&|rain| rain.rounds.push(rain.rounds[0].clone()), "invalid_value", "rounds[1].round"),
+            (&|rain| rain.rounds[0].until = UnixMillis(10), "invalid_value", "rounds[0].until"),
+            (&|rain| rain.single_cap = cents(499), "over_single_cap", "amounts.between.maximum"),
+            (&|rain| rain.amounts = Amounts::Fixed(cents(0)), "invalid_value", "amounts.fixed"),
+            (&|rain| rain.amounts = Amounts::Choices(vec![]), "invalid_value", "amounts.choices"),
+            (
+                &|rain| rain.amounts = choices(501, 1),
+                "over_single_cap",
+                "amounts.choices[0].amount",
+            ),
+            (&|rain| rain.amounts = choices(5, 0), "invalid_value", "amounts.choices[0].weight"),
+        ];
+        for (change, code, field) in table {
+            let mut wrong = rain();
+            change(&mut wrong);
+            let error = wrong.validate().unwrap_err();
+            assert_eq!((error.code, error.field.as_str()), (code, field));
+        }
+    }
+
+    #[test]
+    fn a_round_is_open_from_its_beginning_to_before_its_end() {
+        let closed = |round, now| rain().closed(round, UnixMillis(now));
+        assert_eq!(closed(1, 9), Some(Closed::NotStarted));
+        assert_eq!((closed(1, 10), closed(1, 19)), (None, None));
+        assert_eq!(closed(1, 20), Some(Closed::Ended));
+        assert_eq!(closed(2, 10), Some(Closed::UnknownRound));
+    }
+
+    #[test]
+    fn amounts_lie_in_their_bounds_and_follow_the_weights() {
+        let number = |index: u64| OrderNumber::parse(&format!("{index}_a"), "n").unwrap();
+        let mut seen = [0_u32; 501];
+        for index in 0..100_000 {
+            seen[rain().amount(7, &number(index)) as usize] += 1;
+        }
+        assert_eq!(seen[0], 0);
+        // 200 each on average; six standard deviations are 85.
+        assert!(seen[1..].iter().all(|count| (115..285).contains(count)), "{seen:?}");
+        let one = Choice { amount: cents(100), weight: 9 };
+        let two = Choice { amount: cents(900), weight: 1 };
+        let table = Amounts::Choices(vec![one, two]);
+        let high = (0..100_000).filter(|random| table.draw(*random) == 900).count();
+        assert_eq!((high, table.least(), table.most()), (10_000, 100, 900));
+        assert_eq!(Amounts::Fixed(cents(5)).draw(u64::MAX), 5);
+    }
+}

@@ -1,0 +1,229 @@
+//! What the store holds of wallets, and under which names. Pure.
+//!
+//! In the partition of a user:
+//! - `mk<user>`, the tokens that are not posted: order number -> the signed token
+//! - `ml<user>`, the user's [`Account`](crate::account::Account)
+//! - `me<user>:<page>`, the user's entries: sequence number -> [`Entry`](crate::entry::Entry)
+//! - `mn<user>`, what was posted: order number -> the sequence number of its entry
+//! - `mw<user>`, withdrawals: number -> [`Withdrawal`](crate::withdraw::Withdrawal)
+//! - `mo<user>`, group packets that the user sent from the balance: order number ->
+//!   [`Sent`](crate::packet::Sent)
+//! - `mv`, those of them that may not be there yet: user and order number -> since when
+//!
+//! In the partition of a group packet:
+//! - `mp<packet>`, the packet: `d` -> [`Order`](crate::packet::Order), `s` its state, `x` when it expires
+//! - `mc<packet>`, the parts that nobody has: position -> cents
+//! - `mr<packet>`, those that somebody has: user -> cents; `mt<packet>`: user -> when
+//! - `mu`, what is owed to users: user and packet -> since when
+//! - `mx`, the index of `mx<period>`: packets that expire in that period
+//!
+//! In each partition, for all of its users:
+//! - `ma`, the accounts that are no user's: name -> cents
+//! - `mq`, the posting queue: user -> since when
+//! - `mj`, the index of `mj<day>:<bucket>`: users whose wallet changed on that day
+//!
+//! In a partition of configuration:
+//! - `mz`, how tokens are posted ([`Posting`](crate::posting::Posting))
+//!
+//! Names are short, because Redis keeps them with every record.
+
+use domain::ids::UserId;
+use domain::partition::{Partition, Partitions, fnv1a, mix};
+use domain::time::UnixMillis;
+use domain::transaction::{Field, MapKey, Value, Write};
+
+/// Tokens of one user that are not posted: as many as one read returns, less some.
+pub const PENDING_MAX: u32 = 1_000;
+/// Entries of a page: two screens.
+pub const PAGE_ENTRIES: i64 = 40;
+/// How long the periods are in which packets expire.
+const PERIOD_MS: i64 = 60_000;
+/// How long the periods are in which wallets change.
+const DAY_MS: i64 = 86_400_000;
+/// Parts of a day's list of users: each can be read at once, with up to 1,024 users.
+pub const BUCKETS: u64 = 64;
+
+/// The cents that users of the partition have, as one account.
+pub const USERS: &str = "users";
+/// Cents that are held for withdrawals.
+pub const HELD: &str = "held";
+/// Cents that left.
+pub const PAID_OUT: &str = "paid-out";
+/// Cents that came in for packets.
+pub const PAID_IN: &str = "paid-in";
+/// Cents that are in packets.
+pub const PACKETS: &str = "packets";
+
+/// The tokens of a user that are not posted.
+pub fn pending(user: UserId) -> MapKey {
+    MapKey(format!("mk{user}"))
+}
+
+/// The account of a user.
+pub fn account(user: UserId) -> MapKey {
+    MapKey(format!("ml{user}"))
+}
+
+/// What was posted to a user.
+pub fn posted(user: UserId) -> MapKey {
+    MapKey(format!("mn{user}"))
+}
+
+/// The page of a user's entries that holds a sequence number.
+pub fn page(user: UserId, sequence: i64) -> MapKey {
+    MapKey(format!("me{user}:{}", sequence / PAGE_ENTRIES))
+}
+
+/// The field of an entry.
+pub fn entry(sequence: i64) -> Field {
+    Field(sequence.to_string().into_bytes())
+}
+
+/// The withdrawals of a user.
+pub fn withdrawals(user: UserId) -> MapKey {
+    MapKey(format!("mw{user}"))
+}
+
+/// The accounts of a partition that are no user's.
+pub fn accounts() -> MapKey {
+    "ma".into()
+}
+
+/// The account of a fund: what a campaign gave.
+pub fn fund(activity: &str, scene: &str) -> String {
+    format!("{FUND}{activity}/{scene}")
+}
+
+/// Before the name of a fund.
+pub const FUND: &str = "fund:";
+
+/// The posting queue of a partition.
+pub fn queue() -> MapKey {
+    "mq".into()
+}
+
+/// A user in a list.
+pub fn user_field(user: UserId) -> Field {
+    Field(user.to_string().into_bytes())
+}
+
+/// The user of a field.
+pub fn user_of(field: &Field) -> Option<UserId> {
+    std::str::from_utf8(&field.0).ok()?.parse().ok()
+}
+
+/// A user and a name, in a list.
+pub fn pair(user: UserId, name: &str) -> Field {
+    Field(format!("{user} {name}").into_bytes())
+}
+
+/// The user and the name of a field.
+pub fn pair_of(field: &Field) -> Option<(UserId, &str)> {
+    let (user, name) = std::str::from_utf8(&field.0).ok()?.split_once(' ')?;
+    Some((user.parse().ok()?, name))
+}
+
+/// The index of days on which wallets changed.
+pub fn days() -> MapKey {
+    "mj".into()
+}
+
+/// The day of a moment.
+pub fn day(at: UnixMillis) -> i64 {
+    at.0.div_euclid(DAY_MS)
+}
+
+/// Users whose wallet changed on a day, one part of them.
+pub fn changed(day: i64, bucket: u64) -> MapKey {
+    MapKey(format!("mj{day}:{bucket}"))
+}
+
+/// Puts a user on the list of those whose wallet changed. Twice is once.
+pub fn mark_changed(user: UserId, now: UnixMillis) -> [Write; 2] {
+    let day = day(now);
+    let bucket = mix(fnv1a(&user.0.to_le_bytes())) % BUCKETS;
+    let name = day.to_string();
+    [
+        Write::Set(days(), name.as_str().into(), Value::Integer(1)),
+        Write::Set(changed(day, bucket), user_field(user), Value::Integer(1)),
+    ]
+}
+
+/// Group packets that a user sent from the balance.
+pub fn sent(user: UserId) -> MapKey {
+    MapKey(format!("mo{user}"))
+}
+
+/// Those that may not be there yet.
+pub fn unsent() -> MapKey {
+    "mv".into()
+}
+
+/// A packet.
+pub fn packet(packet: &str) -> MapKey {
+    MapKey(format!("mp{packet}"))
+}
+
+/// The parts of a packet that nobody has.
+pub fn parts(packet: &str) -> MapKey {
+    MapKey(format!("mc{packet}"))
+}
+
+/// The parts of a packet that somebody has.
+pub fn openings(packet: &str) -> MapKey {
+    MapKey(format!("mr{packet}"))
+}
+
+/// When they were opened.
+pub fn opened_at(packet: &str) -> MapKey {
+    MapKey(format!("mt{packet}"))
+}
+
+/// What packets of the partition owe.
+pub fn owed() -> MapKey {
+    "mu".into()
+}
+
+/// The index of packets that expire.
+pub fn ends() -> MapKey {
+    "mx".into()
+}
+
+/// Packets that expire in a period.
+pub fn ends_in(period: i64) -> MapKey {
+    MapKey(format!("mx{period}"))
+}
+
+/// The period of a moment.
+pub fn period(at: UnixMillis) -> i64 {
+    at.0.div_euclid(PERIOD_MS)
+}
+
+/// Where a packet lives: among the partitions of users, spread by its name.
+pub fn home_of_packet(partitions: Partitions, packet: &str) -> Partition {
+    partitions.locate(UserId(mix(fnv1a(packet.as_bytes())))).partition
+}
+
+/// How tokens are posted.
+pub fn posting() -> MapKey {
+    "mz".into()
+}
+
+/// Where that lives.
+pub fn home_of_posting(partitions: Partitions) -> Partition {
+    partitions.of_configuration("posting")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_again() {
+        let (user, name) = (UserId(652_024_209_997_893_632), "7.a:b c");
+        assert_eq!(user_of(&user_field(user)), Some(user));
+        assert_eq!(pair_of(&pair(user, name)), Some((user, name)));
+        assert_eq!(page(user, 39), page(user, 0));
+        assert_ne!(page(user, 40), page(user, 39));
+    }
+}

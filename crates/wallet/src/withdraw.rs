@@ -1,0 +1,272 @@
+//! Withdrawals in two phases: the money is held, then it left, or comes back.
+
+use binding::Binding;
+use domain::answers::{fields, unexpected};
+use domain::ids::UserId;
+use domain::order_number::OrderNumber;
+use domain::transaction::{
+    CommitError, Failed, Guard, MapKey, Outcome, Read, Seen, Transaction, Value, Write,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::account::{Account, Movement};
+use crate::context::Context;
+use crate::entry::{Entry, What, decoded};
+use crate::pending;
+use crate::posting;
+use crate::records;
+
+/// The first byte of a withdrawal. Another one means another encoding.
+const ENCODING: u8 = 1;
+/// Attempts: each lost one saw the account change.
+const ATTEMPTS_MAX: u32 = 64;
+
+/// What became of a withdrawal's number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withdrawal {
+    /// Cents; 0 where it was voided before it came.
+    pub amount: i64,
+    /// What became of it.
+    pub state: State,
+    /// When, in unix milliseconds.
+    pub at: i64,
+}
+
+/// What became of a withdrawal, in the terms of two-phase transfers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum State {
+    /// The money is held.
+    Pending,
+    /// It left.
+    Posted,
+    /// It came back. Also of a number that never came, so that it cannot come late.
+    Voided,
+    /// There was less than that.
+    ExceedsBalance,
+}
+
+/// Why there is no withdrawal, or no other state of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The number was used for another amount.
+    ExistsWithDifferentAmount,
+    /// There was less than that when it was asked for.
+    ExceedsBalance,
+    /// It left already.
+    AlreadyPosted,
+    /// It came back already.
+    AlreadyVoided,
+    /// Nobody asked for it.
+    NotFound,
+}
+
+/// What came of a call: the withdrawal, and whether an earlier one did it.
+pub type Result<T = (Withdrawal, bool)> = std::result::Result<T, Failure>;
+
+/// Why a call gave nothing.
+#[derive(Debug)]
+pub enum Failure {
+    /// A normal answer.
+    Refused(Refusal),
+    /// The store's.
+    Store(CommitError),
+}
+
+impl From<CommitError> for Failure {
+    fn from(error: CommitError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl Withdrawal {
+    /// As the store keeps it.
+    pub fn encode(&self) -> Value {
+        // These types have nothing that postcard could refuse.
+        Value::Bytes(postcard::to_extend(self, vec![ENCODING]).unwrap_or_default())
+    }
+
+    /// Reads it again.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn decode(value: &Value) -> std::result::Result<Self, CommitError> {
+        decoded(value, ENCODING, "a withdrawal")
+    }
+
+    /// What asking for it again gives.
+    fn again(self, amount: i64) -> Result {
+        match self.state {
+            // Voided before it came: no amount is known of it.
+            State::Voided if self.amount == 0 => Err(Refusal::AlreadyVoided.into()),
+            _ if self.amount != amount => Err(Refusal::ExistsWithDifferentAmount.into()),
+            State::ExceedsBalance => Err(Refusal::ExceedsBalance.into()),
+            State::Pending | State::Posted | State::Voided => Ok((self, true)),
+        }
+    }
+}
+
+fn record(user: UserId) -> MapKey {
+    records::withdrawals(user)
+}
+
+/// What became of a number.
+///
+/// # Errors
+/// The store's.
+pub async fn look<B: Binding>(
+    context: &Context<'_, B>,
+    user: UserId,
+    number: &OrderNumber,
+) -> Result<Option<Withdrawal>> {
+    let read = Read::Fields(record(user), vec![number.as_str().into()]);
+    let answers = context.read(context.home(user), vec![read]).await?;
+    let value = fields(answers.first())?.first().and_then(Option::as_ref);
+    Ok(value.map(Withdrawal::decode).transpose()?)
+}
+
+/// Holds `amount` cents of a user. Whatever the user was given is posted before.
+///
+/// # Errors
+/// `exists_with_different_amount`; `exceeds_balance`, which is recorded; the store's.
+pub async fn create<B: Binding>(
+    context: &Context<'_, B>,
+    user: UserId,
+    number: &OrderNumber,
+    amount: i64,
+) -> Result {
+    let home = context.home(user);
+    let field = || number.as_str().into();
+    let first = || Guard::FieldAbsent(record(user), field());
+    let reads = || vec![Account::read(user), pending::read(user)];
+    let mut account = posting::post(context, user).await?.account;
+    for _ in 0..ATTEMPTS_MAX {
+        let now = context.now;
+        let is_covered = account.balance >= amount;
+        let state = if is_covered { State::Pending } else { State::ExceedsBalance };
+        let withdrawal = Withdrawal { amount, state, at: now.0 };
+        let write = Write::Set(record(user), field(), withdrawal.encode());
+        let transaction = if is_covered {
+            let mut movement = Movement::new(user, &account, now);
+            movement.demand(Account::demand_balance(user, amount));
+            movement.hold(amount);
+            let what = What::Withdrawal(number.as_str().to_owned());
+            movement.entry(&Entry { amount: -amount, at: now.0, what });
+            movement.write(write);
+            let mut transaction = movement.transaction(reads());
+            transaction.guards.insert(0, first());
+            transaction
+        } else {
+            // Nothing may be pending that would cover it.
+            let none = Guard::SizeAtMost(records::pending(user), 0);
+            let guards = vec![first(), none, Account::demand_less(user, amount)];
+            Transaction { guards, writes: vec![write], reads: reads(), ..Transaction::default() }
+        };
+        let refused = match context.commit(home, transaction).await? {
+            Outcome::Committed(_) if is_covered => return Ok((withdrawal, false)),
+            Outcome::Committed(_) => return Err(Refusal::ExceedsBalance.into()),
+            Outcome::Refused(refused) => refused,
+        };
+        match (refused.failed, refused.seen) {
+            (Failed::Guard(0), Seen::Field(Some(value))) => {
+                return Withdrawal::decode(&value)?.again(amount);
+            }
+            (Failed::Guard(0), _) => return Err(unexpected().into()),
+            _ => {}
+        }
+        account = Account::answered(refused.reads.first())?;
+        if account.balance < amount && !pending::answered(refused.reads.get(1))?.is_empty() {
+            account = posting::post(context, user).await?.account;
+        }
+    }
+    Err(busy().into())
+}
+
+/// The money left.
+///
+/// # Errors
+/// `not_found`, `already_posted`, `already_voided`, `exceeds_balance`; the store's.
+pub async fn post<B: Binding>(
+    context: &Context<'_, B>,
+    user: UserId,
+    number: &OrderNumber,
+) -> Result<Withdrawal> {
+    end(context, user, number, State::Posted).await
+}
+
+/// The money comes back. A number that never came can come no more afterwards.
+///
+/// # Errors
+/// `already_posted`, `already_voided`, `exceeds_balance`; the store's.
+pub async fn void<B: Binding>(
+    context: &Context<'_, B>,
+    user: UserId,
+    number: &OrderNumber,
+) -> Result<Withdrawal> {
+    end(context, user, number, State::Voided).await
+}
+
+async fn end<B: Binding>(
+    context: &Context<'_, B>,
+    user: UserId,
+    number: &OrderNumber,
+    state: State,
+) -> Result<Withdrawal> {
+    let home = context.home(user);
+    let field = || number.as_str().into();
+    for _ in 0..ATTEMPTS_MAX {
+        let reads = vec![Read::Fields(record(user), vec![field()]), Account::read(user)];
+        let answers = context.read(home, reads).await?;
+        let value = fields(answers.first())?.first().cloned().flatten();
+        let now = context.now;
+        let Some(value) = value else {
+            if state == State::Posted {
+                return Err(Refusal::NotFound.into());
+            }
+            let withdrawal = Withdrawal { amount: 0, state, at: now.0 };
+            let transaction = Transaction {
+                guards: vec![Guard::FieldAbsent(record(user), field())],
+                writes: vec![Write::Set(record(user), field(), withdrawal.encode())],
+                ..Transaction::default()
+            };
+            match context.commit(home, transaction).await? {
+                Outcome::Committed(_) => return Ok(withdrawal),
+                Outcome::Refused(_) => continue,
+            }
+        };
+        let before = Withdrawal::decode(&value)?;
+        match before.state {
+            State::Pending => {}
+            State::Posted => return Err(Refusal::AlreadyPosted.into()),
+            State::Voided => return Err(Refusal::AlreadyVoided.into()),
+            State::ExceedsBalance => return Err(Refusal::ExceedsBalance.into()),
+        }
+        let amount = before.amount;
+        let withdrawal = Withdrawal { amount, state, at: now.0 };
+        let account = Account::answered(answers.get(1))?;
+        let mut movement = Movement::new(user, &account, now);
+        movement.demand(Guard::FieldEquals(record(user), field(), value));
+        if state == State::Posted {
+            movement.pay_out(amount);
+        } else {
+            movement.hold(-amount);
+            let what = What::Voided(number.as_str().to_owned());
+            movement.entry(&Entry { amount, at: now.0, what });
+        }
+        movement.write(Write::Set(record(user), field(), withdrawal.encode()));
+        match context.commit(home, movement.transaction(vec![])).await? {
+            Outcome::Committed(_) => return Ok(withdrawal),
+            Outcome::Refused(_) => {}
+        }
+    }
+    Err(busy().into())
+}
+
+fn busy() -> CommitError {
+    CommitError::Unavailable(format!("{ATTEMPTS_MAX} attempts to change a withdrawal"))
+}

@@ -1,0 +1,181 @@
+//! Statements: what moved, the latest first, page by page.
+//!
+//! Tokens that are not posted come before entries. While somebody reads page after page tokens are
+//! posted, and new ones come: a cursor says how many entries there were on the first page, so that what
+//! was pending then is found again among the later entries, and nothing comes twice or not at all.
+
+use domain::ids::UserId;
+use domain::order_number::OrderNumber;
+use domain::transaction::CommitError;
+use edge::store::Binding;
+use wallet::context::Context;
+use wallet::entry::{Entry, What};
+use wallet::packet;
+use wallet::statement;
+use wallet::token::Token;
+use wallet::view;
+
+/// What stands in a line of a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A token of a rain.
+    Rain,
+    /// A part of a group packet.
+    Packet,
+    /// What came back of a packet that the user sent.
+    Refund,
+    /// A packet that the user sent.
+    PacketSent,
+    /// A withdrawal.
+    Withdrawal,
+    /// A withdrawal that was voided.
+    WithdrawalVoided,
+}
+
+/// A line of a statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// What it is.
+    pub kind: Kind,
+    /// Under which number.
+    pub number: String,
+    /// Cents; negative, where they went.
+    pub amount: i64,
+    /// When it happened, in unix milliseconds.
+    pub at: i64,
+    /// Whether it is in the ledger.
+    pub is_posted: bool,
+}
+
+/// A page of a statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The lines, the latest first.
+    pub lines: Vec<Line>,
+    /// Where the next page begins, where there is one.
+    pub next: Option<Cursor>,
+}
+
+/// Where a page begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cursor {
+    /// Below an entry.
+    Below(i64),
+    /// Among what was not posted when there were so many entries: after this time and number.
+    After(i64, i64, String),
+}
+
+impl Cursor {
+    /// Reads a cursor.
+    pub fn parse(text: &str) -> Option<Self> {
+        let count = |text: &str| text.parse().ok().filter(|count: &i64| *count >= 0);
+        let mut parts = text.splitn(3, '~');
+        match (parts.next(), parts.next(), parts.next()) {
+            (Some(below), None, None) => Some(Self::Below(count(below)?)),
+            (Some(entries), Some(at), Some(number)) => {
+                let number = OrderNumber::parse(number, "cursor").ok()?;
+                Some(Self::After(count(entries)?, count(at)?, number.as_str().to_owned()))
+            }
+            _ => None,
+        }
+    }
+
+    /// As the client gets it.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Below(sequence) => sequence.to_string(),
+            Self::After(entries, at, number) => format!("{entries}~{at}~{number}"),
+        }
+    }
+}
+
+impl Line {
+    fn of_token(token: &Token, is_posted: bool) -> Self {
+        let kind = match () {
+            () if token.activity != packet::ACTIVITY => Kind::Rain,
+            () if packet::is_refund(token) => Kind::Refund,
+            () => Kind::Packet,
+        };
+        let number = token.order_number.as_str().to_owned();
+        let (amount, at) = (token.amount.minor_units(), token.open_time.0);
+        Self { kind, number, amount, at, is_posted }
+    }
+
+    fn of_entry(entry: &Entry) -> Result<Self, CommitError> {
+        let (kind, number) = match &entry.what {
+            What::Token(payload) => {
+                let broken = |_| CommitError::Unusable("a posted token cannot be read".into());
+                return Ok(Self::of_token(&Token::from_payload(payload).map_err(broken)?, true));
+            }
+            What::Withdrawal(number) => (Kind::Withdrawal, number),
+            What::Voided(number) => (Kind::WithdrawalVoided, number),
+            What::Sent(number) => (Kind::PacketSent, number),
+        };
+        let (number, amount, at) = (number.clone(), entry.amount, entry.at);
+        Ok(Self { kind, number, amount, at, is_posted: true })
+    }
+
+    fn place(&self) -> (i64, &str) {
+        (self.at, &self.number)
+    }
+}
+
+/// A page: one round trip for what is not posted, and one for entries where they are needed.
+///
+/// # Errors
+/// The store's.
+pub async fn page<B: Binding>(
+    context: &Context<'_, B>,
+    user: UserId,
+    after: Option<&Cursor>,
+    limit: usize,
+) -> Result<Page, CommitError> {
+    let mut lines = Vec::new();
+    let entries = match after {
+        Some(Cursor::Below(sequence)) => *sequence,
+        None | Some(Cursor::After(..)) => {
+            let view = view::view(context, user).await?;
+            lines.extend(view.tokens.iter().map(|one| Line::of_token(&one.token, false)));
+            let mut entries = view.entries;
+            if let Some(Cursor::After(then, at, number)) = after {
+                // What was posted since, too.
+                let since = (entries - then).max(0);
+                for (_, entry) in statement::entries(context, user, entries, since).await? {
+                    lines.push(Line::of_entry(&entry)?);
+                }
+                lines.retain(|line| line.place() < (*at, number.as_str()));
+                entries = *then;
+            }
+            lines.sort_by(|a, b| b.place().cmp(&a.place()));
+            entries
+        }
+    };
+    if lines.len() > limit {
+        lines.truncate(limit);
+        let next = lines.last().map(|last| Cursor::After(entries, last.at, last.number.clone()));
+        return Ok(Page { lines, next });
+    }
+    let more = (limit - lines.len()) as i64;
+    let mut next = entries;
+    for (sequence, entry) in statement::entries(context, user, entries, more).await? {
+        lines.push(Line::of_entry(&entry)?);
+        next = sequence;
+    }
+    Ok(Page { lines, next: (next > 0).then_some(Cursor::Below(next)) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_itself_again_and_nothing_else_is_one() {
+        let after = Cursor::After(3, 1_771_257_600_000, "packet:7.a".into());
+        for cursor in [Cursor::Below(7), after] {
+            assert_eq!(Cursor::parse(&cursor.text()), Some(cursor));
+        }
+        for text in ["", "x", "-1", "1~2", "1~x~a", "1~2~a b", "1~2~"] {
+            assert_eq!(Cursor::parse(text), None, "{text}");
+        }
+    }
+}
