@@ -1,0 +1,232 @@
+//! Opening a packet of a rain: one commit in the partition of the user decides and records - the number
+//! has not acted, the budget has enough -, and the user has a token.
+
+use domain::answers::unexpected;
+use domain::ids::UserId;
+use domain::order_number::{OrderNumber, Part, Play};
+use domain::transaction::{CommitError, Failed, Outcome, Seen, Transaction, Value};
+use edge::store::Binding;
+use lease::{Budget, Lease, Refill, Source, Why, call_back, refill};
+use wallet::context::Context;
+use wallet::pending;
+use wallet::posting;
+use wallet::rain;
+use wallet::token::{Envelope, Payload, Token};
+
+use crate::Settings;
+use crate::rains::Published;
+use crate::refusal::{Failure, Refusal};
+
+/// Attempts: each lost one saw a lease change, or room being made.
+const ATTEMPTS_MAX: u32 = 8;
+
+/// Who opens which packet of a rain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Who.
+    pub user: UserId,
+    /// The rain.
+    pub rain: String,
+    /// The round.
+    pub round: i32,
+    /// The packet in the round.
+    pub award: String,
+    /// The app in which it was opened.
+    pub app: i64,
+}
+
+/// What a number gave, now or earlier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Granted {
+    /// What is in it.
+    pub token: Token,
+    /// The token as the client gets it.
+    pub text: String,
+    /// Whether it was given earlier.
+    pub replayed: bool,
+}
+
+impl Claim {
+    fn number(&self, rain: &rain::Rain, stage: &str) -> Result<OrderNumber, Failure> {
+        let round = self.round.to_string();
+        let play = Play {
+            activity: Part::parse(&rain.activity, "activity")?,
+            scene: Part::parse(&rain.scene, "scene")?,
+            round: Part::parse(&round, "round")?,
+            award: Part::parse(&self.award, "award")?,
+            stage: Part::parse(stage, "stage")?,
+        };
+        Ok(OrderNumber::compose(self.user, &play))
+    }
+
+    /// The number makes two requests the same, but for the app.
+    fn is_same(&self, token: &Token) -> bool {
+        token.app_id == self.app
+    }
+}
+
+/// Opens a packet: one round trip where the user's partition has enough of the budget, four where it must
+/// take a lease first.
+///
+/// # Errors
+/// A refusal, with nothing changed; or the store's.
+pub async fn grant<B: Binding>(
+    context: &Context<'_, B>,
+    stage: &str,
+    settings: &Settings,
+    claim: &Claim,
+) -> Result<Granted, Failure> {
+    let Some(published) = settings.rains.rain(context, &claim.rain).await? else {
+        return Err(Refusal::UnknownRain.into());
+    };
+    let number = claim.number(&published.rain, stage)?;
+    let attempt = Attempt { context, stage, settings, claim, number: &number };
+    let closed = published.rain.closed(claim.round, context.now).map(Refusal::Closed);
+    let exhausted = published.is_exhausted.get().then_some(Refusal::BudgetExhausted);
+    if let Some(refusal) = closed.or(exhausted) {
+        return attempt.earlier().await?.ok_or_else(|| refusal.into());
+    }
+    let mode = settings.rains.mode(context).await?;
+    let given = attempt.give(&published).await;
+    if matches!(given, Err(Failure::Refused(Refusal::BudgetExhausted))) {
+        published.is_exhausted.set(true);
+    }
+    let granted = given?;
+    let cents = granted.token.amount.minor_units();
+    if !granted.replayed && mode.is_at_once(cents) {
+        // What fails here stays in the queue, and settlement posts it.
+        drop(posting::post(context, claim.user).await);
+    }
+    Ok(granted)
+}
+
+/// One number of one user.
+struct Attempt<'a, B> {
+    context: &'a Context<'a, B>,
+    stage: &'a str,
+    settings: &'a Settings,
+    claim: &'a Claim,
+    number: &'a OrderNumber,
+}
+
+impl<B: Binding> Attempt<'_, B> {
+    /// What the number gave earlier.
+    async fn earlier(&self) -> Result<Option<Granted>, Failure> {
+        let user = self.claim.user;
+        let found = wallet::view::look_up(self.context, user, self.number.as_str()).await?;
+        found.map(|(token, _)| self.replay(token)).transpose()
+    }
+
+    /// What the number gave earlier, for the same request. The token is signed again: the same payload
+    /// gives the same token, unless the key has changed.
+    fn replay(&self, token: Token) -> Result<Granted, Failure> {
+        if !self.claim.is_same(&token) {
+            return Err(Refusal::OrderNumberReused.into());
+        }
+        let text = self.sign(&Payload::from(&token))?.to_text();
+        Ok(Granted { token, text, replayed: true })
+    }
+
+    fn sign(&self, payload: &Payload) -> Result<Envelope, Failure> {
+        Ok(self.settings.keys.sign(payload, self.stage)?)
+    }
+
+    fn payload(&self, published: &Published, amount: i64) -> Payload {
+        Payload {
+            app_id: self.claim.app,
+            act_id: self.claim.user.0,
+            activity_id: published.rain.activity.clone(),
+            scene_id: published.rain.scene.clone(),
+            amount,
+            out_trade_no: self.number.as_str().to_owned(),
+            open_time: self.context.now.0,
+            rain_id: self.claim.round,
+            status: 0,
+        }
+    }
+
+    async fn give(&self, published: &Published) -> Result<Granted, Failure> {
+        let Self { context, claim, number, .. } = *self;
+        let (user, rain) = (claim.user, &published.rain);
+        let partition = context.home(user);
+        let place = rain::place(context.partitions, &claim.rain);
+        let budget = Budget {
+            place: place.clone(),
+            total: rain.budget.minor_units(),
+            free: &published.free,
+        };
+        let mut amount = rain.amount(published.seed, number);
+        let mut source = Source::Left;
+        for _ in 0..ATTEMPTS_MAX {
+            let payload = self.payload(published, amount);
+            let envelope = self.sign(&payload)?;
+            let draw = source.draw(&place.lease, amount, context.now);
+            let mut guards = pending::guards(user, number.as_str()).to_vec();
+            let (why, drawn): (Vec<_>, Vec<_>) = draw.guards.into_iter().unzip();
+            guards.extend(drawn);
+            let stored = envelope.to_stored();
+            let mut writes = pending::writes(user, number.as_str(), stored, context.now).to_vec();
+            writes.extend(draw.writes);
+            let transaction = Transaction { guards, writes, ..Transaction::default() };
+            let refused = match context.commit(partition, transaction).await? {
+                Outcome::Committed(_) => {
+                    let token = Token::try_from(payload)?;
+                    return Ok(Granted { token, text: envelope.to_text(), replayed: false });
+                }
+                Outcome::Refused(refused) => refused,
+            };
+            let Failed::Guard(guard) = refused.failed else { return Err(unexpected().into()) };
+            let why = guard.checked_sub(pending::GUARDS).and_then(|index| why.get(index));
+            match (guard, why) {
+                (0 | 1, _) => {
+                    self.put_back(&place, partition, source).await?;
+                    let token = self.seen(refused.seen).await?;
+                    return self.replay(token);
+                }
+                (2, _) => drop(posting::post(context, user).await?),
+                (_, Some(Why::SoldOut)) => return Err(Refusal::BudgetExhausted.into()),
+                (_, Some(Why::Moved)) => source = Source::Left,
+                (_, Some(Why::Left)) => {
+                    let read = Lease::read(place.lease.clone());
+                    let answers = context.read(partition, vec![read]).await?;
+                    let lease = Lease::answered(answers.first())?;
+                    let wanted = rain.amounts.least()..=amount;
+                    match refill(context, &budget, partition, lease, wanted).await? {
+                        // The last cents may be fewer than were drawn.
+                        Refill::Ready(from, cents) => (source, amount) = (from, cents),
+                        Refill::SoldOut => return Err(Refusal::BudgetExhausted.into()),
+                    }
+                }
+                _ => return Err(unexpected().into()),
+            }
+        }
+        let text = format!("{ATTEMPTS_MAX} attempts to open a packet");
+        Err(CommitError::Unavailable(text).into())
+    }
+
+    /// A lease that was taken for nobody goes back.
+    async fn put_back(
+        &self,
+        place: &lease::Place,
+        partition: domain::partition::Partition,
+        source: Source,
+    ) -> Result<(), CommitError> {
+        match source {
+            Source::Left => Ok(()),
+            Source::Credit(..) => call_back(self.context, place, &[partition]).await,
+        }
+    }
+
+    /// The token that a guard saw.
+    async fn seen(&self, seen: Seen) -> Result<Token, CommitError> {
+        match seen {
+            Seen::Field(Some(Value::Bytes(stored))) => {
+                Token::from_stored(&stored).map_err(|_| unexpected())
+            }
+            Seen::Field(Some(Value::Integer(sequence))) => {
+                posting::posted_token(self.context, self.claim.user, sequence).await
+            }
+            _ => Err(unexpected()),
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Wire -> typed commands. Whatever can be refused without the store is refused here.
+
+use domain::error::InvalidInput;
+use domain::ids::{IdInput, UserId};
+use domain::money::Amount;
+use domain::order_number::{OrderNumber, Part};
+use edge::{Call, Problem};
+use serde::Deserialize;
+use wallet::packet::{self, Funding, Kind, NUMBER_BYTES_MAX};
+use wallet::rain::Rain;
+use wallet::split;
+
+use crate::Operation;
+use crate::grant::Claim;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClaimBody {
+    rain: String,
+    round: i32,
+    award: String,
+    #[serde(default)]
+    app: i64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SendBody {
+    order_number: String,
+    sender: IdInput,
+    total: Amount,
+    count: u32,
+    kind: KindBody,
+    funding: FundingBody,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum KindBody {
+    Random,
+    Equal,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum FundingBody {
+    Balance,
+    Payment,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UserBody {
+    user: IdInput,
+}
+
+/// A command, valid as far as it can be told without the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Set up a rain.
+    SetUpRain(String, Box<Rain>),
+    /// Look at a rain and its budget.
+    LookAtRain(String),
+    /// Open a packet of a rain.
+    OpenRain(Claim),
+    /// Send a group packet; when is not known here.
+    Send(OrderNumber, packet::Order),
+    /// Look at a group packet.
+    Look(String),
+    /// May a user open it?
+    Grab(String, UserId),
+    /// Take a part of it.
+    Open(String, UserId),
+}
+
+/// Reads a command.
+///
+/// # Errors
+/// A problem that names the field.
+pub(crate) fn command(operation: Operation, call: &Call) -> Result<Command, Problem> {
+    let name = |field| part(parameter(call, 0), field);
+    let user = || -> Result<UserId, Problem> {
+        let body: UserBody = call.json()?;
+        Ok(body.user.user(|| "user".to_owned())?)
+    };
+    Ok(match operation {
+        Operation::SetUpRain => {
+            let (id, rain): (_, Rain) = (name("rain")?, call.json()?);
+            rain.validate()?;
+            Command::SetUpRain(id, Box::new(rain))
+        }
+        Operation::LookAtRain => Command::LookAtRain(name("rain")?),
+        Operation::OpenRain => {
+            let user = UserId::parse(parameter(call, 0), "user")?;
+            Command::OpenRain(claim(user, call.json()?)?)
+        }
+        Operation::Send => {
+            let (number, order) = sending(&call.json()?)?;
+            Command::Send(number, order)
+        }
+        Operation::Look => Command::Look(packet_of(call)?),
+        Operation::Grab => Command::Grab(packet_of(call)?, user()?),
+        Operation::Open => Command::Open(packet_of(call)?, user()?),
+    })
+}
+
+/// One parameter of the route.
+fn parameter(call: &Call, index: usize) -> &str {
+    call.parameters.get(index).map(String::as_str).unwrap_or_default()
+}
+
+fn part(text: &str, field: &str) -> Result<String, InvalidInput> {
+    Part::parse(text, field).map(|part| part.as_str().to_owned())
+}
+
+/// A packet's name: `{sender}.{order number}`.
+fn packet_of(call: &Call) -> Result<String, InvalidInput> {
+    let text = parameter(call, 0);
+    let detail = "must be the name that sending a packet gave";
+    packet::sender_of(text).ok_or_else(|| InvalidInput::new("invalid_packet", "packet", detail))?;
+    Ok(text.to_owned())
+}
+
+fn claim(user: UserId, body: ClaimBody) -> Result<Claim, InvalidInput> {
+    let ClaimBody { rain, round, award, app } = body;
+    if round < 1 {
+        return Err(InvalidInput::new("invalid_value", "round", "must be at least 1"));
+    }
+    if app < 0 {
+        return Err(InvalidInput::new("invalid_value", "app", "must be at least 0"));
+    }
+    Ok(Claim { user, rain: part(&rain, "rain")?, round, award: part(&award, "award")?, app })
+}
+
+fn sending(body: &SendBody) -> Result<(OrderNumber, packet::Order), InvalidInput> {
+    let number = OrderNumber::parse(&body.order_number, "order_number")?;
+    if number.as_str().len() > NUMBER_BYTES_MAX {
+        let detail = format!("must have at most {NUMBER_BYTES_MAX} characters");
+        return Err(InvalidInput::new("invalid_order_number", "order_number", detail));
+    }
+    let sender = body.sender.user(|| "sender".to_owned())?;
+    split::check(body.total.minor_units(), body.count)?;
+    let order = packet::Order {
+        sender: sender.0,
+        total: body.total.minor_units(),
+        count: body.count,
+        kind: match body.kind {
+            KindBody::Random => Kind::Random,
+            KindBody::Equal => Kind::Equal,
+        },
+        funding: match body.funding {
+            FundingBody::Balance => Funding::Balance,
+            FundingBody::Payment => Funding::Payment,
+        },
+        at: 0,
+    };
+    Ok((number, order))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_packets_name_the_field() {
+        let read = |text: &str| {
+            let body: SendBody = serde_json::from_str(text).unwrap();
+            sending(&body).map_err(|error| error.field)
+        };
+        let body = |number: &str, sender: &str, total: &str, count: u32| {
+            format!(
+                r#"{{"order_number": "{number}", "sender": {sender}, "total": {total},
+                "count": {count}, "kind": "random", "funding": "balance"}}"#
+            )
+        };
+        assert!(read(&body("n", "7", "100", 3)).is_ok());
+        let long = "n".repeat(NUMBER_BYTES_MAX + 1);
+        for (text, field) in [
+            (body("a b", "7", "100", 3), "order_number"),
+            (body(&long, "7", "100", 3), "order_number"),
+            (body("n", "-7", "100", 3), "sender"),
+            (body("n", "7", "2", 3), "total"),
+            (body("n", "7", "60001", 3), "total"),
+            (body("n", "7", "100", 0), "count"),
+            (body("n", "7", "100", 501), "count"),
+        ] {
+            assert_eq!(read(&text), Err(field.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn claims_name_a_rain_a_round_and_an_award() {
+        let read = |text: &str| {
+            claim(UserId(7), serde_json::from_str(text).unwrap()).map_err(|error| error.field)
+        };
+        assert!(read(r#"{"rain": "spring", "round": 1, "award": "a"}"#).is_ok());
+        for (text, field) in [
+            (r#"{"rain": "S", "round": 1, "award": "a"}"#, "rain"),
+            (r#"{"rain": "s", "round": 0, "award": "a"}"#, "round"),
+            (r#"{"rain": "s", "round": 1, "award": ""}"#, "award"),
+            (r#"{"rain": "s", "round": 1, "award": "a", "app": -1}"#, "app"),
+        ] {
+            assert_eq!(read(text), Err(field.to_owned()), "{text}");
+        }
+    }
+}

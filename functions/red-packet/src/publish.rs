@@ -1,0 +1,194 @@
+//! Setting rains up, and what is left of their budgets.
+
+use domain::answers::{fields, integer, unexpected};
+use domain::transaction::{
+    CommitError, Failed, Field, Guard, Outcome, Read, Seen, Transaction, Value, Write,
+};
+use edge::store::Binding;
+use lease::{FREE, Lease, call_back_all};
+use wallet::context::Context;
+use wallet::rain::{self, Rain};
+
+use crate::rains::{BODY, Published, SEED, VERSION, published};
+use crate::refusal::{Failure, Refusal};
+
+/// Attempts to publish: each lost one saw another operator publish.
+const ATTEMPTS_MAX: u32 = 4;
+
+/// What became of a budget. The parts add up to the total.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Budget {
+    /// All cents.
+    pub total: i64,
+    /// Given.
+    pub granted: i64,
+    /// In the partitions, or on the way between them and the pool.
+    pub leased: i64,
+    /// In the pool.
+    pub remaining: i64,
+}
+
+struct Pool {
+    published: Published,
+    free: i64,
+}
+
+async fn read_pool<B: Binding>(
+    context: &Context<'_, B>,
+    id: &str,
+) -> Result<Option<Pool>, CommitError> {
+    let names = [BODY, VERSION, SEED, FREE].map(Field::from).to_vec();
+    let place = rain::place(context.partitions, id);
+    let answers = context.read(place.partition, vec![Read::Fields(place.pool, names)]).await?;
+    let Some(published) = published(answers.first())? else { return Ok(None) };
+    let free = integer(fields(answers.first())?.get(3).and_then(Option::as_ref))?;
+    Ok(Some(Pool { published, free }))
+}
+
+/// Publishes a valid rain: its first version, or another one. The same again is the same version.
+///
+/// The pool decides; the notice follows, and never goes back to an older version. Whoever was told
+/// nothing publishes again.
+///
+/// # Errors
+/// `field_fixed`, `scene_taken`, `budget_in_use`, `published_meanwhile`; or the store's.
+pub async fn publish<B: Binding>(
+    context: &Context<'_, B>,
+    id: &str,
+    rain: &Rain,
+    random: u64,
+) -> Result<i64, Failure> {
+    let mut called_back = false;
+    for _ in 0..ATTEMPTS_MAX {
+        let before = read_pool(context, id).await?;
+        match &before {
+            None => claim(context, id, rain).await?,
+            Some(before) if before.published.rain == *rain => {
+                let Published { version, seed, .. } = before.published;
+                return put_up(context, id, version, seed, rain).await;
+            }
+            Some(before) => {
+                if let Some(fixed) = before.published.rain.fixed_field(rain) {
+                    return Err(Refusal::FieldFixed(fixed).into());
+                }
+            }
+        }
+        let seed = before.as_ref().map_or(random, |before| before.published.seed);
+        let version = before.as_ref().map_or(1, |before| before.published.version + 1);
+        let place = rain::place(context.partitions, id);
+        let field = |name: &str| (place.pool.clone(), Field::from(name));
+        let (record, name) = field(VERSION);
+        let old = before.as_ref().map_or(0, |before| before.published.rain.budget.minor_units());
+        let more = rain.budget.minor_units() - old;
+        let mut guards = vec![match &before {
+            None => Guard::FieldAbsent(record, name),
+            Some(_) => Guard::FieldEquals(record, name, Value::Integer(version - 1)),
+        }];
+        if more < 0 {
+            let (record, name) = field(FREE);
+            guards.push(Guard::IntegerAtLeast(record, name, -more));
+        }
+        let mut writes = versions(&place.pool, version, seed, rain)?;
+        let (record, name) = field(FREE);
+        writes.push(Write::Add(record, name, more));
+        let transaction = Transaction { guards, writes, ..Transaction::default() };
+        match context.commit(place.partition, transaction).await? {
+            Outcome::Committed(_) => return put_up(context, id, version, seed, rain).await,
+            Outcome::Refused(refused) if refused.failed == Failed::Guard(1) => {
+                if called_back {
+                    return Err(Refusal::BudgetInUse.into());
+                }
+                // What partitions have left is not given yet.
+                call_back_all(context, &place).await?;
+                called_back = true;
+            }
+            Outcome::Refused(_) => {}
+        }
+    }
+    Err(Refusal::PublishedMeanwhile.into())
+}
+
+/// An activity and a scene are one rain's: the ledger knows a campaign by them.
+async fn claim<B: Binding>(context: &Context<'_, B>, id: &str, rain: &Rain) -> Result<(), Failure> {
+    let Rain { activity, scene, .. } = rain;
+    let (record, field) = (rain::claim(activity, scene), Field::from("rain"));
+    let mine = Value::Bytes(id.as_bytes().to_vec());
+    let transaction = Transaction {
+        guards: vec![Guard::FieldAbsent(record.clone(), field.clone())],
+        writes: vec![Write::Set(record, field, mine.clone())],
+        ..Transaction::default()
+    };
+    let home = rain::home_of_claim(context.partitions, activity, scene);
+    match context.commit(home, transaction).await? {
+        Outcome::Refused(refused) if refused.seen != Seen::Field(Some(mine)) => {
+            Err(Refusal::SceneTaken.into())
+        }
+        Outcome::Committed(_) | Outcome::Refused(_) => Ok(()),
+    }
+}
+
+/// Puts up the notice of a version, unless a later one is up, and lists the rain.
+async fn put_up<B: Binding>(
+    context: &Context<'_, B>,
+    id: &str,
+    version: i64,
+    seed: u64,
+    rain: &Rain,
+) -> Result<i64, Failure> {
+    let list = Transaction {
+        writes: vec![Write::Set(rain::all(), id.into(), Value::Integer(1))],
+        ..Transaction::default()
+    };
+    context.commit(rain::home_of_all(context.partitions), list).await?;
+    let record = rain::notice(id);
+    let transaction = Transaction {
+        guards: vec![Guard::IntegerAtMost(record.clone(), VERSION.into(), version - 1)],
+        writes: versions(&record, version, seed, rain)?,
+        ..Transaction::default()
+    };
+    context.commit(rain::home_of_notice(context.partitions, id), transaction).await?;
+    Ok(version)
+}
+
+/// What pool and notice both keep.
+fn versions(
+    record: &domain::transaction::MapKey,
+    version: i64,
+    seed: u64,
+    rain: &Rain,
+) -> Result<Vec<Write>, CommitError> {
+    let body = serde_json::to_vec(rain)
+        .map_err(|error| CommitError::Unusable(format!("a rain cannot be written: {error}")))?;
+    let values = [
+        (BODY, Value::Bytes(body)),
+        (VERSION, Value::Integer(version)),
+        (SEED, Value::Bytes(seed.to_le_bytes().to_vec())),
+    ];
+    let set = |(name, value): (&str, Value)| Write::Set(record.clone(), name.into(), value);
+    Ok(values.map(set).to_vec())
+}
+
+/// A version of a rain, and what became of its budget: a snapshot of each partition, one after the
+/// other.
+///
+/// # Errors
+/// `unknown_rain`; or the store's.
+pub async fn look<B: Binding>(
+    context: &Context<'_, B>,
+    id: &str,
+) -> Result<(i64, Rain, Budget), Failure> {
+    let reads = context.partitions.all().map(|one| (one, Lease::read(rain::lease(id)))).collect();
+    let mut granted = 0;
+    for answer in edge::store::read_all(context.store, reads).await? {
+        granted += Lease::answered(Some(&answer))?.issued();
+    }
+    // Afterwards, so that what was given in between counts as leased and not as missing.
+    let Pool { published, free } = read_pool(context, id).await?.ok_or(Refusal::UnknownRain)?;
+    let total = published.rain.budget.minor_units();
+    let leased = total - free - granted;
+    let budget = Budget { total, granted, leased, remaining: free };
+    if leased < 0 {
+        return Err(unexpected().into());
+    }
+    Ok((published.version, published.rain, budget))
+}
