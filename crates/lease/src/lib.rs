@@ -1,1 +1,118 @@
-//! Leases: how a budget is spread over the partitions.
+//! Leases: how a budget is spread over the partitions, so that giving some of it is one commit in the
+//! partition of its user, and no partition is hotter than the others. The units of a budget are whatever
+//! is given: coupons of a template, cents.
+//!
+//! Between the pool and a partition lie two one-way channels, each a cumulative count that is kept
+//! at both ends and only grows:
+//! - *credited*: the pool adds to its count and takes from its free units; the partition later
+//!   raises its own count to the pool's, and has the difference;
+//! - *returned*: the partition adds to its count and takes from what it has left; the pool later
+//!   raises its own count to the partition's, and has the difference.
+//!
+//! Each step demands the count it starts from, so that it happens once however often it is sent, and
+//! whoever comes next finishes what a crash left between two steps. Nothing is ever in both places.
+//! Where a fail-over made one end forget, its count is behind in its own channel; it is raised to the
+//! other end's, and the units with it.
+//!
+//! In reading order:
+//! - [`Budget`] and [`World`]: what is spread, and on what
+//! - [`Lease`] and [`Source`]: what a partition has, and how some of it is given
+//! - [`refill`]: more for a partition that has too little
+//! - [`call_back`]: what others have left, for whoever needs it
+//!
+//! Whoever gives begins with [`Source::Left`]. Where too little is left they read the lease, call
+//! [`refill`] and try again with what it says.
+
+use std::cell::Cell;
+use std::pin::Pin;
+
+use binding::Binding;
+use domain::partition::{Partition, Partitions};
+use domain::time::UnixMillis;
+use domain::transaction::{CommitError, Field, Guard, MapKey, Outcome, Transaction};
+
+mod recall;
+mod record;
+mod refill;
+mod size;
+mod steps;
+
+pub use recall::{call_back, call_back_all};
+pub use record::{CREDITED, Draw, HELD, LEFT, Lease, RETURNED, SIZE, SOLD_OUT_UNTIL, Source, Why};
+pub use refill::{Refill, refill};
+pub use size::is_low;
+pub use steps::{FREE, LEASED};
+
+/// A lease is a quarter of a partition's even share of what is free: `tests/leases.rs` prints what a
+/// larger and a smaller part would do.
+pub const SHARE: i64 = 4;
+
+/// What leases need of the function whose budget they spread.
+pub trait World {
+    /// The kind of store.
+    type Store: Binding;
+
+    /// The store.
+    fn store(&self) -> &Self::Store;
+
+    /// How it is divided.
+    fn partitions(&self) -> Partitions;
+
+    /// The time of the request.
+    fn now(&self) -> UnixMillis;
+
+    /// A lease is one part in so many of a partition's even share of what is free.
+    fn lease_share(&self) -> i64;
+
+    /// Waits so many milliseconds.
+    fn pause(&self, ms: u64) -> Pin<Box<dyn Future<Output = ()>>>;
+
+    /// Ends what keeps units from being given and is over, in partitions that are about to be called
+    /// back from: reservations that have expired. Where nothing holds units it does nothing.
+    fn before_recall(
+        &self,
+        _partitions: &[Partition],
+    ) -> impl Future<Output = Result<(), CommitError>> {
+        async { Ok(()) }
+    }
+}
+
+/// Where a budget lies in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The partition of the pool.
+    pub partition: Partition,
+    /// The pool's record, which may have fields of its owner's.
+    pub pool: MapKey,
+    /// The record of the lease, of this name in each partition.
+    pub lease: MapKey,
+}
+
+/// A budget.
+#[derive(Clone, Debug)]
+pub struct Budget<'a> {
+    /// Where it lies.
+    pub place: Place,
+    /// Units that may be leased out in all.
+    pub total: i64,
+    /// Units that the pool had to lease out when this instance last saw it, if it did: a hint for how
+    /// many to ask for.
+    pub free: &'a Cell<Option<i64>>,
+}
+
+/// Demands that an integer, or nothing for 0, is this one. Two guards tell which way it differs.
+pub fn demand(record: &MapKey, field: &Field, value: i64) -> [Guard; 2] {
+    [
+        Guard::IntegerAtLeast(record.clone(), field.clone(), value),
+        Guard::IntegerAtMost(record.clone(), field.clone(), value),
+    ]
+}
+
+/// Commits one transaction.
+async fn commit<W: World>(
+    world: &W,
+    partition: Partition,
+    transaction: Transaction,
+) -> Result<Outcome, CommitError> {
+    world.store().commit(partition, &transaction).await
+}

@@ -1,0 +1,113 @@
+//! What a partition has of a budget, and how some of it is given. Pure.
+
+use domain::answers::integers;
+use domain::time::UnixMillis;
+use domain::transaction::{Answer, CommitError, Field, Guard, MapKey, Read, Value, Write};
+
+use crate::demand;
+
+/// What one partition has of a budget. Units given here are `credited - returned - left - held`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lease {
+    /// Units that the pool ever gave to this partition, as far as they arrived here.
+    pub credited: i64,
+    /// Units that this partition ever gave back.
+    pub returned: i64,
+    /// Units to give.
+    pub left: i64,
+    /// Units held for somebody.
+    pub held: i64,
+    /// Units that the pool credited last at once: about as many as the next time.
+    pub size: i64,
+}
+
+/// Fields of a lease; in the pool, with the name of a partition behind it.
+pub const CREDITED: &str = "g";
+/// See [`Lease::returned`].
+pub const RETURNED: &str = "r";
+/// See [`Lease::left`].
+pub const LEFT: &str = "left";
+/// See [`Lease::held`].
+pub const HELD: &str = "held";
+/// Until then nothing is left anywhere, in unix milliseconds; a field beside the lease. Whoever puts
+/// units back into [`LEFT`] removes it.
+pub const SOLD_OUT_UNTIL: &str = "sold";
+/// See [`Lease::size`].
+pub const SIZE: &str = "size";
+
+impl Lease {
+    /// Reads the lease of a record.
+    pub fn read(record: MapKey) -> Read {
+        let fields = [CREDITED, RETURNED, LEFT, HELD, SIZE];
+        Read::Fields(record, fields.map(Field::from).to_vec())
+    }
+
+    /// The answer to [`Lease::read`].
+    ///
+    /// # Errors
+    /// It is another one.
+    pub fn answered(answer: Option<&Answer>) -> Result<Self, CommitError> {
+        let [credited, returned, left, held, size] = integers(answer)?;
+        Ok(Self { credited, returned, left, held, size })
+    }
+
+    /// Units that were given here.
+    pub fn issued(&self) -> i64 {
+        self.credited - self.returned - self.left - self.held
+    }
+}
+
+/// Where the units come from that are given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// What the partition has left.
+    Left,
+    /// What the pool has just credited, with what is left: from which count to which.
+    Credit(i64, i64),
+}
+
+/// Why a guard of a [`Draw`] is there, and so what its refusal says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Nobody found lately that nothing is left anywhere. Nothing can be given.
+    SoldOut,
+    /// The lease must not have moved. The credit has arrived by another commit: it is in
+    /// [`Source::Left`].
+    Moved,
+    /// So much must be left. It is time for a [`refill`](crate::refill).
+    Left,
+}
+
+/// The part of a commit that takes units out of a lease. Whoever gives them, or holds them, says so in
+/// the same commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draw {
+    /// Its guards, and why they are there.
+    pub guards: Vec<(Why, Guard)>,
+    /// Its writes.
+    pub writes: Vec<Write>,
+}
+
+impl Source {
+    /// Takes units out of the lease of a record.
+    pub fn draw(self, record: &MapKey, units: i64, now: UnixMillis) -> Draw {
+        let (mut guards, mut writes, mut kept) = (Vec::new(), Vec::new(), -units);
+        match self {
+            Self::Left => {
+                let sold_out = SOLD_OUT_UNTIL.into();
+                let guard = Guard::IntegerAtMost(record.clone(), sold_out, now.0);
+                guards.push((Why::SoldOut, guard));
+            }
+            Self::Credit(from, to) => {
+                let moved = demand(record, &CREDITED.into(), from);
+                guards.extend(moved.map(|guard| (Why::Moved, guard)));
+                writes.push(Write::Set(record.clone(), CREDITED.into(), Value::Integer(to)));
+                writes.push(Write::Set(record.clone(), SIZE.into(), Value::Integer(to - from)));
+                kept += to - from;
+            }
+        }
+        guards.push((Why::Left, Guard::IntegerAtLeast(record.clone(), LEFT.into(), -kept)));
+        writes.push(Write::Add(record.clone(), LEFT.into(), kept));
+        Draw { guards, writes }
+    }
+}
