@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use binding::redis::Redis;
 use coupon::context::Templates;
 use coupon::issue::{Claim, Number, issue};
-use coupon::pool::LEASE_SHARE;
 use coupon::publish::{look, publish};
 use coupon::refusal::{Failure, Refusal};
 use domain::ids::UserId;
@@ -86,7 +85,7 @@ async fn sell(stock: u64, share: i64) -> Sale {
 #[tokio::test]
 async fn the_busiest_partition_has_at_most_three_times_the_mean() {
     let stock = 1_000_000;
-    let sale = sell(stock, LEASE_SHARE).await;
+    let sale = sell(stock, lease::SHARE).await;
     assert_eq!((sale.given, sale.refused), (stock, INSTANCES));
     let users: Vec<_> = Partitions::default().all().map(|one| sale.commits[&one]).collect();
     let mean = users.iter().sum::<u64>() as f64 / users.len() as f64;

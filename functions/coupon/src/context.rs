@@ -9,8 +9,10 @@ use domain::partition::{Partition, Partitions};
 use domain::time::UnixMillis;
 use domain::transaction::{Answer, CommitError, Outcome, Read, Transaction, Value};
 use edge::store::Binding;
+use lease::{Budget, Place, World};
 use litemap::LiteMap;
 
+use crate::expiry::expire_due;
 use crate::records::{self, fields, integer, unexpected};
 use crate::scene::Scene;
 use crate::template::{Published, Template};
@@ -94,6 +96,21 @@ impl<B: Binding> Context<'_, B> {
     /// Where a template's pool lives.
     pub fn pool(&self, template: &str) -> Partition {
         self.partitions.of_configuration(&format!("pool:{template}"))
+    }
+
+    /// Where the stock of a template lies.
+    pub fn place(&self, template: &str) -> Place {
+        Place {
+            partition: self.pool(template),
+            pool: records::pool(template),
+            lease: records::lease(template),
+        }
+    }
+
+    /// The stock of a template.
+    pub fn budget<'b>(&self, published: &'b Published) -> Budget<'b> {
+        let (total, free) = (published.template.leasable(), &published.free);
+        Budget { place: self.place(&published.id), total, free }
     }
 
     /// Where the copy of a template lives that everybody reads.
@@ -180,6 +197,34 @@ impl<B: Binding> Context<'_, B> {
     /// Forgets templates, because a scene has changed.
     pub fn forget_templates(&self) {
         self.templates.0.borrow_mut().clear();
+    }
+}
+
+impl<B: Binding> World for Context<'_, B> {
+    type Store = B;
+
+    fn store(&self) -> &B {
+        self.store
+    }
+
+    fn partitions(&self) -> Partitions {
+        self.partitions
+    }
+
+    fn now(&self) -> UnixMillis {
+        self.now
+    }
+
+    fn lease_share(&self) -> i64 {
+        self.lease_share
+    }
+
+    fn pause(&self, ms: u64) -> Pin<Box<dyn Future<Output = ()>>> {
+        (self.pause)(ms)
+    }
+
+    async fn before_recall(&self, partitions: &[Partition]) -> Result<(), CommitError> {
+        expire_due(self, partitions).await.map(drop)
     }
 }
 

@@ -6,9 +6,10 @@ use domain::partition::Partition;
 use domain::time::UnixMillis;
 use domain::transaction::{Answer, CommitError, Field, Guard, Outcome, Read, Transaction, Write};
 use edge::store::Binding;
+use lease::{HELD, LEFT, SOLD_OUT_UNTIL};
 
 use crate::context::Context;
-use crate::records::{self, Gave, HELD, LEFT, Order, SOLD_OUT_UNTIL, fields, unexpected};
+use crate::records::{self, Gave, Order, fields, unexpected};
 
 /// Periods of the index that one read returns: more than half a day's. Of more it returns any, and the
 /// next sweep goes on.

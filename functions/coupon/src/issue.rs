@@ -12,13 +12,10 @@ use domain::transaction::{
     CommitError, Failed, Guard, Outcome, Read, Seen, Transaction, Value, Write,
 };
 use edge::store::Binding;
+use lease::{CREDITED, HELD, Lease, Refill, call_back, refill};
 
 use crate::context::Context;
-use crate::pool::{Refill, call_back, demand, refill};
-use crate::records::{
-    self, CREDITED, Coupon, Gave, HELD, LEFT, Lease, Order, SIZE, SOLD_OUT_UNTIL, USER_FIELDS_MAX,
-    unexpected,
-};
+use crate::records::{self, Coupon, Gave, Order, USER_FIELDS_MAX, unexpected};
 use crate::refusal::{Failure, Refusal};
 use crate::template::{Published, Template};
 
@@ -295,10 +292,8 @@ pub type Taken = Result<Recorded, Refusal>;
 /// Where the coupon comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
-    /// What the partition has left.
-    Left,
-    /// What the pool has just credited: from which count to which.
-    Credit(i64, i64),
+    /// The stock of the template.
+    Stock(lease::Source),
     /// There are as many as are asked for.
     Uncounted,
 }
@@ -317,14 +312,10 @@ enum Why {
     Number,
     /// The template or the user's record refuses.
     Refuse(Refusal),
-    /// Nobody found lately that nothing is left anywhere.
-    SoldOut,
     /// The user must not be too fast.
     Pace,
-    /// Something must be left.
-    Left,
-    /// The lease must not have moved.
-    Moved,
+    /// The stock must allow it.
+    Stock(lease::Why),
 }
 
 /// The commit that gives a coupon. The guard of the number comes first: a replay is told before
@@ -365,23 +356,14 @@ fn give(
         guards.push((Why::Pace, guard));
         writes.push(Write::Set(user, pace, next));
     }
-    let mut kept = -1;
-    if source == Source::Left {
-        let sold_out = SOLD_OUT_UNTIL.into();
-        guards.push((Why::SoldOut, Guard::IntegerAtMost(lease.clone(), sold_out, order.at)));
-    }
-    if let Source::Credit(from, to) = source {
-        guards.extend(demand(&lease, &CREDITED.into(), from).map(|guard| (Why::Moved, guard)));
-        writes.push(Write::Set(lease.clone(), CREDITED.into(), Value::Integer(to)));
-        writes.push(Write::Set(lease.clone(), SIZE.into(), Value::Integer(to - from)));
-        kept += to - from;
-    }
-    if source == Source::Uncounted {
+    match source {
+        Source::Stock(source) => {
+            let draw = source.draw(&lease, 1, UnixMillis(order.at));
+            guards.extend(draw.guards.into_iter().map(|(why, guard)| (Why::Stock(why), guard)));
+            writes.extend(draw.writes);
+        }
         // As if the pool had credited one more.
-        writes.push(Write::Add(lease.clone(), CREDITED.into(), 1));
-    } else {
-        guards.push((Why::Left, Guard::IntegerAtLeast(lease.clone(), LEFT.into(), -kept)));
-        writes.push(Write::Add(lease.clone(), LEFT.into(), kept));
+        Source::Uncounted => writes.push(Write::Add(lease.clone(), CREDITED.into(), 1)),
     }
     if let Gave::Reserved(_, until) = order.gave {
         let period = records::period(UnixMillis(until));
@@ -403,8 +385,8 @@ async fn refuse<B: Binding>(
     source: Source,
     refusal: Refusal,
 ) -> Result<Taken, Failure> {
-    if matches!(source, Source::Credit(..)) {
-        call_back(context, &published.id, &[partition]).await?;
+    if matches!(source, Source::Stock(lease::Source::Credit(..))) {
+        call_back(context, &context.place(&published.id), &[partition]).await?;
     }
     Ok(Err(refusal))
 }
@@ -423,7 +405,8 @@ pub async fn take<B: Binding>(
     let partition = context.home(request.user);
     let coupon = Coupon::of(published, context.now);
     let order = Order { digest: request.digest, at: context.now.0, gave: role.gave(coupon) };
-    let start = if published.template.is_counted() { Source::Left } else { Source::Uncounted };
+    let left = Source::Stock(lease::Source::Left);
+    let start = if published.template.is_counted() { left } else { Source::Uncounted };
     let (mut source, mut sold_out, mut pace) = (start, false, None);
     for _ in 0..ATTEMPTS_MAX {
         let limit = published.scene.rate_limit.filter(|_| !request.is_reward);
@@ -455,19 +438,22 @@ pub async fn take<B: Binding>(
                 Seen::Field(seen) => pace = seen,
                 _ => return Err(unexpected().into()),
             },
-            Some(Why::SoldOut) => return Ok(Err(published.template.exhausted())),
-            Some(Why::Moved) => source = Source::Left,
-            Some(Why::Left) if sold_out => {
+            Some(Why::Stock(lease::Why::SoldOut)) => {
                 return Ok(Err(published.template.exhausted()));
             }
-            Some(Why::Left) => {
+            Some(Why::Stock(lease::Why::Moved)) => source = left,
+            Some(Why::Stock(lease::Why::Left)) if sold_out => {
+                return Ok(Err(published.template.exhausted()));
+            }
+            Some(Why::Stock(lease::Why::Left)) => {
                 // Asked for only now: it would be one more thing to read for every coupon.
-                let answers = context.read_all(&[(partition, Lease::read(&published.id))]).await?;
+                let read = Lease::read(records::lease(&published.id));
+                let answers = context.read_all(&[(partition, read)]).await?;
                 let lease = Lease::answered(answers.first())?;
-                match refill(context, published, partition, &lease).await? {
-                    Refill::Credited(to) => source = Source::Credit(lease.credited, to),
+                match refill(context, &context.budget(published), partition, lease, 1..=1).await? {
+                    Refill::Ready(from, _) => source = Source::Stock(from),
                     // Once more: another attempt with this number may have got the last one.
-                    Refill::SoldOut => (source, sold_out) = (Source::Left, true),
+                    Refill::SoldOut => (source, sold_out) = (left, true),
                 }
             }
             None => return Err(unexpected().into()),

@@ -3,8 +3,7 @@
 //! In reading order:
 //! - [`template`], [`scene`]: what operators publish, and which rules follow from it alone
 //! - [`records`]: what the store holds, and under which names
-//! - [`issue`]: one commit decides and records
-//! - [`pool`]: how the stock is spread over the partitions
+//! - [`issue`]: one commit decides and records; the stock is spread over the partitions by [`lease`]
 //! - [`reservation`] and [`expiry`], [`redemption`], [`list`], [`bulk`], [`publish`], [`group_buy`]: the
 //!   other operations
 //! - [`refusal`]: why a request got nothing, by code
@@ -34,7 +33,6 @@ pub mod group_buy;
 pub mod issue;
 pub mod list;
 pub mod parse;
-pub mod pool;
 pub mod publish;
 pub mod records;
 pub mod redemption;
@@ -162,7 +160,7 @@ fn context<'a, B>(config: &'a Config, store: &'a B, templates: &'a Templates) ->
         stage: &config.stage,
         now: edge::clock::now(),
         templates,
-        lease_share: pool::LEASE_SHARE,
+        lease_share: lease::SHARE,
         pause: |ms| Box::pin(edge::clock::pause(ms)),
     }
 }

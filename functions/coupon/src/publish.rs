@@ -5,11 +5,11 @@ use domain::transaction::{
     CommitError, Failed, Guard, MapKey, Outcome, Read, Seen, Transaction, Value, Write,
 };
 use edge::store::Binding;
+use lease::{FREE, LEASED, Lease, call_back_all};
 
 use crate::context::{BODY, Context, PUBLISHED_VERSION, published};
 use crate::issue::FALLBACKS_MAX;
-use crate::pool::{FREE, LEASED, call_back_all};
-use crate::records::{self, Lease, integers, unexpected};
+use crate::records::{self, integers, unexpected};
 use crate::refusal::{Failure, Refusal};
 use crate::scene::Scene;
 use crate::template::Template;
@@ -100,7 +100,7 @@ pub async fn publish<B: Binding>(
         match why.get(index) {
             Some(Some(Refusal::StockInUse)) if !called_back => {
                 // What partitions have left is not given yet.
-                call_back_all(context, id).await?;
+                call_back_all(context, &context.place(id)).await?;
                 called_back = true;
             }
             Some(Some(refusal)) => return Err((*refusal).into()),
@@ -210,7 +210,8 @@ pub async fn look<B: Binding>(
     context: &Context<'_, B>,
     id: &str,
 ) -> Result<(i64, Template, Stock), Failure> {
-    let wave: Vec<_> = context.partitions.all().map(|one| (one, Lease::read(id))).collect();
+    let wave: Vec<_> =
+        context.partitions.all().map(|one| (one, Lease::read(records::lease(id)))).collect();
     let mut stock = Stock::default();
     for answer in context.read_all(&wave).await? {
         let lease = Lease::answered(Some(&answer))?;

@@ -4,7 +4,7 @@
 //! - `c<user>`, the user's record: `o<order number>` -> an [`Order`]; `n<template>` -> how many of a
 //!   template the user has; `r<scene>` -> how fast they got awards of a scene that limits it;
 //!   `g<campaign>` -> the user's chance (see [`domain::group_buy`])
-//! - `l<template>`, the partition's [`Lease`] of a template
+//! - `l<template>`, the partition's [`lease::Lease`] of a template
 //! - `d`, the index of `d<period>`: reservations that end in that period
 //! - `w`, the index of rewards that are due ([`domain::group_buy::due`])
 //!
@@ -24,7 +24,7 @@ use domain::ids::UserId;
 use domain::money::Currency;
 use domain::order_number::OrderNumber;
 use domain::time::UnixMillis;
-use domain::transaction::{Answer, CommitError, Field, MapKey, Read, Value};
+use domain::transaction::{CommitError, Field, MapKey, Value};
 use serde::{Deserialize, Serialize};
 
 pub use domain::answers::{fields, integer, integers, unexpected};
@@ -238,56 +238,6 @@ impl Order {
             }
             Gave::Greeting(_) | Gave::Cancelled | Gave::Expired => None,
         }
-    }
-}
-
-/// What one partition has of a template. Coupons given here are `credited - returned - left - held`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Lease {
-    /// Coupons that the pool ever gave to this partition, as far as they arrived here.
-    pub credited: i64,
-    /// Coupons that this partition ever gave back.
-    pub returned: i64,
-    /// Coupons to give.
-    pub left: i64,
-    /// Coupons held by reservations.
-    pub held: i64,
-    /// Coupons that the pool credited last at once: about as many as the next time.
-    pub size: i64,
-}
-
-/// Fields of a lease.
-pub const CREDITED: &str = "g";
-/// See [`Lease::returned`].
-pub const RETURNED: &str = "r";
-/// See [`Lease::left`].
-pub const LEFT: &str = "left";
-/// See [`Lease::held`].
-pub const HELD: &str = "held";
-/// Until then nothing is left anywhere, in unix milliseconds; a field beside the lease.
-pub const SOLD_OUT_UNTIL: &str = "sold";
-/// See [`Lease::size`].
-pub const SIZE: &str = "size";
-
-impl Lease {
-    /// Reads a lease.
-    pub fn read(template: &str) -> Read {
-        let fields = [CREDITED, RETURNED, LEFT, HELD, SIZE];
-        Read::Fields(lease(template), fields.map(Field::from).to_vec())
-    }
-
-    /// The answer to [`Lease::read`].
-    ///
-    /// # Errors
-    /// It is another one.
-    pub fn answered(answer: Option<&Answer>) -> Result<Self, CommitError> {
-        let [credited, returned, left, held, size] = integers(answer)?;
-        Ok(Self { credited, returned, left, held, size })
-    }
-
-    /// Coupons that were given here.
-    pub fn issued(&self) -> i64 {
-        self.credited - self.returned - self.left - self.held
     }
 }
 

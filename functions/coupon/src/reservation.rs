@@ -6,11 +6,11 @@ use domain::order_number::OrderNumber;
 use domain::partition::Partition;
 use domain::transaction::{CommitError, Outcome};
 use edge::store::Binding;
+use lease::{call_back, is_low};
 
 use crate::context::Context;
 use crate::expiry::{End, end};
 use crate::issue::{Recorded, look_up, record};
-use crate::pool::{call_back, is_low};
 use crate::records::{Coupon, Gave, Order};
 use crate::refusal::{Failure, Refusal};
 
@@ -110,8 +110,9 @@ async fn put_back<B: Binding>(
     partition: Partition,
 ) -> Result<(), CommitError> {
     let Some(published) = context.template(&coupon.template).await? else { return Ok(()) };
-    if is_low(context, &published) {
-        call_back(context, &coupon.template, &[partition]).await?;
+    let budget = context.budget(&published);
+    if is_low(context, &budget, 1) {
+        call_back(context, &budget.place, &[partition]).await?;
     }
     Ok(())
 }

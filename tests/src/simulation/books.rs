@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use coupon::records::{CREDITED, Gave, HELD, LEFT, Order, RETURNED};
+use coupon::records::{Gave, Order};
 use coupon::template::Template;
 use domain::ids::UserId;
 use domain::money::Amount;
 use domain::partition::Partitions;
 use domain::transaction::Value;
+use lease::{CREDITED, FREE, HELD, LEFT, RETURNED};
 
 /// Every hash of the store, with its fields, one after the other: a script runs alone.
 const DUMP: &str = "local found = {} \
@@ -107,7 +108,7 @@ impl Books {
         let Some(Value::Bytes(body)) = record.get(&b"body"[..]) else { return None };
         let template: Template = serde_json::from_slice(body).expect("a template");
         let limit = i64::from(template.limit_per_user);
-        Some(Known { template, limit, free: integer(record, "free") })
+        Some(Known { template, limit, free: integer(record, FREE) })
     }
 
     /// Checks what must hold at any moment.

@@ -9,7 +9,6 @@ use binding::Binding;
 use binding::redis::Redis;
 use coupon::context::Templates;
 use coupon::issue::{Claim, Number, Recorded};
-use coupon::pool::LEASE_SHARE;
 use coupon::publish::publish;
 use coupon::refusal::Failure;
 use domain::ids::UserId;
@@ -125,7 +124,7 @@ pub async fn publish_on(address: &str) -> Result<()> {
     let templates = Templates::default();
     let mut body = template(STOCK);
     body["limit_per_user"] = 500.into();
-    let context = context(&redis, &templates, LEASE_SHARE);
+    let context = context(&redis, &templates, lease::SHARE);
     let published = publish(&context, TEMPLATE, &serde_json::from_value(body)?).await;
     ensure!(published.is_ok(), "{published:?}");
     Ok(())
@@ -140,7 +139,7 @@ pub async fn issue<B: Binding>(
     templates: &Templates,
     claim: &Claim,
 ) -> Result<Recorded, Failure> {
-    coupon::issue::issue(&context(store, templates, LEASE_SHARE), claim).await
+    coupon::issue::issue(&context(store, templates, lease::SHARE), claim).await
 }
 
 /// Asks for a coupon of the template.

@@ -1,0 +1,348 @@
+//! A budget in cents, given out in amounts of any size from every partition until nothing is left: never
+//! more than there is, and to the last cent that is enough for anybody.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::ops::RangeInclusive;
+use std::pin::Pin;
+use std::task::Poll;
+
+use binding::Binding;
+use binding::memory::Memory;
+use domain::answers::integers;
+use domain::partition::{Partition, Partitions, mix};
+use domain::time::UnixMillis;
+use domain::transaction::{
+    Answer, CommitError, Failed, MapKey, Outcome, Read, Seen, Transaction, Write,
+};
+use futures::executor::block_on;
+use futures::future::join_all;
+use lease::{
+    Budget, CREDITED, FREE, Lease, Place, RETURNED, Refill, Source, Why, World, call_back_all,
+    refill,
+};
+use proptest::prelude::*;
+
+/// The largest amount.
+const AMOUNT_MAX: i64 = 500;
+/// People at the same time.
+const CLIENTS: u32 = 8;
+/// Longer than anybody remembers that nothing is left.
+const MEMORY_MS: i64 = 1_001;
+/// Attempts of one gift.
+const ATTEMPTS_MAX: u32 = 16;
+
+/// A rain of red packets, on a store that takes turns, and loses one in so many commits or their replies.
+struct Rain {
+    memory: Memory,
+    partitions: Partitions,
+    total: i64,
+    clock: Cell<i64>,
+    dice: Cell<u64>,
+    loses_one_in: Cell<u64>,
+    free: Cell<Option<i64>>,
+}
+
+/// Lets others go on.
+async fn turn() {
+    let mut waited = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut waited, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+impl Binding for Rain {
+    async fn commit(
+        &self,
+        partition: Partition,
+        transaction: &Transaction,
+    ) -> Result<Outcome, CommitError> {
+        for _ in 0..self.roll(3) {
+            turn().await;
+        }
+        let lost = self.loses_one_in.get();
+        if lost > 0 && self.roll(lost) == 0 {
+            return Err(CommitError::Unavailable("lost".into()));
+        }
+        let outcome = self.memory.commit(partition, transaction).await;
+        for _ in 0..self.roll(3) {
+            turn().await;
+        }
+        if lost > 0 && self.roll(lost) == 0 {
+            return Err(CommitError::Unknown("lost".into()));
+        }
+        outcome
+    }
+}
+
+impl World for Rain {
+    type Store = Self;
+
+    fn store(&self) -> &Self {
+        self
+    }
+
+    fn partitions(&self) -> Partitions {
+        self.partitions
+    }
+
+    fn now(&self) -> UnixMillis {
+        UnixMillis(self.clock.get())
+    }
+
+    fn lease_share(&self) -> i64 {
+        lease::SHARE
+    }
+
+    fn pause(&self, _: u64) -> Pin<Box<dyn Future<Output = ()>>> {
+        Box::pin(turn())
+    }
+}
+
+impl Rain {
+    fn new(partitions: u32, total: i64, seed: u64) -> Self {
+        let rain = Self {
+            memory: Memory::new(),
+            partitions: Partitions::new(partitions).unwrap(),
+            total,
+            clock: Cell::new(1_771_257_600_000),
+            dice: Cell::new(seed),
+            loses_one_in: Cell::new(0),
+            free: Cell::new(None),
+        };
+        let place = rain.place();
+        let writes = vec![Write::Add(place.pool.clone(), FREE.into(), total)];
+        let transaction = Transaction { writes, ..Transaction::default() };
+        block_on(rain.memory.commit(place.partition, &transaction)).unwrap();
+        rain
+    }
+
+    fn place(&self) -> Place {
+        let partition = self.partitions.of_configuration("pool");
+        Place { partition, pool: "p".into(), lease: "l".into() }
+    }
+
+    fn budget(&self) -> Budget<'_> {
+        Budget { place: self.place(), total: self.total, free: &self.free }
+    }
+
+    fn roll(&self, sides: u64) -> u64 {
+        self.dice.set(self.dice.get().wrapping_add(1));
+        mix(self.dice.get()) % sides
+    }
+
+    fn somewhere(&self) -> Partition {
+        let index = self.roll(self.partitions.count().into()) as usize;
+        self.partitions.all().nth(index).unwrap()
+    }
+
+    fn read(&self, partition: Partition, read: Read) -> Vec<Answer> {
+        let transaction = Transaction { reads: vec![read], ..Transaction::default() };
+        match block_on(self.memory.commit(partition, &transaction)) {
+            Ok(Outcome::Committed(answers)) => answers,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn fields<const N: usize>(
+        &self,
+        partition: Partition,
+        record: &MapKey,
+        fields: [&str; N],
+    ) -> [i64; N] {
+        let read = Read::Fields(record.clone(), fields.map(Into::into).to_vec());
+        integers(self.read(partition, read).first()).unwrap()
+    }
+
+    fn lease(&self, partition: Partition) -> Lease {
+        Lease::answered(self.read(partition, Lease::read(self.place().lease)).first()).unwrap()
+    }
+
+    /// Gives an amount to somebody of a partition; nothing where less than the least is left.
+    async fn give(
+        &self,
+        partition: Partition,
+        wanted: RangeInclusive<i64>,
+    ) -> Result<Option<i64>, CommitError> {
+        let (budget, need) = (self.budget(), *wanted.end());
+        let (mut source, mut units) = (Source::Left, need);
+        for _ in 0..ATTEMPTS_MAX {
+            let Err(why) = self.draw(partition, source, units).await? else {
+                assert!(wanted.contains(&units), "{units} of {wanted:?}");
+                return Ok(Some(units));
+            };
+            match why {
+                Why::SoldOut => return Ok(None),
+                Why::Moved => (source, units) = (Source::Left, need),
+                Why::Left => {
+                    let reads = vec![Lease::read(budget.place.lease.clone())];
+                    let read = Transaction { reads, ..Transaction::default() };
+                    let Outcome::Committed(answers) = self.commit(partition, &read).await? else {
+                        panic!("a read was refused");
+                    };
+                    let lease = Lease::answered(answers.first())?;
+                    match refill(self, &budget, partition, lease, wanted.clone()).await? {
+                        Refill::Ready(from, count) => (source, units) = (from, count),
+                        Refill::SoldOut => return Ok(None),
+                    }
+                }
+            }
+        }
+        Err(CommitError::Unavailable(format!("{ATTEMPTS_MAX} attempts to give")))
+    }
+
+    /// The commit that gives; why it was refused.
+    async fn draw(
+        &self,
+        partition: Partition,
+        source: Source,
+        units: i64,
+    ) -> Result<Result<(), Why>, CommitError> {
+        let draw = source.draw(&self.place().lease, units, self.now());
+        let (why, guards): (Vec<_>, Vec<_>) = draw.guards.into_iter().unzip();
+        let mut writes = draw.writes;
+        writes.push(Write::Add("given".into(), "cents".into(), units));
+        let transaction = Transaction { guards, writes, ..Transaction::default() };
+        match self.commit(partition, &transaction).await? {
+            Outcome::Committed(_) => Ok(Ok(())),
+            Outcome::Refused(refused) => {
+                let Failed::Guard(index) = refused.failed else { panic!("{refused:?}") };
+                assert!(matches!(refused.seen, Seen::Field(_)));
+                Ok(Err(why[index]))
+            }
+        }
+    }
+
+    /// Gives until nothing is left, as far as one person can tell.
+    async fn give_all(&self, least: i64) {
+        let mut refused = 0;
+        while refused < 3 {
+            self.clock.set(self.clock.get() + 1);
+            let need = least + self.roll((AMOUNT_MAX - least + 1) as u64) as i64;
+            if let Ok(None) = self.give(self.somewhere(), least..=need).await {
+                refused += 1;
+                self.clock.set(self.clock.get() + MEMORY_MS / 2);
+            }
+        }
+    }
+
+    /// Checks the books; what was given.
+    fn check(&self) -> i64 {
+        let place = self.place();
+        let [free] = self.fields(place.partition, &place.pool, [FREE]);
+        let (mut given, mut leased, mut under_way) = (0, 0, 0);
+        for partition in self.partitions.all() {
+            let lease = self.lease(partition);
+            let [of_partition] = self.fields(partition, &"given".into(), ["cents"]);
+            assert_eq!(lease.issued(), of_partition, "{partition}: {lease:?}");
+            let names = [CREDITED, RETURNED].map(|name| format!("{name}{partition}"));
+            let names = [names[0].as_str(), names[1].as_str()];
+            let [credited, returned] = self.fields(place.partition, &place.pool, names);
+            let (arriving, leaving) = (credited - lease.credited, lease.returned - returned);
+            assert!(lease.left >= 0 && arriving >= 0 && leaving >= 0, "{partition}: {lease:?}");
+            given += of_partition;
+            leased += lease.left;
+            under_way += arriving + leaving;
+        }
+        assert!(free >= 0, "{free} are free");
+        assert_eq!(free + leased + under_way + given, self.total);
+        given
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_budget_is_given_to_its_last_cent_and_no_further(
+        partitions in prop_oneof![Just(4_u32), Just(256)],
+        total in prop_oneof![0..2_000_i64, 0..100_000_i64],
+        least in prop_oneof![Just(1), 1..=AMOUNT_MAX],
+        loses_one_in in prop_oneof![Just(0_u64), Just(40), Just(400)],
+        seed: u64,
+    ) {
+        let rain = Rain::new(partitions, total, seed);
+        rain.loses_one_in.set(loses_one_in);
+        block_on(join_all((0..CLIENTS).map(|_| rain.give_all(least))));
+        rain.check();
+
+        // It is quiet now, and nobody remembers anything: whatever is left anywhere can be given.
+        rain.loses_one_in.set(0);
+        loop {
+            rain.clock.set(rain.clock.get() + MEMORY_MS);
+            let wanted = least..=AMOUNT_MAX;
+            let units = block_on(rain.give(rain.somewhere(), wanted)).unwrap();
+            let given = rain.check();
+            match units {
+                Some(AMOUNT_MAX) => {}
+                Some(_) => prop_assert_eq!(given, total, "clipped to less than was left"),
+                None => break,
+            }
+        }
+        let given = rain.check();
+        prop_assert!(total - given < least, "{} of {} were given", given, total);
+        block_on(call_back_all(&rain, &rain.place())).unwrap();
+        prop_assert_eq!(rain.check(), given);
+        let [free] = rain.fields(rain.place().partition, &rain.place().pool, [FREE]);
+        prop_assert_eq!(free, total - given);
+    }
+}
+
+#[test]
+fn the_last_cents_are_given_where_they_are_enough() {
+    let rain = Rain::new(4, 1_000, 7);
+    let homes: Vec<_> = rain.partitions.all().collect();
+    let give = |home: usize, wanted| {
+        rain.clock.set(rain.clock.get() + MEMORY_MS);
+        block_on(rain.give(homes[home], wanted)).unwrap()
+    };
+    assert_eq!(give(0, 400..=400), Some(400));
+    assert_eq!(give(1, 50..=450), Some(450));
+    assert_eq!(give(2, 151..=400), None, "150 are left");
+    assert_eq!(give(3, 150..=400), Some(150));
+    assert_eq!(give(3, 1..=400), None);
+    assert_eq!(rain.check(), 1_000);
+}
+
+/// Within a second of the last calling back, what other partitions have left stays there; what the own one
+/// has is given.
+#[test]
+fn what_a_partition_has_is_given_while_nothing_is_free() {
+    let rain = Rain::new(4, 1_000, 7);
+    let homes: Vec<_> = rain.partitions.all().collect();
+    let give = |home: usize, wanted| {
+        rain.clock.set(rain.clock.get() + 1);
+        block_on(rain.give(homes[home], wanted)).unwrap()
+    };
+    assert_eq!(give(1, 1_001..=1_001), None, "called back just now");
+    assert_eq!(give(0, 1..=1), Some(1), "of a lease of 62");
+    assert_eq!(give(2, 938..=938), Some(938));
+    assert_eq!(give(3, 1..=1), None);
+    assert_eq!(give(0, 62..=100), None);
+    rain.clock.set(rain.clock.get() + MEMORY_MS);
+    assert_eq!(give(3, 1..=1), Some(1), "called back from there");
+    assert_eq!(give(3, 1..=100), Some(60));
+    assert_eq!(rain.check(), 1_000);
+}
+
+/// Two of one partition: the lease that the first one took has not arrived, and is too small for the
+/// second one.
+#[test]
+fn a_credit_that_is_too_small_arrives_and_another_one_follows() {
+    let rain = Rain::new(4, 20, 7);
+    let (budget, home) = (rain.budget(), rain.partitions.all().next().unwrap());
+    let ask = |need| block_on(refill(&rain, &budget, home, rain.lease(home), need..=need)).unwrap();
+    assert_eq!(ask(1), Refill::Ready(Source::Credit(0, 1), 1));
+    assert_eq!(ask(1), Refill::Ready(Source::Credit(0, 1), 1), "it is found");
+    assert_eq!(ask(9), Refill::Ready(Source::Credit(1, 10), 9));
+    let draw = |source, units| block_on(rain.draw(home, source, units)).unwrap();
+    assert_eq!(draw(Source::Credit(0, 1), 1), Err(Why::Moved));
+    assert_eq!(draw(Source::Left, 1), Ok(()));
+    assert_eq!(draw(Source::Credit(1, 10), 9), Ok(()));
+    assert_eq!(rain.check(), 10);
+}
