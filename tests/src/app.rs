@@ -8,6 +8,7 @@ use bytes::Bytes;
 use host::{App, Options, Stderr};
 use http::{Method, Request, Response, header};
 use serde_json::{Value, json};
+use wallet::keys::SigningKeys;
 
 use crate::redis_server::RedisServer;
 
@@ -15,6 +16,8 @@ use crate::redis_server::RedisServer;
 pub const CALLER: &str = "caller-token-of-tests";
 /// The token of operators.
 pub const OPERATOR: &str = "operator-token-of-tests";
+/// The seed by which tokens are signed in tests.
+pub const SIGNING_KEYS: &str = "k1:BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc";
 /// What structured events are.
 pub const CLOUD_EVENT: &str = "application/cloudevents+json";
 /// What batches of events are.
@@ -91,11 +94,21 @@ impl Place {
     }
 }
 
+/// The keys that belong to [`SIGNING_KEYS`].
+///
+/// # Panics
+/// They are no keys.
+pub fn verifying_keys() -> String {
+    SigningKeys::parse(SIGNING_KEYS, false).expect("keys of tests").verifying_text()
+}
+
 /// Options with the tokens of tests and what is logged kept.
 pub fn options(manifest: impl Into<PathBuf>) -> Options {
     let mut options = Options::new(manifest)
         .variable("caller_token", CALLER)
-        .variable("operator_token", OPERATOR);
+        .variable("operator_token", OPERATOR)
+        .variable("token_signing_keys", SIGNING_KEYS)
+        .variable("token_verifying_keys", verifying_keys());
     options.stderr = Stderr::Capture;
     options
 }

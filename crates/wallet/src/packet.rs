@@ -412,19 +412,39 @@ impl Details {
     }
 }
 
+/// Reads of [`details`].
+pub const READS: usize = 3;
+
+/// What [`details`] reads, and the parts that nobody has.
+pub fn reads_of_all(packet: &str) -> Vec<Read> {
+    let mut reads = reads(packet);
+    reads.push(Read::All(records::parts(packet), split::COUNT_MAX));
+    reads
+}
+
+fn reads(packet: &str) -> Vec<Read> {
+    let count = split::COUNT_MAX;
+    vec![
+        Read::Fields(records::packet(packet), [ORDER, STATE, EXPIRES].map(Field::from).to_vec()),
+        Read::All(records::openings(packet), count),
+        Read::All(records::opened_at(packet), count),
+    ]
+}
+
 /// A packet as it is now: one round trip.
 ///
 /// # Errors
 /// `unknown_packet`; the store's.
 pub async fn look<B: Binding>(context: &Context<'_, B>, packet: &str) -> Result<Details, Failure> {
-    let count = split::COUNT_MAX;
-    let reads = vec![
-        Read::Fields(records::packet(packet), [ORDER, STATE, EXPIRES].map(Field::from).to_vec()),
-        Read::All(records::openings(packet), count),
-        Read::All(records::opened_at(packet), count),
-    ];
     let home = records::home_of_packet(context.partitions, packet);
-    let answers = context.read(home, reads).await?;
+    details(&context.read(home, reads(packet)).await?)
+}
+
+/// A packet out of its records.
+///
+/// # Errors
+/// `unknown_packet`; they hold something else.
+pub fn details(answers: &[Answer]) -> Result<Details, Failure> {
     let [Some(order), state, expires] = fields(answers.first())? else {
         return Err(Refusal::UnknownPacket.into());
     };

@@ -20,6 +20,13 @@ const WEIGHT_MAX: u32 = 1_000_000;
 /// Cents of one packet of a rain: as much as anybody gives away at once.
 const AMOUNT_MAX: i64 = 10_000_000_000;
 
+/// Of pool and notice: the definition, in JSON.
+pub const BODY: &str = "body";
+/// Of pool and notice: the version, from 1 on.
+pub const VERSION: &str = "version";
+/// Of pool and notice: what amounts follow from, beside order numbers.
+pub const SEED: &str = "seed";
+
 /// A rain, as operators write it and as the store keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

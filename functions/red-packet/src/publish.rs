@@ -7,9 +7,9 @@ use domain::transaction::{
 use edge::store::Binding;
 use lease::{FREE, Lease, call_back_all};
 use wallet::context::Context;
-use wallet::rain::{self, Rain};
+use wallet::rain::{self, BODY, Rain, SEED, VERSION};
 
-use crate::rains::{BODY, Published, SEED, VERSION, published};
+use crate::rains::{Published, published};
 use crate::refusal::{Failure, Refusal};
 
 /// Attempts to publish: each lost one saw another operator publish.

@@ -10,16 +10,10 @@ use edge::store::Binding;
 use litemap::LiteMap;
 use wallet::context::Context;
 use wallet::mode::{self, Mode};
-use wallet::rain::{self, Rain};
+use wallet::rain::{self, BODY, Rain, SEED, VERSION};
 
 /// Rains that an instance remembers.
 const RAINS_MAX: usize = 256;
-/// The definition, in JSON.
-pub const BODY: &str = "body";
-/// Its version, from 1 on.
-pub const VERSION: &str = "version";
-/// What its amounts follow from, beside order numbers.
-pub const SEED: &str = "seed";
 
 /// A rain that was published.
 #[derive(Debug)]

@@ -1,0 +1,157 @@
+//! Settlement: posts what is queued, finishes what a crash left half-way, takes back what nobody needs,
+//! and says where the books do not agree.
+//!
+//! In reading order:
+//! - [`settle`]: one call's work, bounded
+//! - [`reconcile`]: what the books say of each other
+//! - [`parse`], [`render`], and here what puts them together
+//!
+//! The rules are `wallet`'s.
+
+#![cfg_attr(
+    target_arch = "wasm32",
+    allow(unsafe_code, reason = "the exports that wit-bindgen generates")
+)]
+
+use std::rc::Rc;
+
+use domain::transaction::CommitError;
+use edge::config::{Config, ConfigError, variable};
+use edge::route::{Verb, route};
+use edge::store::Binding;
+use edge::{Access, Answer, Call, Kept, Problem, Request, Response, Route, Stages};
+use wallet::context::Context;
+use wallet::keys::SigningKeys;
+use wallet::mode::{self, Mode};
+
+pub mod parse;
+pub mod reconcile;
+pub mod render;
+pub mod settle;
+
+use parse::Command;
+use reconcile::Report;
+use settle::{Settled, USERS_DEFAULT};
+
+/// What a route does.
+#[derive(Clone, Copy, Debug)]
+enum Operation {
+    Settle,
+    LookAtMode,
+    SwitchMode,
+    Reconcile,
+}
+
+const ROUTES: &[Route<Operation>] = {
+    use Access::Operator;
+    use Verb::{Get, Post, Put};
+    &[
+        route(Post, "/v1/settlement", Operator, Operation::Settle),
+        route(Get, "/v1/posting", Operator, Operation::LookAtMode),
+        route(Put, "/v1/posting", Operator, Operation::SwitchMode),
+        route(Get, "/v1/reconciliation", Operator, Operation::Reconcile),
+    ]
+};
+
+edge::export_http!(super::handle);
+
+/// The component's HTTP trigger.
+pub async fn handle(request: Request) -> Response {
+    edge::serve(request, ROUTES, answer).await
+}
+
+thread_local! {
+    static KEYS: Kept<SigningKeys> = const { Kept::new() };
+}
+
+const DEVELOPMENT: &str = "development";
+const SIGNING_KEYS: &str = "token_signing_keys";
+
+/// By which it signs what it pays.
+async fn keys(config: &Rc<Config>) -> Result<Rc<SigningKeys>, ConfigError> {
+    if let Some(keys) = KEYS.with(|kept| kept.get(config)) {
+        return Ok(keys);
+    }
+    let development = variable(DEVELOPMENT).await?.as_deref() == Some("true");
+    let text = variable(SIGNING_KEYS).await?.unwrap_or_default();
+    let keys = SigningKeys::parse(&text, development)
+        .map_err(|error| ConfigError::Wrong { name: SIGNING_KEYS, detail: error.to_string() })?;
+    Ok(KEYS.with(|kept| kept.keep(config, keys)))
+}
+
+async fn answer(operation: Operation, call: &Call, stages: &mut Stages) -> Result<Answer, Problem> {
+    let command = parse::command(operation, call)?;
+    stages.end("parse");
+    let keys = keys(&call.config).await?;
+    let store = edge::store::open(&call.config).await?;
+    let context = context(&call.config, store.as_ref());
+    let done = perform(&context, &call.config.stage, &keys, command).await?;
+    stages.end("commit");
+    render::done(&done)
+}
+
+/// The component's Redis trigger: whatever the message says, what is queued is settled. It is only a
+/// nudge, because Spin delivers messages at most once; so a failure goes to the log and not back.
+#[cfg_attr(target_arch = "wasm32", spin_sdk::redis_subscriber)]
+pub async fn on_message(_: Vec<u8>) -> Result<(), String> {
+    edge::log::catch_panics();
+    let result = nudge().await;
+    if let Err(problem) = &result {
+        let cause = problem.cause.as_deref().unwrap_or(&problem.detail);
+        let (code, route) = (problem.code, "redis");
+        let line = edge::log::Line { level: "warning", code, route, cause, ..Default::default() };
+        edge::log::write(&line).await;
+    }
+    result.map_err(|problem| problem.code.to_owned())
+}
+
+async fn nudge() -> Result<(), Problem> {
+    let config = Config::load(edge::stages::monotonic_ns()).await?;
+    let keys = keys(&config).await?;
+    let store = edge::store::open(&config).await?;
+    let context = context(&config, store.as_ref());
+    settle::settle(&context, &config.stage, &keys, USERS_DEFAULT).await?;
+    Ok(())
+}
+
+fn context<'a, B>(config: &Config, store: &'a B) -> Context<'a, B> {
+    Context {
+        store,
+        partitions: config.partitions,
+        now: edge::clock::now(),
+        pause: |ms| Box::pin(edge::clock::pause(ms)),
+    }
+}
+
+/// What came of a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// What a call settled.
+    Settled(Settled),
+    /// How tokens are posted.
+    Mode(Mode),
+    /// Where books do not agree.
+    Report(Report),
+}
+
+/// Carries a command out: whatever is done is durable when it returns.
+async fn perform<B: Binding>(
+    context: &Context<'_, B>,
+    stage: &str,
+    keys: &SigningKeys,
+    command: Command,
+) -> Result<Done, CommitError> {
+    Ok(match command {
+        Command::Settle(users_max) => {
+            Done::Settled(settle::settle(context, stage, keys, users_max).await?)
+        }
+        Command::LookAtMode => Done::Mode(mode::read(context).await?),
+        Command::SwitchMode(mode) => {
+            mode::switch(context, mode).await?;
+            Done::Mode(mode)
+        }
+        Command::Reconcile(scope, cursor) => {
+            Done::Report(reconcile::reconcile(context, stage, keys, scope, cursor).await?)
+        }
+    })
+}

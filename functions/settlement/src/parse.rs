@@ -1,0 +1,128 @@
+//! Wire -> typed commands.
+
+use domain::error::InvalidInput;
+use domain::money::Amount;
+use edge::{Call, Problem};
+use serde::Deserialize;
+use wallet::mode::Mode;
+
+use crate::Operation;
+use crate::reconcile::{Cursor, Scope};
+use crate::settle::{USERS_DEFAULT, USERS_MAX};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SettleBody {
+    users_max: Option<u32>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ModeBody {
+    mode: ModeName,
+    large_from: Option<Amount>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ModeName {
+    Queued,
+    LargeAtOnce,
+    Off,
+}
+
+/// A command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Settle at most so many users.
+    Settle(u32),
+    /// How are tokens posted?
+    LookAtMode,
+    /// Post them in another way.
+    SwitchMode(Mode),
+    /// Where do books not agree?
+    Reconcile(Scope, Cursor),
+}
+
+/// Reads a command.
+///
+/// # Errors
+/// A problem that names the field.
+pub(crate) fn command(operation: Operation, call: &Call) -> Result<Command, Problem> {
+    Ok(match operation {
+        Operation::Settle => {
+            // A schedule may have nothing to say.
+            let body = if call.body.is_empty() { SettleBody::default() } else { call.json()? };
+            Command::Settle(users_max(&body)?)
+        }
+        Operation::LookAtMode => Command::LookAtMode,
+        Operation::SwitchMode => Command::SwitchMode(mode(&call.json()?)?),
+        Operation::Reconcile => {
+            let [scope, cursor] = call.query(["scope", "cursor"])?;
+            Command::Reconcile(scope_of(scope.as_deref())?, cursor_of(cursor.as_deref())?)
+        }
+    })
+}
+
+fn users_max(body: &SettleBody) -> Result<u32, InvalidInput> {
+    match body.users_max {
+        None => Ok(USERS_DEFAULT),
+        Some(users @ 1..=USERS_MAX) => Ok(users),
+        Some(_) => {
+            let detail = format!("must be 1 to {USERS_MAX}");
+            Err(InvalidInput::new("invalid_value", "users_max", detail))
+        }
+    }
+}
+
+fn mode(body: &ModeBody) -> Result<Mode, InvalidInput> {
+    let wrong = |code, detail| Err(InvalidInput::new(code, "large_from", detail));
+    match (body.mode, body.large_from.map(Amount::minor_units)) {
+        (ModeName::Queued, None) => Ok(Mode::Queued),
+        (ModeName::Off, None) => Ok(Mode::Off),
+        (ModeName::LargeAtOnce, Some(cents @ 1..)) => Ok(Mode::LargeAtOnce(cents)),
+        (ModeName::LargeAtOnce, Some(_)) => wrong("invalid_value", "must be at least 1"),
+        (ModeName::LargeAtOnce, None) => wrong("missing_field", "is required with large_at_once"),
+        (_, Some(_)) => wrong("invalid_value", "goes with large_at_once alone"),
+    }
+}
+
+fn scope_of(text: Option<&str>) -> Result<Scope, InvalidInput> {
+    match text {
+        None | Some("recent") => Ok(Scope::Recent),
+        Some("full") => Ok(Scope::Full),
+        Some(_) => Err(InvalidInput::new("invalid_value", "scope", "must be recent or full")),
+    }
+}
+
+fn cursor_of(text: Option<&str>) -> Result<Cursor, InvalidInput> {
+    let wrong = || InvalidInput::new("invalid_cursor", "cursor", "must be one that a page gave");
+    text.map_or(Ok(Cursor::default()), |text| Cursor::parse(text).ok_or_else(wrong))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes_are_read_and_wrong_ones_are_refused() {
+        let read = |text: &str| mode(&serde_json::from_str(text).unwrap()).map_err(|e| e.code);
+        assert_eq!(read(r#"{"mode": "queued"}"#), Ok(Mode::Queued));
+        assert_eq!(read(r#"{"mode": "off"}"#), Ok(Mode::Off));
+        let large = r#"{"mode": "large_at_once", "large_from": "500"}"#;
+        assert_eq!(read(large), Ok(Mode::LargeAtOnce(500)));
+        assert_eq!(read(&large.replace("\"500\"", "0")), Err("invalid_value"));
+        assert_eq!(read(r#"{"mode": "large_at_once"}"#), Err("missing_field"));
+        assert_eq!(read(r#"{"mode": "off", "large_from": 5}"#), Err("invalid_value"));
+    }
+
+    #[test]
+    fn a_call_settles_1_to_10000_users() {
+        let read = |max| users_max(&SettleBody { users_max: max }).map_err(|error| error.field);
+        assert_eq!(read(None), Ok(USERS_DEFAULT));
+        assert_eq!(read(Some(10_000)), Ok(10_000));
+        for wrong in [0, 10_001] {
+            assert_eq!(read(Some(wrong)), Err("users_max".to_owned()));
+        }
+    }
+}

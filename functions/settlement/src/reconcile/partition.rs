@@ -1,0 +1,235 @@
+//! What no user's is: accounts of a partition, budgets of rains, packets.
+
+use std::collections::BTreeMap;
+
+use domain::answers::{fields, integer, unexpected};
+use domain::ids::UserId;
+use domain::partition::Partition;
+use domain::transaction::{Answer, CommitError, Field, Read, Value};
+use edge::store::Binding;
+use lease::{CREDITED, FREE, Lease, RETURNED};
+use wallet::packet::{self, Failure, Refusal};
+use wallet::rain::{self, Rain};
+use wallet::records;
+use wallet::token::Token;
+
+use super::{Look, Report, What};
+
+/// Rains that one look at the list returns.
+const LIST_MAX: u32 = 1_024;
+/// Users of a queue that one look returns.
+const QUEUE_MAX: u32 = 1_024;
+/// Fields that are read at once.
+const FIELDS: usize = 1_000;
+/// Attempts to see a partition at rest.
+const ATTEMPTS_MAX: u32 = 4;
+
+/// The rains there are.
+async fn rains<B: Binding>(look: &Look<'_, '_, B>) -> Result<Vec<(String, Rain)>, CommitError> {
+    let partitions = look.context.partitions;
+    let home = rain::home_of_all(partitions);
+    let answers = look.context.read(home, vec![Read::Some(rain::all(), LIST_MAX)]).await?;
+    let Some(Answer::Map(listed)) = answers.first() else { return Err(unexpected()) };
+    let mut rains = Vec::new();
+    for (field, _) in listed {
+        let id = String::from_utf8(field.0.clone()).map_err(|_| unexpected())?;
+        let place = rain::place(partitions, &id);
+        let read = Read::Fields(place.pool, vec![rain::BODY.into()]);
+        let answers = look.context.read(place.partition, vec![read]).await?;
+        let [Some(Value::Bytes(body))] = fields(answers.first())? else { continue };
+        rains.push((id, edge::json::stored(body).ok_or_else(unexpected)?));
+    }
+    Ok(rains)
+}
+
+/// Looks at the pool of each rain: what is free and what was leased out are the budget.
+///
+/// # Errors
+/// The store's.
+pub(super) async fn pools<B: Binding>(
+    look: &Look<'_, '_, B>,
+    report: &mut Report,
+) -> Result<(), CommitError> {
+    let partitions = look.context.partitions;
+    let mut names = Vec::new();
+    for one in partitions.all() {
+        names.extend(
+            [CREDITED, RETURNED].map(|count| Field::from(format!("{count}{one}").as_str())),
+        );
+    }
+    for (id, _) in rains(look).await? {
+        let place = rain::place(partitions, &id);
+        let mut reads =
+            vec![Read::Fields(place.pool.clone(), vec![rain::BODY.into(), FREE.into()])];
+        let part = |part: &[Field]| Read::Fields(place.pool.clone(), part.to_vec());
+        reads.extend(names.chunks(FIELDS).map(part));
+        // One moment of one record.
+        let answers = look.context.read(place.partition, reads).await?;
+        let [Some(Value::Bytes(body)), free] = fields(answers.first())? else { continue };
+        let rain: Rain = edge::json::stored(body).ok_or_else(unexpected)?;
+        let mut sum = integer(free.as_ref())?;
+        for answer in &answers[1..] {
+            for pair in fields(Some(answer))?.chunks(2) {
+                if let [credited, returned] = pair {
+                    sum += integer(credited.as_ref())? - integer(returned.as_ref())?;
+                }
+            }
+        }
+        report.add(What::PoolDiffers, id, rain.budget.minor_units(), sum);
+    }
+    Ok(())
+}
+
+/// Looks at a partition.
+///
+/// # Errors
+/// The store's.
+pub(super) async fn check<B: Binding>(
+    look: &Look<'_, '_, B>,
+    partition: Partition,
+    report: &mut Report,
+) -> Result<(), CommitError> {
+    let answers = look.context.read(partition, vec![accounts()]).await?;
+    let total: i64 = balances(answers.first())?.values().sum();
+    report.add(What::AccountsUnbalanced, partition.to_string(), 0, total);
+    for (id, rain) in rains(look).await? {
+        check_budget(look, partition, &id, &rain, report).await?;
+    }
+    check_packets(look, partition, report).await
+}
+
+fn accounts() -> Read {
+    Read::Some(records::accounts(), LIST_MAX)
+}
+
+fn balances(answer: Option<&Answer>) -> Result<BTreeMap<Field, i64>, CommitError> {
+    let Some(Answer::Map(accounts)) = answer else { return Err(unexpected()) };
+    let one = |(field, value): &(Field, Value)| Ok((field.clone(), integer(Some(value))?));
+    accounts.iter().map(one).collect()
+}
+
+/// What was given of a rain in a partition is pending or posted. The pending tokens lie in many records,
+/// so that it is looked at again where anything moved meanwhile.
+async fn check_budget<B: Binding>(
+    look: &Look<'_, '_, B>,
+    partition: Partition,
+    id: &str,
+    rain: &Rain,
+    report: &mut Report,
+) -> Result<(), CommitError> {
+    let fund = Field::from(records::fund(&rain.activity, &rain.scene).as_str());
+    let sides = || {
+        let fund = Read::Fields(records::accounts(), vec![fund.clone()]);
+        vec![Lease::read(rain::lease(id)), fund, Read::Some(records::queue(), QUEUE_MAX)]
+    };
+    for _ in 0..ATTEMPTS_MAX {
+        let answers = look.context.read(partition, sides()).await?;
+        let given = Lease::answered(answers.first())?.issued();
+        let posted = fields(answers.get(1))?.first().and_then(Option::as_ref);
+        let posted = -integer(posted)?;
+        let Some(Answer::Map(queue)) = answers.get(2) else { return Err(unexpected()) };
+        if queue.len() >= QUEUE_MAX as usize {
+            // More than can be seen in one moment; settlement has to come first.
+            return Ok(());
+        }
+        let mut pending = 0;
+        for (field, _) in queue {
+            let user = records::user_of(field).ok_or_else(unexpected)?;
+            pending += pending_of(look, partition, user, rain).await?;
+        }
+        if look.context.read(partition, sides()).await? == answers {
+            report.add(What::BudgetDiffers, format!("{id}/{partition}"), given, pending + posted);
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+async fn pending_of<B: Binding>(
+    look: &Look<'_, '_, B>,
+    partition: Partition,
+    user: UserId,
+    rain: &Rain,
+) -> Result<i64, CommitError> {
+    let read = Read::All(records::pending(user), records::PENDING_MAX);
+    let answers = look.context.read(partition, vec![read]).await?;
+    let Some(Answer::Map(tokens)) = answers.first() else { return Err(unexpected()) };
+    let mut sum = 0;
+    for (_, value) in tokens {
+        let Value::Bytes(stored) = value else { continue };
+        // What cannot be read is a difference of the user's.
+        let Ok(token) = Token::from_stored(stored) else { continue };
+        if token.activity == rain.activity && token.scene == rain.scene {
+            sum += token.amount.minor_units();
+        }
+    }
+    Ok(sum)
+}
+
+/// Packets of a partition that can still be opened, or are on their way to be closed.
+async fn check_packets<B: Binding>(
+    look: &Look<'_, '_, B>,
+    partition: Partition,
+    report: &mut Report,
+) -> Result<(), CommitError> {
+    let answers = look.context.read(partition, vec![Read::Some(records::ends(), LIST_MAX)]).await?;
+    let Some(Answer::Map(periods)) = answers.first() else { return Err(unexpected()) };
+    for (field, _) in periods {
+        let text = std::str::from_utf8(&field.0).map_err(|_| unexpected())?;
+        let period = text.parse().map_err(|_| unexpected())?;
+        let read = Read::Some(records::ends_in(period), LIST_MAX);
+        let answers = look.context.read(partition, vec![read]).await?;
+        let Some(Answer::Map(packets)) = answers.first() else { return Err(unexpected()) };
+        for (field, _) in packets {
+            let packet = std::str::from_utf8(&field.0).map_err(|_| unexpected())?;
+            check_packet(look, partition, packet, report).await?;
+            report.packets += 1;
+        }
+    }
+    Ok(())
+}
+
+async fn check_packet<B: Binding>(
+    look: &Look<'_, '_, B>,
+    partition: Partition,
+    packet: &str,
+    report: &mut Report,
+) -> Result<(), CommitError> {
+    let reads = packet::reads_of_all(packet);
+    let answers = look.context.read(partition, reads).await?;
+    let details = match packet::details(&answers) {
+        Ok(details) => details,
+        Err(Failure::Store(error)) => return Err(error),
+        Err(Failure::Refused(Refusal::UnknownPacket)) => {
+            report.broken(What::PacketDiffers, packet);
+            return Ok(());
+        }
+        Err(Failure::Refused(_)) => return Err(unexpected()),
+    };
+    let Some(Answer::Map(parts)) = answers.get(packet::READS) else { return Err(unexpected()) };
+    let mut sum = details.taken();
+    for (_, cents) in parts {
+        sum += integer(Some(cents))?;
+    }
+    report.add(What::PacketDiffers, packet, details.order.total, sum);
+    for opening in &details.openings {
+        let number = Field::from(packet::opening_number(packet).as_str());
+        let home = look.context.home(opening.user);
+        let reads = vec![
+            Read::Fields(records::pending(opening.user), vec![number.clone()]),
+            Read::Fields(records::posted(opening.user), vec![number]),
+        ];
+        let owed = Read::Fields(records::owed(), vec![records::pair(opening.user, packet)]);
+        let answers = look.context.read(home, reads).await?;
+        let paid =
+            answers.iter().any(|answer| matches!(answer, Answer::Fields(f) if f[0].is_some()));
+        if !paid {
+            // Its payment may be under way.
+            let answers = look.context.read(partition, vec![owed]).await?;
+            if fields(answers.first())?.first() == Some(&None) {
+                report.broken(What::OpeningUnpaid, format!("{packet}/{}", opening.user));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,256 @@
+//! What one user's records say of each other: entries against the account, withdrawals against what is
+//! held and left, marks against entries, tokens against their signatures.
+
+use std::collections::BTreeMap;
+
+use domain::answers::{fields, unexpected};
+use domain::ids::UserId;
+use domain::transaction::{Answer, CommitError, Field, Read, Value};
+use edge::store::Binding;
+use wallet::account::Account;
+use wallet::entry::{Entry, What as Movement};
+use wallet::packet;
+use wallet::records::{self, PAGE_ENTRIES, PENDING_MAX};
+use wallet::token::{Envelope, Token, TokenError};
+use wallet::withdraw::{State, Withdrawal};
+
+use super::{Look, Report, What};
+
+/// Pages of entries that are read at once.
+const PAGES: i64 = 25;
+/// Marks and withdrawals that are read at once.
+const FIELDS: usize = 500;
+/// Attempts to see an account at rest.
+const ATTEMPTS_MAX: u32 = 8;
+
+/// What a user's entries add up to.
+#[derive(Default)]
+struct Sums {
+    balance: i64,
+    income: i64,
+    /// By number, cents that a withdrawal took and that came back.
+    withdrawals: BTreeMap<String, (i64, i64)>,
+}
+
+/// Looks at a user.
+///
+/// # Errors
+/// The store's.
+pub(super) async fn check<B: Binding>(
+    look: &Look<'_, '_, B>,
+    user: UserId,
+    report: &mut Report,
+) -> Result<(), CommitError> {
+    let home = look.context.home(user);
+    let mut sums = Sums::default();
+    let mut seen = 0;
+    for _ in 0..ATTEMPTS_MAX {
+        let answers = look.context.read(home, vec![Account::read(user)]).await?;
+        let account = Account::answered(answers.first())?;
+        add_entries(look, user, seen..account.sequence, &mut sums, report).await?;
+        seen = account.sequence;
+        // Once more, with the withdrawals in the same moment.
+        let numbers: Vec<_> =
+            sums.withdrawals.keys().map(|number| number.as_str().into()).collect();
+        let mut reads = vec![Account::read(user)];
+        let read = |part: &[Field]| Read::Fields(records::withdrawals(user), part.to_vec());
+        reads.extend(numbers.chunks(FIELDS).map(read));
+        let answers = look.context.read(home, reads).await?;
+        let now = Account::answered(answers.first())?;
+        if now.sequence == seen {
+            compare(user, &now, &sums, &answers[1..], report)?;
+            break;
+        }
+    }
+    check_pending(look, user, report).await
+}
+
+async fn add_entries<B: Binding>(
+    look: &Look<'_, '_, B>,
+    user: UserId,
+    sequences: std::ops::Range<i64>,
+    sums: &mut Sums,
+    report: &mut Report,
+) -> Result<(), CommitError> {
+    let home = look.context.home(user);
+    let mut first = sequences.start;
+    while first < sequences.end {
+        let last = ((first / PAGE_ENTRIES + PAGES) * PAGE_ENTRIES).min(sequences.end);
+        let page = |page: i64| {
+            let from = first.max(page * PAGE_ENTRIES);
+            let until = last.min((page + 1) * PAGE_ENTRIES);
+            let fields = (from..until).map(records::entry).collect();
+            Read::Fields(records::page(user, page * PAGE_ENTRIES), fields)
+        };
+        let pages = first / PAGE_ENTRIES..=(last - 1) / PAGE_ENTRIES;
+        let answers = look.context.read(home, pages.map(page).collect()).await?;
+        let mut marks = Vec::new();
+        let mut sequence = first;
+        for answer in &answers {
+            for value in fields(Some(answer))? {
+                let entry = value.as_ref().and_then(|value| Entry::decode(value).ok());
+                match entry {
+                    Some(entry) => marks.extend(add_entry(user, sequence, &entry, sums, report)),
+                    None => report.broken(What::EntryBroken, format!("{user}/{sequence}")),
+                }
+                sequence += 1;
+            }
+        }
+        check_marks(look, user, &marks, report).await?;
+        first = last;
+    }
+    Ok(())
+}
+
+/// Adds an entry; its order number, where it is a token's.
+fn add_entry(
+    user: UserId,
+    sequence: i64,
+    entry: &Entry,
+    sums: &mut Sums,
+    report: &mut Report,
+) -> Option<(String, i64)> {
+    sums.balance += entry.amount;
+    match &entry.what {
+        Movement::Token(payload) => {
+            let token = Token::from_payload(payload)
+                .ok()
+                .filter(|token| token.user == user && token.amount.minor_units() == entry.amount);
+            let Some(token) = token else {
+                report.broken(What::EntryBroken, format!("{user}/{sequence}"));
+                return None;
+            };
+            if !packet::is_refund(&token) {
+                sums.income += entry.amount;
+            }
+            return Some((token.order_number.as_str().to_owned(), sequence));
+        }
+        Movement::Withdrawal(number) => {
+            sums.withdrawals.entry(number.clone()).or_default().0 -= entry.amount;
+        }
+        Movement::Voided(number) => {
+            sums.withdrawals.entry(number.clone()).or_default().1 += entry.amount;
+        }
+        Movement::Sent(_) => {}
+    }
+    None
+}
+
+async fn check_marks<B: Binding>(
+    look: &Look<'_, '_, B>,
+    user: UserId,
+    marks: &[(String, i64)],
+    report: &mut Report,
+) -> Result<(), CommitError> {
+    for part in marks.chunks(FIELDS) {
+        let names = part.iter().map(|(number, _)| number.as_str().into()).collect();
+        let read = Read::Fields(records::posted(user), names);
+        let answers = look.context.read(look.context.home(user), vec![read]).await?;
+        for ((number, sequence), value) in part.iter().zip(fields(answers.first())?) {
+            if *value != Some(Value::Integer(*sequence)) {
+                report.broken(What::PostedMarkDiffers, format!("{user}/{number}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn compare(
+    user: UserId,
+    account: &Account,
+    sums: &Sums,
+    answers: &[Answer],
+    report: &mut Report,
+) -> Result<(), CommitError> {
+    let mut values = Vec::new();
+    for answer in answers {
+        values.extend(fields(Some(answer))?.iter().cloned());
+    }
+    let (mut held, mut withdrawn) = (0, 0);
+    for ((number, (taken, back)), value) in sums.withdrawals.iter().zip(values) {
+        let withdrawal = value.as_ref().and_then(|value| Withdrawal::decode(value).ok());
+        let right = match withdrawal {
+            Some(Withdrawal { amount, state: State::Pending, .. }) => {
+                held += amount;
+                amount == *taken && *back == 0
+            }
+            Some(Withdrawal { amount, state: State::Posted, .. }) => {
+                withdrawn += amount;
+                amount == *taken && *back == 0
+            }
+            Some(Withdrawal { amount, state: State::Voided, .. }) => {
+                amount == *taken && amount == *back
+            }
+            Some(Withdrawal { state: State::ExceedsBalance, .. }) | None => false,
+        };
+        if !right {
+            report.broken(What::WithdrawalDiffers, format!("{user}/{number}"));
+        }
+    }
+    let place = user.to_string();
+    report.add(What::BalanceDiffers, &place, sums.balance, account.balance);
+    report.add(What::IncomeDiffers, &place, sums.income, account.income);
+    report.add(What::HeldDiffers, &place, held, account.held);
+    report.add(What::WithdrawnDiffers, &place, withdrawn, account.withdrawn);
+    Ok(())
+}
+
+async fn check_pending<B: Binding>(
+    look: &Look<'_, '_, B>,
+    user: UserId,
+    report: &mut Report,
+) -> Result<(), CommitError> {
+    let home = look.context.home(user);
+    let reads = vec![
+        Read::All(records::pending(user), PENDING_MAX),
+        Read::Fields(records::queue(), vec![records::user_field(user)]),
+    ];
+    let answers = look.context.read(home, reads).await?;
+    let Some(Answer::Map(tokens)) = answers.first() else { return Err(unexpected()) };
+    if !tokens.is_empty() && fields(answers.get(1))?.first() == Some(&None) {
+        report.broken(What::NotQueued, user.to_string());
+    }
+    let mut numbers = Vec::new();
+    for (field, value) in tokens {
+        let number = String::from_utf8_lossy(&field.0).into_owned();
+        let place = format!("{user}/{number}");
+        match opened(look, user, &number, value) {
+            Ok(()) => numbers.push(field.clone()),
+            Err(what) => report.broken(what, place),
+        }
+    }
+    for part in numbers.chunks(FIELDS) {
+        // In the same moment: a token that is posted meanwhile is not pending any more.
+        let reads = vec![
+            Read::Fields(records::pending(user), part.to_vec()),
+            Read::Fields(records::posted(user), part.to_vec()),
+        ];
+        let answers = look.context.read(home, reads).await?;
+        let both = fields(answers.first())?.iter().zip(fields(answers.get(1))?);
+        for (field, (pending, posted)) in part.iter().zip(both) {
+            if pending.is_some() && posted.is_some() {
+                let number = String::from_utf8_lossy(&field.0);
+                report.broken(What::TokenTwice, format!("{user}/{number}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a pending token is one, of this user and number, and signed.
+fn opened<B>(
+    look: &Look<'_, '_, B>,
+    user: UserId,
+    number: &str,
+    value: &Value,
+) -> Result<(), What> {
+    let Value::Bytes(stored) = value else { return Err(What::TokenUnreadable) };
+    let envelope = Envelope::from_stored(stored).map_err(|_| What::TokenUnreadable)?;
+    match look.keys.open(&envelope.to_text(), user, look.stage, look.context.now) {
+        Ok(token) if token.order_number.as_str() == number => Ok(()),
+        Ok(_) | Err(TokenError::Foreign | TokenError::BadSignature) => Err(What::TokenForged),
+        Err(TokenError::Malformed(_)) => Err(What::TokenUnreadable),
+        // Of a key that is not used any more.
+        Err(TokenError::UnknownKey | TokenError::KeyExpired) => Ok(()),
+    }
+}

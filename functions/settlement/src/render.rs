@@ -1,0 +1,100 @@
+//! Answers -> wire.
+
+use domain::integer::Count;
+use domain::money::Amount;
+use edge::{Answer, Problem};
+use serde::Serialize;
+use wallet::mode::Mode;
+
+use crate::Done;
+use crate::reconcile::{Cursor, Difference, Report};
+use crate::settle::Settled;
+
+#[derive(Serialize)]
+struct SettledBody {
+    users: Option<Count>,
+    tokens: Option<Count>,
+    left: Option<Count>,
+    sent: Option<Count>,
+    paid: Option<Count>,
+    closed: Option<Count>,
+    rains: Option<Count>,
+}
+
+#[derive(Serialize)]
+struct ModeBody {
+    mode: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    large_from: Option<Amount>,
+}
+
+#[derive(Serialize)]
+struct ReportBody<'a> {
+    differences: Vec<DifferenceBody<'a>>,
+    users: Option<Count>,
+    packets: Option<Count>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+struct DifferenceBody<'a> {
+    code: &'static str,
+    place: &'a str,
+    expected: Amount,
+    found: Amount,
+    remedy: &'static str,
+}
+
+/// What came of a command.
+///
+/// # Errors
+/// It cannot be written as JSON.
+pub fn done(done: &Done) -> Result<Answer, Problem> {
+    match done {
+        Done::Settled(settled) => {
+            let Settled { users, tokens, left, sent, paid, closed, rains } = *settled;
+            Answer::json(&SettledBody {
+                users: Count::new(users),
+                tokens: Count::new(tokens),
+                left: Count::new(left),
+                sent: Count::new(sent),
+                paid: Count::new(paid),
+                closed: Count::new(closed),
+                rains: Count::new(rains),
+            })
+        }
+        Done::Mode(mode) => {
+            let (mode, large_from) = match mode {
+                Mode::Queued => ("queued", None),
+                Mode::Off => ("off", None),
+                Mode::LargeAtOnce(cents) => ("large_at_once", Some(amount(*cents)?)),
+            };
+            Answer::json(&ModeBody { mode, large_from })
+        }
+        Done::Report(report) => Answer::json(&report_body(report)?),
+    }
+}
+
+fn amount(cents: i64) -> Result<Amount, Problem> {
+    Amount::new(cents).map_err(|error| Problem::internal(error.to_string()))
+}
+
+fn report_body(report: &Report) -> Result<ReportBody<'_>, Problem> {
+    let mut differences = Vec::with_capacity(report.differences.len());
+    for Difference { what, place, expected, found } in &report.differences {
+        differences.push(DifferenceBody {
+            code: what.code(),
+            place,
+            expected: amount(*expected)?,
+            found: amount(*found)?,
+            remedy: what.remedy(),
+        });
+    }
+    Ok(ReportBody {
+        differences,
+        users: Count::new(report.users),
+        packets: Count::new(report.packets),
+        cursor: report.next.as_ref().map(Cursor::text),
+    })
+}

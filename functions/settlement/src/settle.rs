@@ -1,0 +1,193 @@
+//! One call's work, bounded: whoever calls again goes on with what is left.
+
+use domain::answers::{fields, unexpected};
+use domain::ids::UserId;
+use domain::partition::Partition;
+use domain::transaction::{
+    Answer, CommitError, Field, Guard, Outcome, Read, Transaction, Value, Write,
+};
+use edge::store::{Binding, random, read_all};
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use lease::call_back_all;
+use wallet::context::Context;
+use wallet::keys::SigningKeys;
+use wallet::mode::{self, Mode};
+use wallet::packet;
+use wallet::posting;
+use wallet::rain::{self, Rain};
+use wallet::records;
+
+/// Users of one call.
+pub const USERS_MAX: u32 = 10_000;
+/// Users of one call where nothing is said.
+pub const USERS_DEFAULT: u32 = 1_000;
+/// Users that one look at a queue returns.
+const QUEUE_MAX: u32 = 1_024;
+/// Users whose tokens are posted at once.
+const AT_ONCE: usize = 16;
+/// Rains whose leases one call takes back.
+const RAINS_MAX: u64 = 4;
+/// Rains that one look at the list returns.
+const LIST_MAX: u32 = 1_024;
+/// How long after its last round a rain gives nothing for certain.
+const GRACE_MS: i64 = 60_000;
+/// What the list says of a rain whose leases were taken back since it gave its last packet.
+const AT_REST: Value = Value::Integer(2);
+
+/// What a call did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// Users whose tokens were posted.
+    pub users: u64,
+    /// Tokens that were posted.
+    pub tokens: u64,
+    /// Users who are still queued.
+    pub left: u64,
+    /// Group packets that were sent and are now there for certain.
+    pub sent: u64,
+    /// Openings and refunds of group packets that are now paid for certain.
+    pub paid: u64,
+    /// Group packets that expired and are closed now.
+    pub closed: u64,
+    /// Rains whose leases were taken back.
+    pub rains: u64,
+}
+
+/// Settles.
+///
+/// # Errors
+/// The store's; what was done stays so.
+pub async fn settle<B: Binding>(
+    context: &Context<'_, B>,
+    stage: &str,
+    keys: &SigningKeys,
+    users_max: u32,
+) -> Result<Settled, CommitError> {
+    let mut settled = Settled::default();
+    // First, because they give users tokens.
+    finish_packets(context, stage, keys, &mut settled).await?;
+    if mode::read(context).await? != Mode::Off {
+        post(context, users_max, &mut settled).await?;
+    }
+    take_back(context, &mut settled).await?;
+    let sizes = |one: Partition| (one, Read::Size(records::queue()));
+    for answer in read_all(context.store, context.partitions.all().map(sizes).collect()).await? {
+        let Answer::Size(users) = answer else { return Err(unexpected()) };
+        settled.left += users;
+    }
+    Ok(settled)
+}
+
+async fn finish_packets<B: Binding>(
+    context: &Context<'_, B>,
+    stage: &str,
+    keys: &SigningKeys,
+    settled: &mut Settled,
+) -> Result<(), CommitError> {
+    // One wave finds the partitions where there is something to do.
+    let look = |one: Partition| {
+        let lists = [records::unsent(), records::owed(), records::ends()];
+        let reads = lists.map(Read::Size).to_vec();
+        (one, Transaction { reads, ..Transaction::default() })
+    };
+    let wave: Vec<_> = context.partitions.all().map(look).collect();
+    let outcomes = context.store.commit_all(&wave).await?;
+    for ((partition, _), outcome) in wave.iter().zip(outcomes) {
+        let Outcome::Committed(sizes) = outcome else { return Err(unexpected()) };
+        if sizes.iter().all(|size| *size == Answer::Size(0)) {
+            continue;
+        }
+        let done = packet::settle(context, keys, stage, *partition, &mut random).await?;
+        settled.sent += done.sent;
+        settled.paid += done.paid;
+        settled.closed += done.closed;
+    }
+    Ok(())
+}
+
+/// Posts users, some at once, each in their own partition. One who fails does not keep the others.
+async fn post<B: Binding>(
+    context: &Context<'_, B>,
+    users_max: u32,
+    settled: &mut Settled,
+) -> Result<(), CommitError> {
+    let each = (users_max / context.partitions.count() + 1).min(QUEUE_MAX);
+    let queue = |one: Partition| (one, Read::Some(records::queue(), each));
+    let mut users = Vec::new();
+    for answer in read_all(context.store, context.partitions.all().map(queue).collect()).await? {
+        let Answer::Map(queued) = answer else { return Err(unexpected()) };
+        for (field, _) in queued {
+            users.push(records::user_of(&field).ok_or_else(unexpected)?);
+        }
+    }
+    users.truncate(users_max as usize);
+    let mut failure = None;
+    let mut rest = users.into_iter();
+    let mut running = FuturesUnordered::new();
+    running.extend(rest.by_ref().take(AT_ONCE).map(|user| post_one(context, user)));
+    while let Some(posted) = running.next().await {
+        match posted {
+            Ok(tokens) => {
+                settled.users += 1;
+                settled.tokens += tokens;
+            }
+            Err(error) => failure = Some(error),
+        }
+        running.extend(rest.next().map(|user| post_one(context, user)));
+    }
+    failure.map_or(Ok(()), Err)
+}
+
+async fn post_one<B: Binding>(context: &Context<'_, B>, user: UserId) -> Result<u64, CommitError> {
+    let posted = posting::post(context, user).await?;
+    if posted.tokens == 0 {
+        // Somebody else posted them, or they were lost.
+        posting::leave_queue(context, user).await?;
+    }
+    Ok(posted.tokens)
+}
+
+/// Takes back the leases of rains that give nothing any more.
+async fn take_back<B: Binding>(
+    context: &Context<'_, B>,
+    settled: &mut Settled,
+) -> Result<(), CommitError> {
+    let home = rain::home_of_all(context.partitions);
+    let answers = context.read(home, vec![Read::Some(rain::all(), LIST_MAX)]).await?;
+    let Some(Answer::Map(rains)) = answers.first() else { return Err(unexpected()) };
+    for (field, state) in rains {
+        if *state == AT_REST || settled.rains >= RAINS_MAX {
+            continue;
+        }
+        let id = std::str::from_utf8(&field.0).map_err(|_| unexpected())?;
+        let read = Read::Fields(rain::notice(id), vec![rain::BODY.into()]);
+        let notice = rain::home_of_notice(context.partitions, id);
+        let answers = context.read(notice, vec![read]).await?;
+        let [Some(Value::Bytes(body))] = fields(answers.first())? else { continue };
+        let rain: Rain = edge::json::stored(body).ok_or_else(unexpected)?;
+        let over = |round: &rain::Round| round.until.0 + GRACE_MS <= context.now.0;
+        if rain.rounds.iter().all(over) {
+            call_back_all(context, &rain::place(context.partitions, id)).await?;
+            put_to_rest(context, home, field, state).await?;
+            settled.rains += 1;
+        }
+    }
+    Ok(())
+}
+
+async fn put_to_rest<B: Binding>(
+    context: &Context<'_, B>,
+    home: Partition,
+    field: &Field,
+    state: &Value,
+) -> Result<(), CommitError> {
+    let transaction = Transaction {
+        // Where it was published meanwhile, the list says so again, and the next call looks at it.
+        guards: vec![Guard::FieldEquals(rain::all(), field.clone(), state.clone())],
+        writes: vec![Write::Set(rain::all(), field.clone(), AT_REST)],
+        ..Transaction::default()
+    };
+    context.commit(home, transaction).await?;
+    Ok(())
+}
