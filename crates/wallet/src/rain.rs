@@ -66,9 +66,9 @@ pub struct Round {
     pub until: UnixMillis,
 }
 
-/// How much is in a packet.
+/// How much is in a packet: `{"fixed"}`, `{"minimum", "maximum"}` or `{"choices"}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[serde(try_from = "AmountsBody", into = "AmountsBody")]
 pub enum Amounts {
     /// Always as many cents.
     Fixed(Amount),
@@ -81,6 +81,55 @@ pub enum Amounts {
     },
     /// Amounts of a table, each as likely as its weight says.
     Choices(Vec<Choice>),
+}
+
+/// As operators write it. (An enumeration without a tag would not say which field is wrong.)
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AmountsBody {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fixed: Option<Amount>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    minimum: Option<Amount>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    maximum: Option<Amount>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    choices: Option<Vec<Choice>>,
+}
+
+impl TryFrom<AmountsBody> for Amounts {
+    type Error = &'static str;
+
+    fn try_from(body: AmountsBody) -> Result<Self, Self::Error> {
+        match body {
+            AmountsBody { fixed: Some(amount), minimum: None, maximum: None, choices: None } => {
+                Ok(Self::Fixed(amount))
+            }
+            AmountsBody {
+                fixed: None,
+                minimum: Some(minimum),
+                maximum: Some(maximum),
+                choices: None,
+            } => Ok(Self::Between { minimum, maximum }),
+            AmountsBody { fixed: None, minimum: None, maximum: None, choices: Some(choices) } => {
+                Ok(Self::Choices(choices))
+            }
+            _ => Err("must have fixed, or minimum and maximum, or choices"),
+        }
+    }
+}
+
+impl From<Amounts> for AmountsBody {
+    fn from(amounts: Amounts) -> Self {
+        let none = Self { fixed: None, minimum: None, maximum: None, choices: None };
+        match amounts {
+            Amounts::Fixed(amount) => Self { fixed: Some(amount), ..none },
+            Amounts::Between { minimum, maximum } => {
+                Self { minimum: Some(minimum), maximum: Some(maximum), ..none }
+            }
+            Amounts::Choices(choices) => Self { choices: Some(choices), ..none },
+        }
+    }
 }
 
 /// A row of a table of amounts.
@@ -166,10 +215,10 @@ impl Amounts {
         match self {
             Self::Fixed(amount) => in_range("amounts.fixed".into(), *amount),
             Self::Between { minimum, maximum } => {
-                in_range("amounts.between.minimum".into(), *minimum)?;
-                in_range("amounts.between.maximum".into(), *maximum)?;
+                in_range("amounts.minimum".into(), *minimum)?;
+                in_range("amounts.maximum".into(), *maximum)?;
                 if minimum > maximum {
-                    return wrong("amounts.between.maximum".into(), "must be at least the minimum");
+                    return wrong("amounts.maximum".into(), "must be at least the minimum");
                 }
                 Ok(())
             }
@@ -349,7 +398,7 @@ mod tests {
             (&|rain| rain.rounds[0].round = 0, "invalid_value", "rounds[0].round"),
             (&|rain| rain.rounds.push(rain.rounds[0].clone()), "invalid_value", "rounds[1].round"),
             (&|rain| rain.rounds[0].until = UnixMillis(10), "invalid_value", "rounds[0].until"),
-            (&|rain| rain.single_cap = cents(499), "over_single_cap", "amounts.between.maximum"),
+            (&|rain| rain.single_cap = cents(499), "over_single_cap", "amounts.maximum"),
             (&|rain| rain.amounts = Amounts::Fixed(cents(0)), "invalid_value", "amounts.fixed"),
             (&|rain| rain.amounts = Amounts::Choices(vec![]), "invalid_value", "amounts.choices"),
             (
@@ -364,6 +413,21 @@ mod tests {
             change(&mut wrong);
             let error = wrong.validate().unwrap_err();
             assert_eq!((error.code, error.field.as_str()), (code, field));
+        }
+    }
+
+    #[test]
+    fn amounts_are_read_and_written_as_operators_write_them() {
+        let read = serde_json::from_str::<Amounts>;
+        for text in [
+            r#"{"fixed":"5"}"#,
+            r#"{"minimum":"1","maximum":"9"}"#,
+            r#"{"choices":[{"amount":"5","weight":1}]}"#,
+        ] {
+            assert_eq!(serde_json::to_string(&read(text).unwrap()).unwrap(), text);
+        }
+        for text in ["{}", r#"{"fixed":5,"minimum":1}"#, r#"{"minimum":1}"#, r#"{"other":1}"#] {
+            assert!(read(text).is_err(), "{text}");
         }
     }
 
