@@ -220,14 +220,15 @@ pub async fn reconcile<B: Binding>(
     let keys = VerifyingKeys::parse(&keys.verifying_text(), true).map_err(|_| unexpected())?;
     let look = Look { context, stage, keys: &keys };
     let mut report = Report::default();
+    let rains = partition::rains(&look).await?;
     let mut lists = 0;
     let mut after = cursor.after;
     for (index, partition) in (0..).zip(context.partitions.all()).skip(cursor.partition as usize) {
         if index == 0 && after.is_none() {
-            partition::pools(&look, &mut report).await?;
+            partition::pools(&look, &rains, &mut report).await?;
         }
         if after.is_none() {
-            partition::check(&look, partition, &mut report).await?;
+            partition::check(&look, partition, &rains, &mut report).await?;
         }
         for (day, bucket) in lists_of(context, partition, scope).await? {
             if after.is_some_and(|after| (day, bucket) <= after) {

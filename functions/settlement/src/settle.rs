@@ -136,7 +136,11 @@ async fn post<B: Binding>(
         }
         running.extend(rest.next().map(|user| post_one(context, user)));
     }
-    failure.map_or(Ok(()), Err)
+    // Whoever calls again goes on with the others, so that what was posted is told.
+    match failure {
+        Some(error) if settled.users == 0 => Err(error),
+        Some(_) | None => Ok(()),
+    }
 }
 
 async fn post_one<B: Binding>(context: &Context<'_, B>, user: UserId) -> Result<u64, CommitError> {

@@ -24,8 +24,14 @@ const FIELDS: usize = 1_000;
 /// Attempts to see a partition at rest.
 const ATTEMPTS_MAX: u32 = 4;
 
+/// A rain, and what it gives.
+pub(super) type Named = (String, Rain);
+
 /// The rains there are.
-async fn rains<B: Binding>(look: &Look<'_, '_, B>) -> Result<Vec<(String, Rain)>, CommitError> {
+///
+/// # Errors
+/// The store's.
+pub(super) async fn rains<B: Binding>(look: &Look<'_, '_, B>) -> Result<Vec<Named>, CommitError> {
     let partitions = look.context.partitions;
     let home = rain::home_of_all(partitions);
     let answers = look.context.read(home, vec![Read::Some(rain::all(), LIST_MAX)]).await?;
@@ -48,6 +54,7 @@ async fn rains<B: Binding>(look: &Look<'_, '_, B>) -> Result<Vec<(String, Rain)>
 /// The store's.
 pub(super) async fn pools<B: Binding>(
     look: &Look<'_, '_, B>,
+    rains: &[Named],
     report: &mut Report,
 ) -> Result<(), CommitError> {
     let partitions = look.context.partitions;
@@ -57,8 +64,8 @@ pub(super) async fn pools<B: Binding>(
             [CREDITED, RETURNED].map(|count| Field::from(format!("{count}{one}").as_str())),
         );
     }
-    for (id, _) in rains(look).await? {
-        let place = rain::place(partitions, &id);
+    for (id, _) in rains {
+        let place = rain::place(partitions, id);
         let mut reads =
             vec![Read::Fields(place.pool.clone(), vec![rain::BODY.into(), FREE.into()])];
         let part = |part: &[Field]| Read::Fields(place.pool.clone(), part.to_vec());
@@ -75,7 +82,7 @@ pub(super) async fn pools<B: Binding>(
                 }
             }
         }
-        report.add(What::PoolDiffers, id, rain.budget.minor_units(), sum);
+        report.add(What::PoolDiffers, id.as_str(), rain.budget.minor_units(), sum);
     }
     Ok(())
 }
@@ -87,13 +94,14 @@ pub(super) async fn pools<B: Binding>(
 pub(super) async fn check<B: Binding>(
     look: &Look<'_, '_, B>,
     partition: Partition,
+    rains: &[Named],
     report: &mut Report,
 ) -> Result<(), CommitError> {
     let answers = look.context.read(partition, vec![accounts()]).await?;
     let total: i64 = balances(answers.first())?.values().sum();
     report.add(What::AccountsUnbalanced, partition.to_string(), 0, total);
-    for (id, rain) in rains(look).await? {
-        check_budget(look, partition, &id, &rain, report).await?;
+    for (id, rain) in rains {
+        check_budget(look, partition, id, rain, report).await?;
     }
     check_packets(look, partition, report).await
 }

@@ -6,6 +6,7 @@
 //! - [`check`]: requests a second, of the check against a native server and a bare component
 //! - [`issue`]: of issuing coupons, what they cost the store, and the load of the pool
 //! - [`evaluate`]: carts of 1, 20 and 200 lines
+//! - [`wallet`]: packets, openings, views, and how fast settlement posts
 //! - [`fuel`]: WebAssembly instructions and store round trips for each route, sizes of components
 //! - [`memory`]: what an id costs in a real Redis
 //! - [`routes`]: the requests that are measured; [`apps`]: the apps that answer them
@@ -32,6 +33,7 @@ mod load;
 mod memory;
 mod native;
 mod routes;
+mod wallet;
 
 #[derive(Parser)]
 #[command(about = "Measures, and prints tables")]
@@ -58,6 +60,8 @@ enum What {
     Issue,
     /// Carts: requests a second, and fuel.
     Evaluate,
+    /// Red packets, views and settlement: requests a second, fuel, tokens a second.
+    Wallet,
     /// Fuel, store round trips and sizes.
     Fuel,
     /// Bytes an id.
@@ -79,6 +83,9 @@ async fn main() -> Result<()> {
     }
     if wanted(What::Evaluate) {
         evaluate::run(rounds.get(), Duration::from_secs(seconds.get())).await?;
+    }
+    if wanted(What::Wallet) {
+        wallet::run(rounds.get(), Duration::from_secs(seconds.get())).await?;
     }
     if wanted(What::Fuel) {
         fuel::run().await?;

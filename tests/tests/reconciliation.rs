@@ -1,0 +1,207 @@
+//! Reconciliation finds each of a list of deliberate corruptions, one for every kind of record, by its code,
+//! and nothing where nobody meddled.
+
+use binding::Binding;
+use binding::redis::Redis;
+use domain::ids::UserId;
+use domain::partition::{Partition, Partitions};
+use domain::transaction::{Field, MapKey, Outcome, Transaction, Value, Write};
+use end_to_end::app::{Ask, Place, Reply, load};
+use end_to_end::redis_port::NativeConnector;
+use end_to_end::redis_server::RedisServer;
+use end_to_end::wallet::{
+    differences, open, open_rain, packet, packet_name, payload, post, rain_number, rain_set_up,
+    rain_with, send, settle, signed_by, token_of, withdraw,
+};
+use host::App;
+use serde_json::json;
+use wallet::records;
+use wallet::token::Envelope;
+
+const PARTITIONS: u32 = 4;
+/// Has posted entries, a withdrawal, a packet that was sent, and one token that is not posted.
+const USER: u64 = 7;
+/// Has opened the packet.
+const OPENER: u64 = 8;
+
+/// A store that somebody meddles with.
+struct Store<'a> {
+    redis: Redis<&'a NativeConnector>,
+    partitions: Partitions,
+}
+
+impl Store<'_> {
+    fn home(&self, user: u64) -> Partition {
+        self.partitions.locate(UserId(user)).partition
+    }
+
+    fn of_packet(&self, packet: &str) -> Partition {
+        records::home_of_packet(self.partitions, packet)
+    }
+
+    async fn commit(&self, partition: Partition, transaction: Transaction) -> Outcome {
+        self.redis.commit(partition, &transaction).await.expect("the store commits")
+    }
+
+    async fn write(&self, partition: Partition, writes: Vec<Write>) {
+        self.commit(partition, Transaction { writes, ..Transaction::default() }).await;
+    }
+}
+
+async fn done(app: &App, asked: &Ask) -> Reply {
+    let reply = asked.of(app).await;
+    assert!((200..300).contains(&reply.status), "{reply:?}");
+    reply
+}
+
+/// A little of everything.
+async fn set_up(app: &App) {
+    rain_set_up(app, "r", &rain_with("budget", json!("100000"))).await;
+    for award in ["a", "b", "c"] {
+        done(app, &open_rain(USER, "r", award)).await;
+    }
+    done(app, &post(USER)).await;
+    done(app, &withdraw(USER, "w", 50)).await;
+    done(app, &send(&packet(USER, "p", 100, 2))).await;
+    done(app, &open(&packet_name(USER, "p"), OPENER)).await;
+    done(app, &settle()).await;
+    done(app, &open_rain(USER, "r", "d")).await;
+}
+
+/// Which corruption.
+const KINDS: [&str; 16] = [
+    "accounts_unbalanced",
+    "pool_differs",
+    "budget_differs",
+    "packet_differs",
+    "opening_unpaid",
+    "balance_differs",
+    "income_differs",
+    "held_differs",
+    "withdrawn_differs",
+    "entry_broken",
+    "posted_mark_differs",
+    "withdrawal_differs",
+    "token_unreadable",
+    "token_forged",
+    "token_twice",
+    "not_queued",
+];
+
+async fn corrupt(store: &Store<'_>, app: &App, kind: &str) {
+    let (user, opener) = (UserId(USER), UserId(OPENER));
+    let (home, account) = (store.home(USER), records::account(user));
+    let name = packet_name(USER, "p");
+    let add = |map: MapKey, field: &str, cents| Write::Add(map, field.into(), cents);
+    let pending: Field = rain_number(USER, "d").as_str().into();
+    match kind {
+        "accounts_unbalanced" => {
+            store.write(home, vec![add(records::accounts(), records::PAID_OUT, 1)]).await;
+        }
+        "pool_differs" => {
+            let place = wallet::rain::place(store.partitions, "r");
+            store.write(place.partition, vec![add(place.pool, lease::FREE, 1)]).await;
+        }
+        // Money was given of which nobody has a token.
+        "budget_differs" => {
+            store.write(home, vec![add(wallet::rain::lease("r"), lease::LEFT, -1)]).await;
+        }
+        "packet_differs" => {
+            store.write(store.of_packet(&name), vec![add(records::parts(&name), "0", 1)]).await;
+        }
+        "opening_unpaid" => {
+            let number: Field = wallet::packet::opening_number(&name).as_str().into();
+            let writes = vec![Write::Unset(records::posted(opener), number)];
+            store.write(store.home(OPENER), writes).await;
+        }
+        "balance_differs" => store.write(home, vec![add(account, "b", 1)]).await,
+        "income_differs" => store.write(home, vec![add(account, "i", 1)]).await,
+        "held_differs" => store.write(home, vec![add(account, "h", 1)]).await,
+        "withdrawn_differs" => store.write(home, vec![add(account, "w", 1)]).await,
+        "entry_broken" => {
+            let page = records::page(user, 0);
+            store.write(home, vec![Write::Unset(page, records::entry(0))]).await;
+        }
+        "posted_mark_differs" => {
+            let number: Field = rain_number(USER, "a").as_str().into();
+            store.write(home, vec![Write::Unset(records::posted(user), number)]).await;
+        }
+        "withdrawal_differs" => {
+            let writes = vec![Write::Unset(records::withdrawals(user), "w".into())];
+            store.write(home, writes).await;
+        }
+        "token_unreadable" => {
+            let bytes = Value::Bytes(b"no token".to_vec());
+            store.write(home, vec![Write::Set(records::pending(user), pending, bytes)]).await;
+        }
+        // Of another key, and worth more.
+        "token_forged" => {
+            let number = rain_number(USER, "d");
+            let keys = "k1:CAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAg";
+            let text = signed_by(keys, "live", &payload(USER, &number, 100_000));
+            let stored = Envelope::from_text(&text).expect("a token").to_stored();
+            let value = Value::Bytes(stored);
+            store.write(home, vec![Write::Set(records::pending(user), pending, value)]).await;
+        }
+        "token_twice" => {
+            let reply = done(app, &open_rain(USER, "r", "a")).await;
+            let token = reply.text("token").expect("a token");
+            let stored = Envelope::from_text(&token).expect("a token").to_stored();
+            let number = token_of(&reply).order_number;
+            let field = number.as_str().into();
+            let value = Value::Bytes(stored);
+            store.write(home, vec![Write::Set(records::pending(user), field, value)]).await;
+        }
+        "not_queued" => {
+            let writes = vec![Write::Unset(records::queue(), records::user_field(user))];
+            store.write(home, writes).await;
+        }
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_corruption_is_found_and_nothing_else_is() {
+    let server = RedisServer::start(&[]).expect("a server");
+    let connector = NativeConnector::default();
+    let place = Place::Redis(server);
+    for (index, kind) in KINDS.into_iter().enumerate() {
+        let prefix = format!("k{index}");
+        let options = place.options().variable("partitions", PARTITIONS.to_string());
+        let options = options.variable("key_prefix", prefix.clone());
+        let app = load(options).await;
+        set_up(&app).await;
+        assert_eq!(differences(&app).await, Vec::<serde_json::Value>::new(), "{kind}: before");
+        let partitions = Partitions::new(PARTITIONS).expect("a power of two");
+        let redis = Redis::new(&connector, vec![place.address()], &prefix, "live", partitions);
+        let store = Store { redis, partitions };
+        corrupt(&store, &app, kind).await;
+        let found = differences(&app).await;
+        let codes: Vec<_> = found.iter().filter_map(|one| one["code"].as_str()).collect();
+        println!("{kind}: {found:?}");
+        assert!(codes.contains(&kind), "{kind}: {found:?}");
+        for one in &found {
+            assert!(!one["remedy"].as_str().expect("a remedy").is_empty(), "{one}");
+            assert!(!one["place"].as_str().expect("a place").is_empty(), "{one}");
+        }
+        // Nothing is repaired.
+        assert_eq!(differences(&app).await, found, "{kind}: again");
+        if matches!(kind, "balance_differs" | "income_differs" | "held_differs" | "not_queued") {
+            assert_eq!(codes.len(), 1, "{kind}: {found:?}");
+        }
+    }
+}
+
+/// The list above has every code that there is.
+#[test]
+fn every_code_has_its_corruption() {
+    let source = include_str!("../../functions/settlement/src/reconcile.rs");
+    let codes = source.lines().filter_map(|line| {
+        line.trim().strip_prefix("Self::")?.split_once("=> \"")?.1.strip_suffix("\",")
+    });
+    let mut codes: Vec<_> = codes.collect();
+    codes.sort_unstable();
+    let mut kinds = KINDS.to_vec();
+    kinds.sort_unstable();
+    assert_eq!(codes, kinds);
+}
