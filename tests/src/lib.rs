@@ -17,6 +17,7 @@
 //! - [`simulation`]: many users and campaigns at once, under faults
 //! - [`redis_server`]: real servers, alone and as a cluster
 //! - [`seed`]: seeds of random tests
+//! - [`wallet`](mod@wallet): asking about red packets, balances and settlement
 //! - [`weather`]: what goes wrong in simulations, and a client who asks again
 
 pub mod app;
@@ -36,4 +37,5 @@ pub mod redis_port;
 pub mod redis_server;
 pub mod seed;
 pub mod simulation;
+pub mod wallet;
 pub mod weather;
