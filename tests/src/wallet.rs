@@ -32,7 +32,7 @@ pub fn rain_with(field: &str, value: Value) -> Value {
 /// The same with a budget, and any amount between two, in cents.
 pub fn rain_between(budget: i64, minimum: i64, maximum: i64) -> Value {
     let between = json!({"minimum": minimum.to_string(), "maximum": maximum.to_string()});
-    let mut rain = rain_with("amounts", json!({ "between": between }));
+    let mut rain = rain_with("amounts", between);
     rain["budget"] = json!(budget.to_string());
     rain["single_cap"] = json!(maximum.to_string());
     rain
