@@ -61,7 +61,8 @@ async fn sell(stock: u64, share: i64) -> Sale {
                     segments: vec![],
                     hold_ms: None,
                 };
-                match issue(&context(&store, &templates, share), &claim).await {
+                // Boxed, because the compiler follows types only so deep.
+                match Box::pin(issue(&context(&store, &templates, share), &claim)).await {
                     Ok(_) => given.set(given.get() + 1),
                     Err(Failure::Refused(Refusal::SoldOut)) => {
                         refused.set(refused.get() + 1);

@@ -139,7 +139,7 @@ pub async fn issue<B: Binding>(
     templates: &Templates,
     claim: &Claim,
 ) -> Result<Recorded, Failure> {
-    coupon::issue::issue(&context(store, templates, lease::SHARE), claim).await
+    Box::pin(coupon::issue::issue(&context(store, templates, lease::SHARE), claim)).await
 }
 
 /// Asks for a coupon of the template.

@@ -1,0 +1,278 @@
+//! What is in a packet, and how it is taken.
+
+use binding::Binding;
+use domain::answers::{fields, integer, unexpected};
+use domain::ids::UserId;
+use domain::transaction::{
+    Answer, CommitError, Failed, Field, Guard, MapKey, Outcome, Read, Seen, Transaction, Value,
+    Write,
+};
+
+use super::{
+    ACTIVITY, ATTEMPTS_MAX, EXPIRES, Failure, OPENING, ORDER, Order, REFUND, Refusal, STATE, State,
+    busy,
+};
+use crate::context::Context;
+use crate::keys::SigningKeys;
+use crate::pending;
+use crate::posting;
+use crate::records;
+use crate::split;
+use crate::token::Payload;
+
+/// What somebody took out of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opening {
+    /// Who.
+    pub user: UserId,
+    /// Cents.
+    pub amount: i64,
+    /// When, in unix milliseconds.
+    pub at: i64,
+}
+
+/// A packet as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Details {
+    /// What was asked for.
+    pub order: Order,
+    /// In what state it is.
+    pub state: State,
+    /// Until when it can be opened, where it can.
+    pub expires: Option<i64>,
+    /// What was taken out of it, in the order of time.
+    pub openings: Vec<Opening>,
+}
+
+impl Details {
+    /// Cents that were taken.
+    pub fn taken(&self) -> i64 {
+        self.openings.iter().map(|opening| opening.amount).sum()
+    }
+
+    /// Whether nothing is left to take.
+    pub fn is_finished(&self) -> bool {
+        self.openings.len() == self.order.count as usize
+    }
+
+    /// Whether its time is over.
+    pub fn is_expired(&self, now_ms: i64) -> bool {
+        let over = self.expires.is_some_and(|until| now_ms >= until);
+        over || matches!(self.state, State::Closing | State::Closed)
+    }
+
+    /// The largest part, once all are taken; of equal ones the first.
+    pub fn best_luck(&self) -> Option<Opening> {
+        let most = self.openings.iter().map(|opening| opening.amount).max()?;
+        let first = self.openings.iter().find(|opening| opening.amount == most).copied();
+        first.filter(|_| self.is_finished())
+    }
+
+    /// Why a user cannot open it, if so.
+    pub fn refuses(&self, user: UserId, now_ms: i64) -> Option<Refusal> {
+        if self.openings.iter().any(|opening| opening.user == user) {
+            Some(Refusal::AlreadyOpened)
+        } else if self.state == State::Unpaid {
+            Some(Refusal::Unpaid)
+        } else if self.is_finished() {
+            Some(Refusal::Finished)
+        } else if self.is_expired(now_ms) {
+            Some(Refusal::Expired)
+        } else {
+            None
+        }
+    }
+}
+
+/// Reads of [`details`].
+pub const READS: usize = 3;
+
+/// What [`details`] reads, and the parts that nobody has.
+pub fn reads_of_all(packet: &str) -> Vec<Read> {
+    let mut reads = reads(packet);
+    reads.push(Read::All(records::parts(packet), split::COUNT_MAX));
+    reads
+}
+
+fn reads(packet: &str) -> Vec<Read> {
+    let count = split::COUNT_MAX;
+    vec![
+        Read::Fields(records::packet(packet), [ORDER, STATE, EXPIRES].map(Field::from).to_vec()),
+        Read::All(records::openings(packet), count),
+        Read::All(records::opened_at(packet), count),
+    ]
+}
+
+/// A packet as it is now: one round trip.
+///
+/// # Errors
+/// `unknown_packet`; the store's.
+pub async fn look<B: Binding>(context: &Context<'_, B>, packet: &str) -> Result<Details, Failure> {
+    let home = records::home_of_packet(context.partitions, packet);
+    details(&context.read(home, reads(packet)).await?)
+}
+
+/// A packet out of its records.
+///
+/// # Errors
+/// `unknown_packet`; they hold something else.
+pub fn details(answers: &[Answer]) -> Result<Details, Failure> {
+    let [Some(order), state, expires] = fields(answers.first())? else {
+        return Err(Refusal::UnknownPacket.into());
+    };
+    let expires = expires.as_ref().map(|value| integer(Some(value))).transpose()?;
+    let (Some(Answer::Map(amounts)), Some(Answer::Map(times))) = (answers.get(1), answers.get(2))
+    else {
+        return Err(unexpected().into());
+    };
+    let mut openings = Vec::with_capacity(amounts.len());
+    for ((field, amount), (of, at)) in amounts.iter().zip(times) {
+        if field != of {
+            return Err(unexpected().into());
+        }
+        let user = records::user_of(field).ok_or_else(unexpected)?;
+        openings.push(Opening { user, amount: integer(Some(amount))?, at: integer(Some(at))? });
+    }
+    openings.sort_by_key(|opening| (opening.at, opening.user));
+    Ok(Details {
+        order: Order::decode(order)?,
+        state: State::of(state.as_ref())?,
+        expires,
+        openings,
+    })
+}
+
+/// Takes a part of a packet for a user: decided in one round trip, which writes nothing where it is
+/// refused. [`pay_opening`] then pays it.
+///
+/// # Errors
+/// `unknown_packet`, `unpaid`, `finished`, `expired`; the store's.
+pub async fn open<B: Binding>(
+    context: &Context<'_, B>,
+    packet: &str,
+    user: UserId,
+) -> Result<(Opening, bool), Failure> {
+    let (record, field) = (records::packet(packet), records::user_field(user));
+    let now = Value::Integer(context.now.0);
+    let guards = vec![
+        Guard::FieldAbsent(records::openings(packet), field.clone()),
+        Guard::FieldEquals(record.clone(), STATE.into(), State::Open.value()),
+        Guard::IntegerAtLeast(record, EXPIRES.into(), context.now.0 + 1),
+    ];
+    let writes = vec![
+        Write::Move(records::parts(packet), records::openings(packet), field.clone()),
+        Write::Set(records::opened_at(packet), field.clone(), now.clone()),
+        Write::Set(records::owed(), records::pair(user, packet), now),
+    ];
+    let read = |map: MapKey| Read::Fields(map, vec![field.clone()]);
+    let reads = vec![read(records::openings(packet)), read(records::opened_at(packet))];
+    let home = records::home_of_packet(context.partitions, packet);
+    let transaction = Transaction { guards, writes, reads, ..Transaction::default() };
+    let opening = |answers: &[Answer]| -> Result<Opening, CommitError> {
+        let one = |index: usize| match fields(answers.get(index))? {
+            [Some(Value::Integer(integer))] => Ok(*integer),
+            _ => Err(unexpected()),
+        };
+        Ok(Opening { user, amount: one(0)?, at: one(1)? })
+    };
+    match context.commit(home, transaction).await? {
+        Outcome::Committed(answers) => Ok((opening(&answers)?, false)),
+        Outcome::Refused(refused) => Err(match (refused.failed, refused.seen) {
+            (Failed::Guard(0), _) => return Ok((opening(&refused.reads)?, true)),
+            (Failed::Guard(1), Seen::Field(None)) => Refusal::UnknownPacket,
+            (Failed::Guard(1), Seen::Field(state)) => match State::of(state.as_ref())? {
+                State::Unpaid => Refusal::Unpaid,
+                State::Open | State::Closing | State::Closed => Refusal::Expired,
+            },
+            (Failed::Guard(_), _) => Refusal::Expired,
+            (Failed::Write(_), _) => Refusal::Finished,
+        }
+        .into()),
+    }
+}
+
+/// The number under which a user is paid for an opening.
+pub fn opening_number(packet: &str) -> String {
+    format!("packet:{packet}")
+}
+
+/// The number under which a sender gets back what nobody took.
+fn refund_number(packet: &str) -> String {
+    format!("refund:{packet}")
+}
+
+/// The token for an opening, or for a refund: it follows from the packet, so that it is always the same.
+fn token(user: UserId, number: String, scene: &str, amount: i64, at: i64) -> Payload {
+    Payload {
+        app_id: 0,
+        act_id: user.0,
+        activity_id: ACTIVITY.to_owned(),
+        scene_id: scene.to_owned(),
+        amount,
+        out_trade_no: number,
+        open_time: at,
+        rain_id: 0,
+        status: 0,
+    }
+}
+
+/// Pays an opening: the user has a token afterwards, and the number was never paid twice. The token as
+/// the client gets it.
+///
+/// # Errors
+/// The store's.
+pub async fn pay_opening<B: Binding>(
+    context: &Context<'_, B>,
+    keys: &SigningKeys,
+    stage: &str,
+    packet: &str,
+    opening: &Opening,
+) -> Result<String, CommitError> {
+    let Opening { user, amount, at } = *opening;
+    let token = token(user, opening_number(packet), OPENING, amount, at);
+    pay_token(context, keys, stage, user, &token).await
+}
+
+/// Gives back what nobody took, under a number of its own.
+///
+/// # Errors
+/// The store's.
+pub(super) async fn pay_refund<B: Binding>(
+    context: &Context<'_, B>,
+    keys: &SigningKeys,
+    stage: &str,
+    packet: &str,
+    refund: &Opening,
+) -> Result<(), CommitError> {
+    let Opening { user, amount, at } = *refund;
+    let token = token(user, refund_number(packet), REFUND, amount, at);
+    pay_token(context, keys, stage, user, &token).await?;
+    Ok(())
+}
+
+async fn pay_token<B: Binding>(
+    context: &Context<'_, B>,
+    keys: &SigningKeys,
+    stage: &str,
+    user: UserId,
+    token: &Payload,
+) -> Result<String, CommitError> {
+    let signed = keys.sign(token, stage).map_err(|_| unexpected())?;
+    let number = &token.out_trade_no;
+    for _ in 0..ATTEMPTS_MAX {
+        let transaction = Transaction {
+            guards: pending::guards(user, number).to_vec(),
+            writes: pending::writes(user, number, signed.to_stored(), context.now).to_vec(),
+            ..Transaction::default()
+        };
+        match context.commit(context.home(user), transaction).await? {
+            Outcome::Committed(_) => return Ok(signed.to_text()),
+            Outcome::Refused(refused) => match refused.failed {
+                // It was paid.
+                Failed::Guard(0 | 1) => return Ok(signed.to_text()),
+                _ => drop(posting::post(context, user).await?),
+            },
+        }
+    }
+    Err(busy())
+}

@@ -1,0 +1,191 @@
+//! How packets come: from a balance, or by a payment.
+
+use binding::Binding;
+use domain::answers::{fields, unexpected};
+use domain::ids::UserId;
+use domain::order_number::OrderNumber;
+use domain::time::UnixMillis;
+use domain::transaction::{Failed, Field, Guard, Outcome, Read, Seen, Transaction, Value, Write};
+
+use super::{
+    ATTEMPTS_MAX, EXPIRES, Failure, Funding, Kind, LIFE_MS, ORDER, Order, Refusal, STATE, State,
+    busy, name,
+};
+use crate::account::{Account, Movement};
+use crate::context::Context;
+use crate::entry::{Entry, What};
+use crate::pending;
+use crate::posting;
+use crate::records;
+use crate::split;
+
+/// An order that nobody pays for is forgotten after that: a payment may take days.
+const UNPAID_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
+/// When the store may forget a packet that was paid: never.
+const NEVER_MS: i64 = 253_402_300_799_999;
+
+/// Writes a packet down, if it is not there: its parts are drawn here. Idempotent.
+pub(super) async fn write_down<B: Binding>(
+    context: &Context<'_, B>,
+    packet: &str,
+    order: &Order,
+    random: &mut dyn FnMut() -> u64,
+) -> Result<Order, Failure> {
+    let record = records::packet(packet);
+    let mut writes = vec![Write::Set(record.clone(), ORDER.into(), order.encode())];
+    match order.funding {
+        Funding::Balance => {
+            writes.extend(draw_parts(packet, order, random));
+            writes.extend(open_until(packet, order.at + LIFE_MS));
+        }
+        // What nobody pays for costs one small record.
+        Funding::Payment => {
+            writes.push(Write::Set(record.clone(), STATE.into(), State::Unpaid.value()));
+            writes.push(Write::CollectAfter(record.clone(), order.at + UNPAID_MS));
+        }
+    }
+    let guards = vec![Guard::FieldAbsent(record.clone(), ORDER.into())];
+    let transaction = Transaction { now_ms: context.now.0, guards, writes, reads: vec![] };
+    let home = records::home_of_packet(context.partitions, packet);
+    match context.commit(home, transaction).await? {
+        Outcome::Committed(_) => Ok(order.clone()),
+        Outcome::Refused(refused) => match refused.seen {
+            Seen::Field(Some(value)) => {
+                let earlier = Order::decode(&value)?;
+                let same = earlier.is_same(order);
+                if same { Ok(earlier) } else { Err(Refusal::OrderNumberReused.into()) }
+            }
+            _ => Err(unexpected().into()),
+        },
+    }
+}
+
+/// The parts of a packet.
+fn draw_parts(
+    packet: &str,
+    order: &Order,
+    random: &mut dyn FnMut() -> u64,
+) -> impl Iterator<Item = Write> {
+    let parts = match order.kind {
+        Kind::Random => split::split_random(order.total, order.count, random),
+        Kind::Equal => split::split_equal(order.total, order.count),
+    };
+    let record = records::parts(packet);
+    (0_u32..).zip(parts).map(move |(index, cents)| {
+        let field = Field(index.to_string().into_bytes());
+        Write::Set(record.clone(), field, Value::Integer(cents))
+    })
+}
+
+/// From now on a packet can be opened, until a moment.
+fn open_until(packet: &str, until: i64) -> [Write; 4] {
+    let record = records::packet(packet);
+    let period = records::period(UnixMillis(until));
+    let name = period.to_string();
+    [
+        Write::Set(record.clone(), STATE.into(), State::Open.value()),
+        Write::Set(record, EXPIRES.into(), Value::Integer(until)),
+        Write::Set(records::ends(), name.as_str().into(), Value::Integer(1)),
+        Write::Set(records::ends_in(period), packet.into(), Value::Integer(until)),
+    ]
+}
+
+/// Sends a packet: two round trips from a balance, one where it is to be paid. The order, and whether an
+/// earlier call sent it.
+///
+/// # Errors
+/// `exceeds_balance`, `order_number_reused`; the store's.
+pub async fn send<B: Binding>(
+    context: &Context<'_, B>,
+    number: &OrderNumber,
+    order: &Order,
+    random: &mut dyn FnMut() -> u64,
+) -> Result<(Order, bool), Failure> {
+    let sender = UserId(order.sender);
+    let packet = name(sender, number);
+    let (order, replayed) = match order.funding {
+        Funding::Payment => (order.clone(), false),
+        Funding::Balance => take_from_sender(context, number, order).await?,
+    };
+    let written = write_down(context, &packet, &order, random).await?;
+    Ok((written.clone(), replayed || written.at != order.at))
+}
+
+/// The sender's commit.
+async fn take_from_sender<B: Binding>(
+    context: &Context<'_, B>,
+    number: &OrderNumber,
+    order: &Order,
+) -> Result<(Order, bool), Failure> {
+    let sender = UserId(order.sender);
+    let home = context.home(sender);
+    let (record, field) = (records::sent(sender), Field::from(number.as_str()));
+    let reads = || vec![Account::read(sender), pending::read(sender)];
+    let mut account = posting::post(context, sender).await?.account;
+    for _ in 0..ATTEMPTS_MAX {
+        let mut movement = Movement::new(sender, &account, context.now);
+        movement.demand(Account::demand_balance(sender, order.total));
+        movement.credit(records::PACKETS, -order.total);
+        let what = What::Sent(number.as_str().to_owned());
+        movement.entry(&Entry { amount: -order.total, at: order.at, what });
+        movement.write(Write::Set(record.clone(), field.clone(), order.encode()));
+        let since = Value::Integer(order.at);
+        let mark = records::pair(sender, number.as_str());
+        movement.write(Write::Set(records::unsent(), mark, since));
+        let mut transaction = movement.transaction(reads());
+        transaction.guards.insert(0, Guard::FieldAbsent(record.clone(), field.clone()));
+        let refused = match context.commit(home, transaction).await? {
+            Outcome::Committed(_) => return Ok((order.clone(), false)),
+            Outcome::Refused(refused) => refused,
+        };
+        if let (Failed::Guard(0), Seen::Field(Some(value))) = (refused.failed, &refused.seen) {
+            let earlier = Order::decode(value)?;
+            let same = earlier.is_same(order);
+            return if same { Ok((earlier, true)) } else { Err(Refusal::OrderNumberReused.into()) };
+        }
+        account = Account::answered(refused.reads.first())?;
+        let pending = pending::answered(refused.reads.get(1))?;
+        if account.balance < order.total && pending.is_empty() {
+            return Err(Refusal::ExceedsBalance.into());
+        }
+        if !pending.is_empty() {
+            account = posting::post(context, sender).await?.account;
+        }
+    }
+    Err(busy().into())
+}
+
+/// A packet that an event says was paid: its parts are drawn now. Idempotent; a payment that comes late counts, and what nobody
+/// opens then goes to the sender's balance.
+///
+/// # Errors
+/// `unknown_packet`; the store's.
+pub async fn pay<B: Binding>(
+    context: &Context<'_, B>,
+    packet: &str,
+    random: &mut dyn FnMut() -> u64,
+) -> Result<(), Failure> {
+    let record = records::packet(packet);
+    let home = records::home_of_packet(context.partitions, packet);
+    let read = Read::Fields(record.clone(), vec![ORDER.into()]);
+    let answers = context.read(home, vec![read]).await?;
+    let value = fields(answers.first())?.first().and_then(Option::as_ref);
+    let order = Order::decode(value.ok_or(Refusal::UnknownPacket)?)?;
+    let mut writes = open_until(packet, context.now.0 + LIFE_MS).to_vec();
+    writes.extend(draw_parts(packet, &order, random));
+    for (account, cents) in [(records::PAID_IN, -order.total), (records::PACKETS, order.total)] {
+        writes.push(Write::Add(records::accounts(), account.into(), cents));
+    }
+    writes.push(Write::CollectAfter(record.clone(), NEVER_MS));
+    let guards = vec![
+        Guard::FieldPresent(record.clone(), ORDER.into()),
+        Guard::FieldEquals(record, STATE.into(), State::Unpaid.value()),
+    ];
+    let transaction = Transaction { now_ms: context.now.0, guards, writes, reads: vec![] };
+    match context.commit(home, transaction).await? {
+        Outcome::Refused(refused) if refused.failed == Failed::Guard(0) => {
+            Err(Refusal::UnknownPacket.into())
+        }
+        Outcome::Committed(_) | Outcome::Refused(_) => Ok(()),
+    }
+}
