@@ -10,9 +10,10 @@
 //! - [`bulk`]: coupons for the users of a file
 //! - [`test`], [`simulate`], [`bench`], [`ci`]: what they say
 //!
-//! Beneath them: [`workspace`] knows what lies where, [`process`] runs other programs, [`http`] asks
-//! a running app, [`users`] sends it a file of users. It is a library too, so that the end-to-end tests replay the same orders and
-//! import the same files through a client of their own.
+//! Beneath them: [`workspace`] knows what lies where, [`process`] runs other programs, [`keys`] has the
+//! keys of tokens, [`http`] asks a running app, [`users`] sends it a file of users. It is a library too, so
+//! that the end-to-end tests replay the same orders and import the same files through a client of their
+//! own.
 
 pub mod bench;
 pub mod build;
@@ -22,6 +23,7 @@ pub mod demo;
 pub mod evaluate;
 pub mod http;
 pub mod import;
+pub mod keys;
 pub mod process;
 pub mod setup;
 pub mod simulate;

@@ -1,13 +1,13 @@
 //! `cargo xtask up`: the whole app, on this machine.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
 
-use crate::{build, process, workspace};
+use crate::{build, keys, process, workspace};
 
 /// The caller's token where none is given. Known to everyone: for development alone.
 pub const CALLER_TOKEN_DEVELOPMENT: &str = "development-caller-token";
@@ -46,7 +46,7 @@ pub struct Arguments {
 /// # Errors
 /// When something cannot be provided, built or started.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let variables = variables(arguments)?;
+    let variables = variables(arguments, &workspace::state())?;
     // Before the build, which takes minutes the first time.
     check_free(arguments.listen)?;
     build::build(&workspace::components()?)?;
@@ -68,8 +68,8 @@ fn variable(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-/// The variables of the app: those given, the store, and development tokens where none are given.
-fn variables(arguments: &Arguments) -> anyhow::Result<Vec<(String, String)>> {
+/// The variables of the app: those given, the store, and development tokens and keys where none are given.
+fn variables(arguments: &Arguments, state: &Path) -> anyhow::Result<Vec<(String, String)>> {
     let mut variables = arguments.variables.clone();
     let given = |name: &str| arguments.variables.iter().any(|(given, _)| given == name);
     if let Some(store) = &arguments.store {
@@ -87,6 +87,7 @@ fn variables(arguments: &Arguments) -> anyhow::Result<Vec<(String, String)>> {
             variables.push((name.to_owned(), token.to_owned()));
         }
     }
+    keys::complete(&mut variables, state)?;
     if uses_redis(&variables) && !given(NUDGE_ADDRESS) {
         let first = value(&variables, "store").and_then(|store| store.split(',').next());
         variables.push((NUDGE_ADDRESS.to_owned(), first.unwrap_or_default().trim().to_owned()));
@@ -114,7 +115,7 @@ fn check_free(listen: SocketAddr) -> anyhow::Result<()> {
 
 fn host(
     listen: SocketAddr,
-    data: &std::path::Path,
+    data: &Path,
     variables: &[(String, String)],
 ) -> anyhow::Result<Command> {
     // Cargo has built the host beside this program, wherever this user keeps build artefacts.
@@ -145,8 +146,15 @@ fn greeting(listen: SocketAddr, variables: &[(String, String)], user: u128) -> S
             lines.push(format!("  {name} {development} (everyone knows it: development only)"));
         }
     }
+    if value(variables, keys::SIGNING).is_some_and(keys::is_for_development) {
+        lines.push(
+            "  tokens are signed with a key of this machine, for development only".to_owned(),
+        );
+    }
     if uses_redis(variables) {
-        lines.push(format!("  events are also taken from Redis channels, see {MANIFEST_NUDGE}"));
+        lines.push(format!(
+            "  events and calls to settle also come over Redis channels, see {MANIFEST_NUDGE}"
+        ));
     }
     let check = format!("curl -H 'authorization: Bearer {caller}' {url}/v1/users/{user}/new");
     let event = format!(
@@ -179,7 +187,14 @@ fn become_host(command: &mut Command) -> anyhow::Result<()> {
 mod tests {
     use super::*;
     use clap::Parser;
-    use std::path::Path;
+    use std::sync::LazyLock;
+    use tempfile::TempDir;
+
+    /// Where the key for development lies.
+    static STATE: LazyLock<TempDir> =
+        LazyLock::new(|| tempfile::tempdir().expect("a temporary folder"));
+    /// Keys that are given.
+    const KEYS: &str = "token_signing_keys=k1:BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc";
 
     #[derive(Parser)]
     struct Line {
@@ -194,7 +209,7 @@ mod tests {
 
     fn host_arguments(line: &[&str]) -> Vec<String> {
         let arguments = arguments(line);
-        let variables = variables(&arguments).expect("variables");
+        let variables = variables(&arguments, STATE.path()).expect("variables");
         let command = host(arguments.listen, Path::new("/data"), &variables).expect("host");
         command.get_args().map(|argument| argument.display().to_string()).collect()
     }
@@ -205,8 +220,11 @@ mod tests {
             "up --manifest spin.toml --listen 127.0.0.1:3000 --data /data",
             "--variable caller_token=development-caller-token",
             "--variable operator_token=development-operator-token",
+            "--variable token_signing_keys=dev-1:",
         ];
-        assert_eq!(host_arguments(&[]).join(" "), expected.join(" "));
+        let arguments = host_arguments(&[]).join(" ");
+        assert!(arguments.starts_with(&expected.join(" ")), "{arguments}");
+        assert!(arguments.ends_with(" --variable development=true"), "{arguments}");
     }
 
     #[test]
@@ -220,9 +238,9 @@ mod tests {
 
     #[test]
     fn given_tokens_replace_the_development_ones_and_are_not_shown_as_such() {
-        let arguments =
-            arguments(&["--variable", "caller_token=a=b", "--variable", "operator_token=c"]);
-        let variables = variables(&arguments).expect("variables");
+        let given = ["caller_token=a=b", "operator_token=c", KEYS];
+        let arguments = arguments(&given.map(|one| ["--variable", one]).concat());
+        let variables = variables(&arguments, STATE.path()).expect("variables");
         let text = greeting(arguments.listen, &variables, 1);
         assert!(text.contains("Bearer a=b") && !text.contains("development"));
     }
@@ -233,7 +251,7 @@ mod tests {
             assert!(Line::try_parse_from(["up"].iter().chain(&line)).is_err(), "{line:?}");
         }
         let twice = arguments(&["--store", "kv", "--variable", "store=kv"]);
-        assert!(variables(&twice).is_err());
+        assert!(variables(&twice, STATE.path()).is_err());
         assert!(check_free(SocketAddr::from(([127, 0, 0, 1], 0))).is_err());
     }
 
