@@ -4,10 +4,10 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use host::App;
+use host::{App, Options};
 use serde_json::Value;
 
-use crate::app::{Ask, CALLER, Place, Reply};
+use crate::app::{Ask, CALLER, Place, Reply, load};
 
 /// The document, as the app serves it.
 #[derive(Debug)]
@@ -138,7 +138,7 @@ impl Document {
     }
 }
 
-/// Codes of promotions that take a thousand activities, a race, thousands of orders, or half a body.
+/// Codes that take a thousand activities, a race, thousands of orders, or half a body.
 const NOT_REACHED: &[&str] =
     &["too_many_activities", "published_meanwhile", "too_many_limits", "incomplete_body"];
 
@@ -154,7 +154,12 @@ pub struct Contract {
 impl Contract {
     /// Of the app on a store.
     pub async fn of(place: &Place) -> Self {
-        let app = place.app().await;
+        Self::with(place.options()).await
+    }
+
+    /// Of an app with these options.
+    pub async fn with(options: Options) -> Self {
+        let app = load(options).await;
         let document = Document::of(&app).await;
         Self { app, document, reached: RefCell::default() }
     }
@@ -213,4 +218,23 @@ pub fn too_large(ask: Ask) -> Ask {
 /// The same with a content type that no route takes.
 pub fn as_text(ask: Ask) -> Ask {
     ask.header("content-type", "text/plain")
+}
+
+/// What is refused on any route that takes an object: texts that are none of it, sizes, types, nobody's
+/// token. `twice` is a member, which then comes twice.
+pub fn wrong_objects(ask: &Ask, twice: &str) -> Vec<Row> {
+    let twice = format!("{{{twice}, {twice}}}");
+    let texts = [
+        ("invalid_json", "{"),
+        ("invalid_value", "7"),
+        ("missing_field", "{}"),
+        ("unknown_field", r#"{"colour": "red"}"#),
+        ("duplicate_field", &twice),
+    ];
+    let mut rows: Vec<Row> =
+        texts.map(|(code, text)| (400, code, ask.clone().json(text.to_owned()))).to_vec();
+    rows.push((413, "body_too_large", too_large(ask.clone())));
+    rows.push((415, "unsupported_media_type", as_text(ask.clone())));
+    rows.push((401, "missing_token", ask.clone().without("authorization")));
+    rows
 }

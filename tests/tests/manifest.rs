@@ -3,14 +3,19 @@
 use std::fs;
 use std::time::Duration;
 
-use end_to_end::app::{CALLER, OPERATOR, Place, check, event, load, options, order_paid, root};
+use end_to_end::app::{
+    CALLER, OPERATOR, Place, SIGNING_KEYS, check, event, load, options, order_paid, root,
+    verifying_keys,
+};
 use end_to_end::redis_server::RedisServer;
+use end_to_end::wallet::{cents, open_rain, rain, rain_set_up, view};
 use host::{App, Call, Options};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::time::timeout;
 
 const CHANNEL: &str = "hongbao-events";
+const SETTLEMENT_CHANNEL: &str = "hongbao-settlement";
 /// A message is handled within milliseconds.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -63,20 +68,26 @@ fn a_field_or_trigger_that_is_not_supported_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn tokens_have_no_default() {
-    let given = [("caller_token", CALLER), ("operator_token", OPERATOR)];
+async fn tokens_and_keys_have_no_default() {
+    let verifying = verifying_keys();
+    let given = [
+        ("caller_token", CALLER),
+        ("operator_token", OPERATOR),
+        ("token_signing_keys", SIGNING_KEYS),
+        ("token_verifying_keys", &verifying),
+    ];
     for (missing, _) in given {
         let mut options = Options::new(root().join("spin.toml"));
-        for (name, token) in given.iter().filter(|(name, _)| *name != missing) {
-            options = options.variable(*name, *token);
+        for (name, value) in given.iter().filter(|(name, _)| *name != missing) {
+            options = options.variable(*name, *value);
         }
-        let error = App::load(options).await.err().expect("a token is missing").to_string();
+        let error = App::load(options).await.err().expect("a variable is missing").to_string();
         assert!(error.contains(missing), "{error}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn both_manifests_load_together_and_have_the_routes_and_the_channel() {
+async fn both_manifests_load_together_and_have_the_routes_and_the_channels() {
     let mut options = Place::Kv.options().variable("nudge_address", "redis://127.0.0.1:6379");
     options.manifests.push(root().join("spin-nudge.toml"));
     let app = load(options).await;
@@ -95,12 +106,23 @@ async fn both_manifests_load_together_and_have_the_routes_and_the_channel() {
         ("/v1/events", "events"),
         ("/v1/group-buy-campaigns/:campaign", "coupon"),
         ("/v1/group-buys", "coupon"),
+        ("/v1/posting", "settlement"),
         ("/v1/prices", "promotion"),
         ("/v1/promotions/compare", "promotion"),
         ("/v1/promotions/evaluate", "promotion"),
         ("/v1/promotions/labels", "promotion"),
         ("/v1/promotions/sweep", "promotion"),
+        ("/v1/rains/:rain", "red-packet"),
+        ("/v1/reconciliation", "settlement"),
+        ("/v1/red-packets", "red-packet"),
+        ("/v1/red-packets/:packet", "red-packet"),
+        ("/v1/red-packets/:packet/grab", "red-packet"),
+        ("/v1/red-packets/:packet/open", "red-packet"),
         ("/v1/scenes/:scene", "coupon"),
+        ("/v1/settlement", "settlement"),
+        ("/v1/users/:user/balance", "balance"),
+        ("/v1/users/:user/balance/orders/:order_number", "balance"),
+        ("/v1/users/:user/balance/post", "balance"),
         ("/v1/users/:user/coupons", "coupon"),
         ("/v1/users/:user/coupons/:coupon/redeem", "coupon"),
         ("/v1/users/:user/coupons/:coupon/rollback", "coupon"),
@@ -109,16 +131,24 @@ async fn both_manifests_load_together_and_have_the_routes_and_the_channel() {
         ("/v1/users/:user/purchases", "promotion"),
         ("/v1/users/:user/purchases/:order_number", "promotion"),
         ("/v1/users/:user/purchases/:order_number/give-back", "promotion"),
+        ("/v1/users/:user/rain-packets", "red-packet"),
         ("/v1/users/:user/reservations", "coupon"),
         ("/v1/users/:user/reservations/:order_number/cancel", "coupon"),
         ("/v1/users/:user/reservations/:order_number/confirm", "coupon"),
+        ("/v1/users/:user/statement", "balance"),
+        ("/v1/users/:user/withdrawals", "balance"),
+        ("/v1/users/:user/withdrawals/:withdrawal_number", "balance"),
+        ("/v1/users/:user/withdrawals/:withdrawal_number/post", "balance"),
+        ("/v1/users/:user/withdrawals/:withdrawal_number/void", "balance"),
         ("/v1/users/check-new", "new-user"),
         ("/v1/users/import", "new-user"),
         ("/v1/users/mark-paid", "new-user"),
     ];
     let expected = expected.map(|(route, id)| (route.to_owned(), id.to_owned()));
     assert_eq!(routes, expected);
-    assert_eq!(app.channels(), [CHANNEL]);
+    let mut channels = app.channels();
+    channels.sort();
+    assert_eq!(channels, [CHANNEL, SETTLEMENT_CHANNEL]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -208,4 +238,21 @@ async fn messages_are_events_or_batches_and_wrong_ones_are_logged() {
         assert!(log.contains(&format!("\"code\":\"{code}\"")), "{log}");
     }
     assert!(check(4).of(&app).await.is_new(), "nothing of a refused batch was committed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_to_settlement_posts_what_is_pending_whatever_it_says() {
+    let server = start();
+    let app = with_nudge(&server).await;
+    rain_set_up(&app, "r", &rain()).await;
+    for (user, message) in [(7, ""), (8, "{"), (9, "{\"users_max\": 0}")] {
+        assert_eq!(open_rain(user, "r", "a").of(&app).await.status, 201);
+        let pending = async || {
+            let reply = view(user).of(&app).await;
+            (cents(&reply, "pending"), cents(&reply, "balance"))
+        };
+        assert_eq!(pending().await, (100, 100));
+        app.publish(SETTLEMENT_CHANNEL, message.as_bytes()).await.expect("handled");
+        assert_eq!(pending().await, (0, 100), "{message}");
+    }
 }

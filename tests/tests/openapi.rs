@@ -2,9 +2,10 @@
 //! document answers on the running host, every other method does not, and what the app answers has the
 //! shapes and codes that the document lists.
 
-use end_to_end::app::{Ask, Place, check, check_many, mark_paid, order_paid};
+use end_to_end::app::{Ask, CLOUD_EVENTS, Place, check, check_many, mark_paid, order_paid};
 use end_to_end::coupon::{published, template};
 use end_to_end::openapi::{Document, as_text, by_caller, too_large};
+use end_to_end::wallet::{packet_name, packet_paid, packet_to_pay, send, tell};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -18,6 +19,9 @@ const PARAMETERS: &[(&str, &str)] = &[
     ("{order_number}", "n"),
     ("{activity}", "a"),
     ("{part}", "1"),
+    ("{rain}", "r"),
+    ("{packet}", "7.a"),
+    ("{withdrawal_number}", "w"),
 ];
 
 /// Calls with each object inside of a value.
@@ -126,8 +130,18 @@ async fn answers_about_users_and_events_are_as_the_document_says() {
     check_all("get", import, vec![(200, "", Ask::get(import).operator()), refused]).await;
     let refused = (400, "invalid_value", put(r#"{"complete": 1}"#));
     check_all("put", import, vec![(200, "", put(r#"{"complete": true}"#)), refused]).await;
+    let mut of_another = packet_paid(7, "n");
+    of_another["data"]["packet"] = json!(packet_name(8, "n"));
+    let batch = json!([packet_paid(7, "n"), packet_paid(7, "never")]).to_string();
+    let batch = Ask::post(events, batch).header("content-type", CLOUD_EVENTS);
+    assert_eq!(send(&packet_to_pay(7, "n", 100, 1)).of(&app).await.status, 201);
     let rows = vec![
         (204, "", order_paid(9)),
+        (204, "", tell(&packet_paid(7, "n"))),
+        (204, "", tell(&packet_paid(7, "n"))),
+        (400, "invalid_value", tell(&of_another)),
+        (422, "unknown_packet", tell(&packet_paid(7, "never"))),
+        (422, "unknown_packet", batch),
         (
             400,
             "unsupported_specversion",

@@ -7,16 +7,36 @@ use domain::time::UnixMillis;
 use domain::transaction::{CommitError, Outcome, Seen, Transaction};
 use edge::Problem;
 
-use crate::parse::{Ended, Event};
+use crate::parse::{Ended, Event, Paid};
 
 /// One transaction a partition that marks who paid. Handling an event twice is handling it once, so
 /// that a batch of which only a part was committed is simply sent again.
 pub fn marks(events: &[Event], partitions: Partitions) -> Vec<(Partition, Transaction)> {
     let user = |event: &Event| match event {
         Event::OrderPaid { user, .. } => Some(*user),
-        Event::GroupEnded(_) => None,
+        Event::GroupEnded(_) | Event::PacketPaid(_) => None,
     };
     mark_paid(&events.iter().filter_map(user).collect::<Vec<_>>(), partitions)
+}
+
+/// Packets that were paid for, each once.
+pub fn packets(events: &[Event]) -> Vec<&Paid> {
+    let mut packets: Vec<&Paid> = Vec::new();
+    for event in events {
+        let Event::PacketPaid(paid) = event else { continue };
+        // At most 1,000 events: a set would be more code than it saves time.
+        if packets.iter().all(|known| known.packet != paid.packet) {
+            packets.push(paid);
+        }
+    }
+    packets
+}
+
+/// The problem of a packet that nobody has sent. Whoever says so is to say it again, because a payment
+/// that overtakes the sending must not be lost.
+pub fn unknown_packet(paid: &Paid) -> Problem {
+    let detail = "there is no such packet; send the event again once it is sent";
+    Problem::new(422, "unknown_packet", detail).about(paid.field.as_str())
 }
 
 /// What events say of the groups of one chance, in their order.
@@ -154,6 +174,20 @@ mod tests {
         );
         // Another attempt finds its own effect.
         assert_eq!(steps[0].after(&seen(value), now), Ok(None));
+    }
+
+    #[test]
+    fn packets_are_paid_once_a_batch_and_the_first_is_named() {
+        let paid = |packet: &str, index: usize| {
+            let field = format!("[{index}].data.packet");
+            Event::PacketPaid(Paid { packet: packet.into(), field })
+        };
+        let events = [paid("7.a", 0), ended(7, "a", Phase::Failed), paid("7.b", 2), paid("7.a", 3)];
+        let packets = packets(&events);
+        let fields: Vec<_> = packets.iter().map(|paid| unknown_packet(paid).field).collect();
+        assert_eq!(fields, [Some("[0].data.packet".into()), Some("[2].data.packet".into())]);
+        assert_eq!(steps(&events).len(), 1);
+        assert!(marks(&events, Partitions::new(4).unwrap()).is_empty());
     }
 
     #[test]

@@ -15,6 +15,9 @@ use edge::route::Verb;
 use edge::stages::monotonic_ns;
 use edge::store::Binding as _;
 use edge::{Access, Answer, Call, Problem, Request, Response, Route, Stages};
+use futures::future::join_all;
+use wallet::context::Context;
+use wallet::packet::{self, Failure};
 
 pub mod cloud_event;
 pub mod decide;
@@ -23,10 +26,12 @@ pub mod parse;
 mod typed;
 
 use decide::Step;
-use parse::Event;
+use parse::{Event, Paid};
 
 /// Attempts to end the groups of a batch: each lost one saw another change of the same chance.
 const ATTEMPTS_MAX: u32 = 8;
+/// Packets that are paid at once, each in a partition of its own.
+const AT_ONCE: usize = 16;
 
 #[derive(Clone, Copy, Debug)]
 enum Operation {
@@ -85,12 +90,16 @@ async fn nudge(message: &[u8]) -> Result<(), Problem> {
     commit(&events, &config).await
 }
 
-/// Commits what the events change: durable when it returns. Groups come first, because one that
-/// nobody knows refuses the batch.
+/// Commits what the events change: durable when it returns. Groups come first, then packets, because one
+/// that nobody knows refuses the batch; whatever was committed before is committed again without harm.
 async fn commit(events: &[Event], config: &Config) -> Result<(), Problem> {
     let steps = decide::steps(events);
     if !steps.is_empty() {
         end_groups(steps, config).await?;
+    }
+    let packets = decide::packets(events);
+    if !packets.is_empty() {
+        pay(&packets, config).await?;
     }
     Ok(mark_paid(events, config).await?)
 }
@@ -99,6 +108,28 @@ async fn commit(events: &[Event], config: &Config) -> Result<(), Problem> {
 async fn mark_paid(events: &[Event], config: &Config) -> Result<(), CommitError> {
     let store = edge::store::open(config).await?;
     store.commit_all(&decide::marks(events, config.partitions)).await?;
+    Ok(())
+}
+
+/// Pays packets: from then on they can be opened.
+async fn pay(packets: &[&Paid], config: &Config) -> Result<(), Problem> {
+    let store = edge::store::open(config).await?;
+    let context = Context {
+        store: store.as_ref(),
+        partitions: config.partitions,
+        now: edge::clock::now(),
+        pause: |ms| Box::pin(edge::clock::pause(ms)),
+    };
+    for some in packets.chunks(AT_ONCE) {
+        // All of them end, whatever becomes of one.
+        let paid = join_all(some.iter().map(|paid| packet::pay(&context, &paid.packet))).await;
+        for (paid, result) in some.iter().zip(paid) {
+            result.map_err(|failure| match failure {
+                Failure::Refused(_) => decide::unknown_packet(paid),
+                Failure::Store(error) => error.into(),
+            })?;
+        }
+    }
     Ok(())
 }
 

@@ -3,12 +3,13 @@
 use domain::error::InvalidInput;
 use domain::group_buy::Phase;
 use domain::ids::{IdInput, UserId};
-use domain::order_number::Part;
+use domain::order_number::{OrderNumber, Part};
 use edge::call::unsupported_media_type;
 use edge::json::{self, parse_object};
 use edge::{Call, Problem};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use wallet::packet;
 
 use crate::cloud_event::{self, CloudEvent, Envelope};
 
@@ -29,6 +30,8 @@ pub enum Event {
     },
     /// A group-buy ended.
     GroupEnded(Ended),
+    /// A group packet was paid for.
+    PacketPaid(Paid),
 }
 
 /// The end of a group-buy.
@@ -43,6 +46,15 @@ pub struct Ended {
     /// Who opened it.
     pub user: UserId,
     /// The path of the group in the request, should there be no such group.
+    pub field: String,
+}
+
+/// A group packet that was paid for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paid {
+    /// Its name, which is that of its sender and number.
+    pub packet: String,
+    /// The path of the packet in the request, should there be no such packet.
     pub field: String,
 }
 
@@ -61,6 +73,15 @@ struct GroupEndedData {
     campaign: String,
     group: String,
     user: IdInput,
+}
+
+/// The data of `packet.paid`: the packet twice, because money for another one would be given away.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PacketPaidData {
+    packet: String,
+    sender: IdInput,
+    order_number: String,
 }
 
 /// The events of a request: structured, a batch, or binary.
@@ -136,6 +157,11 @@ fn typed(event: CloudEvent<'_>, type_field: &str, data_path: &str) -> Result<Eve
             check_order(&data.order, || field("order"))?;
             return Ok(Event::OrderPaid { user, order: data.order });
         }
+        "packet.paid" => {
+            let data: PacketPaidData =
+                parse_object(event.data).map_err(|problem| within(problem, data_path))?;
+            return Ok(Event::PacketPaid(paid(data, field)?));
+        }
         "group.succeeded" => Phase::Succeeded,
         "group.failed" => Phase::Failed,
         "group.expired" => Phase::Expired,
@@ -152,6 +178,20 @@ fn typed(event: CloudEvent<'_>, type_field: &str, data_path: &str) -> Result<Eve
     let field = field("group");
     Part::parse(&group, &field)?;
     Ok(Event::GroupEnded(Ended { phase, campaign, group, user, field }))
+}
+
+/// # Errors
+/// `invalid_id`, `invalid_order_number`; `invalid_value` for the name of another packet.
+fn paid(data: PacketPaidData, field: impl Fn(&str) -> String) -> Result<Paid, InvalidInput> {
+    let PacketPaidData { packet, sender, order_number } = data;
+    let sender = sender.user(|| field("sender"))?;
+    let number = OrderNumber::parse(&order_number, &field("order_number"))?;
+    let field = field("packet");
+    if packet == packet::name(sender, &number) {
+        Ok(Paid { packet, field })
+    } else {
+        Err(InvalidInput::new("invalid_value", field, "must be of this sender and order number"))
+    }
 }
 
 /// Checks the shop's number of an order.
@@ -244,6 +284,30 @@ mod tests {
         check(&change(r#""7""#, "-7"), Err((400, "invalid_id", Some("data.user"))));
         check(&change(r#", "user": "7""#, ""), Err((400, "missing_field", Some("data.user"))));
         check(&change("group.failed", "group.x"), Err((422, "unknown_event_type", Some("type"))));
+    }
+
+    #[test]
+    fn a_paid_packet_is_the_one_of_its_sender_and_number() {
+        let right = RIGHT.replace("order.paid", "packet.paid").replace(
+            r#"{"user": "7", "order": "A-1"}"#,
+            r#"{"packet": "7.a.b", "sender": "7", "order_number": "a.b"}"#,
+        );
+        let expected =
+            Event::PacketPaid(Paid { packet: "7.a.b".into(), field: "data.packet".into() });
+        assert_eq!(message(right.as_bytes()).unwrap(), [expected]);
+        let batch = format!("[{RIGHT}, {}]", right.replace("7.a.b", "7.a"));
+        check(&batch, Err((400, "invalid_value", Some("[1].data.packet"))));
+        for (from, to, code, field) in [
+            (r#""7.a.b""#, r#""8.a.b""#, "invalid_value", "data.packet"),
+            (r#""7.a.b""#, r#""07.a.b""#, "invalid_value", "data.packet"),
+            (r#""7""#, r#""8""#, "invalid_value", "data.packet"),
+            (r#""7""#, "-7", "invalid_id", "data.sender"),
+            (r#""a.b""#, r#""a b""#, "invalid_order_number", "data.order_number"),
+            (r#", "sender": "7""#, "", "missing_field", "data.sender"),
+            (r#""sender""#, r#""x": 1, "sender""#, "unknown_field", "data.x"),
+        ] {
+            check(&right.replace(from, to), Err((400, code, Some(field))));
+        }
     }
 
     #[test]
