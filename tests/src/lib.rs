@@ -18,6 +18,7 @@
 //! - [`redis_server`]: real servers, alone and as a cluster
 //! - [`seed`]: seeds of random tests
 //! - [`wallet`](mod@wallet): asking about red packets, balances and settlement
+//! - [`wallet_checks`]: what wallets must agree on
 //! - [`weather`]: what goes wrong in simulations, and a client who asks again
 
 pub mod app;
@@ -38,4 +39,5 @@ pub mod redis_server;
 pub mod seed;
 pub mod simulation;
 pub mod wallet;
+pub mod wallet_checks;
 pub mod weather;
