@@ -44,7 +44,7 @@ async fn answers_about_rains_are_as_the_document_says() {
     let contract = contract().await;
     let app = &contract.app;
     let route = "/v1/rains/{rain}";
-    let between = json!({"between": {"minimum": "1", "maximum": 500}});
+    let between = json!({"minimum": "1", "maximum": 500});
     let table = json!({"choices": [{"amount": 1, "weight": 99}, {"amount": "500", "weight": 1}]});
     let mut rows = vec![
         (200, "", set_up_rain("r", &rain())),

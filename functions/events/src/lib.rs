@@ -13,7 +13,7 @@ use domain::transaction::{CommitError, Outcome};
 use edge::config::Config;
 use edge::route::Verb;
 use edge::stages::monotonic_ns;
-use edge::store::Binding as _;
+use edge::store::{Binding as _, random};
 use edge::{Access, Answer, Call, Problem, Request, Response, Route, Stages};
 use futures::future::join_all;
 use wallet::context::Context;
@@ -122,7 +122,8 @@ async fn pay(packets: &[&Paid], config: &Config) -> Result<(), Problem> {
     };
     for some in packets.chunks(AT_ONCE) {
         // All of them end, whatever becomes of one.
-        let paid = join_all(some.iter().map(|paid| packet::pay(&context, &paid.packet))).await;
+        let pay = async |paid: &&Paid| packet::pay(&context, &paid.packet, &mut random).await;
+        let paid = join_all(some.iter().map(pay)).await;
         for (paid, result) in some.iter().zip(paid) {
             result.map_err(|failure| match failure {
                 Failure::Refused(_) => decide::unknown_packet(paid),
