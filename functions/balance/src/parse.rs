@@ -103,9 +103,9 @@ fn withdrawal(body: &WithdrawalBody) -> Result<(OrderNumber, i64), InvalidInput>
 }
 
 /// # Errors
-/// `invalid_cursor`.
+/// `invalid_value`.
 fn cursor_of(text: &str) -> Result<Cursor, InvalidInput> {
-    let wrong = || InvalidInput::new("invalid_cursor", "cursor", "must be one that a page gave");
+    let wrong = || InvalidInput::new("invalid_value", "cursor", "must be one that a page gave");
     Cursor::parse(text).ok_or_else(wrong)
 }
 
@@ -115,7 +115,7 @@ fn limit_of(limit: Option<&str>) -> Result<usize, InvalidInput> {
         Some(text) => {
             text.parse().ok().filter(|limit| (1..=PAGE_MAX).contains(limit)).ok_or_else(|| {
                 let detail = format!("must be an integer from 1 to {PAGE_MAX}");
-                InvalidInput::new("invalid_limit", "limit", detail)
+                InvalidInput::new("invalid_value", "limit", detail)
             })
         }
     }
@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(limit_of(None), Ok(PAGE_DEFAULT));
         assert_eq!(limit_of(Some("40")), Ok(40));
         for text in ["0", "41", "x", ""] {
-            assert_eq!(limit_of(Some(text)).unwrap_err().code, "invalid_limit", "{text}");
+            assert_eq!(limit_of(Some(text)).unwrap_err().code, "invalid_value", "{text}");
         }
         let many = |count| RestoreBody { tokens: vec![String::new(); count] };
         assert_eq!(tokens(many(100)).map(|tokens| tokens.len()), Ok(100));

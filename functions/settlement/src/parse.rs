@@ -96,7 +96,7 @@ fn scope_of(text: Option<&str>) -> Result<Scope, InvalidInput> {
 }
 
 fn cursor_of(text: Option<&str>) -> Result<Cursor, InvalidInput> {
-    let wrong = || InvalidInput::new("invalid_cursor", "cursor", "must be one that a page gave");
+    let wrong = || InvalidInput::new("invalid_value", "cursor", "must be one that a page gave");
     text.map_or(Ok(Cursor::default()), |text| Cursor::parse(text).ok_or_else(wrong))
 }
 
