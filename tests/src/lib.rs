@@ -9,6 +9,7 @@
 //! - [`conformance`]: one suite over every back end of the binding, with the transactions of
 //!   [`generator`]
 //! - [`key_value`]: a store with the semantics, and the traps, of Spin's default store
+//! - [`dump`]: a Redis store as a whole
 //! - [`native`]: the coupon function without a component
 //! - [`openapi`]: the OpenAPI document, and whether an answer is as it says
 //! - [`promotion`]: asking the promotion function
@@ -19,6 +20,7 @@
 //! - [`seed`]: seeds of random tests
 //! - [`wallet`](mod@wallet): asking about red packets, balances and settlement
 //! - [`wallet_checks`]: what wallets must agree on
+//! - [`wallet_simulation`]: wallets, under faults
 //! - [`weather`]: what goes wrong in simulations, and a client who asks again
 
 pub mod app;
@@ -27,6 +29,7 @@ pub mod client;
 pub mod conformance;
 pub mod counted;
 pub mod coupon;
+pub mod dump;
 pub mod generator;
 pub mod group_buy;
 pub mod key_value;
@@ -40,4 +43,5 @@ pub mod seed;
 pub mod simulation;
 pub mod wallet;
 pub mod wallet_checks;
+pub mod wallet_simulation;
 pub mod weather;

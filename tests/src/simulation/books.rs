@@ -1,7 +1,5 @@
 //! The store as a whole, read in one step past the app, and what must hold of it at any moment.
 
-use std::collections::BTreeMap;
-
 use coupon::records::{Gave, Order};
 use coupon::template::Template;
 use domain::ids::UserId;
@@ -10,23 +8,14 @@ use domain::partition::Partitions;
 use domain::transaction::Value;
 use lease::{CREDITED, FREE, HELD, LEFT, RETURNED};
 
-/// Every hash of the store, with its fields, one after the other: a script runs alone.
-const DUMP: &str = "local found = {} \
-    for _, key in ipairs(redis.call('KEYS', '*')) do \
-        if redis.call('TYPE', key).ok == 'hash' then \
-            found[#found + 1] = {key, redis.call('HGETALL', key)} \
-        end \
-    end \
-    return found";
-
-type Record = BTreeMap<Vec<u8>, Value>;
+use crate::dump::{self, Record, Records, integer};
 
 /// The records of a store.
 pub struct Books {
     connection: redis::Connection,
     partitions: Partitions,
     /// By partition and name.
-    records: BTreeMap<(String, String), Record>,
+    records: Records,
 }
 
 /// What is known of a template from its records.
@@ -42,21 +31,9 @@ impl Books {
     /// # Panics
     /// The server cannot be reached.
     pub fn open(address: &str, partitions: u32) -> Self {
-        let connection = redis::Client::open(address)
-            .and_then(|client| client.get_connection())
-            .expect("the server accepts connections");
+        let connection = dump::open(address);
         let partitions = Partitions::new(partitions).expect("a power of two");
-        let mut books = Self { connection, partitions, records: BTreeMap::new() };
-        // What an earlier simulation left; the script, too, so that each one makes the same calls.
-        let flushed: redis::RedisResult<()> = redis::pipe()
-            .cmd("FLUSHALL")
-            .ignore()
-            .cmd("SCRIPT")
-            .arg("FLUSH")
-            .ignore()
-            .query(&mut books.connection);
-        flushed.expect("the server runs commands");
-        books
+        Self { connection, partitions, records: Records::new() }
     }
 
     /// Reads everything.
@@ -64,20 +41,7 @@ impl Books {
     /// # Panics
     /// The server does not answer, or holds what is not ours.
     pub fn read(&mut self) {
-        let dump: Vec<(Vec<u8>, Vec<Vec<u8>>)> = redis::cmd("EVAL")
-            .arg(DUMP)
-            .arg(0)
-            .query(&mut self.connection)
-            .expect("the server runs scripts");
-        self.records.clear();
-        for (key, fields) in dump {
-            let key = String::from_utf8(key).expect("names are text");
-            let (_, rest) = key.split_once('{').expect("a hash tag");
-            let (partition, name) = rest.split_once("}:").expect("a hash tag");
-            let name = name.strip_prefix('m').expect("a map").to_owned();
-            let fields = fields.chunks(2).map(|pair| (pair[0].clone(), value(&pair[1])));
-            self.records.insert((partition.to_owned(), name), fields.collect());
-        }
+        self.records = dump::read(&mut self.connection);
     }
 
     /// What a number of a user gave.
@@ -176,24 +140,5 @@ impl Books {
         assert_eq!(amount, face * (given + held), "{id}: records and amounts");
         let budget = template.budget.map(Amount::minor_units);
         assert!(budget.is_none_or(|budget| amount <= budget), "{id}: {amount} of {budget:?}");
-    }
-}
-
-/// As the binding writes values: decimal digits, or `=` and bytes.
-fn value(bytes: &[u8]) -> Value {
-    match bytes.strip_prefix(b"=") {
-        Some(bytes) => Value::Bytes(bytes.to_vec()),
-        None => {
-            let text = std::str::from_utf8(bytes).expect("digits");
-            Value::Integer(text.parse().expect("an integer"))
-        }
-    }
-}
-
-fn integer(record: &Record, field: &str) -> i64 {
-    match record.get(field.as_bytes()) {
-        None => 0,
-        Some(Value::Integer(integer)) => *integer,
-        Some(Value::Bytes(_)) => panic!("{field} holds bytes"),
     }
 }

@@ -1,0 +1,80 @@
+//! A Redis store as a whole, read in one step past the app.
+
+use std::collections::BTreeMap;
+
+use domain::transaction::Value;
+
+/// Every hash of the store, with its fields, one after the other: a script runs alone.
+const DUMP: &str = "local found = {} \
+    for _, key in ipairs(redis.call('KEYS', '*')) do \
+        if redis.call('TYPE', key).ok == 'hash' then \
+            found[#found + 1] = {key, redis.call('HGETALL', key)} \
+        end \
+    end \
+    return found";
+
+/// The fields of a record.
+pub type Record = BTreeMap<Vec<u8>, Value>;
+/// Records by partition and name.
+pub type Records = BTreeMap<(String, String), Record>;
+
+/// A connection to a server that is empty afterwards, of scripts, too, so that each simulation makes the
+/// same calls.
+///
+/// # Panics
+/// The server cannot be reached.
+pub fn open(address: &str) -> redis::Connection {
+    let mut connection = redis::Client::open(address)
+        .and_then(|client| client.get_connection())
+        .expect("the server accepts connections");
+    let flushed: redis::RedisResult<()> = redis::pipe()
+        .cmd("FLUSHALL")
+        .ignore()
+        .cmd("SCRIPT")
+        .arg("FLUSH")
+        .ignore()
+        .query(&mut connection);
+    flushed.expect("the server runs commands");
+    connection
+}
+
+/// Reads everything.
+///
+/// # Panics
+/// The server does not answer, or holds what is not ours.
+pub fn read(connection: &mut redis::Connection) -> Records {
+    let dump: Vec<(Vec<u8>, Vec<Vec<u8>>)> =
+        redis::cmd("EVAL").arg(DUMP).arg(0).query(connection).expect("the server runs scripts");
+    let record = |(key, fields): (Vec<u8>, Vec<Vec<u8>>)| {
+        let key = String::from_utf8(key).expect("names are text");
+        let (_, rest) = key.split_once('{').expect("a hash tag");
+        let (partition, name) = rest.split_once("}:").expect("a hash tag");
+        let name = name.strip_prefix('m').expect("a map").to_owned();
+        let fields = fields.chunks(2).map(|pair| (pair[0].clone(), value(&pair[1])));
+        ((partition.to_owned(), name), fields.collect())
+    };
+    dump.into_iter().map(record).collect()
+}
+
+/// As the binding writes values: decimal digits, or `=` and bytes.
+fn value(bytes: &[u8]) -> Value {
+    match bytes.strip_prefix(b"=") {
+        Some(bytes) => Value::Bytes(bytes.to_vec()),
+        None => {
+            let text = std::str::from_utf8(bytes).expect("digits");
+            Value::Integer(text.parse().expect("an integer"))
+        }
+    }
+}
+
+/// An integer of a record; 0 where it is not there.
+///
+/// # Panics
+/// It holds bytes.
+pub fn integer(record: &Record, field: &str) -> i64 {
+    match record.get(field.as_bytes()) {
+        None => 0,
+        Some(Value::Integer(integer)) => *integer,
+        Some(Value::Bytes(_)) => panic!("{field} holds bytes"),
+    }
+}
