@@ -186,7 +186,7 @@ async fn each_corruption_is_found_and_nothing_else_is() {
         }
         // Nothing is repaired.
         assert_eq!(differences(&app).await, found, "{kind}: again");
-        if matches!(kind, "balance_differs" | "income_differs" | "held_differs" | "not_queued") {
+        if matches!(kind, "balance_differs" | "income_differs" | "held_differs") {
             assert_eq!(codes.len(), 1, "{kind}: {found:?}");
         }
     }
@@ -199,7 +199,8 @@ fn every_code_has_its_corruption() {
     let codes = source.lines().filter_map(|line| {
         line.trim().strip_prefix("Self::")?.split_once("=> \"")?.1.strip_suffix("\",")
     });
-    let mut codes: Vec<_> = codes.collect();
+    // Remedies are sentences.
+    let mut codes: Vec<_> = codes.filter(|code| !code.contains(' ')).collect();
     codes.sort_unstable();
     let mut kinds = KINDS.to_vec();
     kinds.sort_unstable();
