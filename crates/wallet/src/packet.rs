@@ -251,8 +251,7 @@ fn open_until(packet: &str, until: i64) -> [Write; 4] {
     ]
 }
 
-/// Sends a packet: two round trips from a balance, one where it is to be paid. The order, and whether an
-/// earlier call sent it.
+/// Sends a packet: two round trips. The order, and whether an earlier call sent it.
 ///
 /// # Errors
 /// `exceeds_balance`, `order_number_reused`; the store's.
@@ -265,11 +264,34 @@ pub async fn send<B: Binding>(
     let sender = UserId(order.sender);
     let packet = name(sender, number);
     let (order, replayed) = match order.funding {
-        Funding::Payment => (order.clone(), false),
+        Funding::Payment => (order.clone(), claim(context, number, order).await?),
         Funding::Balance => take_from_sender(context, number, order).await?,
     };
     let written = write_down(context, &packet, &order, random).await?;
     Ok((written.clone(), replayed || written.at != order.at))
+}
+
+/// A number of a sender is one packet, whoever pays for it: otherwise the money of one that is sent from the
+/// balance could be taken, and its name be another one's. Whether an earlier call claimed it.
+async fn claim<B: Binding>(
+    context: &Context<'_, B>,
+    number: &OrderNumber,
+    order: &Order,
+) -> Result<bool, Failure> {
+    let sender = UserId(order.sender);
+    let (record, field) = (records::sent(sender), Field::from(number.as_str()));
+    let transaction = Transaction {
+        guards: vec![Guard::FieldAbsent(record.clone(), field.clone())],
+        writes: vec![Write::Set(record, field, order.encode())],
+        ..Transaction::default()
+    };
+    match context.commit(context.home(sender), transaction).await? {
+        Outcome::Committed(_) => Ok(false),
+        Outcome::Refused(refused) => match refused.seen {
+            Seen::Field(Some(value)) if Order::decode(&value)?.is_same(order) => Ok(true),
+            _ => Err(Refusal::OrderNumberReused.into()),
+        },
+    }
 }
 
 /// The sender's commit.

@@ -6,9 +6,8 @@
 //! - `me<user>:<page>`, the user's entries: sequence number -> [`Entry`](crate::entry::Entry)
 //! - `mn<user>`, what was posted: order number -> the sequence number of its entry
 //! - `mw<user>`, withdrawals: number -> [`Withdrawal`](crate::withdraw::Withdrawal)
-//! - `mo<user>`, group packets that the user sent from the balance: order number ->
-//!   [`Sent`](crate::packet::Sent)
-//! - `mv`, those of them that may not be there yet: user and order number -> since when
+//! - `mo<user>`, group packets that the user sent: order number -> [`Order`](crate::packet::Order)
+//! - `mv`, those of them from the balance that may not be there yet: user and order number -> since when
 //!
 //! In the partition of a group packet:
 //! - `mp<packet>`, the packet: `d` -> [`Order`](crate::packet::Order), `s` its state, `x` when it expires
@@ -149,7 +148,7 @@ pub fn mark_changed(user: UserId, now: UnixMillis) -> [Write; 2] {
     ]
 }
 
-/// Group packets that a user sent from the balance.
+/// Group packets that a user sent.
 pub fn sent(user: UserId) -> MapKey {
     MapKey(format!("mo{user}"))
 }
