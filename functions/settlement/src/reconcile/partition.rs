@@ -219,16 +219,17 @@ async fn check_packet<B: Binding>(
             Read::Fields(records::pending(opening.user), vec![number.clone()]),
             Read::Fields(records::posted(opening.user), vec![number]),
         ];
+        // First whether its payment is under way: whoever ends that has paid before.
         let owed = Read::Fields(records::owed(), vec![records::pair(opening.user, packet)]);
+        let answers = look.context.read(partition, vec![owed]).await?;
+        if fields(answers.first())?.first() != Some(&None) {
+            continue;
+        }
         let answers = look.context.read(home, reads).await?;
         let paid =
             answers.iter().any(|answer| matches!(answer, Answer::Fields(f) if f[0].is_some()));
         if !paid {
-            // Its payment may be under way.
-            let answers = look.context.read(partition, vec![owed]).await?;
-            if fields(answers.first())?.first() == Some(&None) {
-                report.broken(What::OpeningUnpaid, format!("{packet}/{}", opening.user));
-            }
+            report.broken(What::OpeningUnpaid, format!("{packet}/{}", opening.user));
         }
     }
     Ok(())
