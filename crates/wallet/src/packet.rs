@@ -651,8 +651,8 @@ pub async fn settle<B: Binding>(
     let [Answer::Map(unsent), Answer::Map(owed), Answer::Map(ends)] = &answers[..] else {
         return Err(unexpected());
     };
-    let mut settled = Settled::default();
-    settled.more = [unsent, owed, ends].iter().any(|list| list.len() >= SETTLE_MAX as usize);
+    let more = [unsent, owed, ends].iter().any(|list| list.len() >= SETTLE_MAX as usize);
+    let mut settled = Settled { more, ..Settled::default() };
     for (field, _) in unsent {
         finish_sending(context, partition, field, random).await?;
         settled.sent += 1;
