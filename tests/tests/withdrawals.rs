@@ -37,7 +37,8 @@ fn word(reply: &Reply) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn withdrawals() {
-    let table: [(fn() -> Ask, &str); 22] = [
+    type Row = (fn() -> Ask, &'static str);
+    let table: [Row; 22] = [
         (|| withdraw(USER, "a", 100), "201 pending"),
         (|| withdraw(USER, "a", 100), "201 pending again"),
         (|| withdraw(USER, "a", 101), "409 exists_with_different_amount"),

@@ -42,10 +42,10 @@ impl Client {
     pub async fn act(&mut self, steps: u32) {
         for step in 0..steps {
             match self.random.random_range(0..40) {
-                0..=9 => self.grant(Some(step)).await,
-                10..=12 => self.grant(None).await,
-                13..=16 => self.send_packet(step).await,
-                17..=21 => self.open().await,
+                0..=7 => self.grant(Some(step)).await,
+                8 | 9 => self.grant(None).await,
+                10..=13 => self.send_packet(step).await,
+                14..=21 => self.open().await,
                 22..=24 => self.withdraw(step).await,
                 25..=28 => self.end_withdrawal().await,
                 29..=32 => self.view().await,
@@ -116,7 +116,7 @@ impl Client {
 
     async fn send_packet(&mut self, step: u32) {
         let sender = self.user();
-        let (number, total) = (format!("p{}-{step}", self.id), self.random.random_range(4..200));
+        let (number, total) = (format!("p{}-{step}", self.id), self.random.random_range(4..80));
         let count = self.random.random_range(1..=4);
         let mut body = packet(sender, &number, total, count);
         if self.random.random_bool(0.5) {
