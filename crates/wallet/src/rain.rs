@@ -333,7 +333,8 @@ pub fn claim(activity: &str, scene: &str) -> MapKey {
     MapKey(format!("ms{activity}/{scene}"))
 }
 
-/// All rains there are.
+/// All rains there are: each with its version, or the negative one once its leases were taken back for
+/// good.
 pub fn all() -> MapKey {
     "mi".into()
 }

@@ -35,8 +35,8 @@ use domain::transaction::{Field, MapKey, Value, Write};
 pub const PENDING_MAX: u32 = 1_000;
 /// Entries of a page: two screens.
 pub const PAGE_ENTRIES: i64 = 40;
-/// How long the periods are in which packets expire.
-const PERIOD_MS: i64 = 60_000;
+/// How long the periods are in which packets expire: of a day's one read returns all.
+const PERIOD_MS: i64 = 300_000;
 /// How long the periods are in which wallets change.
 const DAY_MS: i64 = 86_400_000;
 /// Parts of a day's list of users: each can be read at once, with up to 1,024 users.

@@ -136,7 +136,7 @@ async fn put_up<B: Binding>(
     rain: &Rain,
 ) -> Result<i64, Failure> {
     let list = Transaction {
-        writes: vec![Write::Set(rain::all(), id.into(), Value::Integer(1))],
+        writes: vec![Write::Set(rain::all(), id.into(), Value::Integer(version))],
         ..Transaction::default()
     };
     context.commit(rain::home_of_all(context.partitions), list).await?;

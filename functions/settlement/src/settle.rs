@@ -32,8 +32,6 @@ const RAINS_MAX: u64 = 4;
 const LIST_MAX: u32 = 1_024;
 /// How long after its last round a rain gives nothing for certain.
 const GRACE_MS: i64 = 60_000;
-/// What the list says of a rain whose leases were taken back since it gave its last packet.
-const AT_REST: Value = Value::Integer(2);
 
 /// What a call did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,12 +63,16 @@ pub async fn settle<B: Binding>(
     users_max: u32,
 ) -> Result<Settled, CommitError> {
     let mut settled = Settled::default();
-    // First, because they give users tokens.
-    finish_packets(context, stage, keys, &mut settled).await?;
+    // First, because they give users tokens. What fails does not keep the rest.
+    let mut results = vec![finish_packets(context, stage, keys, &mut settled).await];
     if mode::read(context).await? != Mode::Off {
-        post(context, users_max, &mut settled).await?;
+        results.push(post(context, users_max, &mut settled).await);
     }
-    take_back(context, &mut settled).await?;
+    results.push(take_back(context, &mut settled).await);
+    if settled == Settled::default() {
+        // Whoever calls again goes on, so that what was done is told.
+        results.into_iter().collect::<Result<(), _>>()?;
+    }
     let sizes = |one: Partition| (one, Read::Size(records::queue()));
     for answer in read_all(context.store, context.partitions.all().map(sizes).collect()).await? {
         let Answer::Size(users) = answer else { return Err(unexpected()) };
@@ -93,17 +95,22 @@ async fn finish_packets<B: Binding>(
     };
     let wave: Vec<_> = context.partitions.all().map(look).collect();
     let outcomes = context.store.commit_all(&wave).await?;
+    let mut result = Ok(());
     for ((partition, _), outcome) in wave.iter().zip(outcomes) {
         let Outcome::Committed(sizes) = outcome else { return Err(unexpected()) };
         if sizes.iter().all(|size| *size == Answer::Size(0)) {
             continue;
         }
-        let done = packet::settle(context, keys, stage, *partition, &mut random).await?;
-        settled.sent += done.sent;
-        settled.paid += done.paid;
-        settled.closed += done.closed;
+        match packet::settle(context, keys, stage, *partition, &mut random).await {
+            Ok(done) => {
+                settled.sent += done.sent;
+                settled.paid += done.paid;
+                settled.closed += done.closed;
+            }
+            Err(error) => result = Err(error),
+        }
     }
-    Ok(())
+    result
 }
 
 /// Posts users, some at once, each in their own partition. One who fails does not keep the others.
@@ -136,11 +143,7 @@ async fn post<B: Binding>(
         }
         running.extend(rest.next().map(|user| post_one(context, user)));
     }
-    // Whoever calls again goes on with the others, so that what was posted is told.
-    match failure {
-        Some(error) if settled.users == 0 => Err(error),
-        Some(_) | None => Ok(()),
-    }
+    failure.map_or(Ok(()), Err)
 }
 
 async fn post_one<B: Binding>(context: &Context<'_, B>, user: UserId) -> Result<u64, CommitError> {
@@ -161,19 +164,20 @@ async fn take_back<B: Binding>(
     let answers = context.read(home, vec![Read::Some(rain::all(), LIST_MAX)]).await?;
     let Some(Answer::Map(rains)) = answers.first() else { return Err(unexpected()) };
     for (field, state) in rains {
-        if *state == AT_REST || settled.rains >= RAINS_MAX {
-            continue;
+        let Value::Integer(version @ 1..) = *state else { continue };
+        if settled.rains >= RAINS_MAX {
+            break;
         }
         let id = std::str::from_utf8(&field.0).map_err(|_| unexpected())?;
-        let read = Read::Fields(rain::notice(id), vec![rain::BODY.into()]);
-        let notice = rain::home_of_notice(context.partitions, id);
-        let answers = context.read(notice, vec![read]).await?;
+        let place = rain::place(context.partitions, id);
+        let read = Read::Fields(place.pool.clone(), vec![rain::BODY.into()]);
+        let answers = context.read(place.partition, vec![read]).await?;
         let [Some(Value::Bytes(body))] = fields(answers.first())? else { continue };
         let rain: Rain = edge::json::stored(body).ok_or_else(unexpected)?;
         let over = |round: &rain::Round| round.until.0 + GRACE_MS <= context.now.0;
         if rain.rounds.iter().all(over) {
-            call_back_all(context, &rain::place(context.partitions, id)).await?;
-            put_to_rest(context, home, field, state).await?;
+            call_back_all(context, &place).await?;
+            put_to_rest(context, home, field, version).await?;
             settled.rains += 1;
         }
     }
@@ -184,12 +188,12 @@ async fn put_to_rest<B: Binding>(
     context: &Context<'_, B>,
     home: Partition,
     field: &Field,
-    state: &Value,
+    version: i64,
 ) -> Result<(), CommitError> {
     let transaction = Transaction {
-        // Where it was published meanwhile, the list says so again, and the next call looks at it.
-        guards: vec![Guard::FieldEquals(rain::all(), field.clone(), state.clone())],
-        writes: vec![Write::Set(rain::all(), field.clone(), AT_REST)],
+        // Where another version was published meanwhile, the next call looks at it.
+        guards: vec![Guard::FieldEquals(rain::all(), field.clone(), Value::Integer(version))],
+        writes: vec![Write::Set(rain::all(), field.clone(), Value::Integer(-version))],
         ..Transaction::default()
     };
     context.commit(home, transaction).await?;

@@ -103,10 +103,7 @@ pub async fn send<B: Binding>(
     let sender = UserId(order.sender);
     let packet = name(sender, number);
     let (order, replayed) = match order.funding {
-        Funding::Payment => {
-            claim(context, number, order).await?;
-            (order.clone(), false)
-        }
+        Funding::Payment => claim(context, number, order).await?,
         Funding::Balance => take_from_sender(context, number, order).await?,
     };
     let written = write_down(context, &packet, &order, random).await?;
@@ -119,7 +116,7 @@ async fn claim<B: Binding>(
     context: &Context<'_, B>,
     number: &OrderNumber,
     order: &Order,
-) -> Result<(), Failure> {
+) -> Result<(Order, bool), Failure> {
     let sender = UserId(order.sender);
     let (record, field) = (records::sent(sender), Field::from(number.as_str()));
     let transaction = Transaction {
@@ -127,12 +124,16 @@ async fn claim<B: Binding>(
         writes: vec![Write::Set(record, field, order.encode())],
         ..Transaction::default()
     };
-    match context.commit(context.home(sender), transaction).await? {
-        Outcome::Committed(_) => Ok(()),
-        Outcome::Refused(refused) => match refused.seen {
-            Seen::Field(Some(value)) if Order::decode(&value)?.is_same(order) => Ok(()),
-            _ => Err(Refusal::OrderNumberReused.into()),
-        },
+    let seen = match context.commit(context.home(sender), transaction).await? {
+        Outcome::Committed(_) => return Ok((order.clone(), false)),
+        Outcome::Refused(refused) => refused.seen,
+    };
+    let Seen::Field(Some(value)) = seen else { return Err(unexpected().into()) };
+    let earlier = Order::decode(&value)?;
+    if earlier.is_same(order) {
+        Ok((earlier, true))
+    } else {
+        Err(Refusal::OrderNumberReused.into())
     }
 }
 

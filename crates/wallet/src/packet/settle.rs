@@ -28,6 +28,8 @@ pub struct Settled {
     pub closed: u64,
 }
 
+/// Periods of the index: a packet lives for as many as a day has, so that all are seen.
+const PERIODS_MAX: u32 = 1_024;
 /// What one call looks at, of each kind; the next one goes on.
 const SETTLE_MAX: u32 = 256;
 
@@ -45,7 +47,7 @@ pub async fn settle<B: Binding>(
     let reads = vec![
         Read::Some(records::unsent(), SETTLE_MAX),
         Read::Some(records::owed(), SETTLE_MAX),
-        Read::Some(records::ends(), SETTLE_MAX),
+        Read::Some(records::ends(), PERIODS_MAX),
     ];
     let answers = context.read(partition, reads).await?;
     let [Answer::Map(unsent), Answer::Map(owed), Answer::Map(ends)] = &answers[..] else {
