@@ -102,13 +102,18 @@ pub fn verifying_keys() -> String {
     SigningKeys::parse(SIGNING_KEYS, false).expect("keys of tests").verifying_text()
 }
 
-/// Options with the tokens of tests and what is logged kept.
+/// Options of the app: those of [`plain_options`], and the keys by which tokens are signed.
 pub fn options(manifest: impl Into<PathBuf>) -> Options {
+    plain_options(manifest)
+        .variable("token_signing_keys", SIGNING_KEYS)
+        .variable("token_verifying_keys", verifying_keys())
+}
+
+/// Options with the tokens of tests and what is logged kept, for manifests that have nothing else.
+pub fn plain_options(manifest: impl Into<PathBuf>) -> Options {
     let mut options = Options::new(manifest)
         .variable("caller_token", CALLER)
-        .variable("operator_token", OPERATOR)
-        .variable("token_signing_keys", SIGNING_KEYS)
-        .variable("token_verifying_keys", verifying_keys());
+        .variable("operator_token", OPERATOR);
     options.stderr = Stderr::Capture;
     options
 }

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use binding::Binding;
 use domain::partition::{Location, Partition, Partitions};
 use domain::transaction::{CommitError, Outcome, Transaction};
-use end_to_end::app::{Ask, Place, load, options, root};
+use end_to_end::app::{Ask, Place, load, plain_options, root};
 use end_to_end::conformance::run;
 use end_to_end::generator::{CONFIGURATION, Options};
 use end_to_end::seed::seeds;
@@ -53,7 +53,7 @@ async fn compare(place: &Place, time_passes: bool) {
     let now_ms = i64::try_from(now.as_millis()).expect("it is before the year 292 million");
     for (number, seed) in seeds().into_iter().enumerate() {
         let partitions = Partitions::default();
-        let manifest = options(root().join("tests/components/probe/spin.toml"))
+        let manifest = plain_options(root().join("tests/components/probe/spin.toml"))
             .variable("store", place.address())
             .variable("key_prefix", format!("probe{number}"));
         let probe = Probe { app: load(manifest).await, partitions };
