@@ -9,10 +9,9 @@ use domain::partition::{Partition, Partitions};
 use domain::time::UnixMillis;
 use domain::transaction::{Answer, CommitError, Outcome, Read, Transaction, Value};
 use edge::store::Binding;
-use lease::{Budget, Place, World};
+use lease::{Budget, Place};
 use litemap::LiteMap;
 
-use crate::expiry::expire_due;
 use crate::records::{self, fields, integer, unexpected};
 use crate::scene::Scene;
 use crate::template::{Published, Template};
@@ -197,34 +196,6 @@ impl<B: Binding> Context<'_, B> {
     /// Forgets templates, because a scene has changed.
     pub fn forget_templates(&self) {
         self.templates.0.borrow_mut().clear();
-    }
-}
-
-impl<B: Binding> World for Context<'_, B> {
-    type Store = B;
-
-    fn store(&self) -> &B {
-        self.store
-    }
-
-    fn partitions(&self) -> Partitions {
-        self.partitions
-    }
-
-    fn now(&self) -> UnixMillis {
-        self.now
-    }
-
-    fn lease_share(&self) -> i64 {
-        self.lease_share
-    }
-
-    fn pause(&self, ms: u64) -> Pin<Box<dyn Future<Output = ()>>> {
-        (self.pause)(ms)
-    }
-
-    async fn before_recall(&self, partitions: &[Partition]) -> Result<(), CommitError> {
-        expire_due(self, partitions).await.map(drop)
     }
 }
 

@@ -1,11 +1,14 @@
 //! How a reservation ends, and the index by which those are found that have expired.
 
+use std::pin::Pin;
+
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
-use domain::partition::Partition;
+use domain::partition::{Partition, Partitions};
 use domain::time::UnixMillis;
 use domain::transaction::{Answer, CommitError, Field, Guard, Outcome, Read, Transaction, Write};
 use edge::store::Binding;
+use lease::World;
 use lease::{HELD, LEFT, SOLD_OUT_UNTIL};
 
 use crate::context::Context;
@@ -127,4 +130,33 @@ async fn expire_period<B: Binding>(
         context.commit(partition, forget).await?;
     }
     Ok(outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Committed(_))).count() as u64)
+}
+
+/// What leases need: before they are called back, reservations that have expired are ended.
+impl<B: Binding> World for Context<'_, B> {
+    type Store = B;
+
+    fn store(&self) -> &B {
+        self.store
+    }
+
+    fn partitions(&self) -> Partitions {
+        self.partitions
+    }
+
+    fn now(&self) -> UnixMillis {
+        self.now
+    }
+
+    fn lease_share(&self) -> i64 {
+        self.lease_share
+    }
+
+    fn pause(&self, ms: u64) -> Pin<Box<dyn Future<Output = ()>>> {
+        (self.pause)(ms)
+    }
+
+    async fn before_recall(&self, partitions: &[Partition]) -> Result<(), CommitError> {
+        expire_due(self, partitions).await.map(drop)
+    }
 }
