@@ -8,6 +8,9 @@ use hyper_util::rt::TokioExecutor;
 
 use crate::app::{Ask, Reply};
 
+/// Attempts until an answer must be there.
+const ATTEMPTS_MAX: u32 = 100;
+
 /// A client of one server.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -37,5 +40,21 @@ impl Client {
         // The server's own.
         reply.headers.remove("date");
         reply
+    }
+
+    /// Asks until there is an answer that is no failure of the store.
+    ///
+    /// # Panics
+    /// There is none.
+    pub async fn until_answered(&self, asked: &Ask) -> Reply {
+        for _ in 0..ATTEMPTS_MAX {
+            let reply = self.send(asked).await;
+            if reply.status != 503 {
+                reply.assert_well_formed();
+                return reply;
+            }
+            reply.assert_store_failed();
+        }
+        panic!("no answer in {ATTEMPTS_MAX} attempts: {asked:?}");
     }
 }

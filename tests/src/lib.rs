@@ -17,6 +17,7 @@
 //! - [`redis_port`]: the Redis port on the crate that Spin's host uses
 //! - [`simulation`]: many users and campaigns at once, under faults
 //! - [`redis_server`]: real servers, alone and as a cluster
+//! - [`schedules`]: many of a simulation, some at once
 //! - [`seed`]: seeds of random tests
 //! - [`wallet`](mod@wallet): asking about red packets, balances and settlement
 //! - [`wallet_checks`]: what wallets must agree on
@@ -39,6 +40,7 @@ pub mod promotion;
 pub mod purchase;
 pub mod redis_port;
 pub mod redis_server;
+pub mod schedules;
 pub mod seed;
 pub mod simulation;
 pub mod wallet;

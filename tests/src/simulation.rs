@@ -9,14 +9,14 @@
 use std::sync::{Arc, Mutex};
 
 use futures::future::join_all;
-use host::{App, Call, LoadError, Options, Random, Schedule, simulate};
+use host::{App, LoadError, simulate};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
 use crate::app::{Ask, Place, Reply};
 use crate::coupon::{Stock, issue, look, publish, template};
-use crate::weather::{self, Patient, TIMEOUT_MS};
+use crate::weather::{self, Patient};
 
 pub mod books;
 mod client;
@@ -95,7 +95,7 @@ impl World {
 /// An invariant does not hold.
 pub fn run(place: &Place, seed: u64) -> Result<Report, LoadError> {
     let books = Books::open(&place.address(), PARTITIONS);
-    let simulated = simulate(options(place, seed), |app| async move {
+    let simulated = simulate(weather::options(place, seed, PARTITIONS), |app| async move {
         let mut random = StdRng::seed_from_u64(seed);
         let world = Arc::new(World {
             app,
@@ -118,17 +118,6 @@ pub fn run(place: &Place, seed: u64) -> Result<Report, LoadError> {
     })?;
     let faults = simulated.trace.iter().filter(|call| call.fault.is_some()).count() as u64;
     Ok(Report { faults, ..simulated.result })
-}
-
-fn options(place: &Place, seed: u64) -> Options {
-    let mut options = place
-        .options()
-        .variable("partitions", PARTITIONS.to_string())
-        .variable("store_timeout_ms", TIMEOUT_MS.to_string());
-    options.schedule = Schedule::Seeded(seed);
-    options.random = Random::Seeded(seed);
-    options.faults = weather::faults(seed, vec![Call::RedisOpen, Call::RedisExecute]);
-    options
 }
 
 /// Small stocks, limits of one to three, one template with a budget and one with low water.

@@ -11,7 +11,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures::future::join_all;
-use host::{App, Call, Faults, LoadError, Options, Random, Schedule, Time, simulate};
+use host::{App, Faults, LoadError, Time, simulate};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ use crate::wallet::{
     switch_posting, view,
 };
 use crate::wallet_checks::{Budget, Has, check_books, check_users, settle_all};
-use crate::weather::{self, Patient, TIMEOUT_MS};
+use crate::weather::{self, Patient};
 
 pub mod books;
 mod client;
@@ -153,7 +153,7 @@ impl World {
 /// An invariant does not hold.
 pub fn run(place: &Place, seed: u64) -> Result<Report, LoadError> {
     let books = Books::open(&place.address(), PARTITIONS);
-    let simulated = simulate(options(place, seed), |app| async move {
+    let simulated = simulate(weather::options(place, seed, PARTITIONS), |app| async move {
         let mut random = StdRng::seed_from_u64(seed);
         let world = Arc::new(World {
             app: app.clone(),
@@ -187,7 +187,7 @@ pub fn run(place: &Place, seed: u64) -> Result<Report, LoadError> {
     let faults = simulated.trace.iter().filter(|call| call.fault.is_some()).count() as u64;
     let (world, start_ms) = simulated.result;
     // In fair weather, because a look at all books is long.
-    let mut options = options(place, seed);
+    let mut options = weather::options(place, seed, PARTITIONS);
     options.faults = Faults::default();
     options.time = Time::Seeded { start_ms };
     let rested = simulate(options, |app| async move {
@@ -195,17 +195,6 @@ pub fn run(place: &Place, seed: u64) -> Result<Report, LoadError> {
         *world.report.lock().expect("no check has failed")
     })?;
     Ok(Report { faults, ..rested.result })
-}
-
-fn options(place: &Place, seed: u64) -> Options {
-    let mut options = place
-        .options()
-        .variable("partitions", PARTITIONS.to_string())
-        .variable("store_timeout_ms", TIMEOUT_MS.to_string());
-    options.schedule = Schedule::Seeded(seed);
-    options.random = Random::Seeded(seed);
-    options.faults = weather::faults(seed, vec![Call::RedisOpen, Call::RedisExecute]);
-    options
 }
 
 /// Small budgets, which run out.

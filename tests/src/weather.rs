@@ -1,11 +1,24 @@
 //! What goes wrong in simulations, and a client who asks again.
 
-use host::{App, Call, Faults};
+use host::{App, Call, Faults, Options, Random, Schedule};
 
-use crate::app::{Ask, Reply};
+use crate::app::{Ask, Place, Reply};
 
 /// After this time of the virtual clock a call to Redis counts as unanswered.
 pub const TIMEOUT_MS: u64 = 300;
+
+/// The app on Redis, in so few partitions that users meet, with its order, randomness and faults from a
+/// seed.
+pub fn options(place: &Place, seed: u64, partitions: u32) -> Options {
+    let mut options = place
+        .options()
+        .variable("partitions", partitions.to_string())
+        .variable("store_timeout_ms", TIMEOUT_MS.to_string());
+    options.schedule = Schedule::Seeded(seed);
+    options.random = Random::Seeded(seed);
+    options.faults = faults(seed, vec![Call::RedisOpen, Call::RedisExecute]);
+    options
+}
 
 /// A little of everything, at calls of these kinds; one seed in four has good weather.
 pub fn faults(seed: u64, calls: Vec<Call>) -> Faults {

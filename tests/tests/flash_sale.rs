@@ -33,19 +33,6 @@ async fn serve(place: &Place, lost_reply: f64) -> (App, Server) {
     (app, listening)
 }
 
-/// Asks until there is an answer that is no failure of the store.
-async fn until_answered(client: &Client, asked: &end_to_end::app::Ask) -> Reply {
-    for _ in 0..ATTEMPTS_MAX {
-        let reply = client.send(asked).await;
-        if reply.status != 503 {
-            reply.assert_well_formed();
-            return reply;
-        }
-        reply.assert_store_failed();
-    }
-    panic!("no answer in {ATTEMPTS_MAX} attempts: {asked:?}");
-}
-
 #[track_caller]
 fn answer(reply: &Reply) -> String {
     let name = if reply.status == 201 { "outcome" } else { "code" };
@@ -71,7 +58,7 @@ async fn sale(
                 if number >= requests {
                     return answers;
                 }
-                let reply = until_answered(&client, &issue(user(number), "t", "n")).await;
+                let reply = client.until_answered(&issue(user(number), "t", "n")).await;
                 *answers.entry(answer(&reply)).or_default() += 1;
             }
         });
@@ -99,7 +86,7 @@ async fn exactly(body: Value, requests: u64, given: u64, refused: &str) {
     assert_eq!(answers.get("issued"), Some(&given), "{answers:?}");
     assert_eq!(answers.get(refused), Some(&(requests - given)), "{answers:?}");
     let client = Client::new(listening.address);
-    let stock = Stock::of(&until_answered(&client, &look("t")).await);
+    let stock = Stock::of(&client.until_answered(&look("t")).await);
     assert_eq!((stock.issued, stock.reserved), (given as i64, 0), "{stock:?}");
     assert_eq!((stock.leased, stock.remaining), (0, 0), "{stock:?}");
     listening.stop().await;
@@ -166,7 +153,7 @@ async fn what_is_cancelled_is_free_within_a_second() {
             let mut held = Vec::new();
             for number in (first..USERS).step_by(CLIENTS as usize) {
                 let user = snowflake(number);
-                let reply = until_answered(&client, &reserve(user, "t", "n", 3_600)).await;
+                let reply = client.until_answered(&reserve(user, "t", "n", 3_600)).await;
                 match answer(&reply).as_str() {
                     "reserved" if number % 5 == 0 => put_back(&client, user).await,
                     "reserved" => held.push(user),
@@ -188,7 +175,7 @@ async fn what_is_cancelled_is_free_within_a_second() {
     let (mut number, mut refused) = (held.len() as u64, 0);
     while number < STOCK {
         let user = snowflake(USERS + number);
-        let reply = until_answered(&client, &reserve(user, "t", "n", 3_600)).await;
+        let reply = client.until_answered(&reserve(user, "t", "n", 3_600)).await;
         match answer(&reply).as_str() {
             "reserved" => number += 1,
             answer => {
@@ -199,7 +186,7 @@ async fn what_is_cancelled_is_free_within_a_second() {
         }
     }
     println!("{} found in {:?}, {refused} refused", STOCK - held.len() as u64, start.elapsed());
-    let reply = until_answered(&client, &reserve(1, "t", "n", 3_600)).await;
+    let reply = client.until_answered(&reserve(1, "t", "n", 3_600)).await;
     assert_eq!(answer(&reply), "sold_out");
     let stock = Stock::of(&look("t").of(&app).await);
     assert_eq!((stock.reserved, stock.leased, stock.remaining), (STOCK as i64, 0, 0), "{stock:?}");
@@ -207,6 +194,6 @@ async fn what_is_cancelled_is_free_within_a_second() {
 }
 
 async fn put_back(client: &Client, user: u64) {
-    let reply = until_answered(client, &cancel(user, "n")).await;
+    let reply = client.until_answered(&cancel(user, "n")).await;
     assert_eq!(reply.status, 200, "{reply:?}");
 }

@@ -19,22 +19,10 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 const CLIENTS: u64 = 64;
-/// Attempts until an answer must be there.
-const ATTEMPTS_MAX: u32 = 100;
+/// Calls of settlement until nothing must be left.
+const SETTLEMENTS_MAX: u32 = 100;
 /// Who sends and withdraws.
 const USER: u64 = 7;
-
-async fn until_answered(client: &Client, asked: &Ask) -> Reply {
-    for _ in 0..ATTEMPTS_MAX {
-        let reply = client.send(asked).await;
-        if reply.status != 503 {
-            reply.assert_well_formed();
-            return reply;
-        }
-        reply.assert_store_failed();
-    }
-    panic!("no answer in {ATTEMPTS_MAX} attempts: {asked:?}");
-}
 
 /// The app on a Redis that loses some of its replies.
 async fn serve(place: &Place) -> (Server, Client) {
@@ -65,7 +53,7 @@ async fn ask_all(
                 if number >= count {
                     return replies;
                 }
-                replies.push((number, until_answered(&client, &ask(number)).await));
+                replies.push((number, client.until_answered(&ask(number)).await));
             }
         });
     }
@@ -74,7 +62,7 @@ async fn ask_all(
 }
 
 async fn done(client: &Client, asked: &Ask) -> Reply {
-    let reply = until_answered(client, asked).await;
+    let reply = client.until_answered(asked).await;
     assert!(matches!(reply.status, 200 | 201), "{reply:?}");
     reply
 }
@@ -82,14 +70,15 @@ async fn done(client: &Client, asked: &Ask) -> Reply {
 /// Settles all, after which all books agree. No reply is lost, because a look at all of them is long.
 async fn settle_all(place: &Place) {
     let app = place.app().await;
-    loop {
+    for _ in 0..SETTLEMENTS_MAX {
         let reply = settle().of(&app).await;
         assert_eq!(reply.status, 200, "{reply:?}");
         if cents(&reply, "left") == 0 {
-            break;
+            assert_eq!(differences(&app).await, Vec::<serde_json::Value>::new());
+            return;
         }
     }
-    assert_eq!(differences(&app).await, Vec::<serde_json::Value>::new());
+    panic!("settlement goes on after {SETTLEMENTS_MAX} calls");
 }
 
 /// The store as a whole.
@@ -178,7 +167,7 @@ async fn twenty_thousand_grants_of_a_budget_that_runs_out() {
     }
     println!("{GRANTS} requests: {} given, {refused} refused, {sum} cents", numbers.len());
     assert!(sum <= BUDGET && BUDGET - sum < LEAST, "{sum} of {BUDGET}");
-    let budget = Budget::of(&until_answered(&client, &look_at_rain("r")).await);
+    let budget = Budget::of(&client.until_answered(&look_at_rain("r")).await);
     budget.check(BUDGET, sum);
 
     let again = ask_all(&listening, GRANTS, CLIENTS, ask).await;
@@ -186,7 +175,7 @@ async fn twenty_thousand_grants_of_a_budget_that_runs_out() {
         assert_eq!((first.status, first.text("token")), (again.status, again.text("token")));
     }
     settle_all(&place).await;
-    let budget = Budget::of(&until_answered(&client, &look_at_rain("r")).await);
+    let budget = Budget::of(&client.until_answered(&look_at_rain("r")).await);
     budget.check(BUDGET, sum);
     listening.stop().await;
 }

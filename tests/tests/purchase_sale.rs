@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use end_to_end::app::{Ask, Place, Reply, load};
+use end_to_end::app::{Ask, Place, load};
 use end_to_end::client::Client;
 use end_to_end::purchase::{give_back, limited, save, take};
 use host::{Call, Faults, Server};
@@ -18,23 +18,9 @@ const GIVEN_BACK: usize = 100;
 /// So few that some of them meet their own limit.
 const USERS: u64 = 400;
 const PER_USER: usize = 2;
-/// Attempts until an answer must be there.
-const ATTEMPTS_MAX: u32 = 100;
 
 /// A user, and the number of an order.
 type Order = (u64, u64);
-
-async fn until_answered(client: &Client, asked: &Ask) -> Reply {
-    for _ in 0..ATTEMPTS_MAX {
-        let reply = client.send(asked).await;
-        if reply.status != 503 {
-            reply.assert_well_formed();
-            return reply;
-        }
-        reply.assert_store_failed();
-    }
-    panic!("no answer in {ATTEMPTS_MAX} attempts: {asked:?}");
-}
 
 /// Asks for each of these, each by one of the clients; those that were answered with the status.
 async fn ask_all(
@@ -51,7 +37,7 @@ async fn ask_all(
         clients.spawn(async move {
             let mut done = Vec::new();
             for order in orders.iter().skip(first as usize).step_by(CLIENTS as usize) {
-                let reply = until_answered(&client, &ask(*order)).await;
+                let reply = client.until_answered(&ask(*order)).await;
                 if reply.status == status {
                     done.push(*order);
                 } else {
@@ -86,7 +72,7 @@ async fn five_hundred_of_two_thousand_and_what_is_given_back() {
     let listening = app.serve().await.expect("a free port on loopback");
     let operator = Client::new(listening.address);
     let limits = json!({"per_user": PER_USER, "total": TOTAL.to_string()});
-    let reply = until_answered(&operator, &save("t", "", &limited(&limits))).await;
+    let reply = operator.until_answered(&save("t", "", &limited(&limits))).await;
     assert_eq!(reply.status, 200, "{reply:?}");
 
     let mut taken = ask_all(&listening, orders(0), take_one, 201).await;

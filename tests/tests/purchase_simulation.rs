@@ -5,14 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::thread;
 
 use end_to_end::app::{Ask, Place, not_loaded};
 use end_to_end::purchase::{give_back, limited, save, sweep, take};
+use end_to_end::schedules::run_all;
 use end_to_end::seed::{Named, seeds};
-use end_to_end::weather::{self, Patient, TIMEOUT_MS};
+use end_to_end::weather::{self, Patient};
 use futures::future::join_all;
-use host::{App, Call, Options, Random, Schedule, simulate};
+use host::{App, simulate};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
@@ -20,9 +20,7 @@ use serde_json::json;
 
 /// In all.
 const SCHEDULES: u64 = 500;
-/// At the same time; each has a server of its own.
-const THREADS: u64 = 2;
-const PARTITIONS: &str = "4";
+const PARTITIONS: u32 = 4;
 const USERS: u64 = 8;
 const STEPS: u32 = 10;
 /// Orders of one user.
@@ -325,13 +323,7 @@ fn run(place: &Place, seed: u64) -> Report {
     let flushed: redis::RedisResult<()> = redis::cmd("FLUSHALL").query(&mut connection);
     flushed.expect("the server runs commands");
     place.forget_scripts();
-    let mut options: Options = place
-        .options()
-        .variable("partitions", PARTITIONS)
-        .variable("store_timeout_ms", TIMEOUT_MS.to_string());
-    options.schedule = Schedule::Seeded(seed);
-    options.random = Random::Seeded(seed);
-    options.faults = weather::faults(seed, vec![Call::RedisOpen, Call::RedisExecute]);
+    let options = weather::options(place, seed, PARTITIONS);
     let simulated = simulate(options, move |app| async move {
         let world = Arc::new(World {
             app,
@@ -357,24 +349,13 @@ fn run(place: &Place, seed: u64) -> Report {
 #[test]
 fn orders_users_and_activities_agree_after_every_answer() {
     let seeds = seeds();
-    let each = SCHEDULES / (seeds.len() as u64 * THREADS);
-    let mut reports = Vec::new();
-    for seed in seeds {
-        let threads = (0..THREADS).map(|thread| {
-            let first = seed.wrapping_add(thread * each);
-            thread::spawn(move || {
-                let place = Place::redis();
-                let schedule = |seed| {
-                    let _named = Named::test(seed);
-                    run(&place, seed)
-                };
-                (0..each).map(|number| schedule(first.wrapping_add(number))).collect::<Vec<_>>()
-            })
-        });
-        for thread in threads.collect::<Vec<_>>() {
-            reports.extend(thread.join().expect("no schedule failed"));
-        }
-    }
+    let each = SCHEDULES / seeds.len() as u64;
+    let schedule = |place: &Place, seed| {
+        let _named = Named::test(seed);
+        run(place, seed)
+    };
+    let reports: Vec<_> =
+        seeds.into_iter().flat_map(|seed| run_all(seed, each, schedule)).collect();
     let sum = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
     let counts = [
         ("taken", sum(|one| one.taken)),

@@ -1,41 +1,26 @@
 //! Many schedules of the wallets' simulation, each with its own seed, order and faults.
 
-use std::thread;
-
 use end_to_end::app::{Place, not_loaded};
+use end_to_end::schedules::run_all;
 use end_to_end::seed::{Named, seeds};
 use end_to_end::wallet_simulation::{Report, run};
 
 /// In all.
 const SCHEDULES: u64 = 2_000;
-/// At the same time; each has a server of its own.
-const THREADS: u64 = 2;
 
-fn run_many(first: u64, count: u64) -> Report {
-    let place = Place::redis();
-    let mut sum = Report::default();
-    for seed in (0..count).map(|number| first.wrapping_add(number)) {
-        let _named = Named::test(seed);
-        let report = run(&place, seed).unwrap_or_else(|error| panic!("{}", not_loaded(&error)));
-        sum.add(&report);
-    }
-    sum
+fn run_one(place: &Place, seed: u64) -> Report {
+    let _named = Named::test(seed);
+    run(place, seed).unwrap_or_else(|error| panic!("{}", not_loaded(&error)))
 }
 
 #[test]
 fn money_is_right_after_every_step() {
     let seeds = seeds();
-    let each = SCHEDULES / (seeds.len() as u64 * THREADS);
-    for seed in seeds {
-        let threads = (0..THREADS).map(|number| {
-            let first = seed.wrapping_add(number * each);
-            thread::spawn(move || run_many(first, each))
-        });
+    for seed in &seeds {
+        let reports = run_all(*seed, SCHEDULES / seeds.len() as u64, run_one);
         let mut sum = Report::default();
-        for thread in threads.collect::<Vec<_>>() {
-            sum.add(&thread.join().expect("no schedule failed"));
-        }
-        println!("{} schedules: {sum:?}", each * THREADS);
+        reports.iter().for_each(|report| sum.add(report));
+        println!("{} schedules: {sum:?}", reports.len());
         let happened = [sum.granted, sum.opened, sum.withdrawn, sum.exact, sum.failed, sum.faults];
         assert!(happened.iter().all(|count| *count > 0), "all of it happened: {sum:?}");
     }

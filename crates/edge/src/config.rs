@@ -1,8 +1,10 @@
 //! Configuration from Spin variables, checked, and at most 500 ms old.
 
 use std::cell::RefCell;
+use std::fmt::Display;
 use std::rc::Rc;
 
+use domain::money::Currency;
 use domain::partition::Partitions;
 use spin_sdk::variables;
 use thiserror::Error;
@@ -19,16 +21,43 @@ const STORE_TIMEOUT_MS_MAX: u64 = 30_000;
 /// Redis pays for these with every key.
 const NAME_BYTES_MAX: usize = 16;
 
-/// A variable of one function alone; `None` where it is empty or undefined.
-///
-/// # Errors
-/// It cannot be read.
-pub async fn variable(name: &'static str) -> Result<Option<String>, ConfigError> {
+/// A variable; `None` where it is empty or undefined.
+async fn variable(name: &'static str) -> Result<Option<String>, ConfigError> {
     match variables::get(name).await {
         Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
         Err(variables::Error::Undefined(_)) => Ok(None),
         Err(error) => Err(ConfigError::Unreadable { name, detail: error.to_string() }),
     }
+}
+
+/// A variable of some functions alone, read as they read it; `default` where it is empty or undefined.
+///
+/// # Errors
+/// It is wrong, or cannot be read.
+pub async fn parsed<T, E: Display>(
+    name: &'static str,
+    default: &str,
+    parse: impl FnOnce(&str) -> Result<T, E>,
+) -> Result<T, ConfigError> {
+    let text = variable(name).await?;
+    parse(text.as_deref().unwrap_or(default)).map_err(|error| wrong(name, error.to_string()))
+}
+
+/// Whether keys that are made for development may be used.
+///
+/// # Errors
+/// The variable cannot be read.
+pub async fn is_development() -> Result<bool, ConfigError> {
+    Ok(variable("development").await?.as_deref() == Some("true"))
+}
+
+/// The currency of all wallets.
+///
+/// # Errors
+/// The variable is wrong, or cannot be read.
+pub async fn wallet_currency() -> Result<Currency, ConfigError> {
+    let parse = |text: &str| Currency::parse(text).ok_or("must be three capital letters");
+    parsed("wallet_currency", "CNY", parse).await
 }
 
 /// What an instance is configured with.

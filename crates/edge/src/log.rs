@@ -5,6 +5,8 @@ use std::sync::Once;
 use serde::Serialize;
 use spin_sdk::wasip3;
 
+use crate::problem::Problem;
+
 /// One line. What is absent is left out.
 #[derive(Debug, Default, Serialize)]
 pub struct Line<'a> {
@@ -31,6 +33,20 @@ pub async fn write(line: &Line<'_>) {
     // What is written has been taken by the host; how it fared beyond there is nobody's to know.
     let _taken = wasip3::cli::stderr::write_via_stream(source);
     sink.write_all(text).await;
+}
+
+/// The end of a message's handling: a failure goes to the log, and only its code back. A message is a
+/// nudge, because Spin delivers it at most once.
+///
+/// # Errors
+/// The code.
+pub async fn message_handled(result: Result<(), Problem>) -> Result<(), String> {
+    if let Err(problem) = &result {
+        let cause = problem.cause.as_deref().unwrap_or(&problem.detail);
+        let (code, route) = (problem.code, "redis");
+        write(&Line { level: "warning", code, route, cause, ..Line::default() }).await;
+    }
+    result.map_err(|problem| problem.code.to_owned())
 }
 
 /// Lets panics reach the log before the instance is gone.

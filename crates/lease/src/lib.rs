@@ -41,7 +41,7 @@ pub use recall::{call_back, call_back_all};
 pub use record::{CREDITED, Draw, HELD, LEFT, Lease, RETURNED, SIZE, SOLD_OUT_UNTIL, Source, Why};
 pub use refill::{Refill, refill};
 pub use size::is_low;
-pub use steps::{FREE, LEASED};
+pub use steps::{FREE, LEASED, credited, returned};
 
 /// A lease is a quarter of a partition's even share of what is free: `tests/leases.rs` prints what a
 /// larger and a smaller part would do.

@@ -16,12 +16,12 @@ pub const FREE: &str = "free";
 pub const LEASED: &str = "leased";
 
 /// The pool's count of what it credited to a partition.
-pub(crate) fn credited(partition: Partition) -> Field {
+pub fn credited(partition: Partition) -> Field {
     Field(format!("{CREDITED}{partition}").into_bytes())
 }
 
 /// The pool's count of what a partition returned.
-pub(crate) fn returned(partition: Partition) -> Field {
+pub fn returned(partition: Partition) -> Field {
     Field(format!("{RETURNED}{partition}").into_bytes())
 }
 

@@ -33,8 +33,7 @@ pub enum What {
 impl Entry {
     /// As the store keeps it.
     pub fn encode(&self) -> Value {
-        // These types have nothing that postcard could refuse.
-        Value::Bytes(postcard::to_extend(self, vec![ENCODING]).unwrap_or_default())
+        encoded(self, ENCODING)
     }
 
     /// Reads it again.
@@ -44,6 +43,12 @@ impl Entry {
     pub fn decode(value: &Value) -> Result<Self, CommitError> {
         decoded(value, ENCODING, "an entry")
     }
+}
+
+/// What postcard writes, behind a byte that names the encoding.
+pub(crate) fn encoded(value: &impl Serialize, encoding: u8) -> Value {
+    // No type of this crate has anything that postcard could refuse.
+    Value::Bytes(postcard::to_extend(value, vec![encoding]).unwrap_or_default())
 }
 
 /// What postcard wrote behind a byte that names the encoding.

@@ -2,11 +2,11 @@
 
 use binding::Binding;
 use domain::answers::fields;
-use domain::transaction::{CommitError, Read, Transaction, Value, Write};
+use domain::transaction::{CommitError, Read, Transaction, Write};
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
-use crate::entry::decoded;
+use crate::entry::{decoded, encoded};
 use crate::records;
 
 /// The first byte of a mode. Another one means another encoding.
@@ -49,9 +49,7 @@ pub async fn read<B: Binding>(context: &Context<'_, B>) -> Result<Mode, CommitEr
 /// # Errors
 /// The store's.
 pub async fn switch<B: Binding>(context: &Context<'_, B>, mode: Mode) -> Result<(), CommitError> {
-    // This type has nothing that postcard could refuse.
-    let bytes = postcard::to_extend(&mode, vec![ENCODING]).unwrap_or_default();
-    let write = Write::Set(records::posting(), MODE.into(), Value::Bytes(bytes));
+    let write = Write::Set(records::posting(), MODE.into(), encoded(&mode, ENCODING));
     let transaction = Transaction { writes: vec![write], ..Transaction::default() };
     context.commit(records::home_of_posting(context.partitions), transaction).await?;
     Ok(())

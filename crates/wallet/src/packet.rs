@@ -24,7 +24,7 @@ use domain::order_number::OrderNumber;
 use domain::transaction::{CommitError, Value};
 use serde::{Deserialize, Serialize};
 
-use crate::entry::decoded;
+use crate::entry::{decoded, encoded};
 use crate::token::Token;
 
 mod open;
@@ -93,8 +93,7 @@ pub struct Order {
 
 impl Order {
     fn encode(&self) -> Value {
-        // These types have nothing that postcard could refuse.
-        Value::Bytes(postcard::to_extend(self, vec![ENCODING]).unwrap_or_default())
+        encoded(self, ENCODING)
     }
 
     /// Reads it again.

@@ -27,8 +27,6 @@ const ATTEMPTS_MAX: u32 = 64;
 pub struct Posted {
     /// Tokens that were posted.
     pub tokens: u64,
-    /// Tokens that are left, as far as it looked.
-    pub left: u64,
     /// The account afterwards.
     pub account: Account,
 }
@@ -63,7 +61,6 @@ pub async fn post<B: Binding>(
         let account = Account::answered(answers.first())?;
         let tokens = pending::answered(answers.get(1))?;
         posted.account = account;
-        posted.left = tokens.len() as u64;
         if tokens.is_empty() {
             return Ok(posted);
         }

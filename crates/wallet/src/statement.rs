@@ -1,9 +1,11 @@
 //! Statements: what moved, the latest first; what is not posted before everything that is.
 
+use std::ops::Range;
+
 use binding::Binding;
-use domain::answers::unexpected;
+use domain::answers::{fields, unexpected};
 use domain::ids::UserId;
-use domain::transaction::{Answer, CommitError, Read};
+use domain::transaction::{CommitError, Read, Value};
 
 use crate::context::Context;
 use crate::entry::Entry;
@@ -19,29 +21,35 @@ pub async fn entries<B: Binding>(
     below: i64,
     limit: i64,
 ) -> Result<Vec<(i64, Entry)>, CommitError> {
-    let first = (below - limit).max(0);
-    if first >= below {
+    let stored = stored(context, user, (below - limit).max(0)..below).await?;
+    let entry = |(sequence, value): (i64, Option<Value>)| {
+        Ok((sequence, Entry::decode(&value.ok_or_else(unexpected)?)?))
+    };
+    stored.into_iter().rev().map(entry).collect()
+}
+
+/// What the store has under sequence numbers, in their order: one round trip.
+///
+/// # Errors
+/// The store's.
+pub async fn stored<B: Binding>(
+    context: &Context<'_, B>,
+    user: UserId,
+    sequences: Range<i64>,
+) -> Result<Vec<(i64, Option<Value>)>, CommitError> {
+    if sequences.is_empty() {
         return Ok(Vec::new());
     }
-    let (oldest, latest) = (first / PAGE_ENTRIES, (below - 1) / PAGE_ENTRIES);
-    let sequences = |page: i64| {
-        let from = first.max(page * PAGE_ENTRIES);
-        from..below.min((page + 1) * PAGE_ENTRIES)
+    let page = |page: i64| {
+        let from = sequences.start.max(page * PAGE_ENTRIES);
+        let until = sequences.end.min((page + 1) * PAGE_ENTRIES);
+        Read::Fields(records::page(user, from), (from..until).map(records::entry).collect())
     };
-    let read = |page: i64| {
-        let fields = sequences(page).map(records::entry).collect();
-        Read::Fields(records::page(user, page * PAGE_ENTRIES), fields)
-    };
-    let reads = (oldest..=latest).map(read).collect();
-    let answers = context.read(context.home(user), reads).await?;
-    let mut entries = Vec::new();
-    for (page, answer) in (oldest..=latest).zip(&answers) {
-        let Answer::Fields(values) = answer else { return Err(unexpected()) };
-        for (sequence, value) in sequences(page).zip(values) {
-            let value = value.as_ref().ok_or_else(unexpected)?;
-            entries.push((sequence, Entry::decode(value)?));
-        }
+    let pages = sequences.start / PAGE_ENTRIES..=(sequences.end - 1) / PAGE_ENTRIES;
+    let answers = context.read(context.home(user), pages.map(page).collect()).await?;
+    let mut values = Vec::new();
+    for answer in &answers {
+        values.extend(fields(Some(answer))?.iter().cloned());
     }
-    entries.reverse();
-    Ok(entries)
+    Ok(sequences.zip(values).collect())
 }

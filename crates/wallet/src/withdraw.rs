@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::{Account, Movement};
 use crate::context::Context;
-use crate::entry::{Entry, What, decoded};
+use crate::entry::{Entry, What, decoded, encoded};
 use crate::pending;
 use crate::posting;
 use crate::records;
@@ -87,8 +87,7 @@ impl From<Refusal> for Failure {
 impl Withdrawal {
     /// As the store keeps it.
     pub fn encode(&self) -> Value {
-        // These types have nothing that postcard could refuse.
-        Value::Bytes(postcard::to_extend(self, vec![ENCODING]).unwrap_or_default())
+        encoded(self, ENCODING)
     }
 
     /// Reads it again.

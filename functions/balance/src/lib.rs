@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use domain::money::Currency;
 use domain::order_number::OrderNumber;
-use edge::config::{Config, ConfigError, variable};
+use edge::config::{self, Config, ConfigError};
 use edge::route::{Verb, route};
 use edge::store::Binding;
 use edge::{Access, Answer, Call, Kept, Problem, Request, Response, Route, Stages};
@@ -99,25 +99,16 @@ thread_local! {
     static SETTINGS: Kept<Settings> = const { Kept::new() };
 }
 
-async fn settings(config: &Rc<Config>) -> Result<Rc<Settings>, ConfigError> {
-    if let Some(settings) = SETTINGS.with(|kept| kept.get(config)) {
+async fn settings(of: &Rc<Config>) -> Result<Rc<Settings>, ConfigError> {
+    if let Some(settings) = SETTINGS.with(|kept| kept.get(of)) {
         return Ok(settings);
     }
-    let wrong = |name, detail: String| ConfigError::Wrong { name, detail };
-    let development = variable(DEVELOPMENT).await?.as_deref() == Some("true");
-    let keys = variable(VERIFYING_KEYS).await?.unwrap_or_default();
-    let keys = VerifyingKeys::parse(&keys, development)
-        .map_err(|error| wrong(VERIFYING_KEYS, error.to_string()))?;
-    let currency = variable(CURRENCY).await?;
-    let currency = Currency::parse(currency.as_deref().unwrap_or(CURRENCY_DEFAULT))
-        .ok_or_else(|| wrong(CURRENCY, "must be three capital letters".into()))?;
-    Ok(SETTINGS.with(|kept| kept.keep(config, Settings { keys, currency })))
+    let development = config::is_development().await?;
+    let parse = |text: &str| VerifyingKeys::parse(text, development);
+    let keys = config::parsed("token_verifying_keys", "", parse).await?;
+    let currency = config::wallet_currency().await?;
+    Ok(SETTINGS.with(|kept| kept.keep(of, Settings { keys, currency })))
 }
-
-const DEVELOPMENT: &str = "development";
-const VERIFYING_KEYS: &str = "token_verifying_keys";
-const CURRENCY: &str = "wallet_currency";
-const CURRENCY_DEFAULT: &str = "CNY";
 
 async fn answer(operation: Operation, call: &Call, stages: &mut Stages) -> Result<Answer, Problem> {
     let command = parse::command(operation, call)?;

@@ -11,7 +11,7 @@ use wallet::view::View;
 use wallet::withdraw::{State, Withdrawal};
 
 use crate::Done;
-use crate::history::{Kind, Line, Page};
+use crate::history::{Cursor, Kind, Line, Page};
 
 #[derive(Serialize)]
 struct ViewBody<'a> {
@@ -119,16 +119,18 @@ fn view_body<'a>(
 }
 
 fn page_body(page: &Page) -> Result<PageBody<'_>, Problem> {
-    let line = |line: &'_ Line| -> Result<(Amount, UnixMillis), Problem> {
-        Ok((amount(line.amount)?, UnixMillis(line.at)))
-    };
     let mut entries = Vec::with_capacity(page.lines.len());
-    for one in &page.lines {
-        let (amount, at) = line(one)?;
-        let (kind, order_number, posted) = (one.kind, one.number.as_str(), one.is_posted);
-        entries.push(LineBody { kind, order_number, amount, at, posted });
+    for Line { kind, number, amount: cents, at, is_posted } in &page.lines {
+        let (amount, at) = (amount(*cents)?, UnixMillis(*at));
+        entries.push(LineBody {
+            kind: *kind,
+            order_number: number,
+            amount,
+            at,
+            posted: *is_posted,
+        });
     }
-    Ok(PageBody { entries, cursor: page.next.as_ref().map(crate::history::Cursor::text) })
+    Ok(PageBody { entries, cursor: page.next.as_ref().map(Cursor::text) })
 }
 
 fn found_body(token: &Token, posted: bool) -> FoundBody<'_> {

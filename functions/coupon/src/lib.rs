@@ -16,7 +16,6 @@
     allow(unsafe_code, reason = "the exports that wit-bindgen generates")
 )]
 
-use std::cell::RefCell;
 use std::rc::Rc;
 
 use domain::group_buy::Group;
@@ -24,7 +23,7 @@ use domain::order_number::OrderNumber;
 use edge::config::Config;
 use edge::route::{Verb, route};
 use edge::store::Binding;
-use edge::{Access, Answer, Call, Problem, Request, Response, Route, Stages};
+use edge::{Access, Answer, Call, Kept, Problem, Request, Response, Route, Stages};
 
 pub mod bulk;
 pub mod context;
@@ -127,18 +126,12 @@ pub async fn handle(request: Request) -> Response {
 
 thread_local! {
     /// Templates, for as long as the configuration with which they were read.
-    static TEMPLATES: RefCell<Option<(Rc<Config>, Rc<Templates>)>> = const { RefCell::new(None) };
+    static TEMPLATES: Kept<Templates> = const { Kept::new() };
 }
 
 fn templates(config: &Rc<Config>) -> Rc<Templates> {
-    TEMPLATES.with_borrow_mut(|kept| match kept {
-        Some((of, templates)) if Rc::ptr_eq(of, config) => Rc::clone(templates),
-        _ => {
-            let templates = Rc::<Templates>::default();
-            *kept = Some((Rc::clone(config), Rc::clone(&templates)));
-            templates
-        }
-    })
+    TEMPLATES
+        .with(|kept| kept.get(config).unwrap_or_else(|| kept.keep(config, Templates::default())))
 }
 
 async fn answer(operation: Operation, call: &Call, stages: &mut Stages) -> Result<Answer, Problem> {

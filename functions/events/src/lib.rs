@@ -69,19 +69,7 @@ async fn answer(operation: Operation, call: &Call, stages: &mut Stages) -> Resul
 #[cfg_attr(target_arch = "wasm32", spin_sdk::redis_subscriber)]
 pub async fn on_message(message: Vec<u8>) -> Result<(), String> {
     edge::log::catch_panics();
-    let result = nudge(&message).await;
-    if let Err(problem) = &result {
-        let cause = problem.cause.as_deref().unwrap_or(&problem.detail);
-        let line = edge::log::Line {
-            level: "warning",
-            code: problem.code,
-            route: "redis",
-            cause,
-            ..Default::default()
-        };
-        edge::log::write(&line).await;
-    }
-    result.map_err(|problem| problem.code.to_owned())
+    edge::log::message_handled(nudge(&message).await).await
 }
 
 async fn nudge(message: &[u8]) -> Result<(), Problem> {

@@ -17,8 +17,7 @@ use std::rc::Rc;
 
 use domain::ids::UserId;
 use domain::money::Currency;
-use domain::order_number::OrderNumber;
-use edge::config::{Config, ConfigError, variable};
+use edge::config::{self, Config, ConfigError};
 use edge::route::{Verb, route};
 use edge::store::{Binding, random};
 use edge::{Access, Answer, Call, Kept, Problem, Request, Response, Route, Stages};
@@ -88,25 +87,16 @@ thread_local! {
     static SETTINGS: Kept<Settings> = const { Kept::new() };
 }
 
-const DEVELOPMENT: &str = "development";
-const SIGNING_KEYS: &str = "token_signing_keys";
-const CURRENCY: &str = "wallet_currency";
-const CURRENCY_DEFAULT: &str = "CNY";
-
-async fn settings(config: &Rc<Config>) -> Result<Rc<Settings>, ConfigError> {
-    if let Some(settings) = SETTINGS.with(|kept| kept.get(config)) {
+async fn settings(of: &Rc<Config>) -> Result<Rc<Settings>, ConfigError> {
+    if let Some(settings) = SETTINGS.with(|kept| kept.get(of)) {
         return Ok(settings);
     }
-    let wrong = |name, detail: String| ConfigError::Wrong { name, detail };
-    let development = variable(DEVELOPMENT).await?.as_deref() == Some("true");
-    let keys = variable(SIGNING_KEYS).await?.unwrap_or_default();
-    let keys = SigningKeys::parse(&keys, development)
-        .map_err(|error| wrong(SIGNING_KEYS, error.to_string()))?;
-    let currency = variable(CURRENCY).await?;
-    let currency = Currency::parse(currency.as_deref().unwrap_or(CURRENCY_DEFAULT))
-        .ok_or_else(|| wrong(CURRENCY, "must be three capital letters".into()))?;
+    let development = config::is_development().await?;
+    let parse = |text: &str| SigningKeys::parse(text, development);
+    let keys = config::parsed("token_signing_keys", "", parse).await?;
+    let currency = config::wallet_currency().await?;
     let settings = Settings { keys, currency, rains: Rains::default() };
-    Ok(SETTINGS.with(|kept| kept.keep(config, settings)))
+    Ok(SETTINGS.with(|kept| kept.keep(of, settings)))
 }
 
 async fn answer(operation: Operation, call: &Call, stages: &mut Stages) -> Result<Answer, Problem> {
@@ -189,9 +179,4 @@ async fn perform<B: Binding>(
             Done::Opened(id, opening, token, replayed)
         }
     })
-}
-
-/// The number of an opening.
-pub fn number_of(packet: &str) -> Result<OrderNumber, domain::error::InvalidInput> {
-    OrderNumber::parse(&packet::opening_number(packet), "packet")
 }

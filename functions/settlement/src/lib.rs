@@ -16,7 +16,7 @@
 use std::rc::Rc;
 
 use domain::transaction::CommitError;
-use edge::config::{Config, ConfigError, variable};
+use edge::config::{self, Config, ConfigError};
 use edge::route::{Verb, route};
 use edge::store::Binding;
 use edge::{Access, Answer, Call, Kept, Problem, Request, Response, Route, Stages};
@@ -64,19 +64,15 @@ thread_local! {
     static KEYS: Kept<SigningKeys> = const { Kept::new() };
 }
 
-const DEVELOPMENT: &str = "development";
-const SIGNING_KEYS: &str = "token_signing_keys";
-
 /// By which it signs what it pays.
-async fn keys(config: &Rc<Config>) -> Result<Rc<SigningKeys>, ConfigError> {
-    if let Some(keys) = KEYS.with(|kept| kept.get(config)) {
+async fn keys(of: &Rc<Config>) -> Result<Rc<SigningKeys>, ConfigError> {
+    if let Some(keys) = KEYS.with(|kept| kept.get(of)) {
         return Ok(keys);
     }
-    let development = variable(DEVELOPMENT).await?.as_deref() == Some("true");
-    let text = variable(SIGNING_KEYS).await?.unwrap_or_default();
-    let keys = SigningKeys::parse(&text, development)
-        .map_err(|error| ConfigError::Wrong { name: SIGNING_KEYS, detail: error.to_string() })?;
-    Ok(KEYS.with(|kept| kept.keep(config, keys)))
+    let development = config::is_development().await?;
+    let parse = |text: &str| SigningKeys::parse(text, development);
+    let keys = config::parsed("token_signing_keys", "", parse).await?;
+    Ok(KEYS.with(|kept| kept.keep(of, keys)))
 }
 
 async fn answer(operation: Operation, call: &Call, stages: &mut Stages) -> Result<Answer, Problem> {
@@ -95,14 +91,7 @@ async fn answer(operation: Operation, call: &Call, stages: &mut Stages) -> Resul
 #[cfg_attr(target_arch = "wasm32", spin_sdk::redis_subscriber)]
 pub async fn on_message(_: Vec<u8>) -> Result<(), String> {
     edge::log::catch_panics();
-    let result = nudge().await;
-    if let Err(problem) = &result {
-        let cause = problem.cause.as_deref().unwrap_or(&problem.detail);
-        let (code, route) = (problem.code, "redis");
-        let line = edge::log::Line { level: "warning", code, route, cause, ..Default::default() };
-        edge::log::write(&line).await;
-    }
-    result.map_err(|problem| problem.code.to_owned())
+    edge::log::message_handled(nudge().await).await
 }
 
 async fn nudge() -> Result<(), Problem> {

@@ -7,7 +7,7 @@ use domain::ids::UserId;
 use domain::partition::Partition;
 use domain::transaction::{Answer, CommitError, Field, Read, Value};
 use edge::store::Binding;
-use lease::{CREDITED, FREE, Lease, RETURNED};
+use lease::{FREE, Lease, credited, returned};
 use wallet::packet::{self, Failure, Refusal};
 use wallet::rain::{self, Rain};
 use wallet::records;
@@ -58,12 +58,7 @@ pub(super) async fn pools<B: Binding>(
     report: &mut Report,
 ) -> Result<(), CommitError> {
     let partitions = look.context.partitions;
-    let mut names = Vec::new();
-    for one in partitions.all() {
-        names.extend(
-            [CREDITED, RETURNED].map(|count| Field::from(format!("{count}{one}").as_str())),
-        );
-    }
+    let names: Vec<_> = partitions.all().flat_map(|one| [credited(one), returned(one)]).collect();
     for (id, _) in rains {
         let place = rain::place(partitions, id);
         let mut reads =

@@ -10,14 +10,15 @@ use edge::store::Binding;
 use wallet::account::Account;
 use wallet::entry::{Entry, What as Movement};
 use wallet::packet;
-use wallet::records::{self, PAGE_ENTRIES, PENDING_MAX};
+use wallet::records::{self, PENDING_MAX};
+use wallet::statement;
 use wallet::token::{Envelope, Token, TokenError};
 use wallet::withdraw::{State, Withdrawal};
 
 use super::{Look, Report, What};
 
-/// Pages of entries that are read at once.
-const PAGES: i64 = 25;
+/// Entries that are read at once.
+const ENTRIES: i64 = 1_000;
 /// Marks and withdrawals that are read at once.
 const FIELDS: usize = 500;
 /// Attempts to see an account at rest.
@@ -72,28 +73,14 @@ async fn add_entries<B: Binding>(
     sums: &mut Sums,
     report: &mut Report,
 ) -> Result<(), CommitError> {
-    let home = look.context.home(user);
     let mut first = sequences.start;
     while first < sequences.end {
-        let last = ((first / PAGE_ENTRIES + PAGES) * PAGE_ENTRIES).min(sequences.end);
-        let page = |page: i64| {
-            let from = first.max(page * PAGE_ENTRIES);
-            let until = last.min((page + 1) * PAGE_ENTRIES);
-            let fields = (from..until).map(records::entry).collect();
-            Read::Fields(records::page(user, page * PAGE_ENTRIES), fields)
-        };
-        let pages = first / PAGE_ENTRIES..=(last - 1) / PAGE_ENTRIES;
-        let answers = look.context.read(home, pages.map(page).collect()).await?;
+        let last = (first + ENTRIES).min(sequences.end);
         let mut marks = Vec::new();
-        let mut sequence = first;
-        for answer in &answers {
-            for value in fields(Some(answer))? {
-                let entry = value.as_ref().and_then(|value| Entry::decode(value).ok());
-                match entry {
-                    Some(entry) => marks.extend(add_entry(user, sequence, &entry, sums, report)),
-                    None => report.broken(What::EntryBroken, format!("{user}/{sequence}")),
-                }
-                sequence += 1;
+        for (sequence, value) in statement::stored(look.context, user, first..last).await? {
+            match value.as_ref().and_then(|value| Entry::decode(value).ok()) {
+                Some(entry) => marks.extend(add_entry(user, sequence, &entry, sums, report)),
+                None => report.broken(What::EntryBroken, format!("{user}/{sequence}")),
             }
         }
         check_marks(look, user, &marks, report).await?;
