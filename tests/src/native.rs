@@ -1,6 +1,6 @@
 //! The coupon function without a component: its own code on a store of the test's.
 
-use coupon::context::{Context, Templates};
+use coupons::context::{Context, Templates};
 use domain::partition::Partitions;
 use domain::time::UnixMillis;
 

@@ -29,9 +29,9 @@ impl Named {
         Self(format!("{VARIABLE}={seed}"))
     }
 
-    /// A schedule of the simulation.
-    pub fn schedule(seed: u64) -> Self {
-        Self(format!("cargo xtask simulate --from {seed} --count 1"))
+    /// A schedule of a simulation.
+    pub fn schedule(of: &str, seed: u64) -> Self {
+        Self(format!("cargo xtask simulate --of {of} --from {seed} --count 1"))
     }
 }
 

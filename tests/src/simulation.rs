@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::app::{Ask, Place, Reply};
 use crate::coupon::{Stock, issue, look, publish, template};
+use crate::wallet_checks::check_books;
 use crate::weather::{self, Patient};
 
 pub mod books;
@@ -114,10 +115,14 @@ pub fn run(place: &Place, seed: u64) -> Result<Report, LoadError> {
         });
         join_all(clients.collect::<Vec<_>>()).await;
         settle(&world).await;
-        *world.report.lock().expect("no check has failed")
+        (*world.report.lock().expect("no check has failed"), world.app.now_ms())
     })?;
     let faults = simulated.trace.iter().filter(|call| call.fault.is_some()).count() as u64;
-    Ok(Report { faults, ..simulated.result })
+    let (report, now_ms) = simulated.result;
+    simulate(weather::fair_options(place, seed, PARTITIONS, now_ms), |app| async move {
+        check_books(&mut Patient::new(&app, 0)).await;
+    })?;
+    Ok(Report { faults, ..report })
 }
 
 /// Small stocks, limits of one to three, one template with a budget and one with low water.

@@ -151,7 +151,8 @@ pub async fn settle_all(client: &mut Patient) {
     for _ in 0..SETTLEMENTS_MAX {
         let reply = client.until_answered(&settle()).await;
         assert_eq!(reply.status, 200, "{reply:?}");
-        let counts = ["users", "tokens", "left", "sent", "paid", "closed"];
+        let counts =
+            ["users", "tokens", "left", "sent", "paid", "closed", "reservations", "rewards"];
         if counts.iter().all(|count| cents(&reply, count) == 0) {
             return;
         }
@@ -169,6 +170,7 @@ pub async fn check_books(client: &mut Patient) {
         let reply = client.until_answered(&reconcile(&query)).await;
         assert_eq!(reply.status, 200, "{reply:?}");
         assert_eq!(reply.json()["differences"], json!([]), "{reply:?}");
+        assert_eq!(cents(&reply, "unsettled"), 0, "{reply:?}");
         let Some(cursor) = reply.text("cursor") else { return };
         query = format!("?scope=full&cursor={cursor}");
     }

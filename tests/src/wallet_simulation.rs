@@ -11,7 +11,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures::future::join_all;
-use host::{App, Faults, LoadError, Time, simulate};
+use host::{App, LoadError, simulate};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
@@ -186,10 +186,7 @@ pub fn run(place: &Place, seed: u64) -> Result<Report, LoadError> {
     })?;
     let faults = simulated.trace.iter().filter(|call| call.fault.is_some()).count() as u64;
     let (world, start_ms) = simulated.result;
-    // In fair weather, because a look at all books is long.
-    let mut options = weather::options(place, seed, PARTITIONS);
-    options.faults = Faults::default();
-    options.time = Time::Seeded { start_ms };
+    let options = weather::fair_options(place, seed, PARTITIONS, start_ms);
     let rested = simulate(options, |app| async move {
         rest(&world, &app).await;
         *world.report.lock().expect("no check has failed")

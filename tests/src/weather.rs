@@ -1,6 +1,6 @@
 //! What goes wrong in simulations, and a client who asks again.
 
-use host::{App, Call, Faults, Options, Random, Schedule};
+use host::{App, Call, Faults, Options, Random, Schedule, Time};
 
 use crate::app::{Ask, Place, Reply};
 
@@ -17,6 +17,14 @@ pub fn options(place: &Place, seed: u64, partitions: u32) -> Options {
     options.schedule = Schedule::Seeded(seed);
     options.random = Random::Seeded(seed);
     options.faults = faults(seed, vec![Call::RedisOpen, Call::RedisExecute]);
+    options
+}
+
+/// The same from a moment on, where nothing goes wrong: a look at all books is long.
+pub fn fair_options(place: &Place, seed: u64, partitions: u32, start_ms: u64) -> Options {
+    let mut options = options(place, seed, partitions);
+    options.faults = Faults::default();
+    options.time = Time::Seeded { start_ms };
     options
 }
 

@@ -1,8 +1,9 @@
 //! Group-buys in ordinary weather, on kv and on redis: one chance a campaign, one reward a success.
 
 use end_to_end::app::{Ask, CLOUD_EVENTS, Place, Reply, check, event as paid, load, order_paid};
-use end_to_end::coupon::{Stock, list, look, look_up, published, sweep, template};
+use end_to_end::coupon::{Stock, list, look, look_up, published, reserve, sweep, template};
 use end_to_end::group_buy::{ended, event, look_at, open, open_for, put, set_up};
+use end_to_end::wallet::{cents, differences, settle};
 use futures::future::join_all;
 use host::{App, Call, Options, Time};
 use serde_json::{Value, json};
@@ -369,5 +370,36 @@ async fn round_trips_are_few() {
         let cost = app.counters().since(&before);
         assert_eq!(cost.of(Call::VariablesGet), 0, "{name}");
         assert_eq!(cost.store_round_trips(), expected, "{name}");
+    }
+}
+
+/// Settlement ends what a sweep ends, and takes back what a template that is over has in the partitions.
+#[tokio::test(flavor = "multi_thread")]
+async fn settlement_does_what_a_sweep_does_and_takes_leases_back() {
+    for place in Place::all() {
+        let mut body = template(100);
+        body["claim_until"] = json!("2026-02-16T17:00:00Z");
+        let app = app(&place, &body).await;
+        assert_eq!(reserve(7, "t", "r", 60).of(&app).await.status, 201);
+        assert_eq!(open(8, "once", "g1").of(&app).await.status, 201);
+        says(&app, "succeeded", 8, "once", "g1").await;
+        let settled = async || {
+            let reply = settle().of(&app).await;
+            assert_eq!(reply.status, 200, "{reply:?}");
+            ["reservations", "rewards", "templates"].map(|name| cents(&reply, name))
+        };
+        let stock = async || Stock::of(&look("t").of(&app).await);
+        assert_eq!(settled().await, [0, 1, 0], "{}", place.name());
+        app.advance_time(60_000);
+        assert_eq!(settled().await, [1, 0, 0], "{}", place.name());
+        // What was held is in its partition.
+        let before = stock().await;
+        assert_eq!((before.issued, before.reserved, before.leased), (1, 0, 1), "{before:?}");
+        app.advance_time(3_600_000);
+        assert_eq!(settled().await, [0, 0, 1], "{}", place.name());
+        let after = stock().await;
+        assert_eq!((after.issued, after.leased, after.remaining), (1, 0, 99), "{after:?}");
+        assert_eq!(settled().await, [0, 0, 0], "{}", place.name());
+        assert_eq!(differences(&app).await, Vec::<Value>::new());
     }
 }

@@ -5,10 +5,10 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use binding::redis::Redis;
-use coupon::context::Templates;
-use coupon::issue::{Claim, Number, issue};
-use coupon::publish::{look, publish};
-use coupon::refusal::{Failure, Refusal};
+use coupons::context::Templates;
+use coupons::issue::{Claim, Number, issue};
+use coupons::publish::{look, publish};
+use coupons::refusal::{Failure, Refusal};
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::partition::{Partition, Partitions};

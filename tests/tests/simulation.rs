@@ -9,7 +9,7 @@ use end_to_end::simulation::{Report, run};
 const SCHEDULES: u64 = 2_000;
 
 fn run_one(place: &Place, seed: u64) -> Report {
-    let _named = Named::schedule(seed);
+    let _named = Named::schedule("coupons", seed);
     run(place, seed).unwrap_or_else(|error| panic!("{}", not_loaded(&error)))
 }
 

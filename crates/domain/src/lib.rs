@@ -16,6 +16,7 @@
 //! Nothing here reads a clock, a random number or a store: those arrive as values.
 
 pub mod answers;
+pub mod day_lists;
 pub mod error;
 pub mod group_buy;
 pub mod ids;

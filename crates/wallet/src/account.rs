@@ -82,7 +82,7 @@ impl Movement {
             0 => Guard::FieldAbsent(record, field),
             last => Guard::FieldEquals(record, field, Value::Integer(last)),
         };
-        let writes = records::mark_changed(user, now).to_vec();
+        let writes = records::CHANGED.mark(user, now).to_vec();
         Self { user, sequence: account.sequence, now, guards: vec![guard], writes }
     }
 

@@ -31,7 +31,7 @@ pub fn unknown(user: UserId, number: &str) -> [Guard; 2] {
 
 /// Gives a user a token, and asks for its posting.
 pub fn writes(user: UserId, number: &str, token: Vec<u8>, now: UnixMillis) -> [Write; 4] {
-    let [day, changed] = records::mark_changed(user, now);
+    let [day, changed] = records::CHANGED.mark(user, now);
     let since = Value::Integer(now.0);
     [
         Write::Set(records::pending(user), number.into(), Value::Bytes(token)),

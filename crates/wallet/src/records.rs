@@ -19,17 +19,20 @@
 //! In each partition, for all of its users:
 //! - `ma`, the accounts that are no user's: name -> cents
 //! - `mq`, the posting queue: user -> since when
-//! - `mj`, the index of `mj<day>:<bucket>`: users whose wallet changed on that day
+//! - `mj`, the index of `mj<day>:<bucket>`: users whose wallet changed on that day ([`CHANGED`])
 //!
 //! In a partition of configuration:
 //! - `mz`, how tokens are posted ([`Posting`](crate::posting::Posting))
 //!
 //! Names are short, because Redis keeps them with every record.
 
+use domain::day_lists::DayLists;
 use domain::ids::UserId;
 use domain::partition::{Partition, Partitions, fnv1a, mix};
 use domain::time::UnixMillis;
-use domain::transaction::{Field, MapKey, Value, Write};
+use domain::transaction::{Field, MapKey};
+
+pub use domain::day_lists::{user_field, user_of};
 
 /// Tokens of one user that are not posted: as many as one read returns, less some.
 pub const PENDING_MAX: u32 = 1_000;
@@ -37,10 +40,6 @@ pub const PENDING_MAX: u32 = 1_000;
 pub const PAGE_ENTRIES: i64 = 40;
 /// How long the periods are in which packets expire: of a day's one read returns all.
 const PERIOD_MS: i64 = 300_000;
-/// How long the periods are in which wallets change.
-const DAY_MS: i64 = 86_400_000;
-/// Parts of a day's list of users: each can be read at once, with up to 1,024 users.
-pub const BUCKETS: u64 = 64;
 
 /// The cents that users of the partition have, as one account.
 pub const USERS: &str = "users";
@@ -101,16 +100,6 @@ pub fn queue() -> MapKey {
     "mq".into()
 }
 
-/// A user in a list.
-pub fn user_field(user: UserId) -> Field {
-    Field(user.to_string().into_bytes())
-}
-
-/// The user of a field.
-pub fn user_of(field: &Field) -> Option<UserId> {
-    std::str::from_utf8(&field.0).ok()?.parse().ok()
-}
-
 /// A user and a name, in a list.
 pub fn pair(user: UserId, name: &str) -> Field {
     Field(format!("{user} {name}").into_bytes())
@@ -122,31 +111,8 @@ pub fn pair_of(field: &Field) -> Option<(UserId, &str)> {
     Some((user.parse().ok()?, name))
 }
 
-/// The index of days on which wallets changed.
-pub fn days() -> MapKey {
-    "mj".into()
-}
-
-/// The day of a moment.
-pub fn day(at: UnixMillis) -> i64 {
-    at.0.div_euclid(DAY_MS)
-}
-
-/// Users whose wallet changed on a day, one part of them.
-pub fn changed(day: i64, bucket: u64) -> MapKey {
-    MapKey(format!("mj{day}:{bucket}"))
-}
-
-/// Puts a user on the list of those whose wallet changed. Twice is once.
-pub fn mark_changed(user: UserId, now: UnixMillis) -> [Write; 2] {
-    let day = day(now);
-    let bucket = mix(fnv1a(&user.0.to_le_bytes())) % BUCKETS;
-    let name = day.to_string();
-    [
-        Write::Set(days(), name.as_str().into(), Value::Integer(1)),
-        Write::Set(changed(day, bucket), user_field(user), Value::Integer(1)),
-    ]
-}
+/// Users whose wallet changed.
+pub const CHANGED: DayLists = DayLists("mj");
 
 /// Group packets that a user sent.
 pub fn sent(user: UserId) -> MapKey {

@@ -1,4 +1,4 @@
-//! `cargo xtask simulate`: schedules of the simulation, one seed again or many.
+//! `cargo xtask simulate`: schedules of a simulation, one seed again or many.
 
 use crate::setup::need::Need;
 use crate::{build, process, setup, workspace};
@@ -6,6 +6,9 @@ use crate::{build, process, setup, workspace};
 /// Sets up, builds the components and runs schedules of the simulation.
 #[derive(clap::Args)]
 pub struct Arguments {
+    /// What is simulated.
+    #[arg(long, default_value = "coupons", value_parser = ["coupons", "wallets"])]
+    of: String,
     /// The first seed.
     #[arg(long, default_value_t = 0)]
     from: u64,
@@ -24,5 +27,5 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut command = workspace::cargo();
     command.args(["run", "--package", "end-to-end", "--bin", "simulate", "--"]);
     let (from, count) = (arguments.from.to_string(), arguments.count.to_string());
-    process::run(command.args(["--from", &from, "--count", &count]))
+    process::run(command.args(["--of", &arguments.of, "--from", &from, "--count", &count]))
 }

@@ -1,15 +1,6 @@
-//! Coupons: exactly once, within budget, without a hot key.
+//! Coupons over HTTP and as a typed interface: the rules are [`coupons`]'.
 //!
-//! In reading order:
-//! - [`template`], [`scene`]: what operators publish, and which rules follow from it alone
-//! - [`records`]: what the store holds, and under which names
-//! - [`issue`]: one commit decides and records; the stock is spread over the partitions by [`lease`]
-//! - [`reservation`] and [`expiry`], [`redemption`], [`list`], [`bulk`], [`publish`], [`group_buy`]: the
-//!   other operations
-//! - [`refusal`]: why a request got nothing, by code
-//! - [`parse`], [`render`], and here what puts them together; `typed` is the same without HTTP
-//!
-//! [`context`] is what all of them work with. None of them reads a clock or a random number.
+//! [`parse`], [`render`], and here what puts them together; `typed` is the same without HTTP.
 
 #![cfg_attr(
     target_arch = "wasm32",
@@ -18,6 +9,16 @@
 
 use std::rc::Rc;
 
+use coupons::bulk::Tally;
+use coupons::context::{Context, Templates};
+use coupons::group_buy::{Campaign, Opening};
+use coupons::issue::Recorded;
+use coupons::publish::Stock;
+use coupons::records::Order;
+use coupons::refusal::{Failure, Refusal};
+use coupons::scene::Scene;
+use coupons::template::Template;
+use coupons::{bulk, expiry, group_buy, issue, list, publish, redemption, reservation};
 use domain::group_buy::Group;
 use domain::order_number::OrderNumber;
 use edge::config::Config;
@@ -25,34 +26,12 @@ use edge::route::{Verb, route};
 use edge::store::Binding;
 use edge::{Access, Answer, Call, Kept, Problem, Request, Response, Route, Stages};
 
-pub mod bulk;
-pub mod context;
-pub mod expiry;
-pub mod group_buy;
-pub mod issue;
-pub mod list;
 pub mod parse;
-pub mod publish;
-pub mod records;
-pub mod redemption;
-pub mod refusal;
 pub mod render;
-pub mod reservation;
-pub mod scene;
-pub mod template;
 #[cfg(target_arch = "wasm32")]
 mod typed;
 
-use bulk::Tally;
-use context::{Context, Templates};
-use group_buy::{Campaign, Opening};
-use issue::Recorded;
 use parse::Command;
-use publish::Stock;
-use records::Order;
-use refusal::{Failure, Refusal};
-use scene::Scene;
-use template::Template;
 
 /// What a route does.
 #[derive(Clone, Copy, Debug)]

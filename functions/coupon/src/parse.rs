@@ -9,12 +9,13 @@ use edge::{Call, Problem};
 use serde::Deserialize;
 
 use crate::Operation;
-use crate::group_buy::{Campaign, Opening};
-use crate::issue::{Claim, Number};
-use crate::list::{Page, State};
-use crate::redemption::Use;
-use crate::scene::Scene;
-use crate::template::{Template, check_segments};
+use coupons::bulk::Batch;
+use coupons::group_buy::{Campaign, Opening};
+use coupons::issue::{Claim, Number};
+use coupons::list::{Page, State};
+use coupons::redemption::Use;
+use coupons::scene::Scene;
+use coupons::template::{Template, check_segments};
 
 /// Users of one part of a batch.
 pub const USERS_MAX: usize = 1_000;
@@ -138,9 +139,7 @@ pub(crate) fn command(operation: Operation, call: &Call) -> Result<Command, Prob
     let with_number = |field| Ok::<_, InvalidInput>((user(call)?, number_of(call, field)?));
     Ok(match operation {
         Operation::Publish => {
-            let (id, template): (_, Template) = (name("template")?, call.json()?);
-            template.validate()?;
-            Command::Publish(id, Box::new(template))
+            Command::Publish(name("template")?, Box::new(call.json_by(Template::parse)?))
         }
         Operation::LookAtTemplate => Command::LookAtTemplate(name("template")?),
         Operation::Issue => Command::Issue(claim(call)?),
@@ -170,16 +169,10 @@ pub(crate) fn command(operation: Operation, call: &Call) -> Result<Command, Prob
         Operation::BatchProgress => {
             Command::BatchProgress(name("template")?, part(parameter(call, 1), "batch")?)
         }
-        Operation::SetUpScene => {
-            let (id, scene): (_, Scene) = (name("scene")?, call.json()?);
-            scene.validate()?;
-            Command::SetUpScene(id, scene)
-        }
+        Operation::SetUpScene => Command::SetUpScene(name("scene")?, call.json_by(Scene::parse)?),
         Operation::LookAtScene => Command::LookAtScene(name("scene")?),
         Operation::SetUpCampaign => {
-            let (id, campaign): (_, Campaign) = (name("campaign")?, call.json()?);
-            part(&campaign.template, "template")?;
-            Command::SetUpCampaign(id, campaign)
+            Command::SetUpCampaign(name("campaign")?, call.json_by(Campaign::parse)?)
         }
         Operation::LookAtCampaign => Command::LookAtCampaign(name("campaign")?),
         Operation::OpenGroup => Command::OpenGroup(opening(call)?),
@@ -367,15 +360,6 @@ pub fn page_of(
     Ok(Page { state, after: cursor.map(read).transpose()?, limit })
 }
 
-/// A part of a batch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Batch {
-    /// The batch.
-    pub batch: String,
-    /// 1 to 1,000 users.
-    pub users: Vec<UserId>,
-}
-
 /// `POST /v1/coupon-templates/{template}/bulk`
 fn batch(call: &Call) -> Result<Batch, Problem> {
     let body: BatchBody = call.json()?;
@@ -405,49 +389,4 @@ fn opening(call: &Call) -> Result<Opening, Problem> {
         user: user.user(|| "user".to_owned())?,
         lasts_seconds: expires_in_seconds,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::template::tests::body;
-
-    /// serde tells the place of an error only if it is met on the spot: no type of ours may find it
-    /// later, or the answer names another field, or none.
-    #[test]
-    fn a_wrong_value_is_named_wherever_it_stands() {
-        let wrong = [
-            ("activity", json!(7)),
-            ("kind", json!("free")),
-            ("value", json!("x")),
-            ("threshold", json!(1.5)),
-            ("currency", json!("cny")),
-            ("stock", json!("-1")),
-            ("budget", json!(true)),
-            ("limit_per_user", json!(-1)),
-            ("claim_from", json!("yesterday")),
-            ("valid_until", json!(7)),
-            ("low_water_percent", json!(1_000)),
-            ("new_users_only", json!(0)),
-            ("segments", json!("gold")),
-            ("single_cap", json!("9007199254740992")),
-        ];
-        for (field, value) in wrong {
-            let mut rest = body();
-            rest.as_object_mut().unwrap().remove(field);
-            let rest = rest.to_string();
-            let rest = rest.trim_start_matches('{').trim_end_matches('}');
-            for text in [
-                format!(r#"{{"{field}": {value}, {rest}}}"#),
-                format!(r#"{{{rest}, "{field}": {value}}}"#),
-                format!("{{\n{rest},\n\"{field}\":\n{value}\n}}"),
-            ] {
-                let problem = edge::json::parse_object::<Template>(text.as_bytes()).unwrap_err();
-                let is = (problem.code, problem.field.as_deref());
-                assert_eq!(is, ("invalid_value", Some(field)), "{text}: {problem:?}");
-            }
-        }
-    }
 }

@@ -10,14 +10,14 @@ use edge::{Answer, Problem};
 use serde::Serialize;
 
 use crate::Done;
-use crate::bulk::Tally;
-use crate::group_buy::{Campaign, Opening};
-use crate::issue::Recorded;
-use crate::list::{State, state};
-use crate::publish::Stock;
-use crate::records::{Coupon, Gave, Order};
-use crate::scene::Scene;
-use crate::template::{Kind, Template};
+use coupons::bulk::Tally;
+use coupons::group_buy::{Campaign, Opening};
+use coupons::issue::Recorded;
+use coupons::list::{State, state};
+use coupons::publish::Stock;
+use coupons::records::{Coupon, Gave, Order};
+use coupons::scene::Scene;
+use coupons::template::{Kind, Template};
 
 /// A coupon on the wire. Its id is the order number under which it was given.
 #[derive(Serialize)]

@@ -8,14 +8,14 @@ use edge::config::Config;
 use edge::stages::monotonic_ns;
 use edge::wit::types::{self, Error};
 
-use crate::issue::{Claim, Number, Recorded};
-use crate::list::{self, State};
 use crate::parse::{self, Command};
-use crate::records::{Coupon, Gave, Order, unexpected};
-use crate::redemption::Use;
-use crate::refusal::Failure;
-use crate::template::Kind;
 use crate::{Done, render};
+use coupons::issue::{Claim, Number, Recorded};
+use coupons::list::{self, State};
+use coupons::records::{Coupon, Gave, Order, unexpected};
+use coupons::redemption::Use;
+use coupons::refusal::Failure;
+use coupons::template::Kind;
 
 #[allow(missing_docs, reason = "generated; the documentation stands in wit/coupon.wit")]
 mod generated {

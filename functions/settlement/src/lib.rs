@@ -6,21 +6,22 @@
 //! - [`reconcile`]: what the books say of each other
 //! - [`parse`], [`render`], and here what puts them together
 //!
-//! The rules are `wallet`'s.
+//! The rules are [`wallet`]'s and [`coupons`]'.
 
 #![cfg_attr(
     target_arch = "wasm32",
     allow(unsafe_code, reason = "the exports that wit-bindgen generates")
 )]
 
+use std::pin::Pin;
 use std::rc::Rc;
 
+use coupons::context::Templates;
 use domain::transaction::CommitError;
 use edge::config::{self, Config, ConfigError};
 use edge::route::{Verb, route};
 use edge::store::Binding;
 use edge::{Access, Answer, Call, Kept, Problem, Request, Response, Route, Stages};
-use wallet::context::Context;
 use wallet::keys::SigningKeys;
 use wallet::mode::{self, Mode};
 
@@ -80,8 +81,8 @@ async fn answer(operation: Operation, call: &Call, stages: &mut Stages) -> Resul
     stages.end("parse");
     let keys = keys(&call.config).await?;
     let store = edge::store::open(&call.config).await?;
-    let context = context(&call.config, store.as_ref());
-    let done = perform(&context, &call.config.stage, &keys, command).await?;
+    let templates = Templates::default();
+    let done = perform(&books(&call.config, &keys, store.as_ref(), &templates), command).await?;
     stages.end("commit");
     render::done(&done)
 }
@@ -98,17 +99,45 @@ async fn nudge() -> Result<(), Problem> {
     let config = Config::load(edge::stages::monotonic_ns()).await?;
     let keys = keys(&config).await?;
     let store = edge::store::open(&config).await?;
-    let context = context(&config, store.as_ref());
-    settle::settle(&context, &config.stage, &keys, USERS_DEFAULT).await?;
+    let templates = Templates::default();
+    settle::settle(&books(&config, &keys, store.as_ref(), &templates), USERS_DEFAULT).await?;
     Ok(())
 }
 
-fn context<'a, B>(config: &Config, store: &'a B) -> Context<'a, B> {
-    Context {
-        store,
-        partitions: config.partitions,
-        now: edge::clock::now(),
-        pause: |ms| Box::pin(edge::clock::pause(ms)),
+/// The books, and by what they are kept.
+pub struct Books<'a, B> {
+    /// Wallets.
+    pub wallets: wallet::context::Context<'a, B>,
+    /// Coupons.
+    pub coupons: coupons::context::Context<'a, B>,
+    /// The deployment's stage.
+    pub stage: &'a str,
+    /// By which it signs what it pays.
+    pub keys: &'a SigningKeys,
+}
+
+fn books<'a, B>(
+    config: &'a Config,
+    keys: &'a SigningKeys,
+    store: &'a B,
+    templates: &'a Templates,
+) -> Books<'a, B> {
+    let (now, partitions, stage) = (edge::clock::now(), config.partitions, &*config.stage);
+    let lease_share = lease::SHARE;
+    let pause = |ms| -> Pin<Box<dyn Future<Output = ()>>> { Box::pin(edge::clock::pause(ms)) };
+    Books {
+        wallets: wallet::context::Context { store, partitions, now, pause },
+        coupons: coupons::context::Context {
+            store,
+            partitions,
+            stage,
+            now,
+            templates,
+            lease_share,
+            pause,
+        },
+        stage,
+        keys,
     }
 }
 
@@ -124,23 +153,16 @@ pub enum Done {
 }
 
 /// Carries a command out: whatever is done is durable when it returns.
-async fn perform<B: Binding>(
-    context: &Context<'_, B>,
-    stage: &str,
-    keys: &SigningKeys,
-    command: Command,
-) -> Result<Done, CommitError> {
+async fn perform<B: Binding>(books: &Books<'_, B>, command: Command) -> Result<Done, CommitError> {
     Ok(match command {
-        Command::Settle(users_max) => {
-            Done::Settled(settle::settle(context, stage, keys, users_max).await?)
-        }
-        Command::LookAtMode => Done::Mode(mode::read(context).await?),
+        Command::Settle(users_max) => Done::Settled(settle::settle(books, users_max).await?),
+        Command::LookAtMode => Done::Mode(mode::read(&books.wallets).await?),
         Command::SwitchMode(mode) => {
-            mode::switch(context, mode).await?;
+            mode::switch(&books.wallets, mode).await?;
             Done::Mode(mode)
         }
         Command::Reconcile(scope, cursor) => {
-            Done::Report(reconcile::reconcile(context, stage, keys, scope, cursor).await?)
+            Done::Report(reconcile::reconcile(books, scope, cursor).await?)
         }
     })
 }

@@ -1,38 +1,55 @@
 //! What the books say of each other. Nothing is repaired here: each difference comes with its place and
 //! what to do about it.
 //!
+//! - [`what`]: what can be wrong
 //! - [`partition`]: accounts that no user has, budgets of rains, and packets, a partition at a time
-//! - [`user`]: what one user's records say of each other
+//! - [`coupons`]: stocks, and what users have of them, a partition at a time
+//! - [`user`]: what one user's wallet says of itself
 //!
 //! A call looks at a bounded part; its cursor says where the next one goes on. Records that change while
 //! they are looked at are looked at again, so that traffic is no difference.
 
-use domain::answers::unexpected;
-use domain::partition::Partition;
-use domain::transaction::{Answer, CommitError, Read};
-use edge::store::Binding;
-use wallet::context::Context;
-use wallet::keys::{SigningKeys, VerifyingKeys};
-use wallet::records;
+use std::collections::BTreeSet;
 
+use domain::answers::{fields, integer, unexpected};
+use domain::day_lists::{BUCKETS, DayLists, day, user_of};
+use domain::ids::UserId;
+use domain::partition::{Partition, fnv1a, mix};
+use domain::transaction::{Answer, CommitError, Field, MapKey, READ_FIELDS_MAX, Read, Value};
+use edge::store::Binding;
+use lease::{FREE, credited, returned};
+use wallet::context::Context;
+use wallet::keys::VerifyingKeys;
+use wallet::records::CHANGED;
+
+pub mod coupons;
 pub mod partition;
 pub mod user;
+pub mod what;
+
+pub use what::What;
+
+use crate::Books;
 
 /// Users that one call looks at before it gives a cursor.
 const USERS_MAX: u64 = 500;
+/// Partitions that one call looks at.
+const PARTITIONS_MAX: u32 = 256;
 /// Lists of users that one call looks at: most of a small site's are empty.
 const LISTS_MAX: u32 = 4_096;
-/// Days that one partition knows.
-const DAYS_MAX: u32 = 1_024;
-/// Users of a list that can be read at once.
-const LIST_USERS_MAX: u32 = 1_024;
+/// Users of a partition that are added up in one look.
+const SUM_USERS_MAX: usize = 65_536;
+/// Looks at sums that change while they are added up.
+const LOOKS_MAX: u32 = 4;
+/// Fields that are read at once.
+const FIELDS: usize = 1_000;
 
 /// How much to look at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Users whose wallet changed today or yesterday.
+    /// Users of whom something changed today or yesterday.
     Recent,
-    /// All users there ever were.
+    /// All users there ever were, and what they have together.
     Full,
 }
 
@@ -65,99 +82,6 @@ impl Cursor {
     }
 }
 
-/// Two books that do not agree, or something that cannot be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
-    /// The accounts of a partition do not add up to zero.
-    AccountsUnbalanced,
-    /// A rain's pool has another number of cents than were never leased out.
-    PoolDiffers,
-    /// In a partition, what was given of a rain is not what is pending and posted of it.
-    BudgetDiffers,
-    /// Parts and openings of a packet are not what was sent.
-    PacketDiffers,
-    /// Somebody opened a packet and has no token for it.
-    OpeningUnpaid,
-    /// A user's balance is not the sum of the entries.
-    BalanceDiffers,
-    /// A user's income is not that of the entries.
-    IncomeDiffers,
-    /// What is held is not what withdrawals hold.
-    HeldDiffers,
-    /// What left is not what withdrawals took.
-    WithdrawnDiffers,
-    /// An entry is missing or cannot be read.
-    EntryBroken,
-    /// An entry's order number is not marked as posted by it.
-    PostedMarkDiffers,
-    /// A withdrawal of an entry is missing, or of another amount.
-    WithdrawalDiffers,
-    /// A token cannot be read.
-    TokenUnreadable,
-    /// A token's signature is not right.
-    TokenForged,
-    /// A token is pending and posted.
-    TokenTwice,
-    /// A user has pending tokens and is not queued.
-    NotQueued,
-}
-
-impl What {
-    /// Its stable code.
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::AccountsUnbalanced => "accounts_unbalanced",
-            Self::PoolDiffers => "pool_differs",
-            Self::BudgetDiffers => "budget_differs",
-            Self::PacketDiffers => "packet_differs",
-            Self::OpeningUnpaid => "opening_unpaid",
-            Self::BalanceDiffers => "balance_differs",
-            Self::IncomeDiffers => "income_differs",
-            Self::HeldDiffers => "held_differs",
-            Self::WithdrawnDiffers => "withdrawn_differs",
-            Self::EntryBroken => "entry_broken",
-            Self::PostedMarkDiffers => "posted_mark_differs",
-            Self::WithdrawalDiffers => "withdrawal_differs",
-            Self::TokenUnreadable => "token_unreadable",
-            Self::TokenForged => "token_forged",
-            Self::TokenTwice => "token_twice",
-            Self::NotQueued => "not_queued",
-        }
-    }
-
-    /// What to do about it.
-    pub fn remedy(self) -> &'static str {
-        match self {
-            Self::AccountsUnbalanced => {
-                "stop posting; compare the accounts with the entries of the partition's users"
-            }
-            Self::PoolDiffers => {
-                "stop the rain; compare the pool with the leases, and publish the right budget"
-            }
-            Self::BudgetDiffers => {
-                "tokens were lost or came from elsewhere: ask clients to send theirs"
-            }
-            Self::PacketDiffers => "close the packet; pay the sender what is missing",
-            Self::OpeningUnpaid => "have the user open the packet again, which pays",
-            Self::BalanceDiffers | Self::IncomeDiffers => {
-                "the entries count: correct the account, and find out who wrote it"
-            }
-            Self::HeldDiffers | Self::WithdrawnDiffers | Self::WithdrawalDiffers => {
-                "compare with the payment provider; void or post the withdrawal"
-            }
-            Self::EntryBroken => "restore the entry from a backup",
-            Self::PostedMarkDiffers => {
-                "mark the number as posted by its entry before anybody posts it again"
-            }
-            Self::TokenUnreadable | Self::TokenForged => {
-                "remove the token; the client's copy restores it if there is a right one"
-            }
-            Self::TokenTwice => "post the user, which drops the copy",
-            Self::NotQueued => "post the user",
-        }
-    }
-}
-
 /// A difference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
@@ -176,10 +100,13 @@ pub struct Difference {
 pub struct Report {
     /// The differences.
     pub differences: Vec<Difference>,
-    /// Users that it looked at; one who is on two lists counts twice.
+    /// Users that it looked at, for their coupons and for their wallet; one who is on the lists of two
+    /// days counts twice.
     pub users: u64,
     /// Packets that it looked at.
     pub packets: u64,
+    /// Sums that it could not compare, because what they add up is too much, or did not keep still.
+    pub unsettled: u64,
     /// Where the next call goes on.
     pub next: Option<Cursor>,
 }
@@ -203,6 +130,97 @@ struct Look<'a, 'b, B> {
     context: &'a Context<'b, B>,
     stage: &'a str,
     keys: &'a VerifyingKeys,
+    scope: Scope,
+}
+
+impl<B: Binding> Look<'_, '_, B> {
+    async fn read(
+        &self,
+        partition: Partition,
+        reads: Vec<Read>,
+    ) -> Result<Vec<Answer>, CommitError> {
+        self.context.read(partition, reads).await
+    }
+
+    /// The days of a partition's lists that are to be looked at, in order.
+    async fn days(&self, partition: Partition, lists: DayLists) -> Result<Vec<i64>, CommitError> {
+        let answers = self.read(partition, vec![lists.days()]).await?;
+        let mut days = Vec::new();
+        for (field, _) in map(answers.first())? {
+            days.push(DayLists::day_of(field).ok_or_else(unexpected)?);
+        }
+        let today = day(self.context.now);
+        days.retain(|day| self.scope == Scope::Full || *day >= today - 1);
+        days.sort_unstable();
+        Ok(days)
+    }
+
+    /// Everybody on those lists; nothing where that is too many.
+    async fn everybody(
+        &self,
+        partition: Partition,
+        lists: DayLists,
+    ) -> Result<Option<Vec<UserId>>, CommitError> {
+        let mut users = BTreeSet::new();
+        for day in self.days(partition, lists).await? {
+            let read = |bucket| Read::Some(lists.list(day, bucket), READ_FIELDS_MAX);
+            for answer in self.read(partition, (0..BUCKETS).map(read).collect()).await? {
+                users.extend(users_of(Some(&answer))?);
+            }
+            if users.len() > SUM_USERS_MAX {
+                return Ok(None);
+            }
+        }
+        Ok(Some(users.into_iter().collect()))
+    }
+
+    /// Fields of a pool, and the units that it says there are: those that are free, and those that are
+    /// leased out. One moment of one record.
+    async fn pool(
+        &self,
+        partition: Partition,
+        pool: &MapKey,
+        own: Vec<Field>,
+    ) -> Result<(Vec<Option<Value>>, i64), CommitError> {
+        let channels = self.context.partitions.all();
+        let channels: Vec<_> = channels.flat_map(|one| [credited(one), returned(one)]).collect();
+        let read = |names: &[Field]| Read::Fields(pool.clone(), names.to_vec());
+        let mut reads = vec![read(&own), read(&[FREE.into()])];
+        reads.extend(channels.chunks(FIELDS).map(read));
+        let answers = self.read(partition, reads).await?;
+        let mut units = integer(value(answers.get(1))?)?;
+        for answer in &answers[2..] {
+            for pair in fields(Some(answer))?.chunks(2) {
+                if let [credited, returned] = pair {
+                    units += integer(credited.as_ref())? - integer(returned.as_ref())?;
+                }
+            }
+        }
+        Ok((fields(answers.first())?.to_vec(), units))
+    }
+
+    /// Whether something with this name, which lies anywhere, is looked at with this partition.
+    fn is_with(&self, index: u32, name: &str) -> bool {
+        mix(fnv1a(name.as_bytes())) % u64::from(self.context.partitions.count()) == u64::from(index)
+    }
+}
+
+/// The fields of an answer to a whole record.
+fn map(answer: Option<&Answer>) -> Result<&[(Field, Value)], CommitError> {
+    match answer {
+        Some(Answer::Map(fields)) => Ok(fields),
+        _ => Err(unexpected()),
+    }
+}
+
+/// The value of an answer to one field.
+fn value(answer: Option<&Answer>) -> Result<Option<&Value>, CommitError> {
+    Ok(fields(answer)?.first().and_then(Option::as_ref))
+}
+
+/// The users of an answer to a list.
+fn users_of(answer: Option<&Answer>) -> Result<Vec<UserId>, CommitError> {
+    map(answer)?.iter().map(|(field, _)| user_of(field).ok_or_else(unexpected)).collect()
 }
 
 /// Looks at a part of the books.
@@ -210,31 +228,37 @@ struct Look<'a, 'b, B> {
 /// # Errors
 /// The store's.
 pub async fn reconcile<B: Binding>(
-    context: &Context<'_, B>,
-    stage: &str,
-    keys: &SigningKeys,
+    books: &Books<'_, B>,
     scope: Scope,
     cursor: Cursor,
 ) -> Result<Report, CommitError> {
     // Whether a token of the store is to be believed does not depend on when its key ends.
-    let keys = VerifyingKeys::parse(&keys.verifying_text(), true).map_err(|_| unexpected())?;
-    let look = Look { context, stage, keys: &keys };
+    let keys =
+        VerifyingKeys::parse(&books.keys.verifying_text(), true).map_err(|_| unexpected())?;
+    let context = &books.wallets;
+    let look = Look { context, stage: books.stage, keys: &keys, scope };
     let mut report = Report::default();
     let rains = partition::rains(&look).await?;
+    let templates = coupons::templates(&look).await?;
     let mut lists = 0;
     let mut after = cursor.after;
     for (index, partition) in (0..).zip(context.partitions.all()).skip(cursor.partition as usize) {
-        if index == 0 && after.is_none() {
-            partition::pools(&look, &rains, &mut report).await?;
-        }
         if after.is_none() {
+            partition::check_pools(&look, index, &rains, &mut report).await?;
             partition::check(&look, partition, &rains, &mut report).await?;
+            coupons::check_pools(&look, index, &templates, &mut report).await?;
+            coupons::check(&look, partition, &templates, &mut report).await?;
         }
-        for (day, bucket) in lists_of(context, partition, scope).await? {
+        for (day, bucket) in lists_of(&look, partition).await? {
             if after.is_some_and(|after| (day, bucket) <= after) {
                 continue;
             }
-            check_list(&look, partition, day, bucket, &mut report).await?;
+            let list = Read::Some(CHANGED.list(day, bucket), READ_FIELDS_MAX);
+            let answers = look.read(partition, vec![list]).await?;
+            for user in users_of(answers.first())? {
+                user::check(&look, user, &mut report).await?;
+                report.users += 1;
+            }
             lists += 1;
             if report.users >= USERS_MAX || lists >= LISTS_MAX {
                 report.next = Some(Cursor { partition: index, after: Some((day, bucket)) });
@@ -242,7 +266,8 @@ pub async fn reconcile<B: Binding>(
             }
         }
         after = None;
-        if report.users >= USERS_MAX && index + 1 < context.partitions.count() {
+        let is_much = report.users >= USERS_MAX || index + 1 - cursor.partition >= PARTITIONS_MAX;
+        if is_much && index + 1 < context.partitions.count() {
             report.next = Some(Cursor { partition: index + 1, after: None });
             return Ok(report);
         }
@@ -250,47 +275,19 @@ pub async fn reconcile<B: Binding>(
     Ok(report)
 }
 
-/// The lists of users of a partition that are to be looked at, and are not empty, in order.
+/// The lists of users of a partition whose wallets are to be looked at, and that are not empty, in order.
 async fn lists_of<B: Binding>(
-    context: &Context<'_, B>,
+    look: &Look<'_, '_, B>,
     partition: Partition,
-    scope: Scope,
 ) -> Result<Vec<(i64, u64)>, CommitError> {
-    let answers = context.read(partition, vec![Read::Some(records::days(), DAYS_MAX)]).await?;
-    let Some(Answer::Map(fields)) = answers.first() else { return Err(unexpected()) };
-    let mut days = Vec::new();
-    for (field, _) in fields {
-        let text = std::str::from_utf8(&field.0).map_err(|_| unexpected())?;
-        days.push(text.parse::<i64>().map_err(|_| unexpected())?);
-    }
-    let today = records::day(context.now);
-    days.retain(|day| scope == Scope::Full || *day >= today - 1);
-    days.sort_unstable();
     let mut lists = Vec::new();
-    for day in days {
-        let size = |bucket| Read::Size(records::changed(day, bucket));
-        let answers = context.read(partition, (0..records::BUCKETS).map(size).collect()).await?;
+    for day in look.days(partition, CHANGED).await? {
+        let size = |bucket| Read::Size(CHANGED.list(day, bucket));
+        let answers = look.read(partition, (0..BUCKETS).map(size).collect()).await?;
         let found = (0..).zip(answers).filter(|(_, size)| *size != Answer::Size(0));
         lists.extend(found.map(|(bucket, _)| (day, bucket)));
     }
     Ok(lists)
-}
-
-async fn check_list<B: Binding>(
-    look: &Look<'_, '_, B>,
-    partition: Partition,
-    day: i64,
-    bucket: u64,
-    report: &mut Report,
-) -> Result<(), CommitError> {
-    let read = Read::Some(records::changed(day, bucket), LIST_USERS_MAX);
-    let answers = look.context.read(partition, vec![read]).await?;
-    let Some(Answer::Map(users)) = answers.first() else { return Err(unexpected()) };
-    for (field, _) in users {
-        user::check(look, records::user_of(field).ok_or_else(unexpected)?, report).await?;
-        report.users += 1;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -8,7 +8,6 @@ use wallet::mode::Mode;
 
 use crate::Done;
 use crate::reconcile::{Cursor, Difference, Report};
-use crate::settle::Settled;
 
 #[derive(Serialize)]
 struct SettledBody {
@@ -18,7 +17,10 @@ struct SettledBody {
     sent: Option<Count>,
     paid: Option<Count>,
     closed: Option<Count>,
+    reservations: Option<Count>,
+    rewards: Option<Count>,
     rains: Option<Count>,
+    templates: Option<Count>,
 }
 
 #[derive(Serialize)]
@@ -33,6 +35,7 @@ struct ReportBody<'a> {
     differences: Vec<DifferenceBody<'a>>,
     users: Option<Count>,
     packets: Option<Count>,
+    unsettled: Option<Count>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<String>,
 }
@@ -52,18 +55,18 @@ struct DifferenceBody<'a> {
 /// It cannot be written as JSON.
 pub fn done(done: &Done) -> Result<Answer, Problem> {
     match done {
-        Done::Settled(settled) => {
-            let Settled { users, tokens, left, sent, paid, closed, rains } = *settled;
-            Answer::json(&SettledBody {
-                users: Count::new(users),
-                tokens: Count::new(tokens),
-                left: Count::new(left),
-                sent: Count::new(sent),
-                paid: Count::new(paid),
-                closed: Count::new(closed),
-                rains: Count::new(rains),
-            })
-        }
+        Done::Settled(settled) => Answer::json(&SettledBody {
+            users: Count::new(settled.users),
+            tokens: Count::new(settled.tokens),
+            left: Count::new(settled.left),
+            sent: Count::new(settled.sent),
+            paid: Count::new(settled.paid),
+            closed: Count::new(settled.closed),
+            reservations: Count::new(settled.reservations),
+            rewards: Count::new(settled.rewards),
+            rains: Count::new(settled.rains),
+            templates: Count::new(settled.templates),
+        }),
         Done::Mode(mode) => {
             let (mode, large_from) = match mode {
                 Mode::Queued => ("queued", None),
@@ -95,6 +98,7 @@ fn report_body(report: &Report) -> Result<ReportBody<'_>, Problem> {
         differences,
         users: Count::new(report.users),
         packets: Count::new(report.packets),
+        unsettled: Count::new(report.unsettled),
         cursor: report.next.as_ref().map(Cursor::text),
     })
 }

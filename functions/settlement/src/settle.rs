@@ -1,22 +1,26 @@
 //! One call's work, bounded: whoever calls again goes on with what is left.
 
+use coupons::{expiry, group_buy, records as coupon};
 use domain::answers::{fields, unexpected};
 use domain::ids::UserId;
 use domain::partition::Partition;
+use domain::time::UnixMillis;
 use domain::transaction::{
-    Answer, CommitError, Field, Guard, Outcome, Read, Transaction, Value, Write,
+    Answer, CommitError, Field, Guard, MapKey, Outcome, READ_FIELDS_MAX, Read, Transaction, Value,
+    Write,
 };
 use edge::store::{Binding, random, read_all};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
-use lease::call_back_all;
+use lease::{Place, World, call_back_all};
 use wallet::context::Context;
-use wallet::keys::SigningKeys;
 use wallet::mode::{self, Mode};
 use wallet::packet;
 use wallet::posting;
 use wallet::rain::{self, Rain};
 use wallet::records;
+
+use crate::Books;
 
 /// Users of one call.
 pub const USERS_MAX: u32 = 10_000;
@@ -26,11 +30,13 @@ pub const USERS_DEFAULT: u32 = 1_000;
 const QUEUE_MAX: u32 = 1_024;
 /// Users whose tokens are posted at once.
 const AT_ONCE: usize = 16;
-/// Rains whose leases one call takes back.
-const RAINS_MAX: u64 = 4;
+/// Rains and templates whose leases one call takes back, of each.
+const BUDGETS_MAX: u64 = 4;
+/// Partitions whose coupons are swept at once.
+const WAVE: usize = 64;
 /// Rains that one look at the list returns.
 const LIST_MAX: u32 = 1_024;
-/// How long after its last round a rain gives nothing for certain.
+/// How long after its end a budget gives nothing for certain.
 const GRACE_MS: i64 = 60_000;
 
 /// What a call did.
@@ -48,8 +54,14 @@ pub struct Settled {
     pub paid: u64,
     /// Group packets that expired and are closed now.
     pub closed: u64,
+    /// Reservations of coupons that expired and were ended.
+    pub reservations: u64,
+    /// Rewards of group-buys that were given.
+    pub rewards: u64,
     /// Rains whose leases were taken back.
     pub rains: u64,
+    /// Templates whose leases were taken back.
+    pub templates: u64,
 }
 
 /// Settles.
@@ -57,18 +69,19 @@ pub struct Settled {
 /// # Errors
 /// The store's; what was done stays so.
 pub async fn settle<B: Binding>(
-    context: &Context<'_, B>,
-    stage: &str,
-    keys: &SigningKeys,
+    books: &Books<'_, B>,
     users_max: u32,
 ) -> Result<Settled, CommitError> {
+    let context = &books.wallets;
     let mut settled = Settled::default();
     // First, because they give users tokens. What fails does not keep the rest.
-    let mut results = vec![finish_packets(context, stage, keys, &mut settled).await];
+    let mut results = vec![finish_packets(books, &mut settled).await];
     if mode::read(context).await? != Mode::Off {
         results.push(post(context, users_max, &mut settled).await);
     }
-    results.push(take_back(context, &mut settled).await);
+    results.push(sweep_coupons(&books.coupons, users_max, &mut settled).await);
+    results.push(take_back_rains(context, &mut settled).await);
+    results.push(take_back_templates(&books.coupons, &mut settled).await);
     if settled == Settled::default() {
         // Whoever calls again goes on, so that what was done is told.
         results.into_iter().collect::<Result<(), _>>()?;
@@ -82,11 +95,10 @@ pub async fn settle<B: Binding>(
 }
 
 async fn finish_packets<B: Binding>(
-    context: &Context<'_, B>,
-    stage: &str,
-    keys: &SigningKeys,
+    books: &Books<'_, B>,
     settled: &mut Settled,
 ) -> Result<(), CommitError> {
+    let context = &books.wallets;
     // One wave finds the partitions where there is something to do.
     let look = |one: Partition| {
         let lists = [records::unsent(), records::owed(), records::ends()];
@@ -101,7 +113,7 @@ async fn finish_packets<B: Binding>(
         if sizes.iter().all(|size| *size == Answer::Size(0)) {
             continue;
         }
-        match packet::settle(context, keys, stage, *partition, &mut random).await {
+        match packet::settle(context, books.keys, books.stage, *partition, &mut random).await {
             Ok(done) => {
                 settled.sent += done.sent;
                 settled.paid += done.paid;
@@ -155,8 +167,25 @@ async fn post_one<B: Binding>(context: &Context<'_, B>, user: UserId) -> Result<
     Ok(posted.tokens)
 }
 
+/// Ends reservations that have expired, and gives rewards that are due.
+async fn sweep_coupons<B: Binding>(
+    context: &coupons::context::Context<'_, B>,
+    users_max: u32,
+    settled: &mut Settled,
+) -> Result<(), CommitError> {
+    let partitions: Vec<_> = context.partitions.all().collect();
+    for wave in partitions.chunks(WAVE) {
+        settled.reservations += expiry::expire_due(context, wave).await?;
+        settled.rewards += group_buy::settle_due(context, wave).await?;
+        if settled.reservations + settled.rewards >= u64::from(users_max) {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// Takes back the leases of rains that give nothing any more.
-async fn take_back<B: Binding>(
+async fn take_back_rains<B: Binding>(
     context: &Context<'_, B>,
     settled: &mut Settled,
 ) -> Result<(), CommitError> {
@@ -164,8 +193,8 @@ async fn take_back<B: Binding>(
     let answers = context.read(home, vec![Read::Some(rain::all(), LIST_MAX)]).await?;
     let Some(Answer::Map(rains)) = answers.first() else { return Err(unexpected()) };
     for (field, state) in rains {
-        let Value::Integer(version @ 1..) = *state else { continue };
-        if settled.rains >= RAINS_MAX {
+        let Value::Integer(1..) = *state else { continue };
+        if settled.rains >= BUDGETS_MAX {
             break;
         }
         let id = std::str::from_utf8(&field.0).map_err(|_| unexpected())?;
@@ -174,28 +203,58 @@ async fn take_back<B: Binding>(
         let answers = context.read(place.partition, vec![read]).await?;
         let [Some(Value::Bytes(body))] = fields(answers.first())? else { continue };
         let rain: Rain = edge::json::stored(body).ok_or_else(unexpected)?;
-        let over = |round: &rain::Round| round.until.0 + GRACE_MS <= context.now.0;
-        if rain.rounds.iter().all(over) {
-            call_back_all(context, &place).await?;
-            put_to_rest(context, home, field, version).await?;
+        if rain.rounds.iter().all(|round| is_over(round.until.0, context.now)) {
+            take_back(context, &place, (home, rain::all()), field, state).await?;
             settled.rains += 1;
         }
     }
     Ok(())
 }
 
-async fn put_to_rest<B: Binding>(
-    context: &Context<'_, B>,
-    home: Partition,
-    field: &Field,
-    version: i64,
+/// Takes back the leases of templates of which nothing is given any more.
+async fn take_back_templates<B: Binding>(
+    context: &coupons::context::Context<'_, B>,
+    settled: &mut Settled,
 ) -> Result<(), CommitError> {
+    let home = coupon::home_of_list(context.partitions);
+    let read = |bucket| (home, Read::Some(coupon::listed(bucket), READ_FIELDS_MAX));
+    let lists: Vec<_> = (0..coupon::LISTS).map(read).collect();
+    for answer in context.read_all(&lists).await? {
+        let Answer::Map(templates) = answer else { return Err(unexpected()) };
+        for (field, state) in &templates {
+            let Value::Integer(until @ 1..) = *state else { continue };
+            if settled.templates >= BUDGETS_MAX || !is_over(until, context.now) {
+                continue;
+            }
+            let id = std::str::from_utf8(&field.0).map_err(|_| unexpected())?;
+            let list = (home, coupon::listed_in(id));
+            take_back(context, &context.place(id), list, field, state).await?;
+            settled.templates += 1;
+        }
+    }
+    Ok(())
+}
+
+fn is_over(until: i64, now: UnixMillis) -> bool {
+    until + GRACE_MS <= now.0
+}
+
+/// Takes back what partitions have left, and puts the budget to rest: what its list says of it becomes
+/// negative. Where somebody published it again meanwhile, the next call looks at it.
+async fn take_back<W: World>(
+    world: &W,
+    place: &Place,
+    (home, list): (Partition, MapKey),
+    field: &Field,
+    state: &Value,
+) -> Result<(), CommitError> {
+    call_back_all(world, place).await?;
+    let Value::Integer(state) = *state else { return Err(unexpected()) };
     let transaction = Transaction {
-        // Where another version was published meanwhile, the next call looks at it.
-        guards: vec![Guard::FieldEquals(rain::all(), field.clone(), Value::Integer(version))],
-        writes: vec![Write::Set(rain::all(), field.clone(), Value::Integer(-version))],
+        guards: vec![Guard::FieldEquals(list.clone(), field.clone(), Value::Integer(state))],
+        writes: vec![Write::Set(list, field.clone(), Value::Integer(-state))],
         ..Transaction::default()
     };
-    context.commit(home, transaction).await?;
+    world.store().commit(home, &transaction).await?;
     Ok(())
 }

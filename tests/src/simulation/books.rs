@@ -1,7 +1,7 @@
 //! The store as a whole, read in one step past the app, and what must hold of it at any moment.
 
-use coupon::records::{Gave, Order};
-use coupon::template::Template;
+use coupons::records::{Gave, Order};
+use coupons::template::Template;
 use domain::ids::UserId;
 use domain::money::Amount;
 use domain::partition::Partitions;

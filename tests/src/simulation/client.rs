@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use coupon::records::{Gave, Order};
+use coupons::records::{Gave, Order};
 use http::Method;
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -14,6 +14,7 @@ use crate::app::{Ask, Reply};
 use crate::coupon::{
     cancel, confirm, issue, look, publish, redeem, reserve, roll_back, sweep, template,
 };
+use crate::wallet;
 
 /// What was acknowledged of a number.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -252,7 +253,8 @@ impl Client {
     async fn time_passes(&mut self) {
         self.world.app.advance_time(self.random.random_range(100..40_000));
         if self.random.random_bool(0.3) {
-            self.send(&sweep()).await;
+            let asked = if self.random.random_bool(0.5) { sweep() } else { wallet::settle() };
+            self.send(&asked).await;
         }
     }
 

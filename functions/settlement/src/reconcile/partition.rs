@@ -7,22 +7,19 @@ use domain::ids::UserId;
 use domain::partition::Partition;
 use domain::transaction::{Answer, CommitError, Field, Read, Value};
 use edge::store::Binding;
-use lease::{FREE, Lease, credited, returned};
+use lease::Lease;
+use wallet::account::Account;
 use wallet::packet::{self, Failure, Refusal};
 use wallet::rain::{self, Rain};
 use wallet::records;
 use wallet::token::Token;
 
-use super::{Look, Report, What};
+use super::{FIELDS, LOOKS_MAX, Look, Report, Scope, What, map};
 
 /// Rains that one look at the list returns.
 const LIST_MAX: u32 = 1_024;
 /// Users of a queue that one look returns.
 const QUEUE_MAX: u32 = 1_024;
-/// Fields that are read at once.
-const FIELDS: usize = 1_000;
-/// Attempts to see a partition at rest.
-const ATTEMPTS_MAX: u32 = 4;
 
 /// A rain, and what it gives.
 pub(super) type Named = (String, Rain);
@@ -34,50 +31,37 @@ pub(super) type Named = (String, Rain);
 pub(super) async fn rains<B: Binding>(look: &Look<'_, '_, B>) -> Result<Vec<Named>, CommitError> {
     let partitions = look.context.partitions;
     let home = rain::home_of_all(partitions);
-    let answers = look.context.read(home, vec![Read::Some(rain::all(), LIST_MAX)]).await?;
-    let Some(Answer::Map(listed)) = answers.first() else { return Err(unexpected()) };
+    let answers = look.read(home, vec![Read::Some(rain::all(), LIST_MAX)]).await?;
+    let listed = map(answers.first())?;
     let mut rains = Vec::new();
     for (field, _) in listed {
         let id = String::from_utf8(field.0.clone()).map_err(|_| unexpected())?;
         let place = rain::place(partitions, &id);
         let read = Read::Fields(place.pool, vec![rain::BODY.into()]);
-        let answers = look.context.read(place.partition, vec![read]).await?;
+        let answers = look.read(place.partition, vec![read]).await?;
         let [Some(Value::Bytes(body))] = fields(answers.first())? else { continue };
         rains.push((id, edge::json::stored(body).ok_or_else(unexpected)?));
     }
     Ok(rains)
 }
 
-/// Looks at the pool of each rain: what is free and what was leased out are the budget.
+/// Looks at the pools of some rains: what is free and what was leased out are the budget.
 ///
 /// # Errors
 /// The store's.
-pub(super) async fn pools<B: Binding>(
+pub(super) async fn check_pools<B: Binding>(
     look: &Look<'_, '_, B>,
+    index: u32,
     rains: &[Named],
     report: &mut Report,
 ) -> Result<(), CommitError> {
-    let partitions = look.context.partitions;
-    let names: Vec<_> = partitions.all().flat_map(|one| [credited(one), returned(one)]).collect();
-    for (id, _) in rains {
-        let place = rain::place(partitions, id);
-        let mut reads =
-            vec![Read::Fields(place.pool.clone(), vec![rain::BODY.into(), FREE.into()])];
-        let part = |part: &[Field]| Read::Fields(place.pool.clone(), part.to_vec());
-        reads.extend(names.chunks(FIELDS).map(part));
-        // One moment of one record.
-        let answers = look.context.read(place.partition, reads).await?;
-        let [Some(Value::Bytes(body)), free] = fields(answers.first())? else { continue };
+    for (id, _) in rains.iter().filter(|(id, _)| look.is_with(index, id)) {
+        let place = rain::place(look.context.partitions, id);
+        let own = vec![rain::BODY.into()];
+        let (own, cents) = look.pool(place.partition, &place.pool, own).await?;
+        let [Some(Value::Bytes(body))] = &own[..] else { continue };
         let rain: Rain = edge::json::stored(body).ok_or_else(unexpected)?;
-        let mut sum = integer(free.as_ref())?;
-        for answer in &answers[1..] {
-            for pair in fields(Some(answer))?.chunks(2) {
-                if let [credited, returned] = pair {
-                    sum += integer(credited.as_ref())? - integer(returned.as_ref())?;
-                }
-            }
-        }
-        report.add(What::PoolDiffers, id.as_str(), rain.budget.minor_units(), sum);
+        report.add(What::PoolDiffers, id.as_str(), rain.budget.minor_units(), cents);
     }
     Ok(())
 }
@@ -92,13 +76,54 @@ pub(super) async fn check<B: Binding>(
     rains: &[Named],
     report: &mut Report,
 ) -> Result<(), CommitError> {
-    let answers = look.context.read(partition, vec![accounts()]).await?;
+    let answers = look.read(partition, vec![accounts()]).await?;
     let total: i64 = balances(answers.first())?.values().sum();
     report.add(What::AccountsUnbalanced, partition.to_string(), 0, total);
+    if look.scope == Scope::Full {
+        check_accounts(look, partition, report).await?;
+    }
     for (id, rain) in rains {
         check_budget(look, partition, id, rain, report).await?;
     }
     check_packets(look, partition, report).await
+}
+
+/// The accounts of all users in the partition's. They lie in many records, so that they are looked at
+/// again where anything moved meanwhile; and once more before a difference is told, because something may
+/// have moved there and back.
+async fn check_accounts<B: Binding>(
+    look: &Look<'_, '_, B>,
+    partition: Partition,
+    report: &mut Report,
+) -> Result<(), CommitError> {
+    let names = [records::USERS, records::HELD, records::PAID_OUT];
+    let mut last = None;
+    for _ in 0..LOOKS_MAX {
+        let before = balances(look.read(partition, vec![accounts()]).await?.first())?;
+        let Some(users) = look.everybody(partition, records::CHANGED).await? else { break };
+        let mut sums = [0; 3];
+        for users in users.chunks(FIELDS) {
+            let reads = users.iter().map(|user| Account::read(*user)).collect();
+            for answer in look.read(partition, reads).await? {
+                let account = Account::answered(Some(&answer))?;
+                let of_user = [account.balance, account.held, account.withdrawn];
+                sums.iter_mut().zip(of_user).for_each(|(sum, cents)| *sum += cents);
+            }
+        }
+        if balances(look.read(partition, vec![accounts()]).await?.first())? != before {
+            continue;
+        }
+        let found = names.map(|name| before.get(&Field::from(name)).copied().unwrap_or(0));
+        if sums == found || last == Some((sums, found)) {
+            for ((name, sum), found) in names.iter().zip(sums).zip(found) {
+                report.add(What::AccountDiffers, format!("{partition}/{name}"), sum, found);
+            }
+            return Ok(());
+        }
+        last = Some((sums, found));
+    }
+    report.unsettled += 1;
+    Ok(())
 }
 
 fn accounts() -> Read {
@@ -106,9 +131,8 @@ fn accounts() -> Read {
 }
 
 fn balances(answer: Option<&Answer>) -> Result<BTreeMap<Field, i64>, CommitError> {
-    let Some(Answer::Map(accounts)) = answer else { return Err(unexpected()) };
     let one = |(field, value): &(Field, Value)| Ok((field.clone(), integer(Some(value))?));
-    accounts.iter().map(one).collect()
+    map(answer)?.iter().map(one).collect()
 }
 
 /// What was given of a rain in a partition is pending or posted. The pending tokens lie in many records,
@@ -125,26 +149,27 @@ async fn check_budget<B: Binding>(
         let fund = Read::Fields(records::accounts(), vec![fund.clone()]);
         vec![Lease::read(rain::lease(id)), fund, Read::Some(records::queue(), QUEUE_MAX)]
     };
-    for _ in 0..ATTEMPTS_MAX {
-        let answers = look.context.read(partition, sides()).await?;
+    for _ in 0..LOOKS_MAX {
+        let answers = look.read(partition, sides()).await?;
         let given = Lease::answered(answers.first())?.issued();
         let posted = fields(answers.get(1))?.first().and_then(Option::as_ref);
         let posted = -integer(posted)?;
-        let Some(Answer::Map(queue)) = answers.get(2) else { return Err(unexpected()) };
+        let queue = map(answers.get(2))?;
         if queue.len() >= QUEUE_MAX as usize {
             // More than can be seen in one moment; settlement has to come first.
-            return Ok(());
+            break;
         }
         let mut pending = 0;
         for (field, _) in queue {
             let user = records::user_of(field).ok_or_else(unexpected)?;
             pending += pending_of(look, partition, user, rain).await?;
         }
-        if look.context.read(partition, sides()).await? == answers {
+        if look.read(partition, sides()).await? == answers {
             report.add(What::BudgetDiffers, format!("{id}/{partition}"), given, pending + posted);
             return Ok(());
         }
     }
+    report.unsettled += 1;
     Ok(())
 }
 
@@ -155,8 +180,8 @@ async fn pending_of<B: Binding>(
     rain: &Rain,
 ) -> Result<i64, CommitError> {
     let read = Read::All(records::pending(user), records::PENDING_MAX);
-    let answers = look.context.read(partition, vec![read]).await?;
-    let Some(Answer::Map(tokens)) = answers.first() else { return Err(unexpected()) };
+    let answers = look.read(partition, vec![read]).await?;
+    let tokens = map(answers.first())?;
     let mut sum = 0;
     for (_, value) in tokens {
         let Value::Bytes(stored) = value else { continue };
@@ -175,14 +200,14 @@ async fn check_packets<B: Binding>(
     partition: Partition,
     report: &mut Report,
 ) -> Result<(), CommitError> {
-    let answers = look.context.read(partition, vec![Read::Some(records::ends(), LIST_MAX)]).await?;
-    let Some(Answer::Map(periods)) = answers.first() else { return Err(unexpected()) };
+    let answers = look.read(partition, vec![Read::Some(records::ends(), LIST_MAX)]).await?;
+    let periods = map(answers.first())?;
     for (field, _) in periods {
         let text = std::str::from_utf8(&field.0).map_err(|_| unexpected())?;
         let period = text.parse().map_err(|_| unexpected())?;
         let read = Read::Some(records::ends_in(period), LIST_MAX);
-        let answers = look.context.read(partition, vec![read]).await?;
-        let Some(Answer::Map(packets)) = answers.first() else { return Err(unexpected()) };
+        let answers = look.read(partition, vec![read]).await?;
+        let packets = map(answers.first())?;
         for (field, _) in packets {
             let packet = std::str::from_utf8(&field.0).map_err(|_| unexpected())?;
             check_packet(look, partition, packet, report).await?;
@@ -199,7 +224,7 @@ async fn check_packet<B: Binding>(
     report: &mut Report,
 ) -> Result<(), CommitError> {
     let reads = packet::reads_of_all(packet);
-    let answers = look.context.read(partition, reads).await?;
+    let answers = look.read(partition, reads).await?;
     let details = match packet::details(&answers) {
         Ok(details) => details,
         Err(Failure::Store(error)) => return Err(error),
@@ -209,7 +234,7 @@ async fn check_packet<B: Binding>(
         }
         Err(Failure::Refused(_)) => return Err(unexpected()),
     };
-    let Some(Answer::Map(parts)) = answers.get(packet::READS) else { return Err(unexpected()) };
+    let parts = map(answers.get(packet::READS))?;
     let mut sum = details.taken();
     for (_, cents) in parts {
         sum += integer(Some(cents))?;
@@ -224,11 +249,11 @@ async fn check_packet<B: Binding>(
         ];
         // First whether its payment is under way: whoever ends that has paid before.
         let owed = Read::Fields(records::owed(), vec![records::pair(opening.user, packet)]);
-        let answers = look.context.read(partition, vec![owed]).await?;
+        let answers = look.read(partition, vec![owed]).await?;
         if fields(answers.first())?.first() != Some(&None) {
             continue;
         }
-        let answers = look.context.read(home, reads).await?;
+        let answers = look.read(home, reads).await?;
         let paid =
             answers.iter().any(|answer| matches!(answer, Answer::Fields(f) if f[0].is_some()));
         if !paid {

@@ -1,4 +1,4 @@
-//! What one user's records say of each other: entries against the account, withdrawals against what is
+//! What one user's wallet says of itself: entries against the account, withdrawals against what is
 //! held and left, marks against entries, tokens against their signatures.
 
 use std::collections::BTreeMap;
@@ -46,7 +46,7 @@ pub(super) async fn check<B: Binding>(
     let mut sums = Sums::default();
     let mut seen = 0;
     for _ in 0..ATTEMPTS_MAX {
-        let answers = look.context.read(home, vec![Account::read(user)]).await?;
+        let answers = look.read(home, vec![Account::read(user)]).await?;
         let account = Account::answered(answers.first())?;
         add_entries(look, user, seen..account.sequence, &mut sums, report).await?;
         seen = account.sequence;
@@ -56,7 +56,7 @@ pub(super) async fn check<B: Binding>(
         let mut reads = vec![Account::read(user)];
         let read = |part: &[Field]| Read::Fields(records::withdrawals(user), part.to_vec());
         reads.extend(numbers.chunks(FIELDS).map(read));
-        let answers = look.context.read(home, reads).await?;
+        let answers = look.read(home, reads).await?;
         let now = Account::answered(answers.first())?;
         if now.sequence == seen {
             compare(user, &now, &sums, &answers[1..], report)?;
@@ -132,7 +132,7 @@ async fn check_marks<B: Binding>(
     for part in marks.chunks(FIELDS) {
         let names = part.iter().map(|(number, _)| number.as_str().into()).collect();
         let read = Read::Fields(records::posted(user), names);
-        let answers = look.context.read(look.context.home(user), vec![read]).await?;
+        let answers = look.read(look.context.home(user), vec![read]).await?;
         for ((number, sequence), value) in part.iter().zip(fields(answers.first())?) {
             if *value != Some(Value::Integer(*sequence)) {
                 report.broken(What::PostedMarkDiffers, format!("{user}/{number}"));
@@ -192,7 +192,7 @@ async fn check_pending<B: Binding>(
         Read::All(records::pending(user), PENDING_MAX),
         Read::Fields(records::queue(), vec![records::user_field(user)]),
     ];
-    let answers = look.context.read(home, reads).await?;
+    let answers = look.read(home, reads).await?;
     let Some(Answer::Map(tokens)) = answers.first() else { return Err(unexpected()) };
     if !tokens.is_empty() && fields(answers.get(1))?.first() == Some(&None) {
         report.broken(What::NotQueued, user.to_string());
@@ -212,7 +212,7 @@ async fn check_pending<B: Binding>(
             Read::Fields(records::pending(user), part.to_vec()),
             Read::Fields(records::posted(user), part.to_vec()),
         ];
-        let answers = look.context.read(home, reads).await?;
+        let answers = look.read(home, reads).await?;
         let both = fields(answers.first())?.iter().zip(fields(answers.get(1))?);
         for (field, (pending, posted)) in part.iter().zip(both) {
             if pending.is_some() && posted.is_some() {

@@ -8,7 +8,7 @@ use crate::issue as native;
 use anyhow::{Context, Result, bail, ensure};
 use binding::Binding;
 use binding::redis::{Argument, Connection, Connector, Failure, Redis, Reply};
-use coupon::context::Templates;
+use coupons::context::Templates;
 use domain::ids::UserId;
 use domain::paid::PaidMark;
 use domain::partition::Partitions;

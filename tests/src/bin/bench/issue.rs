@@ -7,10 +7,10 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use binding::Binding;
 use binding::redis::Redis;
-use coupon::context::Templates;
-use coupon::issue::{Claim, Number, Recorded};
-use coupon::publish::publish;
-use coupon::refusal::Failure;
+use coupons::context::Templates;
+use coupons::issue::{Claim, Number, Recorded};
+use coupons::publish::publish;
+use coupons::refusal::Failure;
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::partition::Partitions;
@@ -139,7 +139,7 @@ pub async fn issue<B: Binding>(
     templates: &Templates,
     claim: &Claim,
 ) -> Result<Recorded, Failure> {
-    Box::pin(coupon::issue::issue(&context(store, templates, lease::SHARE), claim)).await
+    Box::pin(coupons::issue::issue(&context(store, templates, lease::SHARE), claim)).await
 }
 
 /// Asks for a coupon of the template.

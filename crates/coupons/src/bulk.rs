@@ -17,7 +17,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
 use crate::issue::{Claim, Number, issue};
-use crate::parse::Batch;
 use crate::records::{self, Gave, unexpected};
 use crate::refusal::{Failure, Refusal};
 
@@ -27,6 +26,15 @@ const CONCURRENT: usize = 32;
 
 /// Parts of a batch: as many as one read returns, but for one.
 const PARTS_MAX: u32 = READ_FIELDS_MAX - 1;
+
+/// A part of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// The batch.
+    pub batch: String,
+    /// 1 to 1,000 users.
+    pub users: Vec<UserId>,
+}
 
 /// What became of users.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

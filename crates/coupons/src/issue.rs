@@ -365,6 +365,7 @@ fn give(
         // As if the pool had credited one more.
         Source::Uncounted => writes.push(Write::Add(lease.clone(), CREDITED.into(), 1)),
     }
+    writes.extend(records::HOLDERS.mark(request.user, UnixMillis(order.at)));
     if let Gave::Reserved(_, until) = order.gave {
         let period = records::period(UnixMillis(until));
         let end = records::end(request.user, &request.number);

@@ -9,6 +9,7 @@ use domain::money::{Amount, Currency};
 use domain::order_number::Part;
 use domain::time::UnixMillis;
 use domain::transaction::INTEGER_MAX;
+use edge::Problem;
 use serde::{Deserialize, Serialize};
 
 use crate::refusal::Refusal;
@@ -114,6 +115,16 @@ fn enabled_default() -> bool {
 }
 
 impl Template {
+    /// Reads a template that can be published.
+    ///
+    /// # Errors
+    /// Those of [`edge::json::parse_object`] and [`Self::validate`].
+    pub fn parse(body: &[u8]) -> Result<Self, Problem> {
+        let template: Self = edge::json::parse_object(body)?;
+        template.validate()?;
+        Ok(template)
+    }
+
     /// Checks whether a template has a stock where its scene has one.
     ///
     /// # Errors
@@ -487,6 +498,43 @@ pub(crate) mod tests {
         ];
         for (template, now, segments, expected) in table {
             assert_eq!(template.admit(segments, now), expected, "{template:?} at {now:?}");
+        }
+    }
+
+    /// serde tells the place of an error only if it is met on the spot: no type of ours may find it
+    /// later, or the answer names another field, or none.
+    #[test]
+    fn a_wrong_value_is_named_wherever_it_stands() {
+        let wrong = [
+            ("activity", json!(7)),
+            ("kind", json!("free")),
+            ("value", json!("x")),
+            ("threshold", json!(1.5)),
+            ("currency", json!("cny")),
+            ("stock", json!("-1")),
+            ("budget", json!(true)),
+            ("limit_per_user", json!(-1)),
+            ("claim_from", json!("yesterday")),
+            ("valid_until", json!(7)),
+            ("low_water_percent", json!(1_000)),
+            ("new_users_only", json!(0)),
+            ("segments", json!("gold")),
+            ("single_cap", json!("9007199254740992")),
+        ];
+        for (field, value) in wrong {
+            let mut rest = body();
+            rest.as_object_mut().unwrap().remove(field);
+            let rest = rest.to_string();
+            let rest = rest.trim_start_matches('{').trim_end_matches('}');
+            for text in [
+                format!(r#"{{"{field}": {value}, {rest}}}"#),
+                format!(r#"{{{rest}, "{field}": {value}}}"#),
+                format!("{{\n{rest},\n\"{field}\":\n{value}\n}}"),
+            ] {
+                let problem = edge::json::parse_object::<Template>(text.as_bytes()).unwrap_err();
+                let is = (problem.code, problem.field.as_deref());
+                assert_eq!(is, ("invalid_value", Some(field)), "{text}: {problem:?}");
+            }
         }
     }
 }

@@ -110,13 +110,22 @@ pub async fn publish<B: Binding>(
     Err(Refusal::PublishedMeanwhile.into())
 }
 
-/// Puts up the notice of a version, unless a later one is up.
+/// Puts up the notice of a version, unless a later one is up, and lists the template.
 async fn put_up<B: Binding>(
     context: &Context<'_, B>,
     id: &str,
     version: i64,
     template: &Template,
 ) -> Result<i64, Failure> {
+    let list = Transaction {
+        writes: vec![Write::Set(
+            records::listed_in(id),
+            id.into(),
+            Value::Integer(template.claim_until.0),
+        )],
+        ..Transaction::default()
+    };
+    context.commit(records::home_of_list(context.partitions), list).await?;
     let record = records::notice(id);
     let guard = Guard::IntegerAtMost(record.clone(), PUBLISHED_VERSION.into(), version - 1);
     let transaction = Transaction {

@@ -5,6 +5,7 @@ use domain::error::InvalidInput;
 use domain::order_number::Part;
 use domain::time::UnixMillis;
 use domain::transaction::{CommitError, Value};
+use edge::Problem;
 use serde::{Deserialize, Serialize};
 
 use crate::refusal::{Failure, Refusal};
@@ -100,6 +101,16 @@ impl RateLimit {
 }
 
 impl Scene {
+    /// Reads a scene that can be set up.
+    ///
+    /// # Errors
+    /// Those of [`edge::json::parse_object`] and [`Self::validate`].
+    pub fn parse(body: &[u8]) -> Result<Self, Problem> {
+        let scene: Self = edge::json::parse_object(body)?;
+        scene.validate()?;
+        Ok(scene)
+    }
+
     /// A scene of which nobody said anything.
     pub fn plain() -> Self {
         Self {

@@ -37,6 +37,7 @@ pub fn end(
     number: &OrderNumber,
     order: &Order,
     end: End,
+    now: UnixMillis,
 ) -> Option<(Order, Transaction)> {
     let Gave::Reserved(coupon, until) = &order.gave else { return None };
     let (record, field) = (records::user(user), records::order(number));
@@ -55,6 +56,7 @@ pub fn end(
             records::end(user, number),
         ),
     ];
+    writes.extend(records::HOLDERS.mark(user, now));
     if end != End::Confirm {
         writes.push(Write::Add(lease.clone(), LEFT.into(), 1));
         writes.push(Write::Unset(lease, SOLD_OUT_UNTIL.into()));
@@ -115,7 +117,9 @@ async fn expire_period<B: Binding>(
     let mut steps = Vec::new();
     for ((user, number), answer) in due.iter().zip(context.read_all(&orders).await?) {
         let Some(Some(value)) = fields(Some(&answer))?.first() else { continue };
-        if let Some((_, step)) = end(*user, number, &Order::decode(value)?, End::Expire) {
+        if let Some((_, step)) =
+            end(*user, number, &Order::decode(value)?, End::Expire, context.now)
+        {
             steps.push((partition, step));
         }
     }

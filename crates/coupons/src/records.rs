@@ -7,6 +7,8 @@
 //! - `l<template>`, the partition's [`lease::Lease`] of a template
 //! - `d`, the index of `d<period>`: reservations that end in that period
 //! - `w`, the index of rewards that are due ([`domain::group_buy::due`])
+//! - `h`, the index of `h<day>:<bucket>`: users whose coupons were given, held or put back on that day
+//!   ([`HOLDERS`])
 //!
 //! In a partition of a template's own, of those of configuration:
 //! - `p<template>`, the pool: what was published, and the coupons that no partition has
@@ -17,12 +19,16 @@
 //!   pool alone
 //! - `s<scene>`, a scene
 //! - `g<campaign>`, a group-buy campaign
+//! - `f<bucket>`, the list of all templates: each with the moment until which coupons of it are given out,
+//!   negative once its leases were taken back for good
 //!
 //! Names are short, because Redis keeps them with every record.
 
+use domain::day_lists::DayLists;
 use domain::ids::UserId;
 use domain::money::Currency;
 use domain::order_number::OrderNumber;
+use domain::partition::{Partition, Partitions, fnv1a, mix};
 use domain::time::UnixMillis;
 use domain::transaction::{CommitError, Field, MapKey, Value};
 use serde::{Deserialize, Serialize};
@@ -37,6 +43,10 @@ pub const USER_FIELDS_MAX: u32 = 1_000;
 const VERSION: u8 = 1;
 /// How long the periods are in which reservations end.
 const PERIOD_MS: i64 = 60_000;
+/// Users whose coupons were given, held or put back.
+pub const HOLDERS: DayLists = DayLists("h");
+/// Records of the list of all templates, each of which one read returns.
+pub const LISTS: u64 = 64;
 /// Redemptions of one coupon that were rolled back: as many as a shopper may change their mind.
 pub const ROLLBACKS_MAX: usize = 16;
 
@@ -53,6 +63,11 @@ pub fn order(number: &OrderNumber) -> Field {
 /// The field of the count of a template in the user's record.
 pub fn held_count(template: &str) -> Field {
     Field(format!("n{template}").into_bytes())
+}
+
+/// The template of the field of a count.
+pub fn counted(field: &Field) -> Option<&str> {
+    std::str::from_utf8(&field.0).ok()?.strip_prefix('n')
 }
 
 /// The field of the pace of a scene in the user's record.
@@ -76,9 +91,29 @@ pub fn pool(template: &str) -> MapKey {
     MapKey(format!("p{template}"))
 }
 
+/// Where it lives.
+pub fn home_of_pool(partitions: Partitions, template: &str) -> Partition {
+    partitions.of_configuration(&format!("pool:{template}"))
+}
+
 /// The copy of a template that everybody reads.
 pub fn notice(template: &str) -> MapKey {
     MapKey(format!("t{template}"))
+}
+
+/// Some of the list of all templates.
+pub fn listed(bucket: u64) -> MapKey {
+    MapKey(format!("f{bucket}"))
+}
+
+/// The part of the list in which a template is.
+pub fn listed_in(template: &str) -> MapKey {
+    listed(mix(fnv1a(template.as_bytes())) % LISTS)
+}
+
+/// Where the list of all templates lives.
+pub fn home_of_list(partitions: Partitions) -> Partition {
+    partitions.of_configuration("templates")
 }
 
 /// A scene.

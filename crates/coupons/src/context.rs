@@ -94,7 +94,7 @@ impl<B: Binding> Context<'_, B> {
 
     /// Where a template's pool lives.
     pub fn pool(&self, template: &str) -> Partition {
-        self.partitions.of_configuration(&format!("pool:{template}"))
+        records::home_of_pool(self.partitions, template)
     }
 
     /// Where the stock of a template lies.

@@ -90,7 +90,9 @@ async fn commit_end<B: Binding>(
     order: &Order,
     end_with: End,
 ) -> Result<Option<Order>, Failure> {
-    let Some((next, transaction)) = end(user, number, order, end_with) else { return Ok(None) };
+    let Some((next, transaction)) = end(user, number, order, end_with, context.now) else {
+        return Ok(None);
+    };
     let partition = context.home(user);
     if let Outcome::Refused(_) = context.commit(partition, transaction).await? {
         return Ok(None);

@@ -10,7 +10,7 @@
 use domain::error::InvalidInput;
 use domain::group_buy::{Chance, Group, Groups, Phase, campaign_of, due, due_of};
 use domain::ids::UserId;
-use domain::order_number::OrderNumber;
+use domain::order_number::{OrderNumber, Part};
 use domain::paid::PaidMark;
 use domain::partition::Partition;
 use domain::time::UnixMillis;
@@ -18,6 +18,7 @@ use domain::transaction::{
     Answer, CommitError, Failed, Field, Guard, MapKey, Outcome, Read, Seen, Transaction, Value,
     Write,
 };
+use edge::Problem;
 use edge::store::Binding;
 use futures::StreamExt;
 use futures::stream;
@@ -53,6 +54,18 @@ pub struct Campaign {
 
 fn enabled_default() -> bool {
     true
+}
+
+impl Campaign {
+    /// Reads a campaign that can be set up.
+    ///
+    /// # Errors
+    /// Those of [`edge::json::parse_object`]; `invalid_part`, naming the field.
+    pub fn parse(body: &[u8]) -> Result<Self, Problem> {
+        let campaign: Self = edge::json::parse_object(body)?;
+        Part::parse(&campaign.template, "template")?;
+        Ok(campaign)
+    }
 }
 
 /// Who opens which group.

@@ -1,0 +1,25 @@
+//! Coupons: exactly once, within budget, without a hot key.
+//!
+//! In reading order:
+//! - [`template`], [`scene`]: what operators publish, and which rules follow from it alone
+//! - [`records`]: what the store holds, and under which names
+//! - [`issue`]: one commit decides and records; the stock is spread over the partitions by [`lease`]
+//! - [`reservation`] and [`expiry`], [`redemption`], [`list`], [`bulk`], [`publish`], [`group_buy`]: the
+//!   other operations
+//! - [`refusal`]: why a request got nothing, by code
+//!
+//! [`context`] is what all of them work with. None of them reads a clock or a random number.
+
+pub mod bulk;
+pub mod context;
+pub mod expiry;
+pub mod group_buy;
+pub mod issue;
+pub mod list;
+pub mod publish;
+pub mod records;
+pub mod redemption;
+pub mod refusal;
+pub mod reservation;
+pub mod scene;
+pub mod template;

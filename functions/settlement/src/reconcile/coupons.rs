@@ -1,0 +1,248 @@
+//! Stocks of coupons, and what users have of them: a template's pool against its leases, a partition's
+//! leases against the orders of its users, and each user's counts against their own orders.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use coupons::context::{BODY, PUBLISHED_VERSION, published};
+use coupons::records::{self, Gave, Order};
+use domain::ids::UserId;
+use domain::order_number::OrderNumber;
+use domain::partition::Partition;
+use domain::time::UnixMillis;
+use domain::transaction::{Answer, CommitError, Field, READ_FIELDS_MAX, Read, Value};
+use edge::store::Binding;
+use lease::Lease;
+
+use super::{FIELDS, LOOKS_MAX, Look, Report, Scope, What, map, value};
+
+/// Users' records that are read at once.
+const RECORDS: usize = 64;
+
+/// Names of templates.
+pub(super) type Templates = BTreeSet<String>;
+
+/// Coupons of a template that users have, or that are held for them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Had {
+    given: i64,
+    held: i64,
+}
+
+/// A reservation, as its order says it.
+struct Reservation {
+    user: UserId,
+    number: OrderNumber,
+    until: UnixMillis,
+    order: Value,
+}
+
+/// What the users of a partition have.
+#[derive(Default)]
+struct Holdings {
+    had: BTreeMap<String, Had>,
+    reservations: Vec<Reservation>,
+}
+
+/// The templates there are.
+///
+/// # Errors
+/// The store's.
+pub(super) async fn templates<B: Binding>(
+    look: &Look<'_, '_, B>,
+) -> Result<Templates, CommitError> {
+    let home = records::home_of_list(look.context.partitions);
+    let read = |bucket| Read::Some(records::listed(bucket), READ_FIELDS_MAX);
+    let mut templates = Templates::new();
+    for answer in look.read(home, (0..records::LISTS).map(read).collect()).await? {
+        let names = map(Some(&answer))?.iter();
+        templates.extend(names.map(|(field, _)| String::from_utf8_lossy(&field.0).into_owned()));
+    }
+    Ok(templates)
+}
+
+/// Looks at the pools of some templates: what is free and what was leased out are the stock.
+///
+/// # Errors
+/// The store's.
+pub(super) async fn check_pools<B: Binding>(
+    look: &Look<'_, '_, B>,
+    index: u32,
+    templates: &Templates,
+    report: &mut Report,
+) -> Result<(), CommitError> {
+    for id in templates.iter().filter(|id| look.is_with(index, id)) {
+        let home = records::home_of_pool(look.context.partitions, id);
+        let own = [BODY, PUBLISHED_VERSION].map(Field::from).to_vec();
+        let (own, units) = look.pool(home, &records::pool(id), own).await?;
+        let Some((_, template)) = published(Some(&Answer::Fields(own)))? else { continue };
+        if template.is_counted() {
+            report.add(What::StockDiffers, id.as_str(), template.leasable(), units);
+        }
+    }
+    Ok(())
+}
+
+/// Looks at a partition: at each user; and, where all of them are looked at, at what they have together.
+/// That lies in many records, so that it is looked at again where anything moved meanwhile; and once more
+/// before a difference is told, because something may have moved there and back.
+///
+/// # Errors
+/// The store's.
+pub(super) async fn check<B: Binding>(
+    look: &Look<'_, '_, B>,
+    partition: Partition,
+    templates: &Templates,
+    report: &mut Report,
+) -> Result<(), CommitError> {
+    if look.scope == Scope::Recent {
+        match look.everybody(partition, records::HOLDERS).await? {
+            Some(users) => drop(check_users(look, partition, &users, report).await?),
+            None => report.unsettled += 1,
+        }
+        return Ok(());
+    }
+    let mut templates = templates.clone();
+    let mut last = BTreeMap::new();
+    for attempt in 0..LOOKS_MAX {
+        let before = leases(look, partition, &templates).await?;
+        let Some(users) = look.everybody(partition, records::HOLDERS).await? else { break };
+        let holdings = match attempt {
+            0 => check_users(look, partition, &users, report).await?,
+            // What users' own records say was told by the first look.
+            _ => holdings(look, partition, &users, &mut Report::default()).await?,
+        };
+        let after = leases(look, partition, &templates).await?;
+        let is_still = before == after && holdings.had.keys().all(|id| templates.contains(id));
+        templates.extend(holdings.had.keys().cloned());
+        let differs = |(id, lease): (String, Lease)| {
+            let had = holdings.had.get(&id).copied().unwrap_or_default();
+            let of_lease = Had { given: lease.issued(), held: lease.held };
+            (had != of_lease).then_some((id, (had, of_lease)))
+        };
+        let differences: BTreeMap<_, _> = before.into_iter().filter_map(differs).collect();
+        if is_still && (differences.is_empty() || differences == last) {
+            for (id, (had, of_lease)) in differences {
+                let place = format!("{id}/{partition}");
+                report.add(What::IssuedDiffers, &place, had.given, of_lease.given);
+                report.add(What::ReservedDiffers, &place, had.held, of_lease.held);
+            }
+            return Ok(());
+        }
+        last = differences;
+    }
+    report.unsettled += 1;
+    Ok(())
+}
+
+async fn check_users<B: Binding>(
+    look: &Look<'_, '_, B>,
+    partition: Partition,
+    users: &[UserId],
+    report: &mut Report,
+) -> Result<Holdings, CommitError> {
+    report.users += users.len() as u64;
+    let holdings = holdings(look, partition, users, report).await?;
+    check_reservations(look, partition, &holdings.reservations, report).await?;
+    Ok(holdings)
+}
+
+/// What a partition has of each template.
+async fn leases<B: Binding>(
+    look: &Look<'_, '_, B>,
+    partition: Partition,
+    templates: &Templates,
+) -> Result<BTreeMap<String, Lease>, CommitError> {
+    let mut leases = BTreeMap::new();
+    let names: Vec<_> = templates.iter().collect();
+    for names in names.chunks(FIELDS) {
+        let reads = names.iter().map(|id| Lease::read(records::lease(id))).collect();
+        for (id, answer) in names.iter().zip(look.read(partition, reads).await?) {
+            leases.insert((*id).clone(), Lease::answered(Some(&answer))?);
+        }
+    }
+    Ok(leases)
+}
+
+async fn holdings<B: Binding>(
+    look: &Look<'_, '_, B>,
+    partition: Partition,
+    users: &[UserId],
+    report: &mut Report,
+) -> Result<Holdings, CommitError> {
+    let mut holdings = Holdings::default();
+    for users in users.chunks(RECORDS) {
+        let read = |user: &UserId| Read::All(records::user(*user), READ_FIELDS_MAX);
+        let answers = look.read(partition, users.iter().map(read).collect()).await?;
+        for (user, answer) in users.iter().zip(answers) {
+            add_user(*user, map(Some(&answer))?, &mut holdings, report)?;
+        }
+    }
+    Ok(holdings)
+}
+
+/// Adds what a user has, and compares the user's counts with it.
+fn add_user(
+    user: UserId,
+    record: &[(Field, Value)],
+    holdings: &mut Holdings,
+    report: &mut Report,
+) -> Result<(), CommitError> {
+    let (mut had, mut counts) = (BTreeMap::<String, Had>::new(), BTreeMap::new());
+    for (field, value) in record {
+        if let Some(template) = records::counted(field) {
+            counts.insert(template.to_owned(), domain::answers::integer(Some(value))?);
+        }
+        let Some(number) = records::order_of(field) else { continue };
+        let Ok(order) = Order::decode(value) else {
+            report.broken(What::OrderBroken, format!("{user}/{number}"));
+            continue;
+        };
+        match &order.gave {
+            Gave::Issued(coupon) | Gave::Fallback(coupon) => {
+                had.entry(coupon.template.clone()).or_default().given += 1;
+            }
+            Gave::Reserved(coupon, until) => {
+                had.entry(coupon.template.clone()).or_default().held += 1;
+                let (until, order) = (UnixMillis(*until), value.clone());
+                holdings.reservations.push(Reservation { user, number, until, order });
+            }
+            Gave::Greeting(_) | Gave::Cancelled | Gave::Expired => {}
+        }
+    }
+    for (template, Had { given, held }) in had {
+        let count = counts.remove(&template).unwrap_or(0);
+        report.add(What::CouponCountDiffers, format!("{user}/{template}"), given + held, count);
+        let of_all = holdings.had.entry(template).or_default();
+        of_all.given += given;
+        of_all.held += held;
+    }
+    for (template, count) in counts {
+        report.add(What::CouponCountDiffers, format!("{user}/{template}"), 0, count);
+    }
+    Ok(())
+}
+
+/// Whether each reservation is found when it ends. One that has ended meanwhile has another order.
+async fn check_reservations<B: Binding>(
+    look: &Look<'_, '_, B>,
+    partition: Partition,
+    reservations: &[Reservation],
+    report: &mut Report,
+) -> Result<(), CommitError> {
+    for one in reservations {
+        let period = records::period(one.until);
+        let reads = vec![
+            Read::Fields(records::user(one.user), vec![records::order(&one.number)]),
+            Read::Fields(records::ends(), vec![period.to_string().as_str().into()]),
+            Read::Fields(records::ends_in(period), vec![records::end(one.user, &one.number)]),
+        ];
+        let answers = look.read(partition, reads).await?;
+        if value(answers.first())? != Some(&one.order) {
+            continue;
+        }
+        if value(answers.get(1))?.is_none() || value(answers.get(2))?.is_none() {
+            report.broken(What::ReservationUnlisted, format!("{}/{}", one.user, one.number));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,129 @@
+//! What can be wrong with books, under which code, and what to do about it. Pure.
+
+/// Two books that do not agree, or something that cannot be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// The accounts of a partition do not add up to zero.
+    AccountsUnbalanced,
+    /// A rain's pool has another number of cents than were never leased out.
+    PoolDiffers,
+    /// In a partition, what was given of a rain is not what is pending and posted of it.
+    BudgetDiffers,
+    /// Parts and openings of a packet are not what was sent.
+    PacketDiffers,
+    /// Somebody opened a packet and has no token for it.
+    OpeningUnpaid,
+    /// A user's balance is not the sum of the entries.
+    BalanceDiffers,
+    /// A user's income is not that of the entries.
+    IncomeDiffers,
+    /// What is held is not what withdrawals hold.
+    HeldDiffers,
+    /// What left is not what withdrawals took.
+    WithdrawnDiffers,
+    /// An entry is missing or cannot be read.
+    EntryBroken,
+    /// An entry's order number is not marked as posted by it.
+    PostedMarkDiffers,
+    /// A withdrawal of an entry is missing, or of another amount.
+    WithdrawalDiffers,
+    /// A token cannot be read.
+    TokenUnreadable,
+    /// A token's signature is not right.
+    TokenForged,
+    /// A token is pending and posted.
+    TokenTwice,
+    /// A user has pending tokens and is not queued.
+    NotQueued,
+    /// The cents that users of a partition have, hold or took are not those of its accounts.
+    AccountDiffers,
+    /// A template's pool has another number of coupons than were never leased out.
+    StockDiffers,
+    /// In a partition, coupons that were given of a template are not those that users have.
+    IssuedDiffers,
+    /// In a partition, coupons that are held are not those that are reserved.
+    ReservedDiffers,
+    /// The coupons of a template that count for a user's limit are not those that the user has.
+    CouponCountDiffers,
+    /// What became of an order cannot be read.
+    OrderBroken,
+    /// A reservation is not among those that end.
+    ReservationUnlisted,
+}
+
+impl What {
+    /// Its stable code.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::AccountsUnbalanced => "accounts_unbalanced",
+            Self::PoolDiffers => "pool_differs",
+            Self::BudgetDiffers => "budget_differs",
+            Self::PacketDiffers => "packet_differs",
+            Self::OpeningUnpaid => "opening_unpaid",
+            Self::BalanceDiffers => "balance_differs",
+            Self::IncomeDiffers => "income_differs",
+            Self::HeldDiffers => "held_differs",
+            Self::WithdrawnDiffers => "withdrawn_differs",
+            Self::EntryBroken => "entry_broken",
+            Self::PostedMarkDiffers => "posted_mark_differs",
+            Self::WithdrawalDiffers => "withdrawal_differs",
+            Self::TokenUnreadable => "token_unreadable",
+            Self::TokenForged => "token_forged",
+            Self::TokenTwice => "token_twice",
+            Self::NotQueued => "not_queued",
+            Self::AccountDiffers => "account_differs",
+            Self::StockDiffers => "stock_differs",
+            Self::IssuedDiffers => "issued_differs",
+            Self::ReservedDiffers => "reserved_differs",
+            Self::CouponCountDiffers => "coupon_count_differs",
+            Self::OrderBroken => "order_broken",
+            Self::ReservationUnlisted => "reservation_unlisted",
+        }
+    }
+
+    /// What to do about it.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::AccountsUnbalanced => {
+                "stop posting; compare the accounts with the entries of the partition's users"
+            }
+            Self::PoolDiffers => {
+                "stop the rain; compare the pool with the leases, and publish the right budget"
+            }
+            Self::BudgetDiffers => {
+                "tokens were lost or came from elsewhere: ask clients to send theirs"
+            }
+            Self::PacketDiffers => "close the packet; pay the sender what is missing",
+            Self::OpeningUnpaid => "have the user open the packet again, which pays",
+            Self::BalanceDiffers | Self::IncomeDiffers => {
+                "the entries count: correct the account, and find out who wrote it"
+            }
+            Self::HeldDiffers | Self::WithdrawnDiffers | Self::WithdrawalDiffers => {
+                "compare with the payment provider; void or post the withdrawal"
+            }
+            Self::EntryBroken => "restore the entry from a backup",
+            Self::PostedMarkDiffers => {
+                "mark the number as posted by its entry before anybody posts it again"
+            }
+            Self::TokenUnreadable | Self::TokenForged => {
+                "remove the token; the client's copy restores it if there is a right one"
+            }
+            Self::TokenTwice => "post the user, which drops the copy",
+            Self::NotQueued => "post the user",
+            Self::AccountDiffers => {
+                "the users' own accounts and entries count: correct the partition's account"
+            }
+            Self::StockDiffers => {
+                "disable the template; compare the pool with the leases, and correct what is free"
+            }
+            Self::IssuedDiffers | Self::ReservedDiffers => {
+                "the users' orders count: correct what is left in the partition's lease"
+            }
+            Self::CouponCountDiffers => "the user's orders count: correct the user's count",
+            Self::OrderBroken => "restore the order from a backup",
+            Self::ReservationUnlisted => {
+                "have the user cancel or confirm it, or cancel it for them"
+            }
+        }
+    }
+}
