@@ -5,7 +5,7 @@
 //! has no noise, and is a second implementation of the rule.
 
 use crate::generator::Generator;
-use wallet::split::{PART_CENTS_MAX, PART_CENTS_MIN, split_random};
+use wallet::split::{COUNT_MAX, PART_CENTS_MAX, PART_CENTS_MIN, split_random};
 
 /// Means of the parts, in cents; the middle ones are where the rule is fair.
 const MEANS: [i64; 12] = [5, 50, 100, 300, 500, 1_000, 2_000, 4_000, 6_000, 8_000, 10_000, 15_000];
@@ -109,12 +109,11 @@ fn each_position_has_the_same_mean() {
     }
 }
 
-/// Rounding leaves the last the most, and the more the more parts there are: with 500 parts of 5.00 it is
-/// 5 cents.
+/// Rounding leaves the last the most, and the more the more parts there are: with 300 parts of 5.00 it is
+/// 5 cents. (With 500 it would be more than 1 %.)
 #[test]
 fn more_parts_leave_the_last_a_little_more() {
     println!("exact deviation from the mean part, in %: of the first, the last but one, the last");
-    // Up to 200 parts within 1 %.
     let table = [
         (2, 500, 0.0020),
         (2, 4_000, 0.0003),
@@ -122,8 +121,8 @@ fn more_parts_leave_the_last_a_little_more() {
         (50, 4_000, 0.0035),
         (200, 500, 0.0090),
         (200, 1_000, 0.0045),
-        (500, 500, 0.0104),
-        (500, 600, 0.0087),
+        (COUNT_MAX.into(), 500, WITHIN),
+        (COUNT_MAX.into(), 600, 0.0082),
     ];
     for (count, mean, bound) in table {
         let deviations = deviations(&exact(mean * count, count), mean);
@@ -131,6 +130,5 @@ fn more_parts_leave_the_last_a_little_more() {
         let shown = [deviations[0], deviations[last - 1], deviations[last]];
         println!("{}", row(&format!("{count} parts"), mean, &shown));
         assert!(largest(&deviations) <= bound, "{count} parts of {mean}");
-        assert!(count > 200 || bound <= WITHIN);
     }
 }
