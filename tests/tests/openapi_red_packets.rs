@@ -133,6 +133,9 @@ async fn answers_about_group_packets_are_as_the_document_says() {
         (201, "", send(&packet_to_pay(7, "never", 1_000, 2))),
         (201, "", send(&equal)),
         (400, "invalid_value", with("kind", json!("large"))),
+        (400, "invalid_value", with("display", json!({"greeting": "a\nb"}))),
+        (400, "invalid_value", with("display", json!({"picture": "http://a/b.png"}))),
+        (400, "unknown_field", with("display", json!({"colour": "red"}))),
         (400, "invalid_id", with("sender", json!("-7"))),
         (400, "invalid_order_number", with("order_number", json!("a b"))),
         (400, "invalid_total", with("total", json!(1))),
@@ -183,6 +186,7 @@ async fn answers_about_group_packets_are_as_the_document_says() {
         (404, "unknown_packet", look(&name("x"))),
     ];
     contract.check("get", looking, rows).await;
+    check_display(&contract).await;
     app.advance_time(LIFE_MS.unsigned_abs());
     for _ in 0..2 {
         let refused = |ask: fn(&str, u64) -> Ask| (409, "expired", ask(&name("equal"), 9));
@@ -208,4 +212,25 @@ async fn answers_about_group_packets_are_as_the_document_says() {
         ("post", grabbing),
         ("post", opening),
     ]);
+}
+
+/// What is shown of a packet is no part of the order: it may come with a later attempt, and the first one
+/// counts.
+async fn check_display(contract: &Contract) {
+    let shown = async |packet: &Value| {
+        let sent = (201, "", send(packet));
+        contract.check("post", "/v1/red-packets", vec![sent]).await;
+        let reply = look(&packet_name(7, "shown")).of(&contract.app).await;
+        contract.document.check_reply("/v1/red-packets/{packet}", "get", &reply);
+        reply.json()["display"].clone()
+    };
+    let mut sent = packet_to_pay(7, "shown", 1_000, 2);
+    let default = json!({"name": "7", "greeting": "恭喜发财，大吉大利"});
+    assert_eq!(shown(&sent).await, default);
+    let first =
+        json!({"name": "Li Lei", "picture": "https://a/b.png", "greeting": "Happy new year"});
+    sent["display"] = first.clone();
+    assert_eq!(shown(&sent).await, first);
+    sent["display"] = json!({"name": "Han Meimei"});
+    assert_eq!(shown(&sent).await, first);
 }

@@ -101,6 +101,16 @@ async fn answers_about_balances_are_as_the_document_says() {
         (401, "missing_token", statement(7, "").without("authorization")),
     ];
     contract.check("get", pages, rows).await;
+    let limited = |name: &str| switch_posting(&json!({"mode": "queued", "statements": name}));
+    assert_eq!(limited("first_screens").of(app).await.status, 200);
+    let rows = vec![
+        (200, "", statement(7, "")),
+        (200, "", statement(7, "?cursor=39:1")),
+        (503, "statements_limited", statement(7, "?cursor=40:1")),
+    ];
+    contract.check("get", pages, rows).await;
+    assert_eq!(limited("all").of(app).await.status, 200);
+    contract.check("get", pages, vec![(200, "", statement(7, "?cursor=40:1"))]).await;
     contract.assert_all_reached(&[("get", pages)]);
 }
 
@@ -197,6 +207,8 @@ async fn answers_about_settlement_are_as_the_document_says() {
     let mut rows = vec![
         (200, "", switch_posting(&json!({"mode": "off"}))),
         (200, "", switch_posting(&large)),
+        (200, "", switch_posting(&json!({"mode": "off", "statements": "first_screens"}))),
+        (400, "invalid_value", switch_posting(&json!({"mode": "off", "statements": "none"}))),
         (400, "missing_field", switch_posting(&json!({"mode": "large_at_once"}))),
         (400, "invalid_value", switch_posting(&json!({"mode": "queued", "large_from": 1}))),
         (403, "operator_only", by_caller(switch_posting(&large))),

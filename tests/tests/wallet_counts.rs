@@ -6,19 +6,19 @@ use binding::redis::Redis;
 use domain::ids::UserId;
 use domain::partition::Partitions;
 use domain::time::UnixMillis;
-use domain::transaction::Transaction;
-use end_to_end::app::{Ask, Place, Reply, SIGNING_KEYS, assert_refused, not_loaded};
+use domain::transaction::{Transaction, Value, Write};
+use end_to_end::app::{Ask, Place, Reply, SIGNING_KEYS, assert_refused, load, not_loaded};
 use end_to_end::redis_port::NativeConnector;
 use end_to_end::redis_server::RedisServer;
 use end_to_end::wallet::{
     cents, open, open_rain, packet, packet_name, payload, post, rain_number, rain_set_up,
-    rain_with, send, settle_users, switch_posting, view,
+    rain_with, send, settle_users, statement, switch_posting, view,
 };
 use futures::future::try_join_all;
 use host::{App, Call, simulate};
 use serde_json::json;
 use wallet::keys::SigningKeys;
-use wallet::pending;
+use wallet::{pending, records};
 
 async fn done(app: &App, asked: &Ask) -> Reply {
     let reply = asked.of(app).await;
@@ -140,4 +140,26 @@ async fn a_backlog_is_posted_within_the_bound_of_each_call() {
     assert_eq!(tokens, (USERS * TOKENS) as i64);
     println!("{tokens} tokens of {USERS} users in {calls} calls");
     assert_refused(&settle_users(0).of(&app).await, 400, "invalid_value");
+}
+
+/// A cursor says how many entries there were on its first page; what was pending then is looked for among
+/// those that came since, which must not become all that there are.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_that_is_too_old_is_refused_without_reading_entries() {
+    let server = RedisServer::start(&[]).expect("a server");
+    let place = Place::Redis(server);
+    let partitions = Partitions::new(4).expect("a power of two");
+    let connector = NativeConnector::default();
+    let redis = Redis::new(&connector, vec![place.address()], "hb", "live", partitions);
+    let app = load(place.options().variable("partitions", "4")).await;
+    done(&app, &view(7)).await;
+    let account = records::account(UserId(7));
+    let entries = Write::Set(account, "s".into(), Value::Integer(2_001));
+    let transaction = Transaction { writes: vec![entries], ..Transaction::default() };
+    let home = partitions.locate(UserId(7)).partition;
+    redis.commit(home, &transaction).await.expect("the store commits");
+    let (count, reply) = commands(&app, &statement(7, "?cursor=20:0~1~a")).await;
+    assert_refused(&reply, 400, "invalid_value");
+    assert_eq!(reply.text("field").as_deref(), Some("cursor"), "{reply:?}");
+    assert_eq!(count, 1);
 }

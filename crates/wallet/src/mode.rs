@@ -1,8 +1,9 @@
-//! How tokens are posted: a switch, for all users.
+//! What is put off on a busy night: how tokens are posted, and how far back statements go. A switch, for all
+//! users.
 
 use binding::Binding;
-use domain::answers::fields;
-use domain::transaction::{CommitError, Read, Transaction, Write};
+use domain::answers::{fields, integer, unexpected};
+use domain::transaction::{CommitError, Field, Read, Transaction, Value, Write};
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
@@ -12,6 +13,7 @@ use crate::records;
 /// The first byte of a mode. Another one means another encoding.
 const ENCODING: u8 = 1;
 const MODE: &str = "mode";
+const STATEMENTS: &str = "statements";
 
 /// How tokens are posted. Whatever it is, who withdraws has theirs posted before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,25 +34,67 @@ impl Mode {
     }
 }
 
-/// The mode as it is now.
+/// How far back statements go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Statements {
+    /// To the first entry.
+    #[default]
+    All,
+    /// Two screens: what nearly everybody looks at, and is read at once.
+    FirstScreens,
+}
+
+impl Statements {
+    fn value(self) -> Value {
+        Value::Integer(self as i64)
+    }
+
+    fn of(value: Option<&Value>) -> Result<Self, CommitError> {
+        match integer(value)? {
+            0 => Ok(Self::All),
+            1 => Ok(Self::FirstScreens),
+            _ => Err(unexpected()),
+        }
+    }
+}
+
+/// What is switched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Switches {
+    /// How tokens are posted.
+    pub mode: Mode,
+    /// How far back statements go.
+    pub statements: Statements,
+}
+
+/// The switches as they are now.
 ///
 /// # Errors
 /// The store's.
-pub async fn read<B: Binding>(context: &Context<'_, B>) -> Result<Mode, CommitError> {
-    let read = Read::Fields(records::posting(), vec![MODE.into()]);
+pub async fn read<B: Binding>(context: &Context<'_, B>) -> Result<Switches, CommitError> {
+    let read = Read::Fields(records::posting(), [MODE, STATEMENTS].map(Field::from).to_vec());
     let home = records::home_of_posting(context.partitions);
     let answers = context.read(home, vec![read]).await?;
-    let value = fields(answers.first())?.first().and_then(Option::as_ref);
-    value.map_or(Ok(Mode::default()), |value| decoded(value, ENCODING, "the mode of posting"))
+    let [mode, statements] = fields(answers.first())? else { return Err(unexpected()) };
+    let decode = |mode: &Value| decoded(mode, ENCODING, "the mode of posting");
+    Ok(Switches {
+        mode: mode.as_ref().map_or(Ok(Mode::default()), decode)?,
+        statements: Statements::of(statements.as_ref())?,
+    })
 }
 
 /// Switches: whoever grants knows of it within half a second.
 ///
 /// # Errors
 /// The store's.
-pub async fn switch<B: Binding>(context: &Context<'_, B>, mode: Mode) -> Result<(), CommitError> {
-    let write = Write::Set(records::posting(), MODE.into(), encoded(&mode, ENCODING));
-    let transaction = Transaction { writes: vec![write], ..Transaction::default() };
+pub async fn switch<B: Binding>(
+    context: &Context<'_, B>,
+    switches: Switches,
+) -> Result<(), CommitError> {
+    let Switches { mode, statements } = switches;
+    let values = [(MODE, encoded(&mode, ENCODING)), (STATEMENTS, statements.value())];
+    let set = |(name, value): (&str, Value)| Write::Set(records::posting(), name.into(), value);
+    let transaction = Transaction { writes: values.map(set).to_vec(), ..Transaction::default() };
     context.commit(records::home_of_posting(context.partitions), transaction).await?;
     Ok(())
 }

@@ -15,6 +15,7 @@
 //! refusal writes nothing.
 //!
 //! - [`send`](mod@send): how packets come
+//! - [`display`]: what is shown of them
 //! - [`open`](mod@open): what is in them, and how it is taken
 //! - [`settle`](mod@settle): what a crash left half-way, and what has expired
 
@@ -27,10 +28,12 @@ use serde::{Deserialize, Serialize};
 use crate::entry::{decoded, encoded};
 use crate::token::Token;
 
+pub mod display;
 mod open;
 mod send;
 mod settle;
 
+pub use display::Display;
 pub use open::{
     Details, Opening, READS, details, look, open, opening_number, pay_opening, reads_of_all,
 };
@@ -55,6 +58,7 @@ pub const NUMBER_BYTES_MAX: usize = 128;
 const ORDER: &str = "d";
 const STATE: &str = "s";
 const EXPIRES: &str = "x";
+const DISPLAY: &str = "y";
 
 /// Whose money a packet is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,7 +10,8 @@
 //! - `mv`, those of them from the balance that may not be there yet: user and order number -> since when
 //!
 //! In the partition of a group packet:
-//! - `mp<packet>`, the packet: `d` -> [`Order`](crate::packet::Order), `s` its state, `x` when it expires
+//! - `mp<packet>`, the packet: `d` -> [`Order`](crate::packet::Order), `s` its state, `x` when it expires,
+//!   `y` what is shown of it
 //! - `mc<packet>`, the parts that nobody has: position -> cents
 //! - `mr<packet>`, those that somebody has: user -> cents; `mt<packet>`: user -> when
 //! - `mu`, what is owed to users: user and packet -> since when

@@ -4,16 +4,20 @@
 //! posted, and new ones come: a cursor says how many entries there were on the first page, so that what
 //! was pending then is found again among the later entries, and nothing comes twice or not at all.
 
+use domain::error::InvalidInput;
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::transaction::CommitError;
 use edge::store::Binding;
 use wallet::context::Context;
 use wallet::entry::{Entry, What};
+use wallet::mode::{self, Statements};
 use wallet::packet;
 use wallet::statement;
 use wallet::token::Token;
 use wallet::view;
+
+use crate::refusal::{Failure, Refusal};
 
 /// What stands in a line of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,9 +60,23 @@ pub struct Page {
     pub next: Option<Cursor>,
 }
 
+/// Lines of the first two screens.
+const FIRST_SCREENS: u64 = 40;
+/// Entries since the first page among which it is looked for what was pending then.
+const SINCE_MAX: i64 = 2_000;
+
 /// Where a page begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cursor {
+pub struct Cursor {
+    /// After so many lines.
+    pub shown: u64,
+    /// At which.
+    pub place: Place,
+}
+
+/// A place in a statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
     /// Below an entry.
     Below(i64),
     /// Among what was not posted when there were so many entries: after this time and number.
@@ -68,6 +86,18 @@ pub enum Cursor {
 impl Cursor {
     /// Reads a cursor.
     pub fn parse(text: &str) -> Option<Self> {
+        let (shown, place) = text.split_once(':')?;
+        Some(Self { shown: shown.parse().ok()?, place: Place::parse(place)? })
+    }
+
+    /// As the client gets it.
+    pub fn text(&self) -> String {
+        format!("{}:{}", self.shown, self.place.text())
+    }
+}
+
+impl Place {
+    fn parse(text: &str) -> Option<Self> {
         let count = |text: &str| text.parse().ok().filter(|count: &i64| *count >= 0);
         let mut parts = text.splitn(3, '~');
         match (parts.next(), parts.next(), parts.next()) {
@@ -80,8 +110,7 @@ impl Cursor {
         }
     }
 
-    /// As the client gets it.
-    pub fn text(&self) -> String {
+    fn text(&self) -> String {
         match self {
             Self::Below(sequence) => sequence.to_string(),
             Self::After(entries, at, number) => format!("{entries}~{at}~{number}"),
@@ -120,26 +149,39 @@ impl Line {
     }
 }
 
-/// A page: one round trip for what is not posted, and one for entries where they are needed.
+/// A page: one round trip for what is not posted, and one for entries where they are needed; and, after the
+/// first two screens, one to learn whether more is shown.
 ///
 /// # Errors
-/// The store's.
+/// `statements_limited`; `invalid_value` of a cursor since which too much has moved; the store's.
 pub async fn page<B: Binding>(
     context: &Context<'_, B>,
     user: UserId,
     after: Option<&Cursor>,
     limit: usize,
-) -> Result<Page, CommitError> {
+) -> Result<Page, Failure> {
+    let shown = after.map_or(0, |after| after.shown);
+    if shown >= FIRST_SCREENS && mode::read(context).await?.statements == Statements::FirstScreens {
+        return Err(Refusal::StatementsLimited.into());
+    }
+    let next = |lines: &[Line], place| {
+        let shown = shown.saturating_add(lines.len() as u64);
+        Some(Cursor { shown, place })
+    };
     let mut lines = Vec::new();
-    let entries = match after {
-        Some(Cursor::Below(sequence)) => *sequence,
-        None | Some(Cursor::After(..)) => {
+    let entries = match after.map(|after| &after.place) {
+        Some(Place::Below(sequence)) => *sequence,
+        after @ (None | Some(Place::After(..))) => {
             let view = view::view(context, user).await?;
             lines.extend(view.tokens.iter().map(|one| Line::of_token(&one.token, false)));
             let mut entries = view.entries;
-            if let Some(Cursor::After(then, at, number)) = after {
+            if let Some(Place::After(then, at, number)) = after {
                 // What was posted since, too.
                 let since = (entries - then).max(0);
+                if since > SINCE_MAX {
+                    let detail = "too much has moved since its first page: begin again";
+                    return Err(InvalidInput::new("invalid_value", "cursor", detail).into());
+                }
                 for (_, entry) in statement::entries(context, user, entries, since).await? {
                     lines.push(Line::of_entry(&entry)?);
                 }
@@ -152,16 +194,18 @@ pub async fn page<B: Binding>(
     };
     if lines.len() > limit {
         lines.truncate(limit);
-        let next = lines.last().map(|last| Cursor::After(entries, last.at, last.number.clone()));
+        let place = lines.last().map(|last| Place::After(entries, last.at, last.number.clone()));
+        let next = place.and_then(|place| next(&lines, place));
         return Ok(Page { lines, next });
     }
     let more = (limit - lines.len()) as i64;
-    let mut next = entries;
+    let mut below = entries;
     for (sequence, entry) in statement::entries(context, user, entries, more).await? {
         lines.push(Line::of_entry(&entry)?);
-        next = sequence;
+        below = sequence;
     }
-    Ok(Page { lines, next: (next > 0).then_some(Cursor::Below(next)) })
+    let next = if below > 0 { next(&lines, Place::Below(below)) } else { None };
+    Ok(Page { lines, next })
 }
 
 #[cfg(test)]
@@ -170,11 +214,12 @@ mod tests {
 
     #[test]
     fn a_cursor_is_itself_again_and_nothing_else_is_one() {
-        let after = Cursor::After(3, 1_771_257_600_000, "packet:7.a".into());
-        for cursor in [Cursor::Below(7), after] {
+        let after = Place::After(3, 1_771_257_600_000, "packet:7.a".into());
+        for place in [Place::Below(7), after] {
+            let cursor = Cursor { shown: 20, place };
             assert_eq!(Cursor::parse(&cursor.text()), Some(cursor));
         }
-        for text in ["", "x", "-1", "1~2", "1~x~a", "1~2~a b", "1~2~"] {
+        for text in ["", "x", "7", "x:7", "0:-1", "0:1~2", "0:1~x~a", "0:1~2~a b", "0:1~2~"] {
             assert_eq!(Cursor::parse(text), None, "{text}");
         }
     }

@@ -5,6 +5,9 @@ use wallet::token::TokenError;
 use wallet::view::{RestoreError, WrongToken};
 use wallet::withdraw;
 
+/// When whoever is told `statements_limited` may ask again.
+const RETRY_SECONDS: u32 = 300;
+
 /// A normal answer that is no success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -22,6 +25,8 @@ pub enum Refusal {
     AlreadyPosted,
     /// The money came back already.
     AlreadyVoided,
+    /// An operator has switched off all of a statement but its first two screens.
+    StatementsLimited,
 }
 
 /// Why an operation gave nothing.
@@ -55,6 +60,11 @@ impl Refusal {
             ),
             Self::AlreadyPosted => (409, "already_posted", "the money left already"),
             Self::AlreadyVoided => (409, "already_voided", "the withdrawal was voided"),
+            Self::StatementsLimited => (
+                503,
+                "statements_limited",
+                "only the first two screens of a statement are shown now; the rest comes back",
+            ),
         }
     }
 
@@ -81,9 +91,12 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let (status, code, detail) = refusal.words();
         let problem = Self::new(status, code, detail);
-        match refusal.field() {
-            Some(field) => problem.about(field),
-            None => problem,
+        match refusal {
+            Refusal::StatementsLimited => problem.after(RETRY_SECONDS),
+            _ => match refusal.field() {
+                Some(field) => problem.about(field),
+                None => problem,
+            },
         }
     }
 }

@@ -155,9 +155,9 @@ async fn perform<B: Binding>(
         Command::OpenRain(claim) => {
             Done::Granted(Box::new(grant::grant(context, stage, settings, &claim).await?))
         }
-        Command::Send(number, order) => {
+        Command::Send(number, order, display) => {
             let order = packet::Order { at: context.now.0, ..order };
-            let sent = packet::send(context, &number, &order, &mut random).await;
+            let sent = packet::send(context, &number, &order, display.as_ref(), &mut random).await;
             let (order, replayed) = sent.map_err(of_packet)?;
             let sender = UserId(order.sender);
             Done::Sent(packet::name(sender, &number), order, replayed)

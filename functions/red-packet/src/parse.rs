@@ -6,7 +6,7 @@ use domain::money::Amount;
 use domain::order_number::{OrderNumber, Part};
 use edge::{Call, Problem};
 use serde::Deserialize;
-use wallet::packet::{self, Funding, Kind, NUMBER_BYTES_MAX};
+use wallet::packet::{self, Display, Funding, Kind, NUMBER_BYTES_MAX};
 use wallet::rain::Rain;
 use wallet::split;
 
@@ -32,6 +32,7 @@ struct SendBody {
     count: u32,
     kind: KindBody,
     funding: FundingBody,
+    display: Option<Display>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -64,7 +65,7 @@ pub enum Command {
     /// Open a packet of a rain.
     OpenRain(Claim),
     /// Send a group packet; when is not known here.
-    Send(OrderNumber, packet::Order),
+    Send(OrderNumber, packet::Order, Option<Display>),
     /// Look at a group packet.
     Look(String),
     /// May a user open it?
@@ -95,8 +96,9 @@ pub(crate) fn command(operation: Operation, call: &Call) -> Result<Command, Prob
             Command::OpenRain(claim(user, call.json()?)?)
         }
         Operation::Send => {
-            let (number, order) = sending(&call.json()?)?;
-            Command::Send(number, order)
+            let body: SendBody = call.json()?;
+            let (number, order) = sending(&body)?;
+            Command::Send(number, order, body.display)
         }
         Operation::Look => Command::Look(packet_of(call)?),
         Operation::Grab => Command::Grab(packet_of(call)?, user()?),
@@ -140,6 +142,7 @@ fn sending(body: &SendBody) -> Result<(OrderNumber, packet::Order), InvalidInput
     }
     let sender = body.sender.user(|| "sender".to_owned())?;
     split::check(body.total.minor_units(), body.count)?;
+    body.display.as_ref().map_or(Ok(()), Display::validate)?;
     let order = packet::Order {
         sender: sender.0,
         total: body.total.minor_units(),
@@ -182,7 +185,11 @@ mod tests {
             (body("n", "7", "2", 3), "total"),
             (body("n", "7", "60001", 3), "total"),
             (body("n", "7", "100", 0), "count"),
-            (body("n", "7", "100", 501), "count"),
+            (body("n", "7", "100", 301), "count"),
+            (
+                body("n", "7", "100", 3).replace('}', r#", "display": {"name": ""}}"#),
+                "display.name",
+            ),
         ] {
             assert_eq!(read(&text), Err(field.to_owned()), "{text}");
         }

@@ -73,7 +73,7 @@ impl Rains {
         if let Some(mode) = self.mode.get() {
             return Ok(mode);
         }
-        let mode = mode::read(context).await?;
+        let mode = mode::read(context).await?.mode;
         self.mode.set(Some(mode));
         Ok(mode)
     }

@@ -1,10 +1,13 @@
 //! Answers -> wire.
 
+use std::borrow::Cow;
+
 use domain::ids::UserId;
 use domain::money::{Amount, Currency};
 use domain::time::UnixMillis;
 use edge::{Answer, Problem};
 use serde::Serialize;
+use wallet::packet::display::GREETING;
 use wallet::packet::{self, Details, Funding, Kind, LIFE_MS, Opening, State};
 use wallet::rain::Rain;
 
@@ -64,12 +67,21 @@ struct DetailsBody<'a> {
     opened: usize,
     taken: Amount,
     remaining: Amount,
+    display: DisplayBody<'a>,
     sent_at: UnixMillis,
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<UnixMillis>,
     #[serde(skip_serializing_if = "Option::is_none")]
     best_luck: Option<UserId>,
     openings: Vec<OpeningBody>,
+}
+
+#[derive(Serialize)]
+struct DisplayBody<'a> {
+    name: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    picture: Option<&'a str>,
+    greeting: &'a str,
 }
 
 #[derive(Serialize)]
@@ -172,11 +184,11 @@ fn budget_body(budget: &Budget) -> Result<BudgetBody, Problem> {
 
 fn details_body<'a>(
     packet: &'a str,
-    details: &Details,
+    details: &'a Details,
     currency: &'a str,
     now: UnixMillis,
 ) -> Result<DetailsBody<'a>, Problem> {
-    let order = &details.order;
+    let (order, shown) = (&details.order, &details.display);
     let taken = details.taken();
     let opening = |opening: &Opening| -> Result<OpeningBody, Problem> {
         let (user, at) = (opening.user, UnixMillis(opening.at));
@@ -205,6 +217,11 @@ fn details_body<'a>(
         opened: details.openings.len(),
         taken: amount(taken)?,
         remaining: amount(order.total - taken)?,
+        display: DisplayBody {
+            name: shown.name.as_deref().map_or_else(|| order.sender.to_string().into(), Cow::from),
+            picture: shown.picture.as_deref(),
+            greeting: shown.greeting.as_deref().unwrap_or(GREETING),
+        },
         sent_at: UnixMillis(order.at),
         expires_at: details.expires.map(UnixMillis),
         best_luck: details.best_luck().map(|opening| opening.user),

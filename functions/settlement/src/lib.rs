@@ -23,7 +23,7 @@ use edge::route::{Verb, route};
 use edge::store::Binding;
 use edge::{Access, Answer, Call, Kept, Problem, Request, Response, Route, Stages};
 use wallet::keys::SigningKeys;
-use wallet::mode::{self, Mode};
+use wallet::mode::{self, Switches};
 
 pub mod parse;
 pub mod reconcile;
@@ -38,8 +38,8 @@ use settle::{Settled, USERS_DEFAULT};
 #[derive(Clone, Copy, Debug)]
 enum Operation {
     Settle,
-    LookAtMode,
-    SwitchMode,
+    LookAtSwitches,
+    Switch,
     Reconcile,
 }
 
@@ -48,8 +48,8 @@ const ROUTES: &[Route<Operation>] = {
     use Verb::{Get, Post, Put};
     &[
         route(Post, "/v1/settlement", Operator, Operation::Settle),
-        route(Get, "/v1/posting", Operator, Operation::LookAtMode),
-        route(Put, "/v1/posting", Operator, Operation::SwitchMode),
+        route(Get, "/v1/posting", Operator, Operation::LookAtSwitches),
+        route(Put, "/v1/posting", Operator, Operation::Switch),
         route(Get, "/v1/reconciliation", Operator, Operation::Reconcile),
     ]
 };
@@ -146,8 +146,8 @@ fn books<'a, B>(
 pub enum Done {
     /// What a call settled.
     Settled(Settled),
-    /// How tokens are posted.
-    Mode(Mode),
+    /// What is switched.
+    Switches(Switches),
     /// Where books do not agree.
     Report(Report),
 }
@@ -156,10 +156,10 @@ pub enum Done {
 async fn perform<B: Binding>(books: &Books<'_, B>, command: Command) -> Result<Done, CommitError> {
     Ok(match command {
         Command::Settle(users_max) => Done::Settled(settle::settle(books, users_max).await?),
-        Command::LookAtMode => Done::Mode(mode::read(&books.wallets).await?),
-        Command::SwitchMode(mode) => {
-            mode::switch(&books.wallets, mode).await?;
-            Done::Mode(mode)
+        Command::LookAtSwitches => Done::Switches(mode::read(&books.wallets).await?),
+        Command::Switch(switches) => {
+            mode::switch(&books.wallets, switches).await?;
+            Done::Switches(switches)
         }
         Command::Reconcile(scope, cursor) => {
             Done::Report(reconcile::reconcile(books, scope, cursor).await?)

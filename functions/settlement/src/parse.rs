@@ -4,7 +4,7 @@ use domain::error::InvalidInput;
 use domain::money::Amount;
 use edge::{Call, Problem};
 use serde::Deserialize;
-use wallet::mode::Mode;
+use wallet::mode::{Mode, Statements, Switches};
 
 use crate::Operation;
 use crate::reconcile::{Cursor, Scope};
@@ -18,9 +18,11 @@ struct SettleBody {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ModeBody {
+struct SwitchesBody {
     mode: ModeName,
     large_from: Option<Amount>,
+    #[serde(default)]
+    statements: StatementsName,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -31,15 +33,23 @@ enum ModeName {
     Off,
 }
 
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StatementsName {
+    #[default]
+    All,
+    FirstScreens,
+}
+
 /// A command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Settle at most so many users.
     Settle(u32),
-    /// How are tokens posted?
-    LookAtMode,
-    /// Post them in another way.
-    SwitchMode(Mode),
+    /// What is switched?
+    LookAtSwitches,
+    /// Switch it.
+    Switch(Switches),
     /// Where do books not agree?
     Reconcile(Scope, Cursor),
 }
@@ -55,8 +65,8 @@ pub(crate) fn command(operation: Operation, call: &Call) -> Result<Command, Prob
             let body = if call.body.is_empty() { SettleBody::default() } else { call.json()? };
             Command::Settle(users_max(&body)?)
         }
-        Operation::LookAtMode => Command::LookAtMode,
-        Operation::SwitchMode => Command::SwitchMode(mode(&call.json()?)?),
+        Operation::LookAtSwitches => Command::LookAtSwitches,
+        Operation::Switch => Command::Switch(switches(&call.json()?)?),
         Operation::Reconcile => {
             let [scope, cursor] = call.query(["scope", "cursor"])?;
             Command::Reconcile(scope_of(scope.as_deref())?, cursor_of(cursor.as_deref())?)
@@ -75,7 +85,15 @@ fn users_max(body: &SettleBody) -> Result<u32, InvalidInput> {
     }
 }
 
-fn mode(body: &ModeBody) -> Result<Mode, InvalidInput> {
+fn switches(body: &SwitchesBody) -> Result<Switches, InvalidInput> {
+    let statements = match body.statements {
+        StatementsName::All => Statements::All,
+        StatementsName::FirstScreens => Statements::FirstScreens,
+    };
+    Ok(Switches { mode: mode(body)?, statements })
+}
+
+fn mode(body: &SwitchesBody) -> Result<Mode, InvalidInput> {
     let wrong = |code, detail| Err(InvalidInput::new(code, "large_from", detail));
     match (body.mode, body.large_from.map(Amount::minor_units)) {
         (ModeName::Queued, None) => Ok(Mode::Queued),

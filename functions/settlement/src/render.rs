@@ -4,7 +4,7 @@ use domain::integer::Count;
 use domain::money::Amount;
 use edge::{Answer, Problem};
 use serde::Serialize;
-use wallet::mode::Mode;
+use wallet::mode::{Mode, Statements};
 
 use crate::Done;
 use crate::reconcile::{Cursor, Difference, Report};
@@ -24,10 +24,11 @@ struct SettledBody {
 }
 
 #[derive(Serialize)]
-struct ModeBody {
+struct SwitchesBody {
     mode: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     large_from: Option<Amount>,
+    statements: &'static str,
 }
 
 #[derive(Serialize)]
@@ -67,13 +68,17 @@ pub fn done(done: &Done) -> Result<Answer, Problem> {
             rains: Count::new(settled.rains),
             templates: Count::new(settled.templates),
         }),
-        Done::Mode(mode) => {
-            let (mode, large_from) = match mode {
+        Done::Switches(switches) => {
+            let (mode, large_from) = match switches.mode {
                 Mode::Queued => ("queued", None),
                 Mode::Off => ("off", None),
-                Mode::LargeAtOnce(cents) => ("large_at_once", Some(amount(*cents)?)),
+                Mode::LargeAtOnce(cents) => ("large_at_once", Some(amount(cents)?)),
             };
-            Answer::json(&ModeBody { mode, large_from })
+            let statements = match switches.statements {
+                Statements::All => "all",
+                Statements::FirstScreens => "first_screens",
+            };
+            Answer::json(&SwitchesBody { mode, large_from, statements })
         }
         Done::Report(report) => Answer::json(&report_body(report)?),
     }

@@ -76,7 +76,7 @@ pub async fn settle<B: Binding>(
     let mut settled = Settled::default();
     // First, because they give users tokens. What fails does not keep the rest.
     let mut results = vec![finish_packets(books, &mut settled).await];
-    if mode::read(context).await? != Mode::Off {
+    if mode::read(context).await?.mode != Mode::Off {
         results.push(post(context, users_max, &mut settled).await);
     }
     results.push(sweep_coupons(&books.coupons, users_max, &mut settled).await);

@@ -9,8 +9,8 @@ use domain::transaction::{
 };
 
 use super::{
-    ACTIVITY, ATTEMPTS_MAX, EXPIRES, Failure, OPENING, ORDER, Order, REFUND, Refusal, STATE, State,
-    busy,
+    ACTIVITY, ATTEMPTS_MAX, DISPLAY, Display, EXPIRES, Failure, OPENING, ORDER, Order, REFUND,
+    Refusal, STATE, State, busy,
 };
 use crate::context::Context;
 use crate::keys::SigningKeys;
@@ -40,6 +40,8 @@ pub struct Details {
     pub state: State,
     /// Until when it can be opened, where it can.
     pub expires: Option<i64>,
+    /// What is shown of it.
+    pub display: Display,
     /// What was taken out of it, in the order of time.
     pub openings: Vec<Opening>,
 }
@@ -97,7 +99,10 @@ pub fn reads_of_all(packet: &str) -> Vec<Read> {
 fn reads(packet: &str) -> Vec<Read> {
     let count = split::COUNT_MAX;
     vec![
-        Read::Fields(records::packet(packet), [ORDER, STATE, EXPIRES].map(Field::from).to_vec()),
+        Read::Fields(
+            records::packet(packet),
+            [ORDER, STATE, EXPIRES, DISPLAY].map(Field::from).to_vec(),
+        ),
         Read::All(records::openings(packet), count),
         Read::All(records::opened_at(packet), count),
     ]
@@ -117,7 +122,7 @@ pub async fn look<B: Binding>(context: &Context<'_, B>, packet: &str) -> Result<
 /// # Errors
 /// `unknown_packet`; they hold something else.
 pub fn details(answers: &[Answer]) -> Result<Details, Failure> {
-    let [Some(order), state, expires] = fields(answers.first())? else {
+    let [Some(order), state, expires, display] = fields(answers.first())? else {
         return Err(Refusal::UnknownPacket.into());
     };
     let expires = expires.as_ref().map(|value| integer(Some(value))).transpose()?;
@@ -138,6 +143,7 @@ pub fn details(answers: &[Answer]) -> Result<Details, Failure> {
         order: Order::decode(order)?,
         state: State::of(state.as_ref())?,
         expires,
+        display: Display::decode(display.as_ref()),
         openings,
     })
 }

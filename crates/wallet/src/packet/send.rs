@@ -8,8 +8,8 @@ use domain::time::UnixMillis;
 use domain::transaction::{Failed, Field, Guard, Outcome, Read, Seen, Transaction, Value, Write};
 
 use super::{
-    ATTEMPTS_MAX, EXPIRES, Failure, Funding, Kind, LIFE_MS, ORDER, Order, Refusal, STATE, State,
-    busy, name,
+    ATTEMPTS_MAX, DISPLAY, Display, EXPIRES, Failure, Funding, Kind, LIFE_MS, ORDER, Order,
+    Refusal, STATE, State, busy, name,
 };
 use crate::account::{Account, Movement};
 use crate::context::Context;
@@ -24,15 +24,19 @@ const UNPAID_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
 /// When the store may forget a packet that was paid: never.
 const NEVER_MS: i64 = 253_402_300_799_999;
 
-/// Writes a packet down, if it is not there: its parts are drawn here. Idempotent.
+/// Writes a packet down, if it is not there: its parts are drawn here. Idempotent. What is shown of it is
+/// added where it is missing, because settlement, which does not know it, may have come first.
 pub(super) async fn write_down<B: Binding>(
     context: &Context<'_, B>,
     packet: &str,
     order: &Order,
+    display: Option<&Display>,
     random: &mut dyn FnMut() -> u64,
 ) -> Result<Order, Failure> {
     let record = records::packet(packet);
     let mut writes = vec![Write::Set(record.clone(), ORDER.into(), order.encode())];
+    let shown = display.map(|shown| Write::Set(record.clone(), DISPLAY.into(), shown.encode()));
+    writes.extend(shown.clone());
     match order.funding {
         Funding::Balance => {
             writes.extend(draw_parts(packet, order, random));
@@ -47,17 +51,24 @@ pub(super) async fn write_down<B: Binding>(
     let guards = vec![Guard::FieldAbsent(record.clone(), ORDER.into())];
     let transaction = Transaction { now_ms: context.now.0, guards, writes, reads: vec![] };
     let home = records::home_of_packet(context.partitions, packet);
-    match context.commit(home, transaction).await? {
-        Outcome::Committed(_) => Ok(order.clone()),
-        Outcome::Refused(refused) => match refused.seen {
-            Seen::Field(Some(value)) => {
-                let earlier = Order::decode(&value)?;
-                let same = earlier.is_same(order);
-                if same { Ok(earlier) } else { Err(Refusal::OrderNumberReused.into()) }
-            }
-            _ => Err(unexpected().into()),
-        },
+    let seen = match context.commit(home, transaction).await? {
+        Outcome::Committed(_) => return Ok(order.clone()),
+        Outcome::Refused(refused) => refused.seen,
+    };
+    let Seen::Field(Some(value)) = seen else { return Err(unexpected().into()) };
+    let earlier = Order::decode(&value)?;
+    if !earlier.is_same(order) {
+        return Err(Refusal::OrderNumberReused.into());
     }
+    if let Some(write) = shown {
+        let guards = vec![
+            Guard::FieldPresent(record.clone(), ORDER.into()),
+            Guard::FieldAbsent(record, DISPLAY.into()),
+        ];
+        let add = Transaction { guards, writes: vec![write], ..Transaction::default() };
+        context.commit(home, add).await?;
+    }
+    Ok(earlier)
 }
 
 /// The parts of a packet.
@@ -98,6 +109,7 @@ pub async fn send<B: Binding>(
     context: &Context<'_, B>,
     number: &OrderNumber,
     order: &Order,
+    display: Option<&Display>,
     random: &mut dyn FnMut() -> u64,
 ) -> Result<(Order, bool), Failure> {
     let sender = UserId(order.sender);
@@ -106,7 +118,7 @@ pub async fn send<B: Binding>(
         Funding::Payment => claim(context, number, order).await?,
         Funding::Balance => take_from_sender(context, number, order).await?,
     };
-    let written = write_down(context, &packet, &order, random).await?;
+    let written = write_down(context, &packet, &order, display, random).await?;
     Ok((written.clone(), replayed || written.at != order.at))
 }
 
@@ -181,8 +193,8 @@ async fn take_from_sender<B: Binding>(
     Err(busy().into())
 }
 
-/// A packet that an event says was paid: its parts are drawn now. Idempotent; a payment that comes late counts, and what nobody
-/// opens then goes to the sender's balance.
+/// A packet that an event says was paid: its parts are drawn now. Idempotent; a payment that comes late
+/// counts, and what nobody opens then goes to the sender's balance.
 ///
 /// # Errors
 /// `unknown_packet`; the store's.

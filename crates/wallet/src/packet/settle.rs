@@ -85,7 +85,7 @@ async fn finish_sending<B: Binding>(
     let value = fields(answers.first())?.first().and_then(Option::as_ref);
     let order = Order::decode(value.ok_or_else(unexpected)?)?;
     let number = OrderNumber::parse(number, "order_number").map_err(|_| unexpected())?;
-    match write_down(context, &name(sender, &number), &order, random).await {
+    match write_down(context, &name(sender, &number), &order, None, random).await {
         Ok(_) => {}
         Err(Failure::Store(error)) => return Err(error),
         Err(Failure::Refused(_)) => return Err(unexpected()),
