@@ -145,8 +145,12 @@ impl<B: Binding> Look<'_, '_, B> {
     /// The days of a partition's lists that are to be looked at, in order.
     async fn days(&self, partition: Partition, lists: DayLists) -> Result<Vec<i64>, CommitError> {
         let answers = self.read(partition, vec![lists.days()]).await?;
+        self.days_of(answers.first())
+    }
+
+    fn days_of(&self, answer: Option<&Answer>) -> Result<Vec<i64>, CommitError> {
         let mut days = Vec::new();
-        for (field, _) in map(answers.first())? {
+        for (field, _) in map(answer)? {
             days.push(DayLists::day_of(field).ok_or_else(unexpected)?);
         }
         let today = day(self.context.now);
@@ -155,14 +159,15 @@ impl<B: Binding> Look<'_, '_, B> {
         Ok(days)
     }
 
-    /// Everybody on those lists; nothing where that is too many.
+    /// Everybody on the lists of some days; nothing where that is too many.
     async fn everybody(
         &self,
         partition: Partition,
         lists: DayLists,
+        days: &[i64],
     ) -> Result<Option<Vec<UserId>>, CommitError> {
         let mut users = BTreeSet::new();
-        for day in self.days(partition, lists).await? {
+        for day in days.iter().copied() {
             let read = |bucket| Read::Some(lists.list(day, bucket), READ_FIELDS_MAX);
             for answer in self.read(partition, (0..BUCKETS).map(read).collect()).await? {
                 users.extend(users_of(Some(&answer))?);

@@ -2,6 +2,7 @@
 
 use coupons::{expiry, group_buy, records as coupon};
 use domain::answers::{fields, unexpected};
+use domain::group_buy::due;
 use domain::ids::UserId;
 use domain::partition::Partition;
 use domain::time::UnixMillis;
@@ -74,14 +75,16 @@ pub async fn settle<B: Binding>(
 ) -> Result<Settled, CommitError> {
     let context = &books.wallets;
     let mut settled = Settled::default();
+    let waiting = waiting(context).await?;
     // First, because they give users tokens. What fails does not keep the rest.
-    let mut results = vec![finish_packets(books, &mut settled).await];
+    let mut results = vec![finish_packets(books, &waiting.packets, &mut settled).await];
     if mode::read(context).await?.mode != Mode::Off {
         results.push(post(context, users_max, &mut settled).await);
     }
-    results.push(sweep_coupons(&books.coupons, users_max, &mut settled).await);
+    let coupons = &books.coupons;
+    results.push(sweep_coupons(coupons, &waiting.coupons, users_max, &mut settled).await);
     results.push(take_back_rains(context, &mut settled).await);
-    results.push(take_back_templates(&books.coupons, &mut settled).await);
+    results.push(take_back_templates(coupons, &mut settled).await);
     if settled == Settled::default() {
         // Whoever calls again goes on, so that what was done is told.
         results.into_iter().collect::<Result<(), _>>()?;
@@ -94,26 +97,42 @@ pub async fn settle<B: Binding>(
     Ok(settled)
 }
 
-async fn finish_packets<B: Binding>(
-    books: &Books<'_, B>,
-    settled: &mut Settled,
-) -> Result<(), CommitError> {
-    let context = &books.wallets;
-    // One wave finds the partitions where there is something to do.
+/// Partitions where something may have to be done.
+struct Waiting {
+    packets: Vec<Partition>,
+    coupons: Vec<Partition>,
+}
+
+/// One wave finds them.
+async fn waiting<B: Binding>(context: &Context<'_, B>) -> Result<Waiting, CommitError> {
+    let packets = [records::unsent(), records::owed(), records::ends()];
+    let coupons = [coupon::ends(), due()];
     let look = |one: Partition| {
-        let lists = [records::unsent(), records::owed(), records::ends()];
-        let reads = lists.map(Read::Size).to_vec();
+        let reads = packets.iter().chain(&coupons).cloned().map(Read::Size).collect();
         (one, Transaction { reads, ..Transaction::default() })
     };
     let wave: Vec<_> = context.partitions.all().map(look).collect();
-    let outcomes = context.store.commit_all(&wave).await?;
-    let mut result = Ok(());
-    for ((partition, _), outcome) in wave.iter().zip(outcomes) {
+    let mut waiting = Waiting { packets: Vec::new(), coupons: Vec::new() };
+    for ((partition, _), outcome) in wave.iter().zip(context.store.commit_all(&wave).await?) {
         let Outcome::Committed(sizes) = outcome else { return Err(unexpected()) };
-        if sizes.iter().all(|size| *size == Answer::Size(0)) {
-            continue;
-        }
-        match packet::settle(context, books.keys, books.stage, *partition, &mut random).await {
+        let is_some = |sizes: &[Answer]| sizes.iter().any(|size| *size != Answer::Size(0));
+        let (of_packets, of_coupons) =
+            sizes.split_at_checked(packets.len()).ok_or_else(unexpected)?;
+        waiting.packets.extend(is_some(of_packets).then_some(*partition));
+        waiting.coupons.extend(is_some(of_coupons).then_some(*partition));
+    }
+    Ok(waiting)
+}
+
+async fn finish_packets<B: Binding>(
+    books: &Books<'_, B>,
+    partitions: &[Partition],
+    settled: &mut Settled,
+) -> Result<(), CommitError> {
+    let mut result = Ok(());
+    for partition in partitions {
+        let Books { wallets, keys, stage, .. } = books;
+        match packet::settle(wallets, keys, stage, *partition, &mut random).await {
             Ok(done) => {
                 settled.sent += done.sent;
                 settled.paid += done.paid;
@@ -170,10 +189,10 @@ async fn post_one<B: Binding>(context: &Context<'_, B>, user: UserId) -> Result<
 /// Ends reservations that have expired, and gives rewards that are due.
 async fn sweep_coupons<B: Binding>(
     context: &coupons::context::Context<'_, B>,
+    partitions: &[Partition],
     users_max: u32,
     settled: &mut Settled,
 ) -> Result<(), CommitError> {
-    let partitions: Vec<_> = context.partitions.all().collect();
     for wave in partitions.chunks(WAVE) {
         settled.reservations += expiry::expire_due(context, wave).await?;
         settled.rewards += group_buy::settle_due(context, wave).await?;
@@ -217,9 +236,13 @@ async fn take_back_templates<B: Binding>(
     settled: &mut Settled,
 ) -> Result<(), CommitError> {
     let home = coupon::home_of_list(context.partitions);
-    let read = |bucket| (home, Read::Some(coupon::listed(bucket), READ_FIELDS_MAX));
-    let lists: Vec<_> = (0..coupon::LISTS).map(read).collect();
-    for answer in context.read_all(&lists).await? {
+    let read = |bucket| Read::Some(coupon::listed(bucket), READ_FIELDS_MAX);
+    let reads = (0..coupon::LISTS).map(read).collect();
+    let lists = Transaction { reads, ..Transaction::default() };
+    let Outcome::Committed(lists) = context.commit(home, lists).await? else {
+        return Err(unexpected());
+    };
+    for answer in lists {
         let Answer::Map(templates) = answer else { return Err(unexpected()) };
         for (field, state) in &templates {
             let Value::Integer(until @ 1..) = *state else { continue };

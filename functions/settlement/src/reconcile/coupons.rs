@@ -95,7 +95,8 @@ pub(super) async fn check<B: Binding>(
     report: &mut Report,
 ) -> Result<(), CommitError> {
     if look.scope == Scope::Recent {
-        match look.everybody(partition, records::HOLDERS).await? {
+        let days = look.days(partition, records::HOLDERS).await?;
+        match look.everybody(partition, records::HOLDERS, &days).await? {
             Some(users) => drop(check_users(look, partition, &users, report).await?),
             None => report.unsettled += 1,
         }
@@ -104,15 +105,16 @@ pub(super) async fn check<B: Binding>(
     let mut templates = templates.clone();
     let mut last = BTreeMap::new();
     for attempt in 0..LOOKS_MAX {
-        let before = leases(look, partition, &templates).await?;
-        let Some(users) = look.everybody(partition, records::HOLDERS).await? else { break };
+        let (before, days) = leases(look, partition, &templates).await?;
+        let Some(users) = look.everybody(partition, records::HOLDERS, &days).await? else { break };
         let holdings = match attempt {
             0 => check_users(look, partition, &users, report).await?,
             // What users' own records say was told by the first look.
             _ => holdings(look, partition, &users, &mut Report::default()).await?,
         };
-        let after = leases(look, partition, &templates).await?;
-        let is_still = before == after && holdings.had.keys().all(|id| templates.contains(id));
+        // What no user has was read in one moment.
+        let is_still = users.is_empty() || leases(look, partition, &templates).await?.0 == before;
+        let is_still = is_still && holdings.had.keys().all(|id| templates.contains(id));
         templates.extend(holdings.had.keys().cloned());
         let differs = |(id, lease): (String, Lease)| {
             let had = holdings.had.get(&id).copied().unwrap_or_default();
@@ -146,21 +148,24 @@ async fn check_users<B: Binding>(
     Ok(holdings)
 }
 
-/// What a partition has of each template.
+/// What a partition has of each template, and the days on which users had to do with coupons.
 async fn leases<B: Binding>(
     look: &Look<'_, '_, B>,
     partition: Partition,
     templates: &Templates,
-) -> Result<BTreeMap<String, Lease>, CommitError> {
-    let mut leases = BTreeMap::new();
-    let names: Vec<_> = templates.iter().collect();
-    for names in names.chunks(FIELDS) {
-        let reads = names.iter().map(|id| Lease::read(records::lease(id))).collect();
-        for (id, answer) in names.iter().zip(look.read(partition, reads).await?) {
-            leases.insert((*id).clone(), Lease::answered(Some(&answer))?);
-        }
+) -> Result<(BTreeMap<String, Lease>, Vec<i64>), CommitError> {
+    let mut reads = vec![records::HOLDERS.days()];
+    reads.extend(templates.iter().map(|id| Lease::read(records::lease(id))));
+    let mut answers = Vec::new();
+    for part in reads.chunks(FIELDS) {
+        answers.extend(look.read(partition, part.to_vec()).await?);
     }
-    Ok(leases)
+    let days = look.days_of(answers.first())?;
+    let lease = |(id, answer): (&String, &Answer)| -> Result<_, CommitError> {
+        Ok((id.clone(), Lease::answered(Some(answer))?))
+    };
+    let leases = templates.iter().zip(&answers[1..]).map(lease).collect::<Result<_, _>>()?;
+    Ok((leases, days))
 }
 
 async fn holdings<B: Binding>(

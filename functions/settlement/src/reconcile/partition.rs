@@ -76,21 +76,16 @@ pub(super) async fn check<B: Binding>(
     rains: &[Named],
     report: &mut Report,
 ) -> Result<(), CommitError> {
-    let answers = look.read(partition, vec![accounts()]).await?;
-    let total: i64 = balances(answers.first())?.values().sum();
-    report.add(What::AccountsUnbalanced, partition.to_string(), 0, total);
-    if look.scope == Scope::Full {
-        check_accounts(look, partition, report).await?;
-    }
+    check_accounts(look, partition, report).await?;
     for (id, rain) in rains {
         check_budget(look, partition, id, rain, report).await?;
     }
     check_packets(look, partition, report).await
 }
 
-/// The accounts of all users in the partition's. They lie in many records, so that they are looked at
-/// again where anything moved meanwhile; and once more before a difference is told, because something may
-/// have moved there and back.
+/// The accounts of a partition add up to zero; and, where all users are looked at, what these have is in
+/// them. That lies in many records, so that it is looked at again where anything moved meanwhile; and once
+/// more before a difference is told, because something may have moved there and back.
 async fn check_accounts<B: Binding>(
     look: &Look<'_, '_, B>,
     partition: Partition,
@@ -98,9 +93,17 @@ async fn check_accounts<B: Binding>(
 ) -> Result<(), CommitError> {
     let names = [records::USERS, records::HELD, records::PAID_OUT];
     let mut last = None;
-    for _ in 0..LOOKS_MAX {
-        let before = balances(look.read(partition, vec![accounts()]).await?.first())?;
-        let Some(users) = look.everybody(partition, records::CHANGED).await? else { break };
+    for attempt in 0..LOOKS_MAX {
+        let answers = look.read(partition, vec![accounts(), records::CHANGED.days()]).await?;
+        let (before, days) = (balances(answers.first())?, look.days_of(answers.get(1))?);
+        if attempt == 0 {
+            let total = before.values().sum();
+            report.add(What::AccountsUnbalanced, partition.to_string(), 0, total);
+        }
+        if look.scope == Scope::Recent {
+            return Ok(());
+        }
+        let Some(users) = look.everybody(partition, records::CHANGED, &days).await? else { break };
         let mut sums = [0; 3];
         for users in users.chunks(FIELDS) {
             let reads = users.iter().map(|user| Account::read(*user)).collect();
@@ -110,7 +113,10 @@ async fn check_accounts<B: Binding>(
                 sums.iter_mut().zip(of_user).for_each(|(sum, cents)| *sum += cents);
             }
         }
-        if balances(look.read(partition, vec![accounts()]).await?.first())? != before {
+        // What no user has was read in one moment.
+        let is_still = users.is_empty()
+            || balances(look.read(partition, vec![accounts()]).await?.first())? == before;
+        if !is_still {
             continue;
         }
         let found = names.map(|name| before.get(&Field::from(name)).copied().unwrap_or(0));
