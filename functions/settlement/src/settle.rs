@@ -75,9 +75,10 @@ pub async fn settle<B: Binding>(
 ) -> Result<Settled, CommitError> {
     let context = &books.wallets;
     let mut settled = Settled::default();
-    let waiting = waiting(context).await?;
-    // First, because they give users tokens. What fails does not keep the rest.
-    let mut results = vec![finish_packets(books, &waiting.packets, &mut settled).await];
+    // What fails does not keep the rest.
+    let (waiting, looked) = waiting(context).await;
+    // First, because they give users tokens.
+    let mut results = vec![looked, finish_packets(books, &waiting.packets, &mut settled).await];
     if mode::read(context).await?.mode != Mode::Off {
         results.push(post(context, users_max, &mut settled).await);
     }
@@ -98,13 +99,14 @@ pub async fn settle<B: Binding>(
 }
 
 /// Partitions where something may have to be done.
+#[derive(Default)]
 struct Waiting {
     packets: Vec<Partition>,
     coupons: Vec<Partition>,
 }
 
-/// One wave finds them.
-async fn waiting<B: Binding>(context: &Context<'_, B>) -> Result<Waiting, CommitError> {
+/// One wave finds them; where the store fails nothing is done in this call.
+async fn waiting<B: Binding>(context: &Context<'_, B>) -> (Waiting, Result<(), CommitError>) {
     let packets = [records::unsent(), records::owed(), records::ends()];
     let coupons = [coupon::ends(), due()];
     let look = |one: Partition| {
@@ -112,16 +114,21 @@ async fn waiting<B: Binding>(context: &Context<'_, B>) -> Result<Waiting, Commit
         (one, Transaction { reads, ..Transaction::default() })
     };
     let wave: Vec<_> = context.partitions.all().map(look).collect();
-    let mut waiting = Waiting { packets: Vec::new(), coupons: Vec::new() };
-    for ((partition, _), outcome) in wave.iter().zip(context.store.commit_all(&wave).await?) {
-        let Outcome::Committed(sizes) = outcome else { return Err(unexpected()) };
+    let (mut waiting, mut result) = (Waiting::default(), Ok(()));
+    for ((partition, _), outcome) in wave.iter().zip(context.store.commit_some(&wave).await) {
+        let sizes = match outcome {
+            Ok(Outcome::Committed(sizes)) => sizes,
+            failed => {
+                result = failed.and_then(|_| Err(unexpected()));
+                continue;
+            }
+        };
         let is_some = |sizes: &[Answer]| sizes.iter().any(|size| *size != Answer::Size(0));
-        let (of_packets, of_coupons) =
-            sizes.split_at_checked(packets.len()).ok_or_else(unexpected)?;
+        let (of_packets, of_coupons) = sizes.split_at(packets.len().min(sizes.len()));
         waiting.packets.extend(is_some(of_packets).then_some(*partition));
         waiting.coupons.extend(is_some(of_coupons).then_some(*partition));
     }
-    Ok(waiting)
+    (waiting, result)
 }
 
 async fn finish_packets<B: Binding>(
