@@ -23,7 +23,7 @@
 //! - `mj`, the index of `mj<day>:<bucket>`: users whose wallet changed on that day ([`CHANGED`])
 //!
 //! In a partition of configuration:
-//! - `mz`, how tokens are posted ([`Posting`](crate::posting::Posting))
+//! - `mz`, what is switched ([`Switches`](crate::mode::Switches))
 //!
 //! Names are short, because Redis keeps them with every record.
 

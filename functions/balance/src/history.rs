@@ -164,9 +164,9 @@ pub async fn page<B: Binding>(
     if shown >= FIRST_SCREENS && mode::read(context).await?.statements == Statements::FirstScreens {
         return Err(Refusal::StatementsLimited.into());
     }
-    let next = |lines: &[Line], place| {
+    let cursor = |lines: &[Line], place| {
         let shown = shown.saturating_add(lines.len() as u64);
-        Some(Cursor { shown, place })
+        Cursor { shown, place }
     };
     let mut lines = Vec::new();
     let entries = match after.map(|after| &after.place) {
@@ -195,7 +195,7 @@ pub async fn page<B: Binding>(
     if lines.len() > limit {
         lines.truncate(limit);
         let place = lines.last().map(|last| Place::After(entries, last.at, last.number.clone()));
-        let next = place.and_then(|place| next(&lines, place));
+        let next = place.map(|place| cursor(&lines, place));
         return Ok(Page { lines, next });
     }
     let more = (limit - lines.len()) as i64;
@@ -204,7 +204,7 @@ pub async fn page<B: Binding>(
         lines.push(Line::of_entry(&entry)?);
         below = sequence;
     }
-    let next = if below > 0 { next(&lines, Place::Below(below)) } else { None };
+    let next = (below > 0).then(|| cursor(&lines, Place::Below(below)));
     Ok(Page { lines, next })
 }
 

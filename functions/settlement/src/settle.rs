@@ -27,16 +27,12 @@ use crate::Books;
 pub const USERS_MAX: u32 = 10_000;
 /// Users of one call where nothing is said.
 pub const USERS_DEFAULT: u32 = 1_000;
-/// Users that one look at a queue returns.
-const QUEUE_MAX: u32 = 1_024;
 /// Users whose tokens are posted at once.
 const AT_ONCE: usize = 16;
 /// Rains and templates whose leases one call takes back, of each.
 const BUDGETS_MAX: u64 = 4;
 /// Partitions whose coupons are swept at once.
 const WAVE: usize = 64;
-/// Rains that one look at the list returns.
-const LIST_MAX: u32 = 1_024;
 /// How long after its end a budget gives nothing for certain.
 const GRACE_MS: i64 = 60_000;
 
@@ -85,7 +81,7 @@ pub async fn settle<B: Binding>(
     let coupons = &books.coupons;
     results.push(sweep_coupons(coupons, &waiting.coupons, users_max, &mut settled).await);
     results.push(take_back_rains(context, &mut settled).await);
-    results.push(take_back_templates(coupons, &mut settled).await);
+    results.push(take_back_templates(books, &mut settled).await);
     if settled == Settled::default() {
         // Whoever calls again goes on, so that what was done is told.
         results.into_iter().collect::<Result<(), _>>()?;
@@ -157,7 +153,7 @@ async fn post<B: Binding>(
     users_max: u32,
     settled: &mut Settled,
 ) -> Result<(), CommitError> {
-    let each = (users_max / context.partitions.count() + 1).min(QUEUE_MAX);
+    let each = (users_max / context.partitions.count() + 1).min(READ_FIELDS_MAX);
     let queue = |one: Partition| (one, Read::Some(records::queue(), each));
     let mut users = Vec::new();
     for answer in read_all(context.store, context.partitions.all().map(queue).collect()).await? {
@@ -216,10 +212,10 @@ async fn take_back_rains<B: Binding>(
     settled: &mut Settled,
 ) -> Result<(), CommitError> {
     let home = rain::home_of_all(context.partitions);
-    let answers = context.read(home, vec![Read::Some(rain::all(), LIST_MAX)]).await?;
+    let answers = context.read(home, vec![Read::Some(rain::all(), READ_FIELDS_MAX)]).await?;
     let Some(Answer::Map(rains)) = answers.first() else { return Err(unexpected()) };
     for (field, state) in rains {
-        let Value::Integer(1..) = *state else { continue };
+        let Value::Integer(state @ 1..) = *state else { continue };
         if settled.rains >= BUDGETS_MAX {
             break;
         }
@@ -239,26 +235,21 @@ async fn take_back_rains<B: Binding>(
 
 /// Takes back the leases of templates of which nothing is given any more.
 async fn take_back_templates<B: Binding>(
-    context: &coupons::context::Context<'_, B>,
+    Books { wallets, coupons: context, .. }: &Books<'_, B>,
     settled: &mut Settled,
 ) -> Result<(), CommitError> {
     let home = coupon::home_of_list(context.partitions);
     let read = |bucket| Read::Some(coupon::listed(bucket), READ_FIELDS_MAX);
-    let reads = (0..coupon::LISTS).map(read).collect();
-    let lists = Transaction { reads, ..Transaction::default() };
-    let Outcome::Committed(lists) = context.commit(home, lists).await? else {
-        return Err(unexpected());
-    };
-    for answer in lists {
+    for answer in &wallets.read(home, (0..coupon::LISTS).map(read).collect()).await? {
         let Answer::Map(templates) = answer else { return Err(unexpected()) };
-        for (field, state) in &templates {
-            let Value::Integer(until @ 1..) = *state else { continue };
+        for (field, until) in templates {
+            let Value::Integer(until @ 1..) = *until else { continue };
             if settled.templates >= BUDGETS_MAX || !is_over(until, context.now) {
                 continue;
             }
             let id = std::str::from_utf8(&field.0).map_err(|_| unexpected())?;
             let list = (home, coupon::listed_in(id));
-            take_back(context, &context.place(id), list, field, state).await?;
+            take_back(context, &context.place(id), list, field, until).await?;
             settled.templates += 1;
         }
     }
@@ -276,10 +267,9 @@ async fn take_back<W: World>(
     place: &Place,
     (home, list): (Partition, MapKey),
     field: &Field,
-    state: &Value,
+    state: i64,
 ) -> Result<(), CommitError> {
     call_back_all(world, place).await?;
-    let Value::Integer(state) = *state else { return Err(unexpected()) };
     let transaction = Transaction {
         guards: vec![Guard::FieldEquals(list.clone(), field.clone(), Value::Integer(state))],
         writes: vec![Write::Set(list, field.clone(), Value::Integer(-state))],

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use domain::answers::{fields, integer, unexpected};
 use domain::ids::UserId;
 use domain::partition::Partition;
-use domain::transaction::{Answer, CommitError, Field, Read, Value};
+use domain::transaction::{Answer, CommitError, Field, READ_FIELDS_MAX, Read, Value};
 use edge::store::Binding;
 use lease::Lease;
 use wallet::account::Account;
@@ -15,11 +15,6 @@ use wallet::records;
 use wallet::token::Token;
 
 use super::{FIELDS, LOOKS_MAX, Look, Report, Scope, What, map};
-
-/// Rains that one look at the list returns.
-const LIST_MAX: u32 = 1_024;
-/// Users of a queue that one look returns.
-const QUEUE_MAX: u32 = 1_024;
 
 /// A rain, and what it gives.
 pub(super) type Named = (String, Rain);
@@ -31,7 +26,7 @@ pub(super) type Named = (String, Rain);
 pub(super) async fn rains<B: Binding>(look: &Look<'_, '_, B>) -> Result<Vec<Named>, CommitError> {
     let partitions = look.context.partitions;
     let home = rain::home_of_all(partitions);
-    let answers = look.read(home, vec![Read::Some(rain::all(), LIST_MAX)]).await?;
+    let answers = look.read(home, vec![Read::Some(rain::all(), READ_FIELDS_MAX)]).await?;
     let listed = map(answers.first())?;
     let mut rains = Vec::new();
     for (field, _) in listed {
@@ -133,7 +128,7 @@ async fn check_accounts<B: Binding>(
 }
 
 fn accounts() -> Read {
-    Read::Some(records::accounts(), LIST_MAX)
+    Read::Some(records::accounts(), READ_FIELDS_MAX)
 }
 
 fn balances(answer: Option<&Answer>) -> Result<BTreeMap<Field, i64>, CommitError> {
@@ -153,7 +148,7 @@ async fn check_budget<B: Binding>(
     let fund = Field::from(records::fund(&rain.activity, &rain.scene).as_str());
     let sides = || {
         let fund = Read::Fields(records::accounts(), vec![fund.clone()]);
-        vec![Lease::read(rain::lease(id)), fund, Read::Some(records::queue(), QUEUE_MAX)]
+        vec![Lease::read(rain::lease(id)), fund, Read::Some(records::queue(), READ_FIELDS_MAX)]
     };
     for _ in 0..LOOKS_MAX {
         let answers = look.read(partition, sides()).await?;
@@ -161,7 +156,7 @@ async fn check_budget<B: Binding>(
         let posted = fields(answers.get(1))?.first().and_then(Option::as_ref);
         let posted = -integer(posted)?;
         let queue = map(answers.get(2))?;
-        if queue.len() >= QUEUE_MAX as usize {
+        if queue.len() >= READ_FIELDS_MAX as usize {
             // More than can be seen in one moment; settlement has to come first.
             break;
         }
@@ -206,12 +201,12 @@ async fn check_packets<B: Binding>(
     partition: Partition,
     report: &mut Report,
 ) -> Result<(), CommitError> {
-    let answers = look.read(partition, vec![Read::Some(records::ends(), LIST_MAX)]).await?;
+    let answers = look.read(partition, vec![Read::Some(records::ends(), READ_FIELDS_MAX)]).await?;
     let periods = map(answers.first())?;
     for (field, _) in periods {
         let text = std::str::from_utf8(&field.0).map_err(|_| unexpected())?;
         let period = text.parse().map_err(|_| unexpected())?;
-        let read = Read::Some(records::ends_in(period), LIST_MAX);
+        let read = Read::Some(records::ends_in(period), READ_FIELDS_MAX);
         let answers = look.read(partition, vec![read]).await?;
         let packets = map(answers.first())?;
         for (field, _) in packets {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::answers::{fields, unexpected};
+use domain::answers::fields;
 use domain::ids::UserId;
 use domain::transaction::{Answer, CommitError, Field, Read, Value};
 use edge::store::Binding;
@@ -15,7 +15,7 @@ use wallet::statement;
 use wallet::token::{Envelope, Token, TokenError};
 use wallet::withdraw::{State, Withdrawal};
 
-use super::{Look, Report, What};
+use super::{Look, Report, What, map};
 
 /// Entries that are read at once.
 const ENTRIES: i64 = 1_000;
@@ -193,7 +193,7 @@ async fn check_pending<B: Binding>(
         Read::Fields(records::queue(), vec![records::user_field(user)]),
     ];
     let answers = look.read(home, reads).await?;
-    let Some(Answer::Map(tokens)) = answers.first() else { return Err(unexpected()) };
+    let tokens = map(answers.first())?;
     if !tokens.is_empty() && fields(answers.get(1))?.first() == Some(&None) {
         report.broken(What::NotQueued, user.to_string());
     }
