@@ -1,16 +1,17 @@
 //! A budget in cents, given out in amounts of any size from every partition until nothing is left: never
 //! more than there is, and to the last cent that is enough for anybody.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::task::Poll;
+use std::vec::IntoIter;
 
 use binding::Binding;
 use binding::memory::Memory;
 use domain::answers::integers;
-use domain::partition::{Partition, Partitions, mix};
+use domain::partition::{Partition, Partitions};
 use domain::time::UnixMillis;
 use domain::transaction::{
     Answer, CommitError, Failed, MapKey, Outcome, Read, Seen, Transaction, Write,
@@ -21,7 +22,9 @@ use lease::{
     Budget, CREDITED, FREE, Lease, Place, RETURNED, Refill, Source, Why, World, call_back_all,
     refill,
 };
+use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence::WithSource;
 
 /// The largest amount.
 const AMOUNT_MAX: i64 = 500;
@@ -31,15 +34,51 @@ const CLIENTS: u32 = 8;
 const MEMORY_MS: i64 = 1_001;
 /// Attempts of one gift.
 const ATTEMPTS_MAX: u32 = 16;
+/// Generated rains.
+const CASES: u32 = 64;
+/// Those who ask, in a generated rain.
+const ASKS_MAX: usize = 1_000;
+/// Parts of a script of deliveries: with the most of them, nearly all commits of most rains.
+const PARTS_MAX: usize = 300;
+/// Deliveries of a part.
+const DELIVERIES_MAX: usize = 100;
+/// Attempts to make a failing rain smaller: some seconds.
+const SHRINKS_MAX: u32 = 20_000;
 
-/// A rain of red packets, on a store that takes turns, and loses one in so many commits or their replies.
+/// What is lost of a commit.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Lost {
+    #[default]
+    Nothing,
+    Request,
+    Reply,
+}
+
+/// A commit's way to the store and back: how often others go on before it and after it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Delivery {
+    turns_before: u8,
+    turns_after: u8,
+    lost: Lost,
+}
+
+/// Somebody of a partition who wants so much more than the least amount.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ask {
+    partition: u8,
+    above_least: i64,
+}
+
+/// A rain of red packets, on a store that delivers commits as a script says; after its end, at once.
 struct Rain {
     memory: Memory,
     partitions: Partitions,
     total: i64,
     clock: Cell<i64>,
-    dice: Cell<u64>,
-    loses_one_in: Cell<u64>,
+    deliveries: RefCell<IntoIter<Delivery>>,
+    /// Who asks; the first one again after the last.
+    asks: Vec<Ask>,
+    asked: Cell<usize>,
     free: Cell<Option<i64>>,
 }
 
@@ -62,18 +101,18 @@ impl Binding for Rain {
         partition: Partition,
         transaction: &Transaction,
     ) -> Result<Outcome, CommitError> {
-        for _ in 0..self.roll(3) {
+        let delivery = self.deliveries.borrow_mut().next().unwrap_or_default();
+        for _ in 0..delivery.turns_before {
             turn().await;
         }
-        let lost = self.loses_one_in.get();
-        if lost > 0 && self.roll(lost) == 0 {
+        if delivery.lost == Lost::Request {
             return Err(CommitError::Unavailable("lost".into()));
         }
         let outcome = self.memory.commit(partition, transaction).await;
-        for _ in 0..self.roll(3) {
+        for _ in 0..delivery.turns_after {
             turn().await;
         }
-        if lost > 0 && self.roll(lost) == 0 {
+        if delivery.lost == Lost::Reply {
             return Err(CommitError::Unknown("lost".into()));
         }
         outcome
@@ -105,14 +144,15 @@ impl World for Rain {
 }
 
 impl Rain {
-    fn new(partitions: u32, total: i64, seed: u64) -> Self {
+    fn new(partitions: u32, total: i64) -> Self {
         let rain = Self {
             memory: Memory::new(),
             partitions: Partitions::new(partitions).unwrap(),
             total,
             clock: Cell::new(1_771_257_600_000),
-            dice: Cell::new(seed),
-            loses_one_in: Cell::new(0),
+            deliveries: RefCell::default(),
+            asks: Vec::new(),
+            asked: Cell::new(0),
             free: Cell::new(None),
         };
         let place = rain.place();
@@ -131,14 +171,13 @@ impl Rain {
         Budget { place: self.place(), total: self.total, free: &self.free }
     }
 
-    fn roll(&self, sides: u64) -> u64 {
-        self.dice.set(self.dice.get().wrapping_add(1));
-        mix(self.dice.get()) % sides
-    }
-
-    fn somewhere(&self) -> Partition {
-        let index = self.roll(self.partitions.count().into()) as usize;
-        self.partitions.all().nth(index).unwrap()
+    /// The next who asks: the partition, and how much above the least amount.
+    fn ask(&self) -> (Partition, i64) {
+        let index = self.asked.replace(self.asked.get() + 1);
+        let Ask { partition, above_least } =
+            self.asks.get(index % self.asks.len().max(1)).copied().unwrap_or_default();
+        let index = usize::from(partition) % self.partitions.count() as usize;
+        (self.partitions.all().nth(index).unwrap(), above_least)
     }
 
     fn read(&self, partition: Partition, read: Read) -> Vec<Answer> {
@@ -223,8 +262,9 @@ impl Rain {
         let mut refused = 0;
         while refused < 3 {
             self.clock.set(self.clock.get() + 1);
-            let need = least + self.roll((AMOUNT_MAX - least + 1) as u64) as i64;
-            if let Ok(None) = self.give(self.somewhere(), least..=need).await {
+            let (partition, above_least) = self.ask();
+            let need = least + above_least % (AMOUNT_MAX - least + 1);
+            if let Ok(None) = self.give(partition, least..=need).await {
                 refused += 1;
                 self.clock.set(self.clock.get() + MEMORY_MS / 2);
             }
@@ -255,28 +295,59 @@ impl Rain {
     }
 }
 
+/// A script of deliveries that loses one request and one reply in so many. In parts, so that shrinking leaves
+/// out many at once.
+fn deliveries(loses_one_in: Option<u32>) -> impl Strategy<Value = Vec<Vec<Delivery>>> {
+    let lost = match loses_one_in {
+        None => Just(Lost::Nothing).boxed(),
+        Some(count) => prop_oneof![
+            count - 2 => Just(Lost::Nothing),
+            1 => Just(Lost::Request),
+            1 => Just(Lost::Reply),
+        ]
+        .boxed(),
+    };
+    let delivery = (0_u8..3, 0_u8..3, lost)
+        .prop_map(|(turns_before, turns_after, lost)| Delivery { turns_before, turns_after, lost });
+    vec(vec(delivery, 0..=DELIVERIES_MAX), 0..=PARTS_MAX)
+}
+
+fn asks() -> impl Strategy<Value = Vec<Ask>> {
+    let ask = (any::<u8>(), 0..AMOUNT_MAX)
+        .prop_map(|(partition, above_least)| Ask { partition, above_least });
+    vec(ask, 0..=ASKS_MAX)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig {
+        cases: CASES,
+        failure_persistence: Some(Box::new(WithSource("regressions"))),
+        max_shrink_iters: SHRINKS_MAX,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn a_budget_is_given_to_its_last_cent_and_no_further(
         partitions in prop_oneof![Just(4_u32), Just(256)],
         total in prop_oneof![0..2_000_i64, 0..100_000_i64],
         least in prop_oneof![Just(1), 1..=AMOUNT_MAX],
-        loses_one_in in prop_oneof![Just(0_u64), Just(40), Just(400)],
-        seed: u64,
+        asks in asks(),
+        deliveries in prop_oneof![
+            deliveries(None), deliveries(Some(40)), deliveries(Some(400)),
+        ],
     ) {
-        let rain = Rain::new(partitions, total, seed);
-        rain.loses_one_in.set(loses_one_in);
+        let mut rain = Rain::new(partitions, total);
+        rain.asks = asks;
+        rain.deliveries = RefCell::new(deliveries.concat().into_iter());
         block_on(join_all((0..CLIENTS).map(|_| rain.give_all(least))));
         rain.check();
 
         // It is quiet now, and nobody remembers anything: whatever is left anywhere can be given.
-        rain.loses_one_in.set(0);
+        rain.deliveries.take();
         loop {
             rain.clock.set(rain.clock.get() + MEMORY_MS);
-            let wanted = least..=AMOUNT_MAX;
-            let units = block_on(rain.give(rain.somewhere(), wanted)).unwrap();
+            let (partition, _) = rain.ask();
+            let units = block_on(rain.give(partition, least..=AMOUNT_MAX)).unwrap();
             let given = rain.check();
             match units {
                 Some(AMOUNT_MAX) => {}
@@ -295,7 +366,7 @@ proptest! {
 
 #[test]
 fn the_last_cents_are_given_where_they_are_enough() {
-    let rain = Rain::new(4, 1_000, 7);
+    let rain = Rain::new(4, 1_000);
     let homes: Vec<_> = rain.partitions.all().collect();
     let give = |home: usize, wanted| {
         rain.clock.set(rain.clock.get() + MEMORY_MS);
@@ -313,7 +384,7 @@ fn the_last_cents_are_given_where_they_are_enough() {
 /// has is given.
 #[test]
 fn what_a_partition_has_is_given_while_nothing_is_free() {
-    let rain = Rain::new(4, 1_000, 7);
+    let rain = Rain::new(4, 1_000);
     let homes: Vec<_> = rain.partitions.all().collect();
     let give = |home: usize, wanted| {
         rain.clock.set(rain.clock.get() + 1);
@@ -334,7 +405,7 @@ fn what_a_partition_has_is_given_while_nothing_is_free() {
 /// second one.
 #[test]
 fn a_credit_that_is_too_small_arrives_and_another_one_follows() {
-    let rain = Rain::new(4, 20, 7);
+    let rain = Rain::new(4, 20);
     let (budget, home) = (rain.budget(), rain.partitions.all().next().unwrap());
     let ask = |need| block_on(refill(&rain, &budget, home, rain.lease(home), need..=need)).unwrap();
     assert_eq!(ask(1), Refill::Ready(Source::Credit(0, 1), 1));
