@@ -2,16 +2,24 @@
 //! reached that it lists.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use host::{App, Options};
-use serde_json::Value;
+use jsonschema::{Draft, Validator};
+use serde_json::{Value, json};
 
 use crate::app::{Ask, CALLER, Place, Reply, load};
 
 /// The document, as the app serves it.
 #[derive(Debug)]
-pub struct Document(pub Value);
+pub struct Document {
+    /// All of it.
+    pub value: Value,
+    /// Its components, closed.
+    components: Value,
+    /// Compiled schemas, by their text.
+    validators: RefCell<HashMap<String, Validator>>,
+}
 
 /// What must come of a request: a status, and the code where the answer has one.
 pub type Row = (u16, &'static str, Ask);
@@ -21,7 +29,10 @@ impl Document {
     pub async fn of(app: &App) -> Self {
         let reply = Ask::get("/openapi.json").without("authorization").of(app).await;
         reply.assert_well_formed();
-        Self(reply.json())
+        let value = reply.json();
+        let mut components = value["components"].clone();
+        close(&mut components);
+        Self { value, components, validators: RefCell::default() }
     }
 
     /// What a `$ref` points to, or the value itself.
@@ -32,7 +43,7 @@ impl Document {
         match value.get("$ref").and_then(Value::as_str) {
             Some(path) => {
                 let pointer = path.strip_prefix('#').expect("all references are inside");
-                self.0.pointer(pointer).unwrap_or_else(|| panic!("{path} points nowhere"))
+                self.value.pointer(pointer).unwrap_or_else(|| panic!("{path} points nowhere"))
             }
             None => value,
         }
@@ -40,7 +51,7 @@ impl Document {
 
     /// A response; null where it is not described.
     fn response(&self, route: &str, method: &str, status: u16) -> &Value {
-        self.resolve(&self.0["paths"][route][method]["responses"][status.to_string()])
+        self.resolve(&self.value["paths"][route][method]["responses"][status.to_string()])
     }
 
     /// The codes that a response may carry.
@@ -52,42 +63,34 @@ impl Document {
         codes.flatten().filter_map(Value::as_str).map(str::to_owned).collect()
     }
 
-    /// Checks a value against the part of JSON Schema that the document uses.
+    /// Where a value is not what a schema of this document says; empty where it is.
     ///
     /// # Panics
-    /// The document uses another one.
-    pub fn conforms(&self, schema: &Value, value: &Value) -> bool {
-        let schema = self.resolve(schema);
-        let is = |name: &str| match name {
-            "object" => value.is_object(),
-            "array" => value.is_array(),
-            "string" => value.is_string(),
-            "boolean" => value.is_boolean(),
-            "integer" => value.is_u64() || value.is_i64(),
-            "null" => value.is_null(),
-            other => panic!("the document uses the type {other}"),
-        };
-        let of_type = match &schema["type"] {
-            Value::String(name) => is(name),
-            Value::Array(names) => names.iter().filter_map(Value::as_str).any(is),
-            _ => true,
-        };
-        let in_enum = schema["enum"].as_array().is_none_or(|values| values.contains(value));
-        let names = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
-        let complete = names.into_iter().all(|name| value.get(name).is_some());
-        let matching = |schemas: &[Value]| {
-            schemas.iter().filter(|schema| self.conforms(schema, value)).count()
-        };
-        let all_of = schema["allOf"].as_array().is_none_or(|all| matching(all) == all.len());
-        let one_of = schema["oneOf"].as_array().is_none_or(|one| matching(one) == 1);
-        let members = value.as_object().into_iter().flatten().all(|(name, member)| {
-            // A member that the document does not name would be undocumented.
-            schema["properties"].get(name).is_some_and(|schema| self.conforms(schema, member))
-                || schema.get("properties").is_none()
-        });
-        let items = value.as_array().into_iter().flatten();
-        let items = items.into_iter().all(|item| self.conforms(&schema["items"], item));
-        of_type && in_enum && complete && all_of && one_of && members && items
+    /// The schema is none.
+    pub fn errors(&self, schema: &Value, value: &Value) -> Vec<String> {
+        let mut validators = self.validators.borrow_mut();
+        let validator =
+            validators.entry(schema.to_string()).or_insert_with(|| self.validator(schema));
+        let errors = validator.iter_errors(value);
+        let mut errors: Vec<String> =
+            errors.map(|error| format!("{}: {error}", error.instance_path())).collect();
+        if has_fraction(value) {
+            errors.push("a number that is no integer".to_owned());
+        }
+        errors
+    }
+
+    fn validator(&self, schema: &Value) -> Validator {
+        let mut schema = schema.clone();
+        close(&mut schema);
+        // References begin at the root of the document.
+        let rooted = json!({ "components": self.components, "allOf": [schema] });
+        jsonschema::options()
+            .with_draft(Draft::Draft202012)
+            .should_validate_formats(true)
+            .should_ignore_unknown_formats(false)
+            .build(&rooted)
+            .unwrap_or_else(|error| panic!("{error}: {schema}"))
     }
 
     /// Checks that an answer is one that the document describes, its headers included.
@@ -108,7 +111,8 @@ impl Document {
             204 => {}
             200..=202 => {
                 let schema = &response["content"]["application/json"]["schema"];
-                assert!(self.conforms(schema, &reply.json()), "{method} {route}: {reply:?}");
+                let errors = self.errors(schema, &reply.json());
+                assert!(errors.is_empty(), "{method} {route}: {errors:?}: {reply:?}");
             }
             status => {
                 let code = reply.text("code").unwrap_or_default();
@@ -117,8 +121,11 @@ impl Document {
                     listed.contains(&code),
                     "{method} {route} {status}: {code} not in {listed:?}"
                 );
-                let problem = &self.0["components"]["schemas"]["Problem"];
-                assert!(self.conforms(problem, &reply.json()), "{reply:?}");
+                let schema = &response["content"]["application/problem+json"]["schema"];
+                for schema in [schema, &self.value["components"]["schemas"]["Problem"]] {
+                    let errors = self.errors(schema, &reply.json());
+                    assert!(errors.is_empty(), "{method} {route}: {errors:?}: {reply:?}");
+                }
             }
         }
     }
@@ -135,6 +142,43 @@ impl Document {
             assert_eq!(is, (status, code.to_owned()), "{ask:?}: {reply:?}");
             self.check_reply(route, method, &reply);
         }
+    }
+}
+
+/// Forbids members that a schema does not name, as they would be undocumented. Not in what an `allOf` adds to
+/// a reference: what is referred to names them.
+fn close(schema: &mut Value) {
+    match schema {
+        Value::Object(members) => {
+            let adds = members
+                .get("allOf")
+                .and_then(Value::as_array)
+                .is_some_and(|parts| parts.iter().any(|part| part.get("$ref").is_some()));
+            for (name, member) in members.iter_mut() {
+                match member {
+                    Value::Array(parts) if adds && name == "allOf" => {
+                        let inside = parts.iter_mut().filter_map(Value::as_object_mut);
+                        inside.flat_map(|part| part.values_mut()).for_each(close);
+                    }
+                    _ => close(member),
+                }
+            }
+            if members.get("properties").is_some_and(Value::is_object) {
+                members.entry("additionalProperties").or_insert(Value::Bool(false));
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(close),
+        _ => {}
+    }
+}
+
+/// Whether there is a number other than an integer: to JSON Schema 1.0 is one, to some clients it is not.
+fn has_fraction(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => number.is_f64(),
+        Value::Array(items) => items.iter().any(has_fraction),
+        Value::Object(members) => members.values().any(has_fraction),
+        _ => false,
     }
 }
 
@@ -185,7 +229,7 @@ impl Contract {
     pub fn assert_all_reached(&self, routes: &[(&str, &str)]) {
         let mut listed = 0;
         for (method, route) in routes {
-            let responses = &self.document.0["paths"][route][method]["responses"];
+            let responses = &self.document.value["paths"][route][method]["responses"];
             let responses = responses.as_object().unwrap_or_else(|| panic!("{method} {route}"));
             for (status, response) in responses {
                 let status: u16 = status.parse().expect("a status");

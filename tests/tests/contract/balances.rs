@@ -1,6 +1,6 @@
 //! What the app answers about balances and settlement has the shapes and codes that the document lists:
 //! good and bad input of each route, and every code that a route is documented with is reached.
-//! `openapi_red_packets.rs` is the same for red packets.
+//! `red_packets.rs` is the same for red packets.
 
 use end_to_end::app::{Ask, Place, SIGNING_KEYS, verifying_keys};
 use end_to_end::openapi::{Contract, Row, as_text, by_caller, too_large, wrong_objects};

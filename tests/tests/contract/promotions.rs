@@ -238,7 +238,7 @@ fn explained() -> Vec<(&'static str, Value)> {
 async fn every_explanation_of_the_document_is_given() {
     let contract = Contract::of(&Place::Kv).await;
     let app = &contract.app;
-    let listed = &contract.document.0["components"]["schemas"]["ExplanationCode"];
+    let listed = &contract.document.value["components"]["schemas"]["ExplanationCode"];
     let listed = listed["enum"].as_array().expect("codes");
     for (code, activity) in explained() {
         saved(app, &code.replace('_', "-"), &activity).await;

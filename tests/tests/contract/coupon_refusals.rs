@@ -40,7 +40,7 @@ const GROUPS: &str = "/v1/group-buys";
 
 /// Status and code of each refusal, as the source says it.
 fn listed() -> BTreeSet<(u16, String)> {
-    let source = include_str!("../../crates/coupons/src/refusal.rs");
+    let source = include_str!("../../../crates/coupons/src/refusal.rs");
     let rows = source.split('(').filter_map(|row| {
         let (status, rest) = row.split_once(", \"")?;
         Some((status.parse().ok()?, rest.split_once('"')?.0.to_owned()))

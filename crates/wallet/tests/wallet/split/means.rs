@@ -4,7 +4,7 @@
 //! Twice: by drawing, and exactly, by following the probability of everything that may remain. The second
 //! has no noise, and is a second implementation of the rule.
 
-use crate::generator::Generator;
+use super::generator::Generator;
 use wallet::split::{COUNT_MAX, PART_CENTS_MAX, PART_CENTS_MIN, split_random};
 
 /// Means of the parts, in cents; the middle ones are where the rule is fair.

@@ -268,7 +268,7 @@ async fn each_corruption_is_found_and_nothing_else_is() {
 /// The list above has every code that there is.
 #[test]
 fn every_code_has_its_corruption() {
-    let source = include_str!("../../functions/settlement/src/reconcile/what.rs");
+    let source = include_str!("../../../functions/settlement/src/reconcile/what.rs");
     let codes = source.lines().filter_map(|line| {
         line.trim().strip_prefix("Self::")?.split_once("=> \"")?.1.strip_suffix("\",")
     });

@@ -1,0 +1,21 @@
+//! The functions over HTTP: what each operation answers and leaves behind, on the embedded store and on Redis.
+//!
+//! - [`new_user`], [`orders`]: who is new, by hand and from real orders
+//! - [`coupons`], [`scenes`], [`bulk`]: coupons, what is configured for their scenes, issuing to the users of
+//!   a file
+//! - [`group_buy`]: groups and their rewards
+//! - [`activities`], [`promotions`], [`promotion_index`]: publishing, pricing carts, finding activities
+//! - [`withdrawals`]: money that leaves a balance, and tokens that the store has lost
+//! - [`reconciliation`]: corrupted books are found
+
+mod activities;
+mod bulk;
+mod coupons;
+mod group_buy;
+mod new_user;
+mod orders;
+mod promotion_index;
+mod promotions;
+mod reconciliation;
+mod scenes;
+mod withdrawals;

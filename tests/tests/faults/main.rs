@@ -1,0 +1,14 @@
+//! Every fault at every host call of an operation: first the calls of a scenario are counted, then it runs
+//! once for each call and each fault, and afterwards the state is right.
+//!
+//! - [`paid_marks`]: who is new
+//! - [`coupons`], [`group_buy`]: coupons, groups and their rewards
+//! - [`publishing`], [`purchases`]: activities, and the uses that orders take of them
+//! - [`wallets`]: rains, packets, balances, settlement
+
+mod coupons;
+mod group_buy;
+mod paid_marks;
+mod publishing;
+mod purchases;
+mod wallets;

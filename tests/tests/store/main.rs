@@ -1,0 +1,15 @@
+//! The store below the functions: its two back ends, on real servers.
+//!
+//! - [`conformance`], [`conformance_in_host`]: both answer as the reference model does, natively and through a
+//!   component
+//! - [`key_value`], [`races`]: the key-value back end, and two instances that create a partition at once
+//! - [`redis`], [`cluster`]: the Redis back end on one server and on a cluster
+//! - [`outage`]: the store goes away under load and comes back
+
+mod cluster;
+mod conformance;
+mod conformance_in_host;
+mod key_value;
+mod outage;
+mod races;
+mod redis;
