@@ -1,0 +1,275 @@
+//! Wallets: users who open packets of rains, send each other packets from their balance and by payments,
+//! withdraw, look, and show the tokens that they hold; operators who switch how tokens are posted. Every
+//! movement has two sides, nothing is given twice, and no budget and no packet gives more than it has.
+//!
+//! - [`client`]: what a client does, and what it may rely on afterwards
+//! - [`model`]: what is known of users' money
+//! - [`books`]: what must hold in the store
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use domain::time::UnixMillis;
+use end_to_end::app::{Ask, Reply};
+use end_to_end::patient::Patient;
+use end_to_end::wallet::{
+    STAGE, cents, look_at_withdrawal, look_up, open_rain, rain_between, rain_with, set_up_rain,
+    switch_posting, view,
+};
+use end_to_end::wallet_checks::{Budget, Has, check_users};
+use futures::future::BoxFuture;
+use rand::RngExt;
+use rand::rngs::StdRng;
+use serde_json::{Value, json};
+
+use super::{Client, Entry, Function};
+use crate::books::Books;
+use crate::plan::START_MS;
+use crate::world::{LAST, USERS, World};
+
+pub mod books;
+mod client;
+mod model;
+
+use model::{Bounds, Model};
+
+/// How it joins.
+pub const ENTRY: Entry = Entry {
+    name: "wallet",
+    actions: client::ACTIONS,
+    is_always_in_play: false,
+    states: &[
+        "wallet: granted",
+        "wallet: granted again",
+        "wallet: budget_exhausted",
+        "wallet: ended",
+        "wallet: sent",
+        "wallet: sent again",
+        "wallet: sent for more than there is",
+        "wallet: ordered",
+        "wallet: paid",
+        "wallet: paid again",
+        "wallet: paid before it is known",
+        "wallet: opened",
+        "wallet: opened again",
+        "wallet: unknown_packet",
+        "wallet: unpaid",
+        "wallet: finished",
+        "wallet: expired",
+        "wallet: already_opened",
+        "wallet: refunded",
+        "wallet: withdrawn",
+        "wallet: withdrawn more than there is",
+        "wallet: posted",
+        "wallet: voided",
+        "wallet: view",
+        "wallet: exact view",
+        "wallet: restored",
+        "wallet: foreign token",
+        "wallet: leases of a rain that ended",
+    ],
+    create: |random| Arc::new(Wallets { rains: rains(random), model: Mutex::default() }),
+};
+
+/// How long settlement waits with the leases of a rain that has ended, and a little longer.
+const GRACE_MS: u64 = 61_000;
+/// Longer than anybody remembers that nothing is left.
+const MEMORY_MS: u64 = 1_100;
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// A rain.
+struct Rain {
+    id: &'static str,
+    definition: Value,
+    /// Cents of its smallest packet.
+    least: i64,
+    /// Cents of its largest packet.
+    most: i64,
+    /// When its round ends, if ever.
+    ends_ms: Option<u64>,
+}
+
+/// Wallets in one schedule.
+struct Wallets {
+    rains: Vec<Rain>,
+    model: Mutex<Model>,
+}
+
+/// Small budgets, which run out: packets of 1.00, of up to 3.00, and of a round that ends.
+fn rains(random: &mut StdRng) -> Vec<Rain> {
+    let fixed = rain_with("budget", json!(random.random_range(0..1_500).to_string()));
+    let between = rain_between(random.random_range(0..2_000), 1, 300);
+    let mut ending = rain_between(random.random_range(0..1_000), 5, 150);
+    let ends_ms = START_MS + random.random_range(1_000..DAY_MS);
+    ending["rounds"][0]["until"] = json!(UnixMillis(ends_ms as i64));
+    let rain = |(id, definition, least, most, ends_ms): (&'static str, Value, i64, i64, _)| {
+        let mut definition = definition;
+        definition["activity"] = json!(id);
+        Rain { id, definition, least, most, ends_ms }
+    };
+    let rains =
+        [("r0", fixed, 100, 100, None), ("r1", between, 1, 300, None), ("r2", ending, 5, 150, Some(ends_ms))];
+    rains.map(rain).into()
+}
+
+impl Rain {
+    /// The number of one of its packets.
+    fn number(&self, user: u64, award: &str) -> String {
+        format!("{user}_{}_rain_1_{award}_{STAGE}", self.id)
+    }
+
+    /// Whether it has ended by any clock.
+    fn may_have_ended(&self, now_ms: u64, skew_ms: u64) -> bool {
+        self.ends_ms.is_some_and(|ends| now_ms + skew_ms >= ends)
+    }
+
+    /// Whether it has ended by every clock.
+    fn has_ended(&self, now_ms: u64, skew_ms: u64) -> bool {
+        self.ends_ms.is_some_and(|ends| now_ms >= ends + skew_ms)
+    }
+}
+
+impl Wallets {
+    fn model(&self) -> MutexGuard<'_, Model> {
+        self.model.lock().expect("no check has failed before")
+    }
+
+    fn bounds(&self, world: &World, user: u64) -> Bounds {
+        self.model().bounds(user, world.app.now_ms())
+    }
+
+    /// An answer says what a number gave.
+    fn gave(&self, user: u64, number: &str, reply: &Reply) {
+        let mut model = self.model();
+        model.gave(user, number, cents(reply, "amount"));
+        model.hold(user, number, reply.text("token").expect("a token"));
+    }
+}
+
+impl Function for Wallets {
+    fn set_up(&self) -> Vec<Ask> {
+        self.rains.iter().map(|rain| set_up_rain(rain.id, &rain.definition)).collect()
+    }
+
+    fn client(self: Arc<Self>, _: u64) -> Box<dyn Client> {
+        Box::new(client::Holder::new(self))
+    }
+
+    fn check(&self, world: &World, books: &Books) {
+        let wallets = books::wallets(books);
+        let known = |user: &u64| USERS.contains(user) || *user == LAST;
+        assert!(wallets.keys().all(known), "whose? {:?}", wallets.keys());
+        let packets = books::packets(books, &wallets);
+        books::check_accounts(books, &wallets, &packets);
+        for rain in &self.rains {
+            books::check_rain(books, rain.id, &wallets);
+        }
+        let mut model = self.model();
+        for (user, number, cents) in model.acknowledged() {
+            let given = wallets.get(&user).and_then(|wallet| wallet.given(&number));
+            assert_eq!(given, Some(cents), "{user} {number}");
+        }
+        let (now_ms, skew_ms) = (world.app.now_ms(), world.plan.skew_ms_max());
+        for (name, packet) in model.packets() {
+            let found = packets.get(name);
+            let is_lost = found.is_none() && packet.is_there(now_ms, skew_ms);
+            assert!(!is_lost, "{name} was forgotten: {packet:?}");
+            if let Some(found) = found {
+                packet.check_found(name, found);
+            }
+        }
+        for name in packets.iter().filter(|(_, found)| found.is_refunded()).map(|(name, _)| name) {
+            if model.see_refund(name) {
+                world.saw("wallet: refunded");
+            }
+        }
+        model.see_packets(packets);
+    }
+
+    fn calm(&self) -> Vec<Ask> {
+        vec![switch_posting(&json!({"mode": "queued"}))]
+    }
+
+    fn due(&self, world: &World, books: &Books) -> Vec<String> {
+        let now_ms = world.app.now_ms();
+        let wallets = books::wallets(books);
+        let packets = books::packets(books, &wallets);
+        let mut due = books::due(books, &wallets, &packets, now_ms);
+        for rain in self.rains.iter().filter(|rain| rain.has_ended(now_ms, GRACE_MS)) {
+            world.saw("wallet: leases of a rain that ended");
+            let left = books::leased(books, rain.id);
+            if left > 0 {
+                due.push(format!("{} has ended, and {left} are in leases", rain.id));
+            }
+        }
+        due
+    }
+
+    fn drain<'a>(&'a self, world: &'a World, asker: &'a mut Patient) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            for rain in &self.rains {
+                drain(world, asker, rain).await;
+            }
+        })
+    }
+
+    fn rest<'a>(&'a self, world: &'a World, asker: &'a mut Patient) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            world.check();
+            self.check_acknowledged(asker).await;
+            for user in USERS.into_iter().chain([LAST]) {
+                let expected = {
+                    let wallets = books::wallets(&world.books());
+                    wallets.get(&user).map_or(0, books::Wallet::balance)
+                };
+                let reply = asker.until_answered(&view(user)).await;
+                let has = Has::of(user, &reply);
+                assert_eq!((has.balance, cents(&reply, "pending")), (expected, 0), "{user}: {reply:?}");
+                check_users(asker, &[has]).await;
+            }
+        })
+    }
+}
+
+impl Wallets {
+    /// Whatever was acknowledged is what the app says now.
+    async fn check_acknowledged(&self, asker: &mut Patient) {
+        let (given, taken) = {
+            let model = self.model();
+            (model.acknowledged(), model.acknowledged_withdrawals())
+        };
+        for (user, number, amount) in given {
+            let reply = asker.until_answered(&look_up(user, &number)).await;
+            let found = (cents(&reply, "amount"), &reply.json()["posted"]);
+            assert_eq!(found, (amount, &json!(true)), "{user} {number}: {reply:?}");
+        }
+        for (user, number, amount) in taken {
+            let reply = asker.until_answered(&look_at_withdrawal(user, &number)).await;
+            assert_eq!(cents(&reply, "amount"), amount, "{reply:?}");
+        }
+    }
+}
+
+/// What is left of a rain can be given, to less than the smallest packet; unless its round is over.
+async fn drain(world: &World, asker: &mut Patient, rain: &Rain) {
+    let mut refused = 0;
+    for award in 0.. {
+        if refused == 2 {
+            break;
+        }
+        let asked = open_rain(LAST, rain.id, &format!("last{award}"));
+        let reply = asker.until_answered(&asked).await;
+        if reply.status == 201 {
+            refused = 0;
+            continue;
+        }
+        let has_ended = rain.has_ended(world.app.now_ms(), 0);
+        let code = if has_ended { "ended" } else { "budget_exhausted" };
+        assert_eq!(reply.text("code").as_deref(), Some(code), "{reply:?}");
+        refused += 1;
+        world.advance(MEMORY_MS);
+    }
+    let budget = Budget::look(asker, rain.id).await;
+    let is_over = rain.has_ended(world.app.now_ms(), 0);
+    assert!(is_over || budget.leased + budget.remaining < rain.least, "{}: {budget:?}", rain.id);
+    world.saw_times("wallet: cents of rains", budget.granted as u64);
+}

@@ -1,0 +1,595 @@
+//! What a client does, and what it may rely on afterwards: whatever was acknowledged.
+
+use std::sync::{Arc, MutexGuard};
+
+use end_to_end::app::{Ask, Reply};
+use end_to_end::wallet::{
+    cents, grab, look, look_at_rain, look_at_withdrawal, open, open_rain, packet, packet_name,
+    packet_paid, packet_to_pay, post, post_withdrawal, restore, send, switch_posting, tell, view,
+    void_withdrawal, withdraw,
+};
+use end_to_end::wallet_checks::Budget;
+use futures::future::BoxFuture;
+use rand::RngExt;
+use rand::seq::IndexedRandom;
+use serde_json::{Value, json};
+use wallet::packet::opening_number;
+use wallet::withdraw::State;
+
+use super::model::{Model, Packet, back};
+use super::{Wallets, books};
+use crate::books::Books;
+use crate::functions::Client;
+use crate::world::Step;
+
+/// What a client does, and how often.
+pub const ACTIONS: &[(&str, u32)] = &[
+    ("grant", 8),
+    ("grant again", 2),
+    ("send", 5),
+    ("pay", 3),
+    ("open", 8),
+    ("look", 2),
+    ("withdraw", 3),
+    ("end withdrawal", 4),
+    ("view", 4),
+    ("tokens", 1),
+    ("switch", 1),
+    ("budget", 1),
+    ("post", 1),
+];
+
+/// A packet of a rain that this client asked for.
+#[derive(Clone, Debug)]
+struct Grant {
+    user: u64,
+    rain: usize,
+    award: String,
+}
+
+/// A withdrawal of this client's.
+#[derive(Clone, Debug)]
+struct Withdrawal {
+    user: u64,
+    number: String,
+    amount: i64,
+    /// How it ended, for good.
+    ended: Option<State>,
+}
+
+/// A client, with numbers of its own.
+pub struct Holder {
+    wallets: Arc<Wallets>,
+    grants: Vec<Grant>,
+    packets: Vec<String>,
+    withdrawals: Vec<Withdrawal>,
+}
+
+impl Client for Holder {
+    fn act<'a>(&'a mut self, action: &'static str, step: &'a mut Step) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            match action {
+                "grant" => self.grant(step).await,
+                "grant again" => self.grant_again(step).await,
+                "send" => self.send(step).await,
+                "pay" => self.pay(step).await,
+                "open" => self.open(step).await,
+                "look" => self.look_or_grab(step).await,
+                "withdraw" => self.withdraw(step).await,
+                "end withdrawal" => self.end_withdrawal(step).await,
+                "view" => {
+                    let user = step.user();
+                    self.seen(step, user, &view(user)).await;
+                }
+                "tokens" => self.tokens(step).await,
+                "switch" => switch(step).await,
+                "budget" => self.budget(step).await,
+                "post" => {
+                    let user = step.user();
+                    self.seen(step, user, &post(user)).await;
+                }
+                _ => {}
+            }
+        })
+    }
+
+    fn check(&self, books: &Books) {
+        let model = self.model();
+        for one in &self.withdrawals {
+            let Withdrawal { user, number, amount, ended } = one;
+            let found = books::withdrawal(books, *user, number);
+            if model.taken(*user, number).is_some() {
+                assert_eq!(found.as_ref().map(|found| found.amount), Some(*amount), "{one:?}");
+            }
+            if ended.is_some() {
+                assert_eq!(found.as_ref().map(|found| found.state), *ended, "{one:?}");
+            }
+        }
+    }
+}
+
+fn now_ms(step: &Step) -> u64 {
+    step.world.app.now_ms()
+}
+
+fn skew_ms(step: &Step) -> u64 {
+    step.world.plan.skew_ms_max()
+}
+
+fn saw(step: &Step, state: &str) {
+    step.world.saw(format!("wallet: {state}"));
+}
+
+fn code(reply: &Reply) -> String {
+    reply.text("code").unwrap_or_default()
+}
+
+fn is_replayed(reply: &Reply) -> bool {
+    reply.json()["replayed"] == true
+}
+
+impl Holder {
+    pub fn new(wallets: Arc<Wallets>) -> Self {
+        Self { wallets, grants: Vec::new(), packets: Vec::new(), withdrawals: Vec::new() }
+    }
+
+    fn model(&self) -> MutexGuard<'_, Model> {
+        self.wallets.model()
+    }
+
+    async fn grant(&mut self, step: &mut Step) {
+        let rain = step.random.random_range(0..self.wallets.rains.len());
+        let grant = Grant { user: step.user(), rain, award: step.name() };
+        self.grants.push(grant.clone());
+        self.ask_for(step, &grant).await;
+    }
+
+    async fn grant_again(&mut self, step: &mut Step) {
+        let Some(grant) = self.grants.choose(&mut step.random).cloned() else { return };
+        self.ask_for(step, &grant).await;
+    }
+
+    async fn ask_for(&self, step: &mut Step, grant: &Grant) {
+        let Grant { user, award, .. } = grant;
+        let (user, rain) = (*user, &self.wallets.rains[grant.rain]);
+        let number = rain.number(user, award);
+        self.model().try_giving(user, &number, rain.most);
+        let known = self.model().given(user, &number);
+        let had_ended = rain.has_ended(now_ms(step), skew_ms(step));
+        let Some(reply) = step.ask(&open_rain(user, rain.id, award)).await else { return };
+        if reply.status == 201 {
+            assert_eq!(reply.text("order_number").as_deref(), Some(&*number), "{reply:?}");
+            assert!(is_replayed(&reply) || (known.is_none() && !had_ended), "{reply:?}");
+            self.wallets.gave(user, &number, &reply);
+            saw(step, if known.is_some() { "granted again" } else { "granted" });
+            return;
+        }
+        let code = code(&reply);
+        match (reply.status, &*code) {
+            (409, "budget_exhausted") => {}
+            (409, "ended") => {
+                assert!(rain.may_have_ended(now_ms(step), skew_ms(step)), "{reply:?}");
+            }
+            _ => panic!("{reply:?}"),
+        }
+        assert_eq!(known, None, "it was forgotten: {reply:?}");
+        saw(step, &code);
+        if step.world.plan.is_calm() {
+            self.model().did_not_give(user, &number);
+        }
+    }
+
+    /// A new packet, or one of this client's once more.
+    async fn send(&mut self, step: &mut Step) {
+        let is_old = step.random.random_bool(0.2);
+        let name = match self.packets.choose(&mut step.random) {
+            Some(old) if is_old => old.clone(),
+            _ => self.new_packet(step),
+        };
+        let packet = self.model().packet(&name);
+        let is_known = packet.sent_ms.is_some();
+        let mut body = body_of(&packet);
+        if is_known && step.random.random_bool(0.3) {
+            body["total"] = json!((packet.total + 1).to_string());
+            let Some(reply) = step.ask(&send(&body)).await else { return };
+            assert_eq!((reply.status, &*code(&reply)), (422, "order_number_reused"), "{reply:?}");
+            return;
+        }
+        let tried = Packet { tried_ms: now_ms(step), ..packet.clone() };
+        self.model().try_sending(&name, tried, skew_ms(step));
+        let Some(reply) = step.ask(&send(&body)).await else { return };
+        if reply.status == 201 {
+            assert!(!is_known || is_replayed(&reply), "{reply:?}");
+            let state = if packet.by_payment { "unpaid" } else { "open" };
+            assert_eq!(reply.text("state").as_deref(), Some(state), "{reply:?}");
+            self.model().sent(&name, now_ms(step));
+            let sent = if packet.by_payment { "ordered" } else { "sent" };
+            saw(step, if is_known { "sent again" } else { sent });
+            return;
+        }
+        let is_refused = (reply.status, &*code(&reply)) == (409, "exceeds_balance");
+        assert!(is_refused && !packet.by_payment && !is_known, "{packet:?}: {reply:?}");
+        saw(step, "sent for more than there is");
+        if step.world.plan.is_calm() {
+            self.model().did_not_send(&name);
+        }
+    }
+
+    fn new_packet(&mut self, step: &mut Step) -> String {
+        let (sender, number) = (step.user(), format!("p{}", step.name()));
+        let name = packet_name(sender, &number);
+        let packet = Packet {
+            sender,
+            number,
+            total: step.random.random_range(4..80),
+            count: step.random.random_range(1..=4),
+            is_equal: step.random.random_bool(0.5),
+            by_payment: step.random.random_bool(0.4),
+            tried_ms: now_ms(step),
+            sent_ms: None,
+            pay_tried_ms: None,
+            paid_ms: None,
+            is_expired: false,
+            is_finished: false,
+        };
+        self.packets.push(name.clone());
+        self.model().try_sending(&name, packet, skew_ms(step));
+        name
+    }
+
+    /// Any packet that somebody tried to send.
+    fn packet(&self, step: &mut Step, of: impl Fn(&Packet) -> bool) -> Option<String> {
+        let model = self.model();
+        let names = model.packets().iter().filter(|(_, packet)| of(packet)).map(|(name, _)| name);
+        names.collect::<Vec<_>>().choose(&mut step.random).map(|name| (*name).clone())
+    }
+
+    /// Somebody says that a packet was paid for, whether it has to be or not, and however often.
+    async fn pay(&mut self, step: &mut Step) {
+        let any = step.random.random_bool(0.1);
+        let Some(name) = self.packet(step, |packet| any || packet.by_payment) else { return };
+        let before = self.model().packet(&name);
+        if before.by_payment {
+            self.model().try_paying(&name, now_ms(step), skew_ms(step));
+        }
+        let event = packet_paid(before.sender, &before.number);
+        let Some(reply) = step.ask(&tell(&event)).await else { return };
+        let now_ms = now_ms(step);
+        match (reply.status, &*code(&reply)) {
+            (204, _) if before.by_payment => {
+                let is_first = self.model().paid(&name, now_ms);
+                saw(step, if is_first { "paid" } else { "paid again" });
+            }
+            (204, _) => {}
+            (422, "unknown_packet") => {
+                assert!(!before.is_there(now_ms, skew_ms(step)), "{before:?}: {reply:?}");
+                saw(step, "paid before it is known");
+            }
+            _ => panic!("{reply:?}"),
+        }
+    }
+
+    async fn open(&mut self, step: &mut Step) {
+        let Some(name) = self.packet(step, |_| true) else { return };
+        let (user, number) = (step.user(), opening_number(&name));
+        let (before, known) = {
+            let mut model = self.model();
+            let before = model.packet(&name);
+            model.try_giving(user, &number, before.total);
+            (before, model.given(user, &number))
+        };
+        let was_over = before.is_over(now_ms(step), skew_ms(step));
+        let Some(reply) = step.ask(&open(&name, user)).await else { return };
+        if reply.status == 200 {
+            if !is_replayed(&reply) {
+                let may_be = known.is_none() && !before.is_finished && !before.is_expired;
+                assert!(may_be && !was_over, "{before:?}: {reply:?}");
+            }
+            assert!(self.model().packet(&name).may_be_open(), "{before:?}: {reply:?}");
+            self.wallets.gave(user, &number, &reply);
+            saw(step, if known.is_some() { "opened again" } else { "opened" });
+            return;
+        }
+        self.refused(step, &name, &before, user, &reply);
+        self.look(step, &name).await;
+    }
+
+    /// A packet gives a user nothing, as far as is known.
+    fn refused(&self, step: &Step, name: &str, before: &Packet, user: u64, reply: &Reply) {
+        let (code, number) = (code(reply), opening_number(name));
+        saw(step, &code);
+        match (reply.status, &*code) {
+            (404, "unknown_packet") => {
+                assert!(!before.is_there(now_ms(step), skew_ms(step)), "{before:?}: {reply:?}");
+            }
+            (409, "unpaid") => self.told_unpaid(before, reply),
+            (409, "finished") => {
+                // Nothing can come into it any more.
+                self.told_finished(name, reply);
+                self.model().cannot_give(user, &number);
+            }
+            (409, "expired") => {
+                self.told_expired(step, name, reply);
+                self.model().cannot_give(user, &number);
+            }
+            _ => panic!("{reply:?}"),
+        }
+    }
+
+    fn told_unpaid(&self, before: &Packet, reply: &Reply) {
+        assert!(before.by_payment && before.paid_ms.is_none(), "{before:?}: {reply:?}");
+    }
+
+    fn told_finished(&self, name: &str, reply: &Reply) {
+        let mut model = self.model();
+        assert!(model.packet(name).may_be_open(), "{reply:?}");
+        model.told_finished(name);
+    }
+
+    /// Whoever is told so is told it by the store, and nobody opens it any more.
+    fn told_expired(&self, step: &Step, name: &str, reply: &Reply) {
+        let packet = self.model().packet(name);
+        assert!(packet.may_be_over(now_ms(step), skew_ms(step)), "{packet:?}: {reply:?}");
+        let found = {
+            let mut books = step.world.books();
+            books.read();
+            let wallets = books::wallets(&books);
+            books::found(&books, name, &wallets)
+        };
+        self.model().told_expired(name, found);
+    }
+
+    async fn look_or_grab(&mut self, step: &mut Step) {
+        let Some(name) = self.packet(step, |_| true) else { return };
+        if step.random.random_bool(0.5) { self.look(step, &name).await } else { self.grab(step, &name).await }
+    }
+
+    /// May a user open it?
+    async fn grab(&mut self, step: &mut Step, name: &str) {
+        let (user, number) = (step.user(), opening_number(name));
+        let (before, known) = {
+            let model = self.model();
+            (model.packet(name), model.given(user, &number))
+        };
+        let was_over = before.is_over(now_ms(step), skew_ms(step));
+        let Some(reply) = step.ask(&grab(name, user)).await else { return };
+        match (reply.status, &*code(&reply)) {
+            (200, _) => {
+                let left = reply.json()["left"].as_u64().expect("a number");
+                assert!((1..=u64::from(before.count)).contains(&left), "{reply:?}");
+                let may_be = known.is_none() && !before.is_finished && !before.is_expired;
+                assert!(may_be && !was_over, "{before:?}: {reply:?}");
+                assert!(self.model().packet(name).may_be_open(), "{before:?}: {reply:?}");
+                saw(step, "eligible");
+            }
+            (409, "already_opened") => {
+                assert!(self.model().was_tried(user, &number), "{reply:?}");
+                saw(step, "already_opened");
+            }
+            _ => {
+                assert_eq!(known, None, "it was forgotten: {reply:?}");
+                self.refused(step, name, &before, user, &reply);
+            }
+        }
+    }
+
+    /// A packet as it is shown: nothing is missing, and whoever was told to have opened it has.
+    async fn look(&self, step: &mut Step, name: &str) {
+        let (before, openings) = {
+            let model = self.model();
+            (model.packet(name), model.all_given(&opening_number(name)))
+        };
+        let was_over = before.is_over(now_ms(step), skew_ms(step));
+        let Some(reply) = step.ask(&look(name)).await else { return };
+        if reply.status != 200 {
+            assert_eq!((reply.status, &*code(&reply)), (404, "unknown_packet"), "{reply:?}");
+            assert!(!before.is_there(now_ms(step), skew_ms(step)), "{before:?}: {reply:?}");
+            return;
+        }
+        let (taken, left) = (cents(&reply, "taken"), cents(&reply, "remaining"));
+        assert_eq!(taken + left, before.total, "{reply:?}");
+        let shown = reply.json()["openings"].as_array().expect("a list").clone();
+        for (user, cents) in openings {
+            let is_it = |one: &Value| {
+                one["user"] == user.to_string() && one["amount"] == cents.to_string()
+            };
+            assert!(shown.iter().any(is_it), "{user} has {cents}: {reply:?}");
+        }
+        match reply.text("state").as_deref() {
+            Some("unpaid") => self.told_unpaid(&before, &reply),
+            Some("open") => {
+                let may_be = !before.is_finished && !before.is_expired && !was_over;
+                assert!(may_be && self.model().packet(name).may_be_open(), "{before:?}: {reply:?}");
+            }
+            Some("finished") => {
+                assert_eq!(left, 0, "{reply:?}");
+                self.told_finished(name, &reply);
+            }
+            Some("expired") => self.told_expired(step, name, &reply),
+            _ => panic!("{reply:?}"),
+        }
+    }
+
+    async fn withdraw(&mut self, step: &mut Step) {
+        let (user, number) = (step.user(), format!("w{}", step.name()));
+        let amount = step.random.random_range(1..200);
+        self.withdrawals.push(Withdrawal { user, number: number.clone(), amount, ended: None });
+        self.model().try_taking(user, &number, amount);
+        let Some(reply) = step.ask(&withdraw(user, &number, amount)).await else { return };
+        if reply.status == 201 {
+            self.model().took(user, &number, amount);
+            saw(step, "withdrawn");
+        } else {
+            // The refusal stands for this number.
+            assert_eq!(code(&reply), "exceeds_balance", "{reply:?}");
+            self.model().took(user, &number, 0);
+            saw(step, "withdrawn more than there is");
+        }
+    }
+
+    /// Posts, voids, asks again, asks for another amount, or looks.
+    async fn end_withdrawal(&mut self, step: &mut Step) {
+        if self.withdrawals.is_empty() {
+            return;
+        }
+        let index = step.random.random_range(0..self.withdrawals.len());
+        let Withdrawal { user, number, amount, .. } = self.withdrawals[index].clone();
+        let known = self.model().taken(user, &number);
+        match step.random.random_range(0..6) {
+            0 | 1 => self.post_withdrawal(step, index, known).await,
+            2 => self.void_withdrawal(step, index, known).await,
+            // Where it may not have arrived, this one would be the first.
+            3 if known.is_some() => {
+                let other = withdraw(user, &number, amount + 1);
+                let Some(reply) = step.ask(&other).await else { return };
+                assert_eq!(code(&reply), "exists_with_different_amount", "{reply:?}");
+            }
+            3 | 4 => self.withdraw_again(step, index, known).await,
+            _ => {
+                let asked = look_at_withdrawal(user, &number);
+                let Some(reply) = step.ask(&asked).await else { return };
+                if reply.status == 404 {
+                    assert_eq!(known, None, "{reply:?}");
+                }
+            }
+        }
+    }
+
+    async fn post_withdrawal(&mut self, step: &mut Step, index: usize, known: Option<i64>) {
+        let Withdrawal { user, number, amount, .. } = self.withdrawals[index].clone();
+        let Some(reply) = step.ask(&post_withdrawal(user, &number)).await else { return };
+        match (reply.status, &*code(&reply)) {
+            (200, _) | (409, "already_posted") => {
+                let mut model = self.model();
+                model.took(user, &number, amount);
+                model.cannot_give(user, &back(&number));
+                drop(model);
+                self.withdrawals[index].ended = Some(State::Posted);
+                saw(step, "posted");
+            }
+            (409, "already_voided" | "exceeds_balance") => {}
+            (404, "unknown_withdrawal") => assert_eq!(known, None, "{reply:?}"),
+            _ => panic!("{reply:?}"),
+        }
+    }
+
+    async fn void_withdrawal(&mut self, step: &mut Step, index: usize, known: Option<i64>) {
+        let Withdrawal { user, number, amount, .. } = self.withdrawals[index].clone();
+        let back = back(&number);
+        self.model().try_giving(user, &back, amount);
+        let Some(reply) = step.ask(&void_withdrawal(user, &number)).await else { return };
+        let mut model = self.model();
+        let ended = match (reply.status, &*code(&reply)) {
+            (200, _) => {
+                let came = cents(&reply, "amount");
+                assert!(came == amount || (came == 0 && known.is_none()), "{reply:?}");
+                model.took(user, &number, came);
+                model.gave(user, &back, came);
+                saw(step, "voided");
+                Some(State::Voided)
+            }
+            // What it was when it was voided nobody said.
+            (409, "already_voided") => Some(State::Voided),
+            (409, "already_posted") => {
+                model.took(user, &number, amount);
+                model.gave(user, &back, 0);
+                Some(State::Posted)
+            }
+            (409, "exceeds_balance") => {
+                assert_eq!(known, None, "{reply:?}");
+                model.took(user, &number, 0);
+                model.gave(user, &back, 0);
+                None
+            }
+            _ => panic!("{reply:?}"),
+        };
+        drop(model);
+        if ended.is_some() {
+            self.withdrawals[index].ended = ended;
+        }
+    }
+
+    async fn withdraw_again(&mut self, step: &mut Step, index: usize, known: Option<i64>) {
+        let Withdrawal { user, number, amount, .. } = self.withdrawals[index].clone();
+        let Some(reply) = step.ask(&withdraw(user, &number, amount)).await else { return };
+        let mut model = self.model();
+        match (reply.status, &*code(&reply)) {
+            (201, _) => {
+                assert!(known.is_none() || is_replayed(&reply), "{reply:?}");
+                model.took(user, &number, amount);
+            }
+            (409, "exceeds_balance") => {
+                assert_eq!(known, None, "{reply:?}");
+                model.took(user, &number, 0);
+            }
+            (409, "already_voided") => {
+                assert_eq!(known, None, "{reply:?}");
+                model.took(user, &number, 0);
+                model.cannot_give(user, &back(&number));
+            }
+            _ => panic!("{reply:?}"),
+        }
+    }
+
+    /// A view shows what the model allows.
+    async fn seen(&self, step: &mut Step, user: u64, asked: &Ask) -> Option<Reply> {
+        let before = self.wallets.bounds(&step.world, user);
+        let reply = step.ask(asked).await?;
+        assert_eq!(reply.status, 200, "{reply:?}");
+        let allowed = before.until(&self.wallets.bounds(&step.world, user));
+        let balance = cents(&reply, "balance");
+        assert!(allowed.contains(&balance), "{user}: {allowed:?}: {reply:?}");
+        saw(step, "view");
+        // That nothing came and nothing went is known of everybody at first.
+        if allowed.start() == allowed.end() && balance > 0 {
+            saw(step, "exact view");
+        }
+        Some(reply)
+    }
+
+    /// Tokens that the client holds; the store has lost none of them.
+    async fn tokens(&mut self, step: &mut Step) {
+        let (user, other) = (step.user(), step.user());
+        let tokens = self.model().tokens(other);
+        if user == other || tokens.is_empty() {
+            if let Some(reply) = self.seen(step, other, &restore(other, &tokens)).await {
+                assert_eq!(reply.json()["restored"], 0, "{reply:?}");
+                if !tokens.is_empty() {
+                    saw(step, "restored");
+                }
+            }
+        } else if let Some(reply) = step.ask(&restore(user, &tokens)).await {
+            assert_eq!(code(&reply), "foreign_token", "{reply:?}");
+            saw(step, "foreign token");
+        }
+    }
+
+    /// Budgets add up while they are given.
+    async fn budget(&mut self, step: &mut Step) {
+        let rain = step.random.random_range(0..self.wallets.rains.len());
+        if let Some(reply) = step.ask(&look_at_rain(self.wallets.rains[rain].id)).await {
+            Budget::of(&reply);
+            saw(step, "budget");
+        }
+    }
+}
+
+fn body_of(of: &Packet) -> Value {
+    let Packet { sender, number, total, count, .. } = of;
+    let packet = if of.by_payment { packet_to_pay } else { packet };
+    let mut body = packet(*sender, number, *total, *count);
+    if of.is_equal {
+        body["kind"] = json!("equal");
+    }
+    body
+}
+
+async fn switch(step: &mut Step) {
+    let large = json!({"mode": "large_at_once", "large_from": "100"});
+    let modes = [json!({"mode": "queued"}), json!({"mode": "off"}), large.clone(), large];
+    let mode = step.one_of(&modes);
+    if let Some(reply) = step.ask(&switch_posting(&mode)).await {
+        assert_eq!(reply.status, 200, "{reply:?}");
+        saw(step, "switched");
+    }
+}
