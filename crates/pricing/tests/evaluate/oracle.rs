@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use pricing::activity::{Activity, Benefit, Condition};
 use pricing::decide::evaluate;
 use pricing::evaluation::Evaluation;
+use proptest::test_runner::FileFailurePersistence::WithSource;
 use proptest::test_runner::{Config, TestRunner};
 
 use crate::generate::{activities, cart, uses_left};
@@ -26,9 +27,9 @@ const KINDS: usize = 17 + 35 - 6;
 fn agrees_with_the_oracle() {
     let config = Config {
         cases: CASES,
-        failure_persistence: None,
+        failure_persistence: Some(Box::new(WithSource("regressions"))),
         max_shrink_iters: SHRINKS_MAX,
-        ..Config::default()
+        ..Config::with_source_file(file!())
     };
     let occurrences = RefCell::new(BTreeMap::new());
     TestRunner::new(config)
