@@ -204,6 +204,21 @@ impl App {
         control.map(|control| control.trace()).unwrap_or_default()
     }
 
+    /// The host calls so far at which a fault was injected, in order: what a plan of
+    /// [`Faults`](crate::Faults) replays.
+    pub fn faults_injected(&self) -> Vec<TracedCall> {
+        let control = self.inner.shared.gate.control.as_ref();
+        control.map(|control| control.faults_injected()).unwrap_or_default()
+    }
+
+    /// From now on nothing goes wrong, neither by plan nor by chance, and the clocks of all instances
+    /// are right. What is late already still happens.
+    pub fn stop_faults(&self) {
+        if let Some(control) = &self.inner.shared.gate.control {
+            control.stop_faults();
+        }
+    }
+
     /// Tells [`exhaust`](crate::exhaust) that the calls so far only prepared the scenario.
     pub fn set_up_done(&self) {
         if let Some(control) = &self.inner.shared.gate.control {
@@ -236,7 +251,7 @@ impl App {
         }
     }
 
-    /// Milliseconds since the Unix epoch, as components see them.
+    /// Milliseconds since the Unix epoch, as components see them whose clock is right.
     pub fn now_ms(&self) -> u64 {
         u64::try_from(self.inner.shared.clock.system().as_millis()).unwrap_or(u64::MAX)
     }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rand::rngs::StdRng;
@@ -144,11 +144,18 @@ impl Gate {
     }
 }
 
+/// What randomness is for.
+#[derive(Clone, Copy)]
+enum Decision {
+    Fault,
+    ClockSkew,
+}
+
 /// What tests add to the gate.
 pub(crate) struct Control {
     made: AtomicU64,
     faults: Faults,
-    chance: Mutex<StdRng>,
+    faults_stopped: AtomicBool,
     trace: Mutex<Vec<TracedCall>>,
     clock: Arc<Clock>,
     pub(crate) scheduler: Option<Arc<Scheduler>>,
@@ -169,8 +176,8 @@ impl Control {
     ) -> Self {
         Self {
             made: AtomicU64::new(0),
-            chance: Mutex::new(StdRng::seed_from_u64(faults.seed)),
             faults,
+            faults_stopped: AtomicBool::new(false),
             trace: Mutex::default(),
             clock,
             scheduler,
@@ -183,6 +190,36 @@ impl Control {
 
     pub(crate) fn trace(&self) -> Vec<TracedCall> {
         lock(&self.trace).clone()
+    }
+
+    pub(crate) fn faults_injected(&self) -> Vec<TracedCall> {
+        lock(&self.trace).iter().filter(|call| call.fault.is_some()).cloned().collect()
+    }
+
+    pub(crate) fn stop_faults(&self) {
+        self.faults_stopped.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn are_faults_stopped(&self) -> bool {
+        self.faults_stopped.load(Ordering::Acquire)
+    }
+
+    /// How far the system clock of the instance of this number is ahead, or behind where negative.
+    pub(crate) fn clock_skew_ms(&self, instance: u64) -> i64 {
+        let skew_ms_max = i64::try_from(self.faults.clock_skew_ms_max).unwrap_or(i64::MAX);
+        let mut random = self.random(Decision::ClockSkew, instance);
+        if random.random_ratio(1, 3) { 0 } else { random.random_range(-skew_ms_max..=skew_ms_max) }
+    }
+
+    /// The randomness of one decision. It depends on no other decision, so that a scenario with fewer
+    /// steps changes as few as possible of those that stay.
+    fn random(&self, decision: Decision, number: u64) -> StdRng {
+        let mut seed = <StdRng as SeedableRng>::Seed::default();
+        let parts = [self.faults.seed, decision as u64, number];
+        for (bytes, part) in seed.chunks_exact_mut(size_of::<u64>()).zip(parts) {
+            bytes.copy_from_slice(&part.to_le_bytes());
+        }
+        StdRng::from_seed(seed)
     }
 
     pub(crate) fn set_up_done(&self) {
@@ -292,15 +329,18 @@ impl Control {
 
     fn choose(&self, number: u64, call: Call) -> Option<Fault> {
         let faults = &self.faults;
-        if let Some((_, fault)) = faults.plan.iter().find(|(at, _)| *at == number) {
+        if self.are_faults_stopped() {
+            return None;
+        }
+        if let Some(fault) = faults.plan.get(&number) {
             return Some(*fault);
         }
         if !(faults.calls.is_empty() || faults.calls.contains(&call)) {
             return None;
         }
-        let mut chance = lock(&self.chance);
-        let mut rest: f64 = chance.random();
-        let ms = chance.random_range(0..=faults.delay_ms_max);
+        let mut random = self.random(Decision::Fault, number);
+        let mut rest: f64 = random.random();
+        let ms = random.random_range(0..=faults.delay_ms_max);
         [
             (faults.error_before, Fault::ErrorBefore),
             (faults.lost_reply, Fault::LostReply),
@@ -317,6 +357,7 @@ impl Control {
             rest -= probability;
             (rest < 0.0).then_some(fault)
         })
+        .filter(|fault| fault.applies_to(call))
     }
 
     fn cancel_oldest(&self) {

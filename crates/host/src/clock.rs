@@ -64,6 +64,13 @@ impl Clock {
         }
     }
 
+    /// Time since the Unix epoch as a clock sees it that is so far ahead, or behind where negative.
+    pub(crate) fn system_off_by(&self, skew_ms: i64) -> Duration {
+        let skew = Duration::from_millis(skew_ms.unsigned_abs());
+        let now = self.system();
+        if skew_ms < 0 { now.saturating_sub(skew) } else { now.saturating_add(skew) }
+    }
+
     pub(crate) async fn sleep_ms(&self, ms: u64) {
         self.sleep_ns(ms.saturating_mul(NANOSECONDS_PER_MILLISECOND)).await;
     }
@@ -155,5 +162,14 @@ mod tests {
         assert!(late.as_mut().now_or_never().is_some());
         assert_eq!(clock.monotonic_ns(), 20_000_000);
         assert!(!driver.advance_to_next());
+    }
+
+    #[test]
+    fn a_clock_may_be_ahead_or_behind_but_not_before_the_epoch() {
+        let clock = Clock::new(Time::Seeded { start_ms: 5 });
+        let rows = [(0, 5), (10, 15), (-2, 3), (-5, 0), (-6, 0)];
+        for (skew_ms, ms) in rows {
+            assert_eq!(clock.system_off_by(skew_ms), Duration::from_millis(ms), "{skew_ms}");
+        }
     }
 }

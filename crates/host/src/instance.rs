@@ -91,6 +91,7 @@ pub(crate) struct Instance {
     hooks: Hooks,
     table: ResourceTable,
     fuel_left: u64,
+    clock_skew_ms: i64,
 }
 
 /// Makes the store for a new instance, in the engine that its program was compiled by.
@@ -109,6 +110,7 @@ pub(crate) fn new_store(
             .insecure_random(generator(1))
             .insecure_random_seed(u128::from(seed) << 64 | u128::from(number));
     }
+    let control = shared.gate.control.as_ref();
     let instance = Instance {
         shared: Arc::clone(shared),
         component: Arc::clone(component),
@@ -120,6 +122,7 @@ pub(crate) fn new_store(
         hooks: Hooks,
         table: ResourceTable::new(),
         fuel_left: FUEL,
+        clock_skew_ms: control.map_or(0, |control| control.clock_skew_ms(number)),
     };
     let mut store = Store::new(engine, instance);
     if shared.fuel {
@@ -142,6 +145,16 @@ fn count_fuel(store: &mut Store<Instance>) {
         }
         Ok(())
     });
+}
+
+impl Instance {
+    /// How far the instance's system clock is ahead of the app's, or behind where negative.
+    pub(crate) fn clock_skew_ms(&self) -> i64 {
+        match &self.shared.gate.control {
+            Some(control) if !control.are_faults_stopped() => self.clock_skew_ms,
+            _ => 0,
+        }
+    }
 }
 
 impl WasiView for Instance {

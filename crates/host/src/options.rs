@@ -165,12 +165,26 @@ pub enum Fault {
     },
 }
 
+impl Fault {
+    /// Whether a call of this kind can have the fault: a clock has no errors, and what does not reach
+    /// a store has no effect that could be doubled.
+    pub(crate) fn applies_to(self, call: Call) -> bool {
+        match self {
+            Self::ErrorBefore | Self::LostReply => call != Call::ClockWait,
+            Self::Duplicate | Self::DuplicateLater { .. } => call.is_store_round_trip(),
+            _ => true,
+        }
+    }
+}
+
 /// What goes wrong at which host call: by plan, and by chance. Everything is off by default.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Faults {
-    /// Host call number, counted from 1 over the life of the app, and its fault.
-    pub plan: Vec<(u64, Fault)>,
-    /// Decides the faults that come by chance.
+    /// Faults by host call number, counted from 1 over the life of the app. They win over chance, so
+    /// that what [`App::faults_injected`](crate::App::faults_injected) says of a run can be replayed,
+    /// all of it or a part.
+    pub plan: BTreeMap<u64, Fault>,
+    /// Decides the faults that come by chance, each call's by the call's number alone, and the clocks.
     pub seed: u64,
     /// Only calls of these kinds fail by chance; empty means every kind.
     pub calls: Vec<Call>,
@@ -194,12 +208,16 @@ pub struct Faults {
     pub duplicate_later: f64,
     /// The longest delay that comes by chance.
     pub delay_ms_max: u64,
+    /// How far the system clock of an instance may be off, in either direction. Each instance has an
+    /// offset of its own, from the seed and the number of the instance; one in three has none. Its
+    /// monotonic clock is not affected, nor is [`App::now_ms`](crate::App::now_ms).
+    pub clock_skew_ms_max: u64,
 }
 
 impl Faults {
     /// One fault at one call.
     pub fn at(call_number: u64, fault: Fault) -> Self {
-        Self { plan: vec![(call_number, fault)], ..Self::default() }
+        Self { plan: BTreeMap::from([(call_number, fault)]), ..Self::default() }
     }
 
     /// Whether anything can go wrong at all.

@@ -17,7 +17,6 @@ use tokio::runtime::Builder;
 use tokio::task::{JoinHandle, yield_now};
 
 use crate::app::{App, LoadError};
-use crate::call::Call;
 use crate::calls::TracedCall;
 use crate::clock::Clock;
 use crate::options::{Fault, Faults, Options, Schedule};
@@ -164,7 +163,7 @@ where
     let counted = run(&options, &scenario, first)?;
     let mut runs = 1;
     for call in &counted {
-        for fault in faults.iter().filter(|fault| applies(**fault, call.call)) {
+        for fault in faults.iter().filter(|fault| fault.applies_to(call.call)) {
             let hit = Some((call.clone(), *fault));
             run(&options, &scenario, Run { number: runs, hit })?;
             runs += 1;
@@ -183,7 +182,9 @@ where
 {
     let mut options = options(&run);
     if let Some((call, fault)) = &run.hit {
-        options.faults = Faults::at(call.number, *fault);
+        // The clocks stay as they were in the run that counted.
+        let Faults { seed, clock_skew_ms_max, .. } = options.faults;
+        options.faults = Faults { seed, clock_skew_ms_max, ..Faults::at(call.number, *fault) };
     }
     let named = Named(&run);
     let simulated = simulate(options, |app| {
@@ -211,14 +212,6 @@ impl Drop for Named<'_> {
                 }
             }
         }
-    }
-}
-
-fn applies(fault: Fault, call: Call) -> bool {
-    match fault {
-        Fault::ErrorBefore | Fault::LostReply => call != Call::ClockWait,
-        Fault::Duplicate | Fault::DuplicateLater { .. } => call.is_store_round_trip(),
-        _ => true,
     }
 }
 

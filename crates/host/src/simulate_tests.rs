@@ -34,11 +34,19 @@ impl World {
     }
 
     async fn call(&self, name: &str) -> Outcome<u64, Failed> {
+        self.call_of(Call::RedisExecute, name).await
+    }
+
+    async fn call_of(&self, call: Call, name: &str) -> Outcome<u64, Failed> {
         let effects = Arc::clone(&self.effects);
         let effect =
             move || std::future::ready(Ok(Ok(effects.fetch_add(1, Ordering::Relaxed) + 1)));
         let name = name.to_owned();
-        self.gate.pass(Call::RedisExecute, || name, effect).await
+        self.gate.pass(call, || name, effect).await
+    }
+
+    fn control(&self) -> &Control {
+        self.gate.control.as_ref().expect("a control")
     }
 
     fn effects(&self) -> u64 {
@@ -149,7 +157,7 @@ fn cancel_takes_the_oldest_request() {
     let cancelled = run_in(&world, {
         let world = Arc::clone(&world);
         async move {
-            let control = world.gate.control.as_ref().expect("a control");
+            let control = world.control();
             let (first, mut one) = control.request_started();
             let (second, mut two) = control.request_started();
             world.call("x").await.expect("no trap").expect("no error");
@@ -161,9 +169,8 @@ fn cancel_takes_the_oldest_request() {
     assert_eq!(cancelled, (true, false));
 }
 
-/// Eight tasks of five calls each, with faults by chance; gives the order of the effects.
-fn order(seed: u64) -> (Vec<String>, Vec<TracedCall>) {
-    let faults = Faults {
+fn by_chance(seed: u64) -> Faults {
+    Faults {
         seed,
         error_before: 0.1,
         lost_reply: 0.1,
@@ -171,7 +178,15 @@ fn order(seed: u64) -> (Vec<String>, Vec<TracedCall>) {
         delay_after: 0.1,
         delay_ms_max: 30,
         ..Faults::default()
-    };
+    }
+}
+
+/// Eight tasks of five calls each, with faults by chance; gives the order of the effects.
+fn order(seed: u64) -> (Vec<String>, Vec<TracedCall>) {
+    order_under(seed, by_chance(seed))
+}
+
+fn order_under(seed: u64, faults: Faults) -> (Vec<String>, Vec<TracedCall>) {
     let world = World::new(seed, faults);
     run_in(&world, {
         let world = Arc::clone(&world);
@@ -190,8 +205,107 @@ fn order(seed: u64) -> (Vec<String>, Vec<TracedCall>) {
             }
         }
     });
-    let control = world.gate.control.as_ref().expect("a control");
-    (world.scheduler.released(), control.trace())
+    (world.scheduler.released(), world.control().trace())
+}
+
+#[test]
+fn a_plan_of_what_was_injected_repeats_a_run() {
+    for seed in 0..20 {
+        let by_chance = order(seed);
+        let injected = by_chance.1.iter().filter_map(|call| Some((call.number, call.fault?)));
+        let plan = Faults { plan: injected.collect(), ..Faults::default() };
+        assert!(!plan.plan.is_empty(), "seed {seed}");
+        assert_eq!(order_under(seed, plan), by_chance, "seed {seed}");
+    }
+}
+
+/// The faults of the calls of a task, by number, the first so many of which are of a kind that cannot
+/// fail by chance.
+fn faults_after(spared: u64, calls: u64) -> Vec<(u64, Fault)> {
+    let faults = Faults { calls: vec![Call::RedisExecute], ..by_chance(7) };
+    let world = World::new(1, faults);
+    run_in(&world, {
+        let world = Arc::clone(&world);
+        async move {
+            for number in 1..=calls {
+                let kind = if number <= spared { Call::KeyValueGet } else { Call::RedisExecute };
+                // Whatever a fault made of it: only the choice counts here.
+                let _ = world.call_of(kind, "x").await;
+            }
+        }
+    });
+    let injected = world.control().faults_injected();
+    injected.iter().filter_map(|call| Some((call.number, call.fault?))).collect()
+}
+
+#[test]
+fn the_fault_of_a_call_depends_on_no_other_choice() {
+    let mut expected = faults_after(0, 200);
+    assert!(expected.len() > 40, "{expected:?}");
+    for spared in 0..100 {
+        expected.retain(|(number, _)| *number > spared);
+        assert_eq!(faults_after(spared, 200), expected, "after {spared} others");
+    }
+}
+
+#[test]
+fn what_was_injected_is_told_and_the_rest_is_not() {
+    let world = World::new(1, Faults::at(2, Fault::LostReply));
+    run_in(&world, {
+        let world = Arc::clone(&world);
+        async move {
+            for name in ["a", "b", "c"] {
+                let _ = world.call(name).await.expect("no trap");
+            }
+        }
+    });
+    let (call, detail) = (Call::RedisExecute, "b".to_owned());
+    let expected = TracedCall { number: 2, call, detail, fault: Some(Fault::LostReply) };
+    assert_eq!(world.control().faults_injected(), [expected]);
+}
+
+#[test]
+fn once_faults_are_stopped_none_is_injected_and_what_is_late_still_happens() {
+    let late = Faults {
+        plan: [(1, Fault::DuplicateLater { ms: 50 }), (3, Fault::LostReply)].into(),
+        error_before: 1.0,
+        ..Faults::default()
+    };
+    let world = World::new(1, late);
+    let seen = run_in(&world, {
+        let world = Arc::clone(&world);
+        async move {
+            let mut results = Vec::new();
+            for call in 1..=4 {
+                if call == 3 {
+                    world.control().stop_faults();
+                }
+                results.push(world.call("x").await.expect("no trap"));
+            }
+            world.clock.sleep_ms(100).await;
+            (results, world.effects())
+        }
+    });
+    assert_eq!(seen, (vec![Ok(1), Err(Failed), Ok(2), Ok(3)], 4));
+    let injected = world.control().faults_injected();
+    assert_eq!(injected.iter().map(|call| call.number).collect::<Vec<_>>(), [1, 2]);
+}
+
+#[test]
+fn chance_gives_a_call_no_fault_that_it_cannot_have() {
+    let rows = [
+        (Call::ClockWait, Faults { lost_reply: 1.0, ..Faults::default() }),
+        (Call::VariablesGet, Faults { duplicate: 1.0, ..Faults::default() }),
+    ];
+    for (call, faults) in rows {
+        let world = World::new(1, faults);
+        let result = run_in(&world, {
+            let world = Arc::clone(&world);
+            async move { world.call_of(call, "x").await }
+        });
+        assert_eq!(result.expect("no trap"), Ok(1), "{call:?}");
+        assert!(world.control().faults_injected().is_empty(), "{call:?}");
+    }
 }
 
 #[test]
