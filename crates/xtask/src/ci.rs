@@ -1,74 +1,127 @@
 //! `cargo xtask ci`: exactly what CI runs. Needs no terminal and no stdin.
 //!
-//! The order is by price: formatting costs a second, the rules about dependencies another one (and
-//! the build of cargo-deny on a fresh machine), clippy checks everything without generating code,
-//! and the tests need everything built. What clippy compiles for build scripts and procedural
-//! macros the tests use again; the rest they must generate code for, which clippy never did.
+//! The order is by price: formatting costs a second, the rules about dependencies another one, clippy
+//! checks everything without generating code, and the tests need everything built. What clippy compiles
+//! for build scripts and procedural macros the tests use again; the rest they must generate code for,
+//! which clippy never did.
+//!
+//! A stage that fails does not keep the later ones from running, unless they need what it makes: one run
+//! says everything that is wrong.
 
 use std::time::{Duration, Instant};
 
+use anyhow::bail;
+
 use crate::setup::need::Need;
+use crate::test::binary::{self, Binary};
+use crate::test::documentation;
+use crate::test::selection::Selection;
+use crate::test::summary::Summary;
+use crate::test::{self, Effort};
 use crate::{build, process, setup, workspace};
 
 /// Checks everything: format, dependencies, lints, tests.
 #[derive(clap::Args)]
 pub struct Arguments {}
 
-type Check = fn() -> anyhow::Result<()>;
-
-const STEPS: &[(&str, Check)] = &[
-    ("format", || cargo(&["fmt", "--all", "--check"])),
-    ("set-up", set_up),
-    ("dependencies", dependencies),
-    ("lints", || {
-        cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])
-    }),
-    ("components", || build::run(&build::Arguments {})),
-    ("tests", || cargo(&["test", "--workspace", "--locked"])),
-];
-
-/// Runs the steps up to the first that fails, and says how long each took.
-///
-/// # Errors
-/// The error of that step.
-pub fn run(_: &Arguments) -> anyhow::Result<()> {
-    let mut durations = Vec::new();
-    let mut result = Ok(());
-    for (name, check) in STEPS {
-        eprintln!("\n== {name}");
-        let start = Instant::now();
-        result = check();
-        durations.push(start.elapsed());
-        if result.is_err() {
-            break;
-        }
-    }
-    eprint!("\n{}", table(&durations, result.is_ok()));
-    result
+/// What stages leave for later ones.
+#[derive(Default)]
+struct Run {
+    binaries: Vec<Binary>,
+    summary: Summary,
 }
 
-fn table(durations: &[Duration], passed: bool) -> String {
-    let mut text = String::new();
-    for (index, (name, _)) in STEPS.iter().enumerate() {
-        let failed = !passed && index + 1 == durations.len();
-        text += &match durations.get(index) {
-            Some(duration) => {
-                let outcome = if failed { "FAILED" } else { "ok" };
-                format!("{name:<14}{:>7.1} s  {outcome}\n", duration.as_secs_f64())
+struct Stage {
+    name: &'static str,
+    /// Stages without whose result this one would only say again that they failed.
+    needs: &'static [&'static str],
+    check: fn(&mut Run) -> anyhow::Result<()>,
+}
+
+const STAGES: &[Stage] = &[
+    Stage { name: "format", needs: &[], check: |_| cargo(&["fmt", "--all", "--check"]) },
+    Stage { name: "set-up", needs: &[], check: |_| setup::run(&setup::Arguments {}) },
+    Stage { name: "dependencies", needs: &[], check: |_| dependencies() },
+    Stage {
+        name: "lints",
+        needs: &[],
+        check: |_| {
+            cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])
+        },
+    },
+    Stage { name: "components", needs: &["set-up"], check: |_| build::run(&build::Arguments {}) },
+    Stage { name: "test build", needs: &[], check: build_tests },
+    Stage { name: "tests", needs: &["components", "test build"], check: tests },
+    Stage { name: "simulations", needs: &["components", "test build"], check: simulations },
+];
+
+/// Runs the stages, says how long each took, what became of the tests and which were the slowest.
+///
+/// # Errors
+/// When a stage failed.
+pub fn run(_: &Arguments) -> anyhow::Result<()> {
+    let mut run = Run::default();
+    let mut results: Vec<(&str, Outcome)> = Vec::new();
+    for Stage { name, needs, check } in STAGES {
+        let passed = |need: &&str| {
+            results.iter().any(|(name, outcome)| name == need && outcome.has_passed())
+        };
+        let outcome = if needs.iter().all(passed) {
+            println!("\n== {name}");
+            let start = Instant::now();
+            let result = check(&mut run);
+            if let Err(error) = &result {
+                println!("{name} failed: {error:#}");
             }
-            None => format!("{name:<14}{:>7}    not run\n", ""),
+            Outcome::Run { passed: result.is_ok(), time: start.elapsed() }
+        } else {
+            Outcome::NotRun
+        };
+        results.push((name, outcome));
+    }
+    println!("\n== summary\n{}\n{}", run.summary, table(&results));
+    println!("{}", run.summary.closing_line());
+    let all = results.iter();
+    let failed: Vec<_> =
+        all.filter(|(_, outcome)| !outcome.has_passed()).map(|(name, _)| *name).collect();
+    if failed.is_empty() {
+        run.summary.verdict()
+    } else {
+        bail!("not passed: {}", failed.join(", "))
+    }
+}
+
+/// What became of a stage.
+#[derive(Clone, Copy, Debug)]
+enum Outcome {
+    Run { passed: bool, time: Duration },
+    NotRun,
+}
+
+impl Outcome {
+    fn has_passed(self) -> bool {
+        matches!(self, Outcome::Run { passed: true, .. })
+    }
+}
+
+fn table(results: &[(&str, Outcome)]) -> String {
+    let mut text = String::new();
+    let mut total = Duration::ZERO;
+    for (name, outcome) in results {
+        text += &match outcome {
+            Outcome::Run { passed, time } => {
+                total += *time;
+                let outcome = if *passed { "ok" } else { "FAILED" };
+                format!("{name:<14}{:>7.1} s  {outcome}\n", time.as_secs_f64())
+            }
+            Outcome::NotRun => format!("{name:<14}{:>7}    not run\n", ""),
         };
     }
-    let total: Duration = durations.iter().sum();
     text + &format!("{:<14}{:>7.1} s\n", "total", total.as_secs_f64())
 }
 
 fn cargo(arguments: &[&str]) -> anyhow::Result<()> {
     process::run(workspace::cargo().args(arguments))
-}
-
-fn set_up() -> anyhow::Result<()> {
-    setup::run(&setup::Arguments {})
 }
 
 fn dependencies() -> anyhow::Result<()> {
@@ -79,22 +132,65 @@ fn dependencies() -> anyhow::Result<()> {
     process::run(&mut command)
 }
 
+fn build_tests(run: &mut Run) -> anyhow::Result<()> {
+    run.binaries = binary::build(&Selection::default())?;
+    Ok(())
+}
+
+fn tests(run: &mut Run) -> anyhow::Result<()> {
+    test::set_up()?;
+    let mut summary = Summary::default();
+    let binaries = run.binaries.iter().filter(|binary| !binary.is_simulation());
+    test::run_binaries(binaries, &Selection::default(), Effort::Full, &mut summary)?;
+    summary.add(documentation::run(&Selection::default())?);
+    conclude(run, summary)
+}
+
+fn simulations(run: &mut Run) -> anyhow::Result<()> {
+    test::set_up()?;
+    let mut summary = Summary::default();
+    let binaries = run.binaries.iter().filter(|binary| binary.is_simulation());
+    test::run_binaries(binaries, &Selection::default(), Effort::Full, &mut summary)?;
+    conclude(run, summary)
+}
+
+/// A stage that ran no test has failed, whatever the other one did.
+fn conclude(run: &mut Run, summary: Summary) -> anyhow::Result<()> {
+    let verdict = summary.verdict();
+    run.summary.append(summary);
+    verdict
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn table_says_what_failed_and_what_was_not_run() {
-        let text = table(&[Duration::from_millis(1_250), Duration::from_secs(90)], false);
+        let run = |passed, time| Outcome::Run { passed, time };
+        let text = table(&[
+            ("format", run(true, Duration::from_millis(1_250))),
+            ("set-up", run(false, Duration::from_secs(90))),
+            ("lints", run(true, Duration::from_secs(1))),
+            ("components", Outcome::NotRun),
+        ]);
         let expected = "\
 format            1.2 s  ok
 set-up           90.0 s  FAILED
-dependencies             not run
-lints                    not run
+lints             1.0 s  ok
 components               not run
-tests                    not run
-total            91.2 s
+total            92.2 s
 ";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_stage_needs_only_earlier_stages() {
+        for (index, stage) in STAGES.iter().enumerate() {
+            let earlier: Vec<_> = STAGES[..index].iter().map(|stage| stage.name).collect();
+            for need in stage.needs {
+                assert!(earlier.contains(need), "{} needs {need}", stage.name);
+            }
+        }
     }
 }

@@ -9,6 +9,7 @@
 //! - [`import`]: the backfill, users who paid before the app existed
 //! - [`bulk`]: coupons for the users of a file
 //! - [`test`], [`simulate`], [`bench`], [`ci`]: what they say
+//! - [`mutants`]: deliberate faults in the rules, which tests must find
 //!
 //! Beneath them: [`workspace`] knows what lies where, [`process`] runs other programs, [`keys`] has the
 //! keys of tokens, [`http`] asks a running app, [`users`] sends it a file of users. It is a library too, so
@@ -24,6 +25,7 @@ pub mod evaluate;
 pub mod http;
 pub mod import;
 pub mod keys;
+pub mod mutants;
 pub mod process;
 pub mod setup;
 pub mod simulate;

@@ -11,14 +11,19 @@ use anyhow::{Context, bail};
 /// # Errors
 /// When it cannot be started or does not succeed.
 pub fn run(command: &mut Command) -> anyhow::Result<()> {
+    announce(command);
     let line = display(command);
-    eprintln!("> {line}");
     let status =
         command.stdin(Stdio::null()).status().with_context(|| format!("cannot run `{line}`"))?;
     if !status.success() {
         bail!("`{line}` failed: {status}");
     }
     Ok(())
+}
+
+/// Shows the command that is about to run.
+pub fn announce(command: &Command) {
+    eprintln!("> {}", display(command));
 }
 
 /// What the command writes to its standard output.

