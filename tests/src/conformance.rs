@@ -46,6 +46,18 @@ impl Report {
 /// # Panics
 /// An answer differs. The message has seed, number and transaction.
 pub async fn run<B: Binding>(back_end: &B, options: Options) -> Report {
+    run_in_pages(back_end, options, READ_FIELDS_MAX).await
+}
+
+/// The same with a store that returns at most so many entries of a map where any will do.
+///
+/// # Panics
+/// As [`run`].
+pub async fn run_in_pages<B: Binding>(
+    back_end: &B,
+    options: Options,
+    page_entries_max: u32,
+) -> Report {
     let model = Memory::new();
     let mut generator = Generator::new(options);
     let mut report = Report::default();
@@ -57,7 +69,8 @@ pub async fn run<B: Binding>(back_end: &B, options: Options) -> Report {
             Ok(Outcome::Refused(_)) => report.refused += 1,
             Err(_) => report.invalid += 1,
         }
-        if let Err(difference) = compare(&model, partition, &transaction, answer) {
+        if let Err(difference) = compare(&model, partition, &transaction, page_entries_max, answer)
+        {
             let seed = options.seed;
             panic!(
                 "seed {seed}, transaction {number} in {partition}: {difference}\n{transaction:#?}"
@@ -74,6 +87,7 @@ fn compare(
     model: &Memory,
     partition: Partition,
     transaction: &Transaction,
+    page_entries_max: u32,
     answer: Result<Outcome, CommitError>,
 ) -> Result<(), String> {
     let moved = moved_values(transaction, &answer);
@@ -92,12 +106,12 @@ fn compare(
     let expected = model.commit_choosing(partition, &whole, &mut choice);
     let same = match (&expected, &answer) {
         (Ok(Outcome::Committed(expected)), Ok(Outcome::Committed(answers))) => {
-            same_answers(transaction, expected, answers)
+            same_answers(transaction, page_entries_max, expected, answers)
         }
         (Ok(Outcome::Refused(expected)), Ok(Outcome::Refused(refusal))) => {
             expected.failed == refusal.failed
                 && expected.seen == refusal.seen
-                && same_answers(transaction, &expected.reads, &refusal.reads)
+                && same_answers(transaction, page_entries_max, &expected.reads, &refusal.reads)
         }
         (Err(expected), Err(error)) => expected == error,
         _ => false,
@@ -123,11 +137,16 @@ fn moved_values(
         .collect()
 }
 
-fn same_answers(transaction: &Transaction, expected: &[Answer], answers: &[Answer]) -> bool {
+fn same_answers(
+    transaction: &Transaction,
+    page_entries_max: u32,
+    expected: &[Answer],
+    answers: &[Answer],
+) -> bool {
     let same = |((read, expected), answer): ((&Read, &Answer), &Answer)| match (read, answer) {
         (Read::Some(_, most), Answer::Map(some)) => {
             let Answer::Map(all) = expected else { return false };
-            some.len() == all.len().min(*most as usize)
+            some.len() == all.len().min((*most).min(page_entries_max) as usize)
                 && some.is_sorted_by(|one, next| one.0 < next.0)
                 && some.iter().all(|field| all.contains(field))
         }

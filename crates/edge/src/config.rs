@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use domain::money::Currency;
 use domain::partition::Partitions;
+use domain::transaction::READ_FIELDS_MAX;
 use spin_sdk::variables;
 use thiserror::Error;
 
@@ -77,6 +78,8 @@ pub struct Config {
     pub operator_token: String,
     /// After this time a commit counts as unanswered.
     pub store_timeout_ms: u64,
+    /// The most entries of a page that is read from the store at once, whatever is asked for.
+    pub page_entries_max: u32,
 }
 
 /// Where the partitions live.
@@ -167,6 +170,14 @@ impl Config {
                     .filter(|ms| (1..=STORE_TIMEOUT_MS_MAX).contains(ms))
                     .ok_or_else(|| wrong(STORE_TIMEOUT_MS, "must be from 1 to 30000"))?,
             },
+            page_entries_max: match given(PAGE_ENTRIES_MAX) {
+                None => READ_FIELDS_MAX,
+                Some(text) => text
+                    .parse()
+                    .ok()
+                    .filter(|entries| (1..=READ_FIELDS_MAX).contains(entries))
+                    .ok_or_else(|| wrong(PAGE_ENTRIES_MAX, "must be from 1 to 1024"))?,
+            },
         };
         if config.caller_token == config.operator_token {
             return Err(wrong(OPERATOR_TOKEN, "must differ from caller_token"));
@@ -193,8 +204,17 @@ const STAGE: &str = "stage";
 const CALLER_TOKEN: &str = "caller_token";
 const OPERATOR_TOKEN: &str = "operator_token";
 const STORE_TIMEOUT_MS: &str = "store_timeout_ms";
-const NAMES: [&str; 7] =
-    [STORE, PARTITIONS, KEY_PREFIX, STAGE, CALLER_TOKEN, OPERATOR_TOKEN, STORE_TIMEOUT_MS];
+const PAGE_ENTRIES_MAX: &str = "page_entries_max";
+const NAMES: [&str; 8] = [
+    STORE,
+    PARTITIONS,
+    KEY_PREFIX,
+    STAGE,
+    CALLER_TOKEN,
+    OPERATOR_TOKEN,
+    STORE_TIMEOUT_MS,
+    PAGE_ENTRIES_MAX,
+];
 
 impl StoreAddress {
     fn parse(text: &str) -> Result<Self, ConfigError> {
@@ -259,6 +279,7 @@ mod tests {
         assert_eq!(config.store, StoreAddress::Kv);
         assert_eq!(config.partitions.count(), 256);
         assert_eq!((config.stage.as_str(), config.store_timeout_ms), ("live", 2_000));
+        assert_eq!(config.page_entries_max, READ_FIELDS_MAX, "pages are as they are asked for");
         let missing = wrong(CALLER_TOKEN, "is required");
         assert_eq!(parse(&[(CALLER_TOKEN, "")]), Err(missing));
     }
@@ -281,6 +302,11 @@ mod tests {
             (CALLER_TOKEN, "operator-token-of-tests", false),
             (STORE_TIMEOUT_MS, "0", false),
             (STORE_TIMEOUT_MS, "250", true),
+            (PAGE_ENTRIES_MAX, "0", false),
+            (PAGE_ENTRIES_MAX, "3", true),
+            (PAGE_ENTRIES_MAX, "1024", true),
+            (PAGE_ENTRIES_MAX, "1025", false),
+            (PAGE_ENTRIES_MAX, "-1", false),
         ];
         for (name, value, valid) in table {
             assert_eq!(parse(&[(name, value)]).is_ok(), valid, "{name}={value}");

@@ -8,6 +8,7 @@ use std::rc::Rc;
 pub use binding::Binding;
 use binding::kv::Kv;
 use binding::layout;
+use binding::pages;
 use binding::redis::Redis;
 use domain::answers::unexpected;
 use domain::partition::Partition;
@@ -144,12 +145,14 @@ impl Store {
 
     /// Whether another configuration means this store: tokens do not matter to it.
     fn is_of(&self, config: &Config) -> bool {
-        let Config { store, partitions, key_prefix, stage, store_timeout_ms, .. } = &self.config;
+        let Config { store, partitions, key_prefix, stage, .. } = &self.config;
+        let Config { store_timeout_ms, page_entries_max, .. } = &self.config;
         *store == config.store
             && *partitions == config.partitions
             && *key_prefix == config.key_prefix
             && *stage == config.stage
             && *store_timeout_ms == config.store_timeout_ms
+            && *page_entries_max == config.page_entries_max
     }
 }
 
@@ -169,9 +172,10 @@ impl Binding for Store {
         &self,
         transactions: &[(Partition, Transaction)],
     ) -> Vec<Result<Outcome, CommitError>> {
+        let transactions = pages::limited(transactions, self.config.page_entries_max);
         match &self.backend {
-            Backend::Kv(kv) => kv.commit_some(transactions).await,
-            Backend::Redis(redis) => redis.commit_some(transactions).await,
+            Backend::Kv(kv) => kv.commit_some(&transactions).await,
+            Backend::Redis(redis) => redis.commit_some(&transactions).await,
         }
     }
 }
