@@ -10,8 +10,10 @@
 //!   [`generator`]
 //! - [`key_value`]: a store with the semantics, and the traps, of Spin's default store
 //! - [`dump`]: a Redis store as a whole
+//! - [`effort`]: how much tests do
 //! - [`native`]: the coupon function without a component
 //! - [`openapi`]: the OpenAPI document, and whether an answer is as it says
+//! - [`patient`]: a client who asks again until there is an answer
 //! - [`promotion`]: asking the promotion function
 //! - [`purchase`]: asking for uses of activities
 //! - [`redis_port`]: the Redis port on the crate that Spin's host uses
@@ -31,11 +33,13 @@ pub mod conformance;
 pub mod counted;
 pub mod coupon;
 pub mod dump;
+pub mod effort;
 pub mod generator;
 pub mod group_buy;
 pub mod key_value;
 pub mod native;
 pub mod openapi;
+pub mod patient;
 pub mod promotion;
 pub mod purchase;
 pub mod redis_port;

@@ -1,0 +1,143 @@
+//! Runs schedules of the simulation: one seed, whose story is told, or many.
+
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use clap::Parser;
+use end_to_end::app::Place;
+use indicatif::{ProgressBar, ProgressStyle};
+use simulation::functions::FUNCTIONS;
+use simulation::many::run_all;
+use simulation::plan::{At, FAULTS, Plan, Reduction, SWITCHED_OFF, StepId};
+use simulation::run::tell;
+use simulation::shrink::shrink;
+
+/// Runs schedules of users, operators and faults on the real components, each from one seed. After every step
+/// the whole store is checked. A seed that fails is shrunk and printed, and fails again.
+#[derive(Parser)]
+#[command(name = "cargo xtask simulate")]
+struct Arguments {
+    /// Only these functions; else each seed draws some.
+    #[arg(long)]
+    of: Vec<String>,
+    /// Runs one seed and tells its story.
+    #[arg(long, conflicts_with_all = ["from", "count"])]
+    seed: Option<u64>,
+    /// The first seed of many.
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+    /// How many seeds, one after the other.
+    #[arg(long, default_value_t = 100)]
+    count: u64,
+    /// How many at the same time.
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+    /// Goes on after a seed that fails, and lists all of them.
+    #[arg(long)]
+    keep_going: bool,
+    /// Faults that do not happen, by name.
+    #[arg(long)]
+    without: Vec<String>,
+    /// Faults that happen although they are switched off, by name.
+    #[arg(long)]
+    with: Vec<String>,
+    /// Only these steps, as a shrunk schedule lists them: `client.step,...`.
+    #[arg(long, value_delimiter = ',')]
+    steps: Option<Vec<StepId>>,
+    /// Only these faults, as a shrunk schedule lists them: `call:name[:milliseconds],...`.
+    #[arg(long, value_delimiter = ',', num_args = 0..)]
+    faults: Option<Vec<At>>,
+}
+
+impl Arguments {
+    fn reduction(&self) -> Result<Reduction> {
+        let names: BTreeSet<_> = self.of.iter().map(|name| function_of(name).to_owned()).collect();
+        for name in &names {
+            if !FUNCTIONS.iter().any(|function| function.name == name) {
+                let known: Vec<_> = FUNCTIONS.iter().map(|function| function.name).collect();
+                bail!("--of {name}: there are {}", known.join(", "));
+            }
+        }
+        for fault in self.with.iter().chain(&self.without) {
+            if !FAULTS.contains(&fault.as_str()) {
+                bail!("{fault} is no fault: there are {}", FAULTS.join(", "));
+            }
+        }
+        let faults = self.faults.as_ref();
+        Ok(Reduction {
+            functions: (!names.is_empty()).then_some(names),
+            without: self.without.iter().cloned().collect(),
+            with: self.with.iter().cloned().collect(),
+            steps: self.steps.as_ref().map(|steps| steps.iter().copied().collect()),
+            faults: faults.map(|faults| faults.iter().map(|at| (at.0, at.1)).collect()),
+        })
+    }
+}
+
+/// Functions that are simulated together go by the name of what they have in common.
+fn function_of(name: &str) -> &str {
+    match name {
+        "red-packet" | "balance" => "wallet",
+        "settlement" => "operations",
+        "events" => "new-user",
+        name => name,
+    }
+}
+
+fn main() -> Result<ExitCode> {
+    let arguments = Arguments::parse();
+    let reduction = arguments.reduction()?;
+    match arguments.seed {
+        Some(seed) => Ok(one(seed, &reduction)),
+        None => Ok(many(&arguments, &reduction)),
+    }
+}
+
+/// Tells the story of a seed; of one that fails, the story of what is left when it is shrunk.
+fn one(seed: u64, reduction: &Reduction) -> ExitCode {
+    let place = Place::redis();
+    let plan = Plan::draw(seed, reduction);
+    println!("functions: {:?}", plan.functions);
+    println!("faults: {:?}", plan.faults);
+    println!("pages of {:?} entries, jumps {}", plan.page_entries_max, plan.jumps);
+    let (lines, result) = tell(&place, &plan);
+    println!("{}", lines.join("\n"));
+    match result {
+        Ok(report) => {
+            println!("\nall of it holds: {report:#?}");
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            println!("\n{}\n  checked at {}\n", failure.message, failure.place);
+            print_shrunk(&place, seed, reduction);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print_shrunk(place: &Place, seed: u64, reduction: &Reduction) {
+    match shrink(place, seed, reduction) {
+        Ok(shrunk) => println!("== seed {seed}, shrunk\n{}", shrunk.text(seed)),
+        Err(error) => println!("== seed {seed}: {error}, a second time"),
+    }
+}
+
+fn many(arguments: &Arguments, reduction: &Reduction) -> ExitCode {
+    for (name, reason) in SWITCHED_OFF.iter().filter(|(name, _)| !reduction.with.contains(*name)) {
+        println!("switched off: {name}: {reason}");
+    }
+    let bar = ProgressBar::new(arguments.count);
+    let style = ProgressStyle::with_template("{pos} of {len} schedules, {elapsed}, {eta} left");
+    bar.set_style(style.expect("a template"));
+    bar.enable_steady_tick(Duration::from_secs(1));
+    let seeds: Vec<_> =
+        (0..arguments.count).map(|number| arguments.from.wrapping_add(number)).collect();
+    let done = run_all(&seeds, arguments.threads, reduction, arguments.keep_going, |_| bar.inc(1));
+    bar.abandon();
+    println!("{}in {:.0?}", done.text(), bar.elapsed());
+    let Some((seed, _)) = done.failed.first() else { return ExitCode::SUCCESS };
+    print_shrunk(&Place::redis(), *seed, reduction);
+    ExitCode::FAILURE
+}

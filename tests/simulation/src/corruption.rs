@@ -1,0 +1,92 @@
+//! Records made unreadable, past the app: garbage, another version, or not there although another record
+//! names it. At most one a schedule; what it was is kept, so that books still add up and it can be repaired.
+
+use domain::transaction::Value;
+use end_to_end::dump::Records;
+use rand::rngs::StdRng;
+use rand::seq::IteratorRandom;
+
+/// What goes before the keys of the store, where nothing else is configured.
+const PREFIX: &str = "hb:live";
+/// What no codec reads.
+const GARBAGE: &[u8] = b"\xff\xfe garbage";
+
+/// One field that was made unreadable.
+#[derive(Clone, Debug)]
+pub struct Corruption {
+    partition: String,
+    name: String,
+    field: Vec<u8>,
+    was: Value,
+    /// What stands there now; nothing where it was taken away.
+    is: Option<Vec<u8>>,
+}
+
+/// Names of records that hold configuration or layout: whoever breaks those breaks everything.
+fn is_shared(name: &str) -> bool {
+    ["layout", "g", "p", "t", "s"].iter().any(|shared| name == *shared)
+}
+
+impl Corruption {
+    /// Draws one of the values of a store that are encoded; nothing where there is none.
+    pub fn draw(kind: &str, records: &Records, random: &mut StdRng) -> Option<Self> {
+        let values = records.iter().filter(|((_, name), _)| !is_shared(name)).flat_map(
+            |((partition, name), record)| {
+                record.iter().filter_map(move |(field, value)| {
+                    let encoded = matches!(value, Value::Bytes(bytes) if !bytes.is_empty());
+                    encoded.then_some((partition, name, field, value))
+                })
+            },
+        );
+        let (partition, name, field, value) = values.choose(random)?;
+        let Value::Bytes(bytes) = value else { return None };
+        let is = match kind {
+            "garbage" => Some(GARBAGE.to_vec()),
+            "other-version" => {
+                let mut bytes = bytes.clone();
+                bytes[0] = bytes[0].wrapping_add(1);
+                Some(bytes)
+            }
+            _ => None,
+        };
+        let (partition, name) = (partition.clone(), name.clone());
+        Some(Self { partition, name, field: field.clone(), was: value.clone(), is })
+    }
+
+    fn key(&self) -> String {
+        format!("{PREFIX}:{{{}}}:m{}", self.partition, self.name)
+    }
+
+    fn write(&self, connection: &mut redis::Connection, value: Option<&[u8]>) {
+        let done: redis::RedisResult<()> = match value {
+            None => redis::cmd("HDEL").arg(self.key()).arg(&self.field).query(connection),
+            Some(bytes) => {
+                let stored = [b"=", bytes].concat();
+                redis::cmd("HSET").arg(self.key()).arg(&self.field).arg(stored).query(connection)
+            }
+        };
+        done.expect("the server runs commands");
+    }
+
+    /// Does it.
+    pub fn plant(&self, connection: &mut redis::Connection) {
+        self.write(connection, self.is.as_deref());
+    }
+
+    /// Undoes it.
+    pub fn repair(&self, connection: &mut redis::Connection) {
+        if let Value::Bytes(was) = &self.was {
+            self.write(connection, Some(was));
+        }
+    }
+
+    /// Shows what was there, as long as nobody has changed what is.
+    pub fn overlay(&self, records: &mut Records) {
+        let place = (self.partition.clone(), self.name.clone());
+        let record = records.entry(place).or_default();
+        let is = self.is.clone().map(Value::Bytes);
+        if record.get(&self.field) == is.as_ref() {
+            record.insert(self.field.clone(), self.was.clone());
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What must hold of templates, their leases and the orders of users at any moment.
+
+use coupons::records::{Gave, Order};
+use coupons::template::Template;
+use domain::money::Amount;
+use domain::transaction::Value;
+use end_to_end::dump::{Record, integer};
+use lease::{CREDITED, FREE, HELD, LEFT, RETURNED};
+
+use crate::books::Books;
+
+/// What is known of a template from its records.
+struct Known {
+    template: Template,
+    limit: i64,
+    free: i64,
+}
+
+/// What a number of a user gave.
+///
+/// # Panics
+/// The record cannot be read.
+pub fn order(books: &Books, user: u64, number: &str) -> Option<Order> {
+    let value = books.of_user(user, &format!("c{user}"), &format!("o{number}"))?;
+    Some(Order::decode(value).expect("an order"))
+}
+
+/// How many coupons of a template may be out.
+///
+/// # Panics
+/// There is no such template.
+pub fn leasable(books: &Books, id: &str) -> i64 {
+    read(books, id).expect("it was published").template.leasable()
+}
+
+/// Coupons of a template that are held.
+pub fn held(books: &Books, id: &str) -> i64 {
+    let lease = format!("l{id}");
+    let held = |partition: String| books.integer(&partition, &lease, HELD);
+    books.partitions().all().map(|partition| held(partition.to_string())).sum()
+}
+
+fn pool(books: &Books, id: &str) -> String {
+    books.partitions().of_configuration(&format!("pool:{id}")).to_string()
+}
+
+fn read(books: &Books, id: &str) -> Option<Known> {
+    let record = books.record(&pool(books, id), &format!("p{id}"));
+    let Some(Value::Bytes(body)) = record.get(&b"body"[..]) else { return None };
+    let template: Template = serde_json::from_slice(body).expect("a template");
+    let limit = i64::from(template.limit_per_user);
+    Some(Known { template, limit, free: integer(record, FREE) })
+}
+
+/// Checks a template and everything that was given of it.
+///
+/// # Panics
+/// It does not hold.
+pub fn check_template(books: &Books, id: &str) {
+    let Some(Known { template, limit, free }) = read(books, id) else { return };
+    let pool = books.record(&pool(books, id), &format!("p{id}"));
+    let (given, held, out) = check_leases(books, id, pool);
+    // Given, held, in leases, under way and in the pool: together the total.
+    assert_eq!(out, template.leasable() - free, "{id}: {pool:?}");
+    assert!(given + held <= template.leasable().max(out), "{id}: {given} given, {held} held");
+
+    let (mut coupons, mut reservations, mut amount) = (0, 0, 0);
+    for ((_, name), record) in books.records() {
+        if !name.starts_with('c') {
+            continue;
+        }
+        let orders = orders_of(record, id);
+        for order in &orders {
+            amount += order.coupon().and_then(|coupon| coupon.cap).expect("the most that it costs");
+            match order.gave {
+                Gave::Reserved(..) => reservations += 1,
+                _ => coupons += 1,
+            }
+        }
+        let count = integer(record, &format!("n{id}"));
+        assert_eq!(orders.len() as i64, count, "{id}: {name} has {record:?}");
+        assert!(count <= limit, "{id}: {name} has {count} of {limit}");
+    }
+    assert_eq!((coupons, reservations), (given, held), "{id}: records and counts");
+    let face = template.face().expect("the most that one costs");
+    assert_eq!(amount, face * (given + held), "{id}: records and amounts");
+    let budget = template.budget.map(Amount::minor_units);
+    assert!(budget.is_none_or(|budget| amount <= budget), "{id}: {amount} of {budget:?}");
+}
+
+/// Given, held, and out of the pool.
+fn check_leases(books: &Books, id: &str, pool: &Record) -> (i64, i64, i64) {
+    let (mut given, mut held, mut out) = (0, 0, 0);
+    for partition in books.partitions().all() {
+        let lease = books.record(&partition.to_string(), &format!("l{id}"));
+        let of_pool = |field: &str| integer(pool, &format!("{field}{partition}"));
+        let of_lease = |field: &str| integer(lease, field);
+        let (credited, returned) = (of_pool(CREDITED), of_pool(RETURNED));
+        let (arrived, sent) = (of_lease(CREDITED), of_lease(RETURNED));
+        assert!(arrived <= credited, "{id} {partition}: more arrived than was credited");
+        assert!(returned <= sent, "{id} {partition}: more came back than was sent");
+        let (left, holds) = (of_lease(LEFT), of_lease(HELD));
+        let issued = arrived - sent - left - holds;
+        assert!(left >= 0 && holds >= 0 && issued >= 0, "{id} {partition}: {lease:?}");
+        given += issued;
+        held += holds;
+        out += credited - returned;
+    }
+    (given, held, out)
+}
+
+/// A user's orders that hold or have a coupon of a template.
+fn orders_of(record: &Record, id: &str) -> Vec<Order> {
+    let orders = record.iter().filter(|(field, _)| field.starts_with(b"o"));
+    let orders = orders.map(|(_, value)| Order::decode(value).expect("an order"));
+    let is_of = |order: &Order| order.coupon().is_some_and(|coupon| coupon.template == id);
+    orders.filter(is_of).collect()
+}

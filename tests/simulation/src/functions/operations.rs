@@ -1,0 +1,117 @@
+//! Operators and time: the calls of the schedule, a look at all books under traffic, time that passes and
+//! jumps, and records that become unreadable.
+
+use std::sync::Arc;
+
+use end_to_end::app::Ask;
+use end_to_end::wallet::{reconcile, settle};
+use end_to_end::{coupon, purchase};
+use futures::future::BoxFuture;
+use rand::RngExt;
+use serde_json::json;
+
+use super::{Client, Entry, Function};
+use crate::books::Books;
+use crate::corruption::Corruption;
+use crate::world::{Step, World};
+
+/// How it joins.
+pub const ENTRY: Entry = Entry {
+    name: "operations",
+    actions: &[
+        ("settle", 1),
+        ("sweep coupons", 1),
+        ("sweep promotions", 1),
+        ("reconcile", 1),
+        ("time passes", 3),
+        ("time jumps", 1),
+        ("corrupt", 1),
+    ],
+    is_always_in_play: true,
+    states: &["operations: settled", "operations: swept", "operations: reconciled"],
+    create: |_| Arc::new(Operations),
+};
+
+const MINUTE_MS: u64 = 61_000;
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+const JUMP_DAYS_MAX: u64 = 5;
+
+struct Operations;
+
+impl Function for Operations {
+    fn set_up(&self) -> Vec<Ask> {
+        Vec::new()
+    }
+
+    fn client(self: Arc<Self>, _: u64) -> Box<dyn Client> {
+        Box::new(Operator)
+    }
+
+    fn check(&self, _: &World, _: &Books) {}
+}
+
+struct Operator;
+
+impl Client for Operator {
+    fn act<'a>(&'a mut self, action: &'static str, step: &'a mut Step) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            match action {
+                "settle" => call(step, &settle(), "settled").await,
+                "sweep coupons" => call(step, &coupon::sweep(), "swept").await,
+                "sweep promotions" => call(step, &purchase::sweep(), "swept").await,
+                "reconcile" => reconcile_under_traffic(step).await,
+                "time passes" => time_passes(step),
+                "time jumps" if step.world.plan.jumps => {
+                    let ms = DAY_MS * step.random.random_range(1..=JUMP_DAYS_MAX);
+                    step.world.advance(ms);
+                    *step.world.report().faults.entry("time-jumps".into()).or_default() += 1;
+                }
+                "corrupt" => corrupt(step),
+                _ => {}
+            }
+        })
+    }
+}
+
+async fn call(step: &mut Step, asked: &Ask, state: &str) {
+    if let Some(reply) = step.ask(asked).await {
+        assert_eq!(reply.status, 200, "{reply:?}");
+        step.world.saw(format!("operations: {state}"));
+    }
+}
+
+/// Traffic is no difference.
+async fn reconcile_under_traffic(step: &mut Step) {
+    if let Some(reply) = step.ask(&reconcile("?scope=full")).await {
+        assert_eq!(reply.json()["differences"], json!([]), "{reply:?}");
+        step.world.saw("operations: reconciled");
+    }
+}
+
+fn time_passes(step: &mut Step) {
+    let ms = match step.random.random_range(0..8) {
+        0 => wallet::packet::LIFE_MS as u64 + 1_000,
+        1 => MINUTE_MS,
+        2 | 3 => step.random.random_range(100..40_000),
+        _ => step.random.random_range(100..2_000),
+    };
+    step.world.advance(ms);
+}
+
+/// At most once a schedule.
+fn corrupt(step: &mut Step) {
+    let Some(kind) = step.world.plan.corruption else { return };
+    let mut books = step.world.books();
+    if books.is_corrupted() {
+        return;
+    }
+    books.read();
+    let drawn = Corruption::draw(kind, books.records(), &mut step.random);
+    if let Some(corruption) = drawn {
+        let line = format!("{}  {corruption:?}", step.id);
+        books.corrupt(corruption);
+        drop(books);
+        step.world.tell(|| line);
+        *step.world.report().faults.entry(kind.into()).or_default() += 1;
+    }
+}

@@ -1,0 +1,26 @@
+//! Many users, operators and faults at once, on the real components, in the host under seeded time, order,
+//! randomness and faults, on a real Redis. After every step the store is read as a whole and must hold what is
+//! promised: nothing is given twice, nothing is lost, no budget is passed, and whatever was acknowledged is
+//! there. After the faults have stopped, everything that is due is done by the calls of the schedule.
+//!
+//! - [`plan`]: what a seed runs, and what shrinking takes away from it
+//! - [`run`](mod@run): one schedule: set up, act, come to rest
+//! - [`world`]: what the clients of a schedule share; a step of a client
+//! - [`story`]: what happened, step by step
+//! - [`books`]: the store as a whole
+//! - [`corruption`]: records made unreadable
+//! - [`functions`]: what a function adds: its actions, and what must hold
+//! - [`shrink`]: a failing schedule made small
+//! - [`many`]: many schedules, some at once
+//!
+//! A function joins by one entry in [`functions::FUNCTIONS`] and one file beside it.
+
+pub mod books;
+pub mod corruption;
+pub mod functions;
+pub mod many;
+pub mod plan;
+pub mod run;
+pub mod shrink;
+pub mod story;
+pub mod world;

@@ -1,0 +1,257 @@
+//! What the clients of a schedule share, and a step of a client.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use end_to_end::app::{Ask, Reply};
+use end_to_end::patient::{self, Patient};
+use host::App;
+use rand::RngExt;
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+
+use crate::books::Books;
+use crate::functions::Function;
+use crate::plan::{Plan, StepId};
+use crate::story::Story;
+
+/// Users, so few that they meet.
+pub const USERS: [u64; 7] = [1, 2, 3, 5, 1 << 20, 99_999_999, 652_024_209_997_893_632];
+/// A user who does nothing before everything is at rest.
+pub const LAST: u64 = 4;
+/// Requests of one schedule that fail once its clients are gone: what is late then still happens.
+pub const FAILURES_MAX: u32 = 200;
+
+/// What is known of whether a user has paid. Nothing at all: nobody ever said so, and the user is new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Paid {
+    /// Somebody tried to say so, and may be heard at any moment, or never.
+    Tried,
+    /// It was acknowledged: the user is not new for anybody, for good.
+    Acknowledged,
+}
+
+/// What a schedule did, or many.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Requests that were answered.
+    pub answered: u64,
+    /// Requests that failed.
+    pub failed: u64,
+    /// Times that the store was read as a whole.
+    pub checks: u64,
+    /// Steps by function and action.
+    pub actions: BTreeMap<String, u64>,
+    /// Faults by name.
+    pub faults: BTreeMap<String, u64>,
+    /// States that were seen, by function and name.
+    pub seen: BTreeMap<String, u64>,
+}
+
+impl Report {
+    /// Adds what another one did.
+    pub fn add(&mut self, other: &Self) {
+        self.answered += other.answered;
+        self.failed += other.failed;
+        self.checks += other.checks;
+        let maps = [
+            (&mut self.actions, &other.actions),
+            (&mut self.faults, &other.faults),
+            (&mut self.seen, &other.seen),
+        ];
+        for (into, from) in maps {
+            for (name, count) in from {
+                *into.entry(name.clone()).or_default() += count;
+            }
+        }
+    }
+}
+
+/// What the clients of one schedule share.
+pub struct World {
+    /// The app.
+    pub app: App,
+    /// What the seed runs.
+    pub plan: Plan,
+    /// The functions in play.
+    pub functions: Vec<Arc<dyn Function>>,
+    books: Mutex<Books>,
+    report: Mutex<Report>,
+    paid: Mutex<BTreeMap<u64, Paid>>,
+    story: Story,
+}
+
+impl World {
+    /// A world in which nothing has happened yet.
+    pub fn new(
+        app: &App,
+        plan: &Plan,
+        functions: Vec<Arc<dyn Function>>,
+        books: Books,
+        story: &Story,
+    ) -> Self {
+        Self {
+            app: app.clone(),
+            plan: plan.clone(),
+            functions,
+            books: Mutex::new(books),
+            report: Mutex::default(),
+            paid: Mutex::default(),
+            story: story.clone(),
+        }
+    }
+
+    /// The store as it was read last.
+    pub fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().expect("no check has failed before")
+    }
+
+    /// What happened so far.
+    pub fn report(&self) -> MutexGuard<'_, Report> {
+        self.report.lock().expect("no check has failed before")
+    }
+
+    /// Counts a state that a function was seen in.
+    pub fn saw(&self, state: impl Into<String>) {
+        self.saw_times(state, 1);
+    }
+
+    /// Counts a state that a function was seen in, or so many cents.
+    pub fn saw_times(&self, state: impl Into<String>, times: u64) {
+        *self.report().seen.entry(state.into()).or_default() += times;
+    }
+
+    /// Somebody is about to say that a user has paid.
+    pub fn try_paid(&self, user: u64) {
+        self.known_paid().entry(user).or_insert(Paid::Tried);
+    }
+
+    /// It was acknowledged that a user has paid.
+    pub fn acknowledge_paid(&self, user: u64) {
+        self.known_paid().insert(user, Paid::Acknowledged);
+    }
+
+    /// What is known of whether a user has paid.
+    pub fn paid(&self, user: u64) -> Option<Paid> {
+        self.known_paid().get(&user).copied()
+    }
+
+    fn known_paid(&self) -> MutexGuard<'_, BTreeMap<u64, Paid>> {
+        self.paid.lock().expect("no check has failed before")
+    }
+
+    /// A line of the story.
+    pub fn tell(&self, line: impl FnOnce() -> String) {
+        self.story.tell(line);
+    }
+
+    /// Reads the store as a whole, and checks what must hold at any moment.
+    ///
+    /// # Panics
+    /// It does not.
+    pub fn check(&self) {
+        let mut books = self.books();
+        books.collect(self.app.now_ms());
+        books.read();
+        for function in &self.functions {
+            function.check(self, &books);
+        }
+        self.report().checks += 1;
+    }
+
+    /// Moves the time.
+    pub fn advance(&self, ms: u64) {
+        self.app.advance_time(ms);
+        self.tell(|| format!("{ms} ms pass"));
+    }
+
+    /// Asks once; the answer may be lost, or be that the store failed.
+    ///
+    /// # Panics
+    /// It is another failure of the server's.
+    pub async fn ask(&self, who: &str, asked: &Ask) -> Option<Reply> {
+        self.tell(|| format!("{who}  {}", asked_as_text(asked)));
+        let corrupted = self.books().is_corrupted();
+        let reply = if corrupted { lenient(&self.app, asked).await } else { patient::ask(&self.app, asked).await };
+        self.tell(|| match &reply {
+            None => format!("{who}  -> no answer"),
+            Some(reply) => format!("{who}  -> {}", answered_as_text(reply)),
+        });
+        let mut report = self.report();
+        match &reply {
+            None => report.failed += 1,
+            Some(reply) => {
+                report.answered += 1;
+                assert!(reply.status < 500, "{reply:?}");
+            }
+        }
+        drop(report);
+        reply
+    }
+
+    /// A client who asks until there is an answer.
+    pub fn patient(&self, failures_max: u32) -> Patient {
+        Patient::new(&self.app, failures_max)
+    }
+}
+
+/// While a record is unreadable, who needs it is refused: by which status is the product's affair for now.
+async fn lenient(app: &App, asked: &Ask) -> Option<Reply> {
+    let reply = asked.of(app).await;
+    (reply.status < 500).then_some(reply)
+}
+
+fn asked_as_text(asked: &Ask) -> String {
+    let body = String::from_utf8_lossy(&asked.body);
+    format!("{} {} {body}", asked.method, asked.path)
+}
+
+/// The most of a body that a story shows.
+const BODY_BYTES_MAX: usize = 400;
+
+fn answered_as_text(reply: &Reply) -> String {
+    let body = String::from_utf8_lossy(&reply.body);
+    let shown: String = body.chars().take(BODY_BYTES_MAX).collect();
+    format!("{} {shown}", reply.status)
+}
+
+/// One step of a client.
+pub struct Step {
+    /// Shared by all.
+    pub world: Arc<World>,
+    /// Which it is.
+    pub id: StepId,
+    /// Its own randomness.
+    pub random: StdRng,
+}
+
+impl Step {
+    /// A name that no other step has.
+    pub fn name(&self) -> String {
+        format!("c{}-{}", self.id.client, self.id.step)
+    }
+
+    /// One of the users.
+    pub fn user(&mut self) -> u64 {
+        self.one_of(&USERS)
+    }
+
+    /// One of these.
+    ///
+    /// # Panics
+    /// There is none.
+    pub fn one_of<T: Clone>(&mut self, from: &[T]) -> T {
+        from.choose(&mut self.random).expect("there are some").clone()
+    }
+
+    /// One attempt, or two; nothing where there was no answer.
+    pub async fn ask(&mut self, asked: &Ask) -> Option<Reply> {
+        let who = self.id.to_string();
+        for _ in 0..self.random.random_range(1..=2) {
+            if let Some(reply) = self.world.ask(&who, asked).await {
+                return Some(reply);
+            }
+        }
+        None
+    }
+}
