@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
+use crate::call::Call;
 use crate::calls::{Broken, Control, Gate, Outcome};
 use crate::options::Time;
 
