@@ -1,4 +1,23 @@
-//! How a reservation ends, and the index by which those are found that have expired.
+//! How a reservation ends, how reservations and coupons expire, and the index by which reservations are
+//! found that have.
+//!
+//! Clocks of instances differ, and a request may be older than the one that overtakes it. So that a
+//! reservation or a coupon is over for one and not for the next is no answer: `expired` is told from the
+//! record only, never from a clock. The first commit decides:
+//!
+//! 1. Whoever meets a reservation or a coupon whose time is over by their clock - to tell of it, to confirm,
+//!    to redeem, to list, to sweep - commits first that it has expired ([`expire`]). The guard demands the
+//!    exact record that was seen; a reservation's stock goes back in the same commit.
+//! 2. Where that is committed, `expired` is told, and holds: who comes to confirm or redeem with an older
+//!    clock meets it.
+//! 3. Where it is refused, somebody else was first, perhaps one who confirmed or redeemed by an older clock.
+//!    The refusal shows the record that is there, and that is told.
+//! 4. Where the store does not answer, nothing is told (503).
+//!
+//! A crash before the commit leaves the record as it was, and the next one expires it: for reservations that
+//! is the sweep at the latest. A crash after it leaves what would have been told. A commit that arrives late
+//! meets the same guard: it ends what nobody has changed since, and whose time is over, or nothing. Until the
+//! time is over no step costs anything.
 
 use std::pin::Pin;
 
@@ -6,7 +25,9 @@ use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::partition::{Partition, Partitions};
 use domain::time::UnixMillis;
-use domain::transaction::{Answer, CommitError, Field, Guard, Outcome, Read, Transaction, Write};
+use domain::transaction::{
+    Answer, CommitError, Field, Guard, Outcome, Read, Seen, Transaction, Write,
+};
 use edge::store::Binding;
 use lease::World;
 use lease::{HELD, LEFT, SOLD_OUT_UNTIL};
@@ -19,6 +40,9 @@ use crate::records::{self, Gave, Order, fields, unexpected};
 const PERIODS_MAX: u32 = 1_024;
 /// Reservations of a period that one sweep of a partition ends; the next one goes on.
 const ENDS_MAX: u32 = 256;
+
+/// Attempts to end what is over: each lost one saw it change.
+const ATTEMPTS_MAX: u32 = 8;
 
 /// How a reservation ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +72,8 @@ pub fn end(
         End::Expire => Gave::Expired,
     };
     let next = Order { gave, ..order.clone() };
+    // Its validity may be over as well.
+    let next = next.expired_at(now).unwrap_or(next);
     let mut writes = vec![
         Write::Set(record.clone(), field.clone(), next.encode()),
         Write::Add(lease.clone(), HELD.into(), -1),
@@ -64,6 +90,48 @@ pub fn end(
     }
     let guards = vec![Guard::FieldEquals(record, field, order.encode())];
     Some((next, Transaction { guards, writes, ..Transaction::default() }))
+}
+
+/// The commit that says that a reservation or a coupon has expired, if its record is still the same;
+/// nothing where its time is not over, or that has been said.
+pub fn expire(
+    user: UserId,
+    number: &OrderNumber,
+    order: &Order,
+    now: UnixMillis,
+) -> Option<(Order, Transaction)> {
+    let next = order.expired_at(now)?;
+    if let Gave::Reserved(..) = order.gave {
+        return end(user, number, order, End::Expire, now);
+    }
+    let (record, field) = (records::user(user), records::order(number));
+    let guards = vec![Guard::FieldEquals(record.clone(), field.clone(), order.encode())];
+    let writes = vec![Write::Set(record, field, next.encode())];
+    Some((next, Transaction { guards, writes, ..Transaction::default() }))
+}
+
+/// An order as it may be told: where its time is over it has expired, for everybody and for good.
+///
+/// # Errors
+/// The store's.
+pub async fn settled<B: Binding>(
+    context: &Context<'_, B>,
+    user: UserId,
+    number: &OrderNumber,
+    mut order: Order,
+) -> Result<Order, CommitError> {
+    for _ in 0..ATTEMPTS_MAX {
+        let Some((next, transaction)) = expire(user, number, &order, context.now) else {
+            return Ok(order);
+        };
+        let refused = match context.commit(context.home(user), transaction).await? {
+            Outcome::Committed(_) => return Ok(next),
+            Outcome::Refused(refused) => refused,
+        };
+        let Seen::Field(Some(value)) = refused.seen else { return Err(unexpected()) };
+        order = Order::decode(&value)?;
+    }
+    Err(CommitError::Unavailable(format!("{ATTEMPTS_MAX} attempts to end what is over")))
 }
 
 /// Ends the reservations of some partitions that have expired; how many.

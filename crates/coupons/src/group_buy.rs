@@ -5,7 +5,8 @@
 //! A reward is given by whoever looks at the user's coupons next, or by a sweep: first the coupon is
 //! issued, under a number that follows from the group, so that it is one coupon however often that is
 //! tried; then the reward counts as given. Where the template refuses (sold out, over, switched off) the
-//! reward stays due, and the next one tries again; unless its scene is not compensated, where it lapses.
+//! reward stays due, and the next one tries again; unless its scene is not compensated, where it lapses. The
+//! first commit decides: giving demands that the reward is due, and lapsing that it was not given.
 
 use domain::error::InvalidInput;
 use domain::group_buy::{Chance, Group, Groups, Phase, campaign_of, due, due_of};
@@ -166,7 +167,19 @@ pub async fn open<B: Binding>(
             if group.lasts_seconds != opening.lasts_seconds {
                 return Err(Refusal::OrderNumberReused.into());
             }
-            return Ok((group.clone(), true));
+            let after = before.at(context.now);
+            if after == before {
+                return Ok((group.clone(), true));
+            }
+            // It is told once it is so.
+            before = match context.commit(home, chance.change(&before, &after)).await? {
+                Outcome::Committed(_) => after,
+                Outcome::Refused(refused) => match refused.seen {
+                    Seen::Field(value) => Groups::decode(value.as_ref())?,
+                    _ => return Err(unexpected().into()),
+                },
+            };
+            continue;
         }
         let campaign = campaign.as_ref().ok_or(Refusal::UnknownCampaign)?;
         if !campaign.enabled {
@@ -212,7 +225,7 @@ async fn settle<B: Binding>(
     let number = OrderNumber::parse(&number, "group").map_err(|_| unexpected())?;
     let claim = Claim {
         user: chance.user,
-        number: Number::Reward(number),
+        number: Number::Reward(number.clone(), chance.demand(groups)),
         template: template.clone(),
         segments: Vec::new(),
         hold_ms: None,
@@ -228,7 +241,13 @@ async fn settle<B: Binding>(
             Phase::Lapsed
         }
     };
-    let change = chance.change(groups, &groups.settled(phase));
+    let mut change = chance.change(groups, &groups.settled(phase));
+    if phase == Phase::Lapsed {
+        // Somebody else may have given it, by a clock by which the template gives. And once it has lapsed
+        // nobody does: giving demands that it is due.
+        let order = records::order(&number);
+        change.guards.push(Guard::FieldAbsent(records::user(chance.user), order));
+    }
     let outcome = context.commit(context.home(chance.user), change).await?;
     Ok(phase == Phase::Rewarded && matches!(outcome, Outcome::Committed(_)))
 }

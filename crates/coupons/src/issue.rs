@@ -44,9 +44,9 @@ pub struct Claim {
 pub enum Number {
     /// The caller's.
     Given(OrderNumber),
-    /// A reward's. Who may have it was decided when it was earned: the template is asked neither for
-    /// new users nor for segments.
-    Reward(OrderNumber),
+    /// A reward's, as long as this guard holds: it must still be due. Who may have it was decided when it
+    /// was earned: the template is asked neither for new users nor for segments.
+    Reward(OrderNumber, Guard),
     /// It follows from the play: the round, and the award in it.
     Play {
         /// The round.
@@ -75,7 +75,15 @@ impl Claim {
     }
 
     fn is_reward(&self) -> bool {
-        matches!(self.number, Number::Reward(_))
+        self.is_due().is_some()
+    }
+
+    /// What a reward demands.
+    fn is_due(&self) -> Option<&Guard> {
+        match &self.number {
+            Number::Reward(_, is_due) => Some(is_due),
+            Number::Given(_) | Number::Play { .. } => None,
+        }
     }
 
     fn admitted(&self, template: &Template, now: UnixMillis) -> Result<(), Refusal> {
@@ -84,7 +92,7 @@ impl Claim {
 
     fn number(&self, published: Option<&Published>, stage: &str) -> Result<OrderNumber, Failure> {
         match (&self.number, published) {
-            (Number::Given(number) | Number::Reward(number), _) => Ok(number.clone()),
+            (Number::Given(number) | Number::Reward(number, _), _) => Ok(number.clone()),
             (Number::Play { .. }, None) => Err(Refusal::UnknownTemplate.into()),
             (Number::Play { round, award }, Some(Published { template, .. })) => {
                 let play = Play {
@@ -110,8 +118,8 @@ pub async fn issue<B: Binding>(
 ) -> Result<Recorded, Failure> {
     let first = context.template(&claim.template).await?;
     let number = claim.number(first.as_deref(), context.stage)?;
-    let (digest, is_reward) = (claim.digest(), claim.is_reward());
-    let request = Request { user: claim.user, number, digest, is_reward };
+    let (digest, is_due) = (claim.digest(), claim.is_due().cloned());
+    let request = Request { user: claim.user, number, digest, is_due };
     let Some(first) = first else {
         return request.earlier_or(context, Refusal::UnknownTemplate).await;
     };
@@ -165,8 +173,8 @@ pub struct Request {
     pub number: OrderNumber,
     /// Of what was asked under it.
     pub digest: u64,
-    /// Whether it is a reward's, which needs no new user.
-    pub is_reward: bool,
+    /// Of a reward, which needs no new user: that it is still due.
+    pub is_due: Option<Guard>,
 }
 
 impl Request {
@@ -206,7 +214,7 @@ impl Request {
         context: &Context<'_, B>,
         gave: Gave,
     ) -> Result<Recorded, Failure> {
-        let order = Order { digest: self.digest, at: context.now.0, gave };
+        let order = Order::new(self.digest, context.now, gave);
         match record(context, self.user, &self.number, &order).await? {
             None => Ok(Recorded { number: self.number.clone(), order, replayed: false }),
             Some(earlier) => self.replay(earlier),
@@ -333,7 +341,9 @@ fn give(
     let (field, count) = (records::order(&request.number), records::held_count(id));
     let limit = i64::from(template.limit_per_user) - 1;
     let mut guards = vec![(Why::Number, Guard::FieldAbsent(user.clone(), field.clone()))];
-    if template.new_users_only && !request.is_reward {
+    if let Some(is_due) = &request.is_due {
+        guards.push((Why::Refuse(Refusal::NotEligible), is_due.clone()));
+    } else if template.new_users_only {
         let mark = PaidMark::of(request.user, partitions);
         guards.push((Why::Refuse(Refusal::NotEligible), mark.demand_new()));
     }
@@ -405,12 +415,12 @@ pub async fn take<B: Binding>(
 ) -> Result<Taken, Failure> {
     let partition = context.home(request.user);
     let coupon = Coupon::of(published, context.now);
-    let order = Order { digest: request.digest, at: context.now.0, gave: role.gave(coupon) };
+    let order = Order::new(request.digest, context.now, role.gave(coupon));
     let left = Source::Stock(lease::Source::Left);
     let start = if published.template.is_counted() { left } else { Source::Uncounted };
     let (mut source, mut sold_out, mut pace) = (start, false, None);
     for _ in 0..ATTEMPTS_MAX {
-        let limit = published.scene.rate_limit.filter(|_| !request.is_reward);
+        let limit = published.scene.rate_limit.filter(|_| request.is_due.is_none());
         let paces = match limit.map(|limit| limit.next(pace.as_ref(), context.now)) {
             None => None,
             Some(Ok(next)) => Some(Paces { before: pace.clone(), next }),

@@ -23,3 +23,6 @@ pub mod refusal;
 pub mod reservation;
 pub mod scene;
 pub mod template;
+
+#[cfg(test)]
+mod two_clocks;

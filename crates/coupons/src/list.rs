@@ -3,13 +3,17 @@
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::time::UnixMillis;
-use domain::transaction::{Answer, CommitError, Field, READ_FIELDS_MAX, Read, Value};
+use domain::transaction::{Answer, CommitError, Field, READ_FIELDS_MAX, Read, Transaction, Value};
 use edge::store::Binding;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
+use crate::expiry::expire;
 use crate::group_buy;
 use crate::records::{self, Coupon, Gave, Order, unexpected};
+
+/// Attempts to list: each lost one ended what was over, or saw it change.
+const ATTEMPTS_MAX: u32 = 8;
 
 /// In what state a coupon is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,24 +31,22 @@ pub enum State {
     Expired,
 }
 
-/// The state of a coupon of an order; nothing where it has none, or none any more.
+/// The state of a coupon of an order that is [settled](crate::expiry::settled); nothing where it has none,
+/// or none any more.
 pub fn state(order: &Order, now: UnixMillis) -> Option<(State, &Coupon)> {
-    // Another request's clock may be behind the one that recorded the order.
-    let now = now.max(UnixMillis(order.at));
-    let (coupon, given) = match &order.gave {
-        Gave::Reserved(_, until) if now.0 >= *until => return None,
+    let coupon = match &order.gave {
         Gave::Reserved(coupon, _) => return Some((State::Reserved, coupon)),
-        Gave::Issued(coupon) | Gave::Fallback(coupon) => (coupon, order.at),
+        Gave::Issued(coupon) | Gave::Fallback(coupon) => coupon,
         Gave::Greeting(_) | Gave::Cancelled | Gave::Expired => return None,
     };
     let state = if coupon.redeemed.is_some() {
         State::Redeemed
-    } else if now.0 < given + coupon.valid_from {
-        State::NotYetValid
-    } else if now.0 < given + coupon.valid_until {
-        State::Usable
-    } else {
+    } else if order.has_expired {
         State::Expired
+    } else if order.since(now) < coupon.valid_from {
+        State::NotYetValid
+    } else {
+        State::Usable
     };
     Some((state, coupon))
 }
@@ -61,7 +63,7 @@ pub struct Page {
 }
 
 /// A user's coupons, the latest first, and whether there are more. Rewards that are due are given
-/// first; whoever has none does not wait for that.
+/// first, and what is over has expired; whoever has nothing of that does not wait for it.
 ///
 /// # Errors
 /// The store's.
@@ -70,16 +72,36 @@ pub async fn list<B: Binding>(
     user: UserId,
     page: &Page,
 ) -> Result<(Vec<(OrderNumber, Order)>, bool), CommitError> {
-    let mut fields = record(context, user).await?;
-    if group_buy::settle_found(context, user, &fields).await? {
-        fields = record(context, user).await?;
+    for _ in 0..ATTEMPTS_MAX {
+        let mut fields = record(context, user).await?;
+        if group_buy::settle_found(context, user, &fields).await? {
+            fields = record(context, user).await?;
+        }
+        let mut orders = Vec::new();
+        for (field, value) in &fields {
+            let Some(number) = records::order_of(field) else { continue };
+            orders.push((number, Order::decode(value)?));
+        }
+        let (listed, more) = select(orders, page, context.now);
+        let transaction = expire_listed(user, &listed, context.now);
+        if transaction.is_read_only() {
+            return Ok((listed, more));
+        }
+        // Whatever comes of it, the next look tells.
+        context.commit(context.home(user), transaction).await?;
     }
-    let mut orders = Vec::new();
-    for (field, value) in &fields {
-        let Some(number) = records::order_of(field) else { continue };
-        orders.push((number, Order::decode(value)?));
+    Err(CommitError::Unavailable(format!("{ATTEMPTS_MAX} attempts to end what is over")))
+}
+
+/// The commit that says what of a page has expired.
+fn expire_listed(user: UserId, listed: &[(OrderNumber, Order)], now: UnixMillis) -> Transaction {
+    let mut all = Transaction::default();
+    for (number, order) in listed {
+        let Some((_, one)) = expire(user, number, order, now) else { continue };
+        all.guards.extend(one.guards);
+        all.writes.extend(one.writes);
     }
-    Ok(select(orders, page, context.now))
+    all
 }
 
 /// A user's record, which has no more fields than one read returns.
@@ -102,7 +124,9 @@ fn select(
     now: UnixMillis,
 ) -> (Vec<(OrderNumber, Order)>, bool) {
     orders.retain(|(number, order)| {
-        let wanted = state(order, now)
+        // A reservation that is over is listed until it has expired, so that it does.
+        let over = order.expired_at(now).filter(|over| over.coupon().is_some());
+        let wanted = state(over.as_ref().unwrap_or(order), now)
             .is_some_and(|(state, _)| page.state.is_none_or(|wanted| wanted == state));
         let after = page.after.as_ref().is_none_or(|(at, last)| (order.at, number) < (*at, last));
         wanted && after
@@ -128,9 +152,9 @@ mod tests {
         let orders: Vec<_> = (0..7)
             .map(|index| {
                 let at = index / 2;
-                (number(index), Order { digest: 1, at, gave: Gave::Issued(coupon(at)) })
+                (number(index), Order::new(1, UnixMillis(at), Gave::Issued(coupon(at))))
             })
-            .chain([(number(9), Order { digest: 1, at: 9, gave: Gave::Cancelled })])
+            .chain([(number(9), Order::new(1, UnixMillis(9), Gave::Cancelled))])
             .collect();
         let mut page = Page { limit: 3, ..Page::default() };
         let mut seen = Vec::new();

@@ -14,6 +14,9 @@ use crate::refusal::{Failure, Refusal};
 use crate::scene::Scene;
 use crate::template::Template;
 
+/// Of the pool: 1 once somebody was told that the claim window is over and stays so. The first commit
+/// decides between that and a version with another window, because clocks of instances differ.
+const ENDED: &str = "ended";
 /// Attempts to publish: each lost one saw another operator publish.
 const ATTEMPTS_MAX: u32 = 4;
 
@@ -85,8 +88,12 @@ pub async fn publish<B: Binding>(
             let until = before.template.claim_until;
             until <= context.now && template.claim_until != until
         };
-        if before.as_ref().filter(reopens).is_some() {
-            return Err(Refusal::Ended.into());
+        if let Some(over) = before.as_ref().filter(reopens) {
+            // It is told once it is so.
+            if end_window(context, id, over.version).await? {
+                return Err(Refusal::Ended.into());
+            }
+            continue;
         }
         let (why, transaction) = replace(id, before.as_ref(), template)?;
         let refused = match context.commit(context.pool(id), transaction).await? {
@@ -108,6 +115,23 @@ pub async fn publish<B: Binding>(
         }
     }
     Err(Refusal::PublishedMeanwhile.into())
+}
+
+/// Writes down that the window of a version is over; `false` where somebody published meanwhile.
+async fn end_window<B: Binding>(
+    context: &Context<'_, B>,
+    id: &str,
+    version: i64,
+) -> Result<bool, CommitError> {
+    let record = records::pool(id);
+    let version = Value::Integer(version);
+    let transaction = Transaction {
+        guards: vec![Guard::FieldEquals(record.clone(), PUBLISHED_VERSION.into(), version)],
+        writes: vec![Write::Set(record, ENDED.into(), Value::Integer(1))],
+        ..Transaction::default()
+    };
+    let outcome = context.commit(context.pool(id), transaction).await?;
+    Ok(matches!(outcome, Outcome::Committed(_)))
 }
 
 /// Puts up the notice of a version, unless a later one is up, and lists the template.
@@ -164,6 +188,10 @@ fn replace(
         Some(before) => {
             guards.push((None, Guard::FieldEquals(map, name, Value::Integer(before.version))));
             version = before.version + 1;
+            if before.template.claim_until != template.claim_until {
+                let (map, name) = field(ENDED);
+                guards.push((Some(Refusal::Ended), Guard::FieldAbsent(map, name)));
+            }
             let leasable = before.template.leasable();
             free -= leasable;
             if template.total() < before.template.total() {

@@ -41,6 +41,8 @@ use crate::template::{Kind, Published};
 pub const USER_FIELDS_MAX: u32 = 1_000;
 /// The first byte of an order's record. Another one means another encoding.
 const VERSION: u8 = 1;
+/// The first byte of the same encoding, where the coupon has expired.
+const VERSION_EXPIRED: u8 = 2;
 /// How long the periods are in which reservations end.
 const PERIOD_MS: i64 = 60_000;
 /// Users whose coupons were given, held or put back.
@@ -162,6 +164,10 @@ pub struct Order {
     pub at: i64,
     /// What came of it.
     pub gave: Gave,
+    /// Whether the coupon has expired: it was not redeemed in time by the clock of whoever met it first.
+    /// The first byte of the record says it.
+    #[serde(skip)]
+    pub has_expired: bool,
 }
 
 /// What an order number gave.
@@ -248,10 +254,37 @@ fn currency(currency: Currency) -> [u8; 3] {
 }
 
 impl Order {
+    /// An order that acts now.
+    pub fn new(digest: u64, now: UnixMillis, gave: Gave) -> Self {
+        Self { digest, at: now.0, gave, has_expired: false }
+    }
+
+    /// The same at a moment, where that is another one: a reservation or a coupon whose time is over has
+    /// expired. It is committed before anybody is told (see [`crate::expiry`]).
+    pub fn expired_at(&self, now: UnixMillis) -> Option<Self> {
+        match &self.gave {
+            Gave::Reserved(_, until) if now.0 >= *until => {
+                Some(Self { gave: Gave::Expired, ..self.clone() })
+            }
+            Gave::Issued(coupon) | Gave::Fallback(coupon) => {
+                let is_open = coupon.redeemed.is_none() && !self.has_expired;
+                let is_over = self.since(now) >= coupon.valid_until;
+                (is_open && is_over).then(|| Self { has_expired: true, ..self.clone() })
+            }
+            _ => None,
+        }
+    }
+
+    /// Milliseconds since it acted. A clock may be behind the one by which it did.
+    pub fn since(&self, now: UnixMillis) -> i64 {
+        (now.0 - self.at).max(0)
+    }
+
     /// As the store keeps it.
     pub fn encode(&self) -> Value {
+        let version = if self.has_expired { VERSION_EXPIRED } else { VERSION };
         // These types have nothing that postcard could refuse.
-        Value::Bytes(postcard::to_extend(self, vec![VERSION]).unwrap_or_default())
+        Value::Bytes(postcard::to_extend(self, vec![version]).unwrap_or_default())
     }
 
     /// Reads it again.
@@ -261,8 +294,14 @@ impl Order {
     pub fn decode(value: &Value) -> Result<Self, CommitError> {
         let broken = || CommitError::Unusable("an order's record cannot be read".into());
         let Value::Bytes(bytes) = value else { return Err(broken()) };
-        let rest = bytes.strip_prefix(&[VERSION]).ok_or_else(broken)?;
-        postcard::from_bytes(rest).map_err(|_| broken())
+        let (version, rest) = bytes.split_first().ok_or_else(broken)?;
+        let has_expired = match *version {
+            VERSION => false,
+            VERSION_EXPIRED => true,
+            _ => return Err(broken()),
+        };
+        let order = postcard::from_bytes(rest).map_err(|_| broken())?;
+        Ok(Self { has_expired, ..order })
     }
 
     /// The coupon, where there is one.
@@ -285,9 +324,12 @@ mod tests {
     fn an_order_is_itself_again_and_small() {
         let now = UnixMillis(1_771_257_600_250);
         let coupon = Coupon::of(&published("spring-15", 3), now);
-        let order = Order { digest: u64::MAX, at: now.0, gave: Gave::Issued(coupon) };
+        let order = Order::new(u64::MAX, now, Gave::Issued(coupon));
         let value = order.encode();
-        assert_eq!(Order::decode(&value), Ok(order));
+        assert_eq!(Order::decode(&value).as_ref(), Ok(&order));
+        let expired = Order { has_expired: true, ..order };
+        assert_ne!(expired.encode(), value);
+        assert_eq!(Order::decode(&expired.encode()), Ok(expired));
         let Value::Bytes(bytes) = value else { panic!("{value:?}") };
         // Redis keeps values of up to 64 bytes in its compact encoding.
         assert!(bytes.len() <= 63, "{} bytes", bytes.len());

@@ -3,10 +3,12 @@
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::partition::fnv1a;
+use domain::time::UnixMillis;
 use domain::transaction::{CommitError, Guard, Outcome, Transaction, Write};
 use edge::store::Binding;
 
 use crate::context::Context;
+use crate::expiry::settled;
 use crate::issue::{Recorded, look_up};
 use crate::records::{self, Coupon, Gave, Order, ROLLBACKS_MAX, Redeemed};
 use crate::refusal::{Failure, Refusal};
@@ -40,13 +42,14 @@ enum Next {
     Same,
 }
 
-/// Decides a redemption.
+/// Decides a redemption of the coupon that an order number gave. One whose time is over has expired before
+/// anybody decides: `expired` is never told from a clock.
 fn redeem(
+    given: &Order,
     coupon: &Coupon,
-    given_at: i64,
     order: &str,
     amount: Option<i64>,
-    now: i64,
+    now: UnixMillis,
 ) -> Result<Next, Refusal> {
     if let Some(redeemed) = &coupon.redeemed {
         return match (redeemed.order == order, redeemed.amount == amount) {
@@ -57,14 +60,15 @@ fn redeem(
     }
     if coupon.rolled_back.contains(&fnv1a(order.as_bytes())) {
         Err(Refusal::RolledBack)
-    } else if now < given_at + coupon.valid_from {
-        Err(Refusal::NotYetValid)
-    } else if now >= given_at + coupon.valid_until {
+    } else if given.has_expired {
         Err(Refusal::Expired)
+    } else if given.since(now) < coupon.valid_from {
+        Err(Refusal::NotYetValid)
     } else if amount.zip(coupon.cap).is_some_and(|(amount, cap)| amount > cap) {
         Err(Refusal::OverSingleCap)
     } else {
-        let redeemed = Some(Redeemed { order: order.to_owned(), amount, at: now });
+        let at = now.0.max(given.at);
+        let redeemed = Some(Redeemed { order: order.to_owned(), amount, at });
         Ok(Next::Changed(Coupon { redeemed, ..coupon.clone() }))
     }
 }
@@ -97,6 +101,7 @@ pub async fn apply<B: Binding>(
 ) -> Result<Recorded, Failure> {
     for _ in 0..ATTEMPTS_MAX {
         let order = look_up(context, user, id).await?.ok_or(Refusal::UnknownCoupon)?;
+        let order = settled(context, user, id, order).await?;
         let coupon = match &order.gave {
             Gave::Issued(coupon) | Gave::Fallback(coupon) => coupon,
             Gave::Reserved(..) => return Err(Refusal::NotConfirmed.into()),
@@ -105,11 +110,7 @@ pub async fn apply<B: Binding>(
             }
         };
         let next = match what {
-            Use::Redeem { order: by, amount } => {
-                // Another request's clock may be behind the one that recorded the order.
-                let now = context.now.0.max(order.at);
-                redeem(coupon, order.at, by, *amount, now)?
-            }
+            Use::Redeem { order: by, amount } => redeem(&order, coupon, by, *amount, context.now)?,
             Use::Rollback { order: by } => roll_back(coupon, by)?,
         };
         let coupon = match next {
@@ -121,6 +122,8 @@ pub async fn apply<B: Binding>(
             _ => Gave::Issued(coupon),
         };
         let next = Order { gave, ..order.clone() };
+        // What is rolled back may be over.
+        let next = next.expired_at(context.now).unwrap_or(next);
         let (record, field) = (records::user(user), records::order(id));
         let transaction = Transaction {
             guards: vec![Guard::FieldEquals(record.clone(), field.clone(), order.encode())],
@@ -142,40 +145,58 @@ mod tests {
     use crate::template::tests::published;
 
     const GIVEN: i64 = 1_000_000;
+    const END: i64 = GIVEN + 30 * 86_400_000;
 
     fn coupon() -> Coupon {
         Coupon::of(&published("spring-15", 1), UnixMillis(GIVEN))
     }
 
+    /// A redemption at a moment, of a coupon as anybody meets it: what is over has expired.
+    fn redeem_at(
+        coupon: &Coupon,
+        order: &str,
+        amount: Option<i64>,
+        now: i64,
+    ) -> Result<Next, Refusal> {
+        let now = UnixMillis(now);
+        let given = Order::new(1, UnixMillis(GIVEN), Gave::Issued(coupon.clone()));
+        let given = given.expired_at(now).unwrap_or(given);
+        redeem(&given, coupon, order, amount, now)
+    }
+
     #[test]
     fn a_coupon_is_redeemed_once_and_by_one_order() {
-        let Ok(Next::Changed(used)) = redeem(&coupon(), GIVEN, "A", Some(1_500), GIVEN) else {
+        let redeem = |coupon: &Coupon, order, amount| redeem_at(coupon, order, amount, GIVEN);
+        let Ok(Next::Changed(used)) = redeem(&coupon(), "A", Some(1_500)) else {
             panic!("it was not redeemed")
         };
-        assert_eq!(redeem(&used, GIVEN, "A", Some(1_500), GIVEN), Ok(Next::Same));
-        assert_eq!(redeem(&used, GIVEN, "A", Some(1_499), GIVEN), Err(Refusal::OrderNumberReused));
-        assert_eq!(redeem(&used, GIVEN, "B", Some(1_500), GIVEN), Err(Refusal::AlreadyRedeemed));
+        assert_eq!(redeem(&used, "A", Some(1_500)), Ok(Next::Same));
+        assert_eq!(redeem(&used, "A", Some(1_499)), Err(Refusal::OrderNumberReused));
+        assert_eq!(redeem(&used, "B", Some(1_500)), Err(Refusal::AlreadyRedeemed));
         assert_eq!(roll_back(&used, "B"), Err(Refusal::AlreadyRedeemed));
         let Ok(Next::Changed(free)) = roll_back(&used, "A") else { panic!("not rolled back") };
         assert_eq!(roll_back(&free, "A"), Ok(Next::Same));
-        assert_eq!(redeem(&free, GIVEN, "A", Some(1_500), GIVEN), Err(Refusal::RolledBack));
-        assert!(matches!(redeem(&free, GIVEN, "B", None, GIVEN), Ok(Next::Changed(_))));
+        assert_eq!(redeem(&free, "A", Some(1_500)), Err(Refusal::RolledBack));
+        assert!(matches!(redeem(&free, "B", None), Ok(Next::Changed(_))));
     }
 
     #[test]
     fn a_redemption_has_limits() {
-        let end = GIVEN + 30 * 86_400_000;
         let table = [
-            (GIVEN - 1, None, Some(Refusal::NotYetValid)),
+            // A clock that is behind the one that gave it.
+            (GIVEN - 1, None, None),
             (GIVEN, Some(1_500), None),
             (GIVEN, Some(1_501), Some(Refusal::OverSingleCap)),
-            (end - 1, None, None),
-            (end, None, Some(Refusal::Expired)),
+            (END - 1, None, None),
+            (END, None, Some(Refusal::Expired)),
         ];
         for (now, amount, expected) in table {
-            let result = redeem(&coupon(), GIVEN, "A", amount, now).err();
+            let result = redeem_at(&coupon(), "A", amount, now).err();
             assert_eq!(result, expected, "{now} {amount:?}");
         }
+        let later = Coupon { valid_from: 10, ..coupon() };
+        assert_eq!(redeem_at(&later, "A", None, GIVEN + 9), Err(Refusal::NotYetValid));
+        assert!(redeem_at(&later, "A", None, GIVEN + 10).is_ok());
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Two phases: a coupon is held for a moment, then given or put back. A reservation ends by itself (see
-//! [`crate::expiry`]): whoever needs stock, or sweeps, puts back what has expired.
+//! [`crate::expiry`]): whoever needs stock, meets it or sweeps puts back what has expired.
 
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
@@ -60,7 +60,7 @@ pub async fn cancel<B: Binding>(
     for _ in 0..ATTEMPTS_MAX {
         let recorded = |order, replayed| Recorded { number: number.clone(), order, replayed };
         let Some(order) = look_up(context, user, number).await? else {
-            let tombstone = Order { digest: 0, at: context.now.0, gave: Gave::Cancelled };
+            let tombstone = Order::new(0, context.now, Gave::Cancelled);
             if record(context, user, number, &tombstone).await?.is_none() {
                 return Ok(recorded(tombstone, false));
             }

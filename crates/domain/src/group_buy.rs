@@ -6,8 +6,26 @@
 //! another one is told how groups end. Every change demands the exact former value, so that of two at
 //! the same time one looks again, and whatever is said twice is said once.
 //!
-//! What is first in the store counts: a group that has ended stays as it is, whatever is said of it
-//! later; and an open group whose time is over has expired, whether or not anybody has said so.
+//! The first commit decides: a group that has ended stays as it is, whatever is said of it later.
+//!
+//! # How a group expires
+//!
+//! Clocks of instances differ, and a request may be older than the one that overtakes it. So that a group
+//! is over for whoever asks first, and not for the next one, is no answer: `expired` is told from the
+//! record only, never from a clock.
+//!
+//! 1. Whoever meets an open group whose time is over by their clock ([`Groups::at`]) - to tell where it
+//!    stands, to end it, to open the next one - commits first that it has expired. The guard demands the
+//!    exact value that was seen.
+//! 2. Where that is committed, `expired` is told, and holds: a success that comes later finds a group that
+//!    has ended.
+//! 3. Where it is refused, somebody else was first, perhaps a success with an older clock. The refusal
+//!    shows the value that is there; it is looked at anew.
+//! 4. Where the store does not answer, nothing is told (503).
+//!
+//! A crash before the commit leaves an open group, which the next one expires; a crash after it leaves an
+//! expired one, as if it had been told. A commit that arrives late meets the same guard: it changes an open
+//! group whose time is over, or nothing. Until the time is over no step costs anything.
 
 use std::fmt::Write as _;
 
@@ -63,7 +81,8 @@ pub struct Group {
     pub opened_at: UnixMillis,
     /// How long it may stay open.
     pub lasts_seconds: i64,
-    /// Where it stands, but for its time; see [`Group::phase_at`].
+    /// Where it stands. An open one whose time is over is to expire before anything is told of it; see
+    /// [`Groups::at`].
     pub phase: Phase,
 }
 
@@ -96,15 +115,20 @@ impl Chance<'_> {
         Guard::FieldAbsent(self.record(), self.field())
     }
 
+    /// Demands that this is what was made of it.
+    pub fn demand(self, groups: &Groups) -> Guard {
+        if groups.0.is_empty() {
+            self.demand_untaken()
+        } else {
+            Guard::FieldEquals(self.record(), self.field(), groups.encode())
+        }
+    }
+
     /// Changes what was made of it, where that is still `before`. The first guard says so, and its
     /// refusal tells what is there instead. A reward that becomes due enters the index of those that
     /// are, and leaves it when it is given.
     pub fn change(self, before: &Groups, after: &Groups) -> Transaction {
-        let guard = if before.0.is_empty() {
-            self.demand_untaken()
-        } else {
-            Guard::FieldEquals(self.record(), self.field(), before.encode())
-        };
+        let guard = self.demand(before);
         let mut writes = vec![Write::Set(self.record(), self.field(), after.encode())];
         match (before.due(), after.due()) {
             (None, Some(_)) => writes.push(Write::Set(due(), self.entry(), Value::Integer(1))),
@@ -157,14 +181,6 @@ impl Group {
     /// When it expires, if it is still open.
     pub fn expires_at(&self) -> UnixMillis {
         UnixMillis(self.opened_at.0.saturating_add(self.lasts_seconds.saturating_mul(1_000)))
-    }
-
-    /// Where it stands: an open group whose time is over has expired.
-    pub fn phase_at(&self, now: UnixMillis) -> Phase {
-        match self.phase {
-            Phase::Open if now >= self.expires_at() => Phase::Expired,
-            phase => phase,
-        }
     }
 
     fn decode(line: &str) -> Option<Self> {
@@ -221,12 +237,24 @@ impl Groups {
         self.0.last().filter(|last| last.phase == Phase::Succeeded)
     }
 
+    /// The same at a moment: an open group whose time is over has expired. Where that is a change, it is
+    /// committed before anybody is told.
+    #[must_use]
+    pub fn at(&self, now: UnixMillis) -> Self {
+        let mut next = self.clone();
+        for group in &mut next.0 {
+            if group.phase == Phase::Open && now >= group.expires_at() {
+                group.phase = Phase::Expired;
+            }
+        }
+        next
+    }
+
     /// Opens another group; nothing where the chance is used.
     #[must_use]
     pub fn opened(&self, group: Group) -> Option<Self> {
-        let mut next = self.clone();
-        if let Some(last) = next.0.last_mut() {
-            last.phase = last.phase_at(group.opened_at);
+        let mut next = self.at(group.opened_at);
+        if let Some(last) = next.0.last() {
             let back = last.gives_back && matches!(last.phase, Phase::Failed | Phase::Expired);
             if !back || self.0.len() >= GROUPS_MAX {
                 return None;
@@ -239,12 +267,11 @@ impl Groups {
     /// Ends a group as somebody says that it ended; nothing where there never was such a group.
     #[must_use]
     pub fn ended(&self, group: &str, said: Phase, now: UnixMillis) -> Option<Self> {
-        let mut next = self.clone();
+        let mut next = self.at(now);
         let group = next.0.iter_mut().find(|one| one.group == group)?;
-        group.phase = match group.phase_at(now) {
-            Phase::Open => said,
-            phase => phase,
-        };
+        if group.phase == Phase::Open {
+            group.phase = said;
+        }
         Some(next)
     }
 
@@ -369,6 +396,29 @@ mod tests {
         // What is said late of the first one leaves the second one alone.
         assert_eq!(two.ended("a", Phase::Failed, DURING), Some(two.clone()));
         assert_eq!(two.due(), None);
+    }
+
+    /// Two clocks, one of them ten minutes ahead.
+    #[test]
+    fn a_group_that_was_told_expired_never_succeeds() {
+        let seen = open(true);
+        let over = seen.0[0].expires_at();
+        let behind = UnixMillis(over.0 - 600_000);
+        assert_eq!(seen.at(UnixMillis(over.0 - 1)), seen, "nothing is to be committed before");
+
+        // The one ahead is first: what it tells is in the store, and the other one meets it.
+        let told = seen.at(over);
+        assert_eq!(phases(&told), [Phase::Expired]);
+        assert_eq!(told.ended("a", Phase::Succeeded, behind), Some(told.clone()));
+        // The success is first: the one ahead demands what it saw, is refused, and tells what is there.
+        let ended = seen.ended("a", Phase::Succeeded, behind).unwrap();
+        let guards = CHANCE.change(&seen, &told).guards;
+        let exact = |groups: &Groups| {
+            [Guard::FieldEquals(CHANCE.record(), CHANCE.field(), groups.encode())]
+        };
+        assert_eq!(guards, exact(&seen));
+        assert_ne!(guards, exact(&ended));
+        assert_eq!(ended.at(over), ended);
     }
 
     #[test]

@@ -10,6 +10,24 @@
 //!   user gets a token for it.
 //! - *expiry*: the packet is closed, and what is left is owed to the sender.
 //!
+//! Clocks of instances differ, and a request may be older than the one that overtakes it. So that a packet
+//! is over for one and not for the next is no answer: `expired` is told from the record only, never from a
+//! clock, and the first commit decides:
+//!
+//! 1. Whoever meets an open packet whose time is over by their clock and in which something is left - to look
+//!    at it, to ask whether it may be opened, to open it - commits first that it is *closing*. The guard
+//!    demands that it is open.
+//! 2. From then on nobody opens it, whatever their clock says, and `expired` is told and holds.
+//! 3. The same commit shows what is there now: somebody with an older clock may have taken a part before,
+//!    perhaps the last one, perhaps for this very user. Then that is told.
+//! 4. Where the store does not answer, nothing is told (503).
+//!
+//! A packet that is closing is still in the index of its period, so that settlement, whose clock passes the
+//! end too, gives back what is left, as after its own first step: whoever closes first, the refund is one. A
+//! crash before the commit leaves an open packet, a crash after it one that settlement ends. A commit that
+//! arrives late meets the same guard: an opening that is late finds a packet that is not open, and takes
+//! nothing; a closing that is late changes an open packet whose time is over, or nothing.
+//!
 //! The parts are drawn when the packet is written down, and opening takes any one of them: so opening is
 //! decided by one commit that knows no amounts, two who open at once never draw from the same rest, and a
 //! refusal writes nothing.
@@ -32,6 +50,8 @@ pub mod display;
 mod open;
 mod send;
 mod settle;
+#[cfg(test)]
+mod two_clocks;
 
 pub use display::Display;
 pub use open::{

@@ -164,7 +164,11 @@ pub enum Done {
 
 /// Carries a command out: whatever is done is durable when it returns.
 async fn perform<B: Binding>(context: &Context<'_, B>, command: Command) -> Result<Done, Failure> {
-    let found = |recorded| Done::Found(Box::new(recorded));
+    // Whatever is told of an order has expired before, where its time is over.
+    let told = async |user, recorded: Recorded| -> Result<Box<Recorded>, Failure> {
+        let order = expiry::settled(context, user, &recorded.number, recorded.order).await?;
+        Ok(Box::new(Recorded { order, ..recorded }))
+    };
     Ok(match command {
         Command::Publish(id, template) => {
             let version = publish::publish(context, &id, &template).await?;
@@ -174,23 +178,27 @@ async fn perform<B: Binding>(context: &Context<'_, B>, command: Command) -> Resu
             let (version, template, stock) = publish::look(context, &id).await?;
             Done::Template(id, version, Box::new(template), Some(stock))
         }
-        Command::Issue(claim) => Done::Issued(Box::new(issue::issue(context, &claim).await?)),
+        Command::Issue(claim) => {
+            Done::Issued(told(claim.user, issue::issue(context, &claim).await?).await?)
+        }
         Command::LookUp(user, number) => {
             let order = group_buy::look_up(context, user, &number).await?;
             let order = order.ok_or(Refusal::UnknownOrder)?;
-            found(Recorded { number, order, replayed: false })
+            Done::Found(told(user, Recorded { number, order, replayed: false }).await?)
         }
         Command::List(user, page) => {
             let (orders, more) = list::list(context, user, &page).await?;
             Done::Page(orders, more)
         }
         Command::Use(user, coupon, what) => {
-            found(redemption::apply(context, user, &coupon, &what).await?)
+            Done::Found(told(user, redemption::apply(context, user, &coupon, &what).await?).await?)
         }
         Command::Confirm(user, number) => {
-            found(reservation::confirm(context, user, &number).await?)
+            Done::Found(told(user, reservation::confirm(context, user, &number).await?).await?)
         }
-        Command::Cancel(user, number) => found(reservation::cancel(context, user, &number).await?),
+        Command::Cancel(user, number) => {
+            Done::Found(told(user, reservation::cancel(context, user, &number).await?).await?)
+        }
         Command::IssueToMany(template, batch) => {
             let tally = bulk::issue_part(context, &template, &batch).await?;
             Done::Part(batch.batch, tally)

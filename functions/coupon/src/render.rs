@@ -184,19 +184,19 @@ pub fn done(done: &Done, now: UnixMillis) -> Result<Answer, Problem> {
         Done::Batch(name, parts, tally) => batch(200, name, *parts, tally),
         Done::Scene(id, definition) => scene(id, definition),
         Done::Campaign(id, definition) => campaign(id, definition),
-        Done::Group(opening, opened, replayed) => group(opening, opened, *replayed, now),
+        Done::Group(opening, opened, replayed) => group(opening, opened, *replayed),
         Done::Swept(expired, rewarded) => swept(*expired, *rewarded),
     }
 }
 
-/// What an order number gave, with the status of the first time.
+/// What an order number gave, with the status of the first time. That something has expired the order
+/// says, and never the clock.
 fn outcome(status: u16, recorded: &Recorded, now: UnixMillis) -> Result<Answer, Problem> {
     let Recorded { number, order, replayed } = recorded;
     let (outcome, greeting, expires_at) = match &order.gave {
         Gave::Issued(_) => ("issued", None, None),
         Gave::Fallback(_) => ("fallback", None, None),
         Gave::Greeting(words) => ("greeting", Some(words.as_str()), None),
-        Gave::Reserved(_, until) if now.0 >= *until => ("expired", None, None),
         Gave::Reserved(_, until) => ("reserved", None, Some(UnixMillis(*until))),
         Gave::Cancelled => ("cancelled", None, None),
         Gave::Expired => ("expired", None, None),
@@ -264,17 +264,12 @@ fn scene(scene: &str, definition: &Scene) -> Result<Answer, Problem> {
 }
 
 /// A group that was opened, now or earlier.
-fn group(
-    opening: &Opening,
-    group: &Group,
-    replayed: bool,
-    now: UnixMillis,
-) -> Result<Answer, Problem> {
+fn group(opening: &Opening, group: &Group, replayed: bool) -> Result<Answer, Problem> {
     let body = GroupBody {
         campaign: &opening.campaign,
         group: &group.group,
         user: opening.user,
-        state: match group.phase_at(now) {
+        state: match group.phase {
             Phase::Open => "open",
             Phase::Succeeded => "succeeded",
             Phase::Rewarded => "rewarded",

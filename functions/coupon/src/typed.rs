@@ -154,7 +154,7 @@ fn outcome(number: &OrderNumber, order: &Order, now: UnixMillis) -> wit::Outcome
         (Gave::Greeting(words), _) => wit::Outcome::Greeting(words.clone()),
         (Gave::Reserved(_, until), Some(coupon)) => wit::Outcome::Reserved((coupon, *until)),
         (Gave::Cancelled, _) => wit::Outcome::Cancelled,
-        // A reservation whose time is over has no coupon.
+        // All others have a coupon.
         _ => wit::Outcome::Expired,
     }
 }

@@ -112,7 +112,7 @@ async fn answer(operation: Operation, call: &Call, stages: &mut Stages) -> Resul
     };
     let done = perform(&context, &call.config.stage, &settings, command).await?;
     stages.end("commit");
-    render::done(&done, settings.currency, context.now)
+    render::done(&done, settings.currency)
 }
 
 /// What came of a command.
@@ -168,7 +168,7 @@ async fn perform<B: Binding>(
         }
         Command::Grab(id, user) => {
             let details = packet::look(context, &id).await.map_err(of_packet)?;
-            if let Some(refusal) = details.refuses(user, context.now.0) {
+            if let Some(refusal) = details.refuses(user) {
                 return Err(Refusal::Packet(refusal).into());
             }
             Done::Grabbed(id, user, Box::new(details))

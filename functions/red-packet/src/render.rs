@@ -114,7 +114,7 @@ struct OpenedBody<'a> {
 ///
 /// # Errors
 /// It cannot be written as JSON.
-pub fn done(done: &Done, currency: Currency, now: UnixMillis) -> Result<Answer, Problem> {
+pub fn done(done: &Done, currency: Currency) -> Result<Answer, Problem> {
     let currency = currency.as_str();
     match done {
         Done::Rain(id, version, rain, budget) => {
@@ -146,9 +146,7 @@ pub fn done(done: &Done, currency: Currency, now: UnixMillis) -> Result<Answer, 
             };
             Ok(Answer::json_with(201, &body)?.replayed(*replayed))
         }
-        Done::Packet(packet, details) => {
-            Answer::json(&details_body(packet, details, currency, now)?)
-        }
+        Done::Packet(packet, details) => Answer::json(&details_body(packet, details, currency)?),
         Done::Grabbed(packet, user, details) => {
             let left = details.order.count.saturating_sub(details.openings.len() as u32);
             Answer::json(&GrabbedBody { packet, user: *user, left })
@@ -186,7 +184,6 @@ fn details_body<'a>(
     packet: &'a str,
     details: &'a Details,
     currency: &'a str,
-    now: UnixMillis,
 ) -> Result<DetailsBody<'a>, Problem> {
     let (order, shown) = (&details.order, &details.display);
     let taken = details.taken();
@@ -200,7 +197,7 @@ fn details_body<'a>(
         state: match details.state {
             State::Unpaid => "unpaid",
             _ if details.is_finished() => "finished",
-            _ if details.is_expired(now.0) => "expired",
+            _ if details.is_expired() => "expired",
             _ => "open",
         },
         kind: match order.kind {

@@ -57,10 +57,16 @@ impl Details {
         self.openings.len() == self.order.count as usize
     }
 
-    /// Whether its time is over.
-    pub fn is_expired(&self, now_ms: i64) -> bool {
-        let over = self.expires.is_some_and(|until| now_ms >= until);
-        over || matches!(self.state, State::Closing | State::Closed)
+    /// Whether its time is over, for everybody and for good.
+    pub fn is_expired(&self) -> bool {
+        matches!(self.state, State::Closing | State::Closed)
+    }
+
+    /// Whether it is to be closed before anything is told of it: its time is over by this clock, and
+    /// something is left in it.
+    fn is_over(&self, now_ms: i64) -> bool {
+        let is_over = self.expires.is_some_and(|until| now_ms >= until);
+        is_over && self.state == State::Open && !self.is_finished()
     }
 
     /// The largest part, once all are taken; of equal ones the first.
@@ -71,14 +77,14 @@ impl Details {
     }
 
     /// Why a user cannot open it, if so.
-    pub fn refuses(&self, user: UserId, now_ms: i64) -> Option<Refusal> {
+    pub fn refuses(&self, user: UserId) -> Option<Refusal> {
         if self.openings.iter().any(|opening| opening.user == user) {
             Some(Refusal::AlreadyOpened)
         } else if self.state == State::Unpaid {
             Some(Refusal::Unpaid)
         } else if self.is_finished() {
             Some(Refusal::Finished)
-        } else if self.is_expired(now_ms) {
+        } else if self.is_expired() {
             Some(Refusal::Expired)
         } else {
             None
@@ -108,13 +114,42 @@ fn reads(packet: &str) -> Vec<Read> {
     ]
 }
 
-/// A packet as it is now: one round trip.
+/// A packet as it is now: one round trip, and one more for the first who meets it after its time.
 ///
 /// # Errors
 /// `unknown_packet`; the store's.
 pub async fn look<B: Binding>(context: &Context<'_, B>, packet: &str) -> Result<Details, Failure> {
     let home = records::home_of_packet(context.partitions, packet);
-    details(&context.read(home, reads(packet)).await?)
+    let details = details(&context.read(home, reads(packet)).await?)?;
+    if !details.is_over(context.now.0) {
+        return Ok(details);
+    }
+    self::details(&close(context, packet, reads(packet)).await?)
+}
+
+/// Closes a packet whose time is over, if it is still open, and reads what is there then. What is left of
+/// it is on its way back.
+async fn close<B: Binding>(
+    context: &Context<'_, B>,
+    packet: &str,
+    reads: Vec<Read>,
+) -> Result<Vec<Answer>, CommitError> {
+    let home = records::home_of_packet(context.partitions, packet);
+    match context.commit(home, step(packet, State::Open, State::Closing, reads)).await? {
+        Outcome::Committed(answers) => Ok(answers),
+        Outcome::Refused(refused) => Ok(refused.reads),
+    }
+}
+
+/// A step of a packet to its end, and what is there then.
+pub(super) fn step(packet: &str, from: State, to: State, reads: Vec<Read>) -> Transaction {
+    let record = records::packet(packet);
+    Transaction {
+        guards: vec![Guard::FieldEquals(record.clone(), STATE.into(), from.value())],
+        writes: vec![Write::Set(record, STATE.into(), to.value())],
+        reads,
+        ..Transaction::default()
+    }
 }
 
 /// A packet out of its records.
@@ -149,7 +184,7 @@ pub fn details(answers: &[Answer]) -> Result<Details, Failure> {
 }
 
 /// Takes a part of a packet for a user: decided in one round trip, which writes nothing where it is
-/// refused. [`pay_opening`] then pays it.
+/// refused; one more for the first who comes after its time. [`pay_opening`] then pays it.
 ///
 /// # Errors
 /// `unknown_packet`, `unpaid`, `finished`, `expired`; the store's.
@@ -171,9 +206,15 @@ pub async fn open<B: Binding>(
         Write::Set(records::owed(), records::pair(user, packet), now),
     ];
     let read = |map: MapKey| Read::Fields(map, vec![field.clone()]);
-    let reads = vec![read(records::openings(packet)), read(records::opened_at(packet))];
+    let reads = || {
+        vec![
+            read(records::openings(packet)),
+            read(records::opened_at(packet)),
+            Read::Size(records::parts(packet)),
+        ]
+    };
     let home = records::home_of_packet(context.partitions, packet);
-    let transaction = Transaction { guards, writes, reads, ..Transaction::default() };
+    let transaction = Transaction { guards, writes, reads: reads(), ..Transaction::default() };
     let opening = |answers: &[Answer]| -> Result<Opening, CommitError> {
         let one = |index: usize| match fields(answers.get(index))? {
             [Some(Value::Integer(integer))] => Ok(*integer),
@@ -181,20 +222,36 @@ pub async fn open<B: Binding>(
         };
         Ok(Opening { user, amount: one(0)?, at: one(1)? })
     };
-    match context.commit(home, transaction).await? {
-        Outcome::Committed(answers) => Ok((opening(&answers)?, false)),
-        Outcome::Refused(refused) => Err(match (refused.failed, refused.seen) {
-            (Failed::Guard(0), _) => return Ok((opening(&refused.reads)?, true)),
-            (Failed::Guard(1), Seen::Field(None)) => Refusal::UnknownPacket,
-            (Failed::Guard(1), Seen::Field(state)) => match State::of(state.as_ref())? {
-                State::Unpaid => Refusal::Unpaid,
-                State::Open | State::Closing | State::Closed => Refusal::Expired,
-            },
-            (Failed::Guard(_), _) => Refusal::Expired,
-            (Failed::Write(_), _) => Refusal::Finished,
+    // What is closed stays as it is: where nothing is left in it, that is told as it was before.
+    let over = |answers: &[Answer]| match answers.get(2) {
+        Some(Answer::Size(0)) => Refusal::Finished,
+        _ => Refusal::Expired,
+    };
+    let refused = match context.commit(home, transaction).await? {
+        Outcome::Committed(answers) => return Ok((opening(&answers)?, false)),
+        Outcome::Refused(refused) => refused,
+    };
+    Err(match (refused.failed, refused.seen) {
+        (Failed::Guard(0), _) => return Ok((opening(&refused.reads)?, true)),
+        (Failed::Guard(1), Seen::Field(None)) => Refusal::UnknownPacket,
+        (Failed::Guard(1), Seen::Field(state)) => match State::of(state.as_ref())? {
+            State::Unpaid => Refusal::Unpaid,
+            State::Open | State::Closing | State::Closed => over(&refused.reads),
+        },
+        (Failed::Guard(_), _) if matches!(refused.reads.get(2), Some(Answer::Size(0))) => {
+            Refusal::Finished
         }
-        .into()),
+        (Failed::Guard(_), _) => {
+            let answers = close(context, packet, reads()).await?;
+            // The user may have opened it meanwhile, by another clock.
+            match fields(answers.first())? {
+                [Some(_)] => return Ok((opening(&answers)?, true)),
+                _ => over(&answers),
+            }
+        }
+        (Failed::Write(_), _) => Refusal::Finished,
     }
+    .into())
 }
 
 /// The number under which a user is paid for an opening.

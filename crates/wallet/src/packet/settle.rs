@@ -9,7 +9,7 @@ use domain::transaction::{
     Answer, CommitError, Field, Guard, MapKey, Outcome, Read, Transaction, Value, Write,
 };
 
-use super::open::pay_refund;
+use super::open::{pay_refund, step};
 use super::send::write_down;
 use super::{EXPIRES, Failure, ORDER, Opening, Order, STATE, State, name, pay_opening};
 use crate::context::Context;
@@ -169,17 +169,12 @@ async fn close<B: Binding>(
     partition: Partition,
     packet: &str,
 ) -> Result<(), CommitError> {
-    let record = records::packet(packet);
-    let step = |from: State, to: State| Transaction {
-        guards: vec![Guard::FieldEquals(record.clone(), STATE.into(), from.value())],
-        writes: vec![Write::Set(record.clone(), STATE.into(), to.value())],
-        reads: vec![
-            Read::Fields(record.clone(), [ORDER, STATE, EXPIRES].map(Field::from).to_vec()),
-            Read::All(records::parts(packet), split::COUNT_MAX),
-        ],
-        ..Transaction::default()
-    };
-    let answers = match context.commit(partition, step(State::Open, State::Closing)).await? {
+    let reads = vec![
+        Read::Fields(records::packet(packet), [ORDER, STATE, EXPIRES].map(Field::from).to_vec()),
+        Read::All(records::parts(packet), split::COUNT_MAX),
+    ];
+    let closing = step(packet, State::Open, State::Closing, reads);
+    let answers = match context.commit(partition, closing).await? {
         Outcome::Committed(answers) => answers,
         Outcome::Refused(refused) => refused.reads,
     };
@@ -199,6 +194,6 @@ async fn close<B: Binding>(
         let refund = Opening { user, amount: left, at: integer(Some(expires))? };
         pay_refund(context, keys, stage, packet, &refund).await?;
     }
-    context.commit(partition, step(State::Closing, State::Closed)).await?;
+    context.commit(partition, step(packet, State::Closing, State::Closed, vec![])).await?;
     Ok(())
 }

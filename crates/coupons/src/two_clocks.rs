@@ -1,0 +1,379 @@
+//! What was told holds, whatever clock comes next: two instances on one store, of which one is ten minutes
+//! ahead of the other. For each thing that has an end: told by the one ahead and then asked for by the one
+//! behind; and the other way round, where the one behind is first.
+
+use std::cell::RefCell;
+
+use binding::Binding;
+use binding::memory::Memory;
+use domain::group_buy::{Chance, Groups, Phase};
+use domain::ids::UserId;
+use domain::order_number::OrderNumber;
+use domain::partition::{Partition, Partitions};
+use domain::time::UnixMillis;
+use domain::transaction::{CommitError, Outcome, Transaction, Write};
+use futures::executor::block_on;
+
+use crate::context::{Context, Templates};
+use crate::expiry::{End, end, expire_due, settled};
+use crate::group_buy::{self, Campaign, Opening};
+use crate::issue::{Claim, Number, Recorded, issue, look_up};
+use crate::list::{Page, State, list, state};
+use crate::publish::{self, Stock, publish};
+use crate::records::{self, Gave, Order};
+use crate::redemption::{Use, apply};
+use crate::refusal::{Failure, Refusal};
+use crate::reservation::confirm;
+use crate::scene::Scene;
+use crate::template::tests::template;
+
+/// How far the one clock is ahead of the other.
+const AHEAD_MS: i64 = 600_000;
+const START: UnixMillis = UnixMillis(1_771_257_600_250);
+const USER: UserId = UserId(7);
+const CHANCE: Chance<'static> = Chance { user: USER, campaign: "spring" };
+
+/// A store in which somebody else commits something between two commits of the one who is watched.
+#[derive(Default)]
+struct Store {
+    memory: Memory,
+    /// Before the commit that so many others come before.
+    meanwhile: RefCell<Option<(u32, Partition, Transaction)>>,
+}
+
+impl Binding for Store {
+    async fn commit(
+        &self,
+        partition: Partition,
+        transaction: &Transaction,
+    ) -> Result<Outcome, CommitError> {
+        let mut meanwhile = self.meanwhile.borrow_mut();
+        match meanwhile.take() {
+            Some((0, place, other)) => {
+                let outcome = self.memory.commit(place, &other).await?;
+                assert!(matches!(outcome, Outcome::Committed(_)), "{outcome:?}");
+            }
+            Some((before, place, other)) => *meanwhile = Some((before - 1, place, other)),
+            None => {}
+        }
+        self.memory.commit(partition, transaction).await
+    }
+}
+
+/// The store, and what each instance remembers.
+#[derive(Default)]
+struct Shop {
+    store: Store,
+    ahead: Templates,
+    behind: Templates,
+}
+
+impl Shop {
+    /// With a template and a campaign.
+    fn open() -> Self {
+        let shop = Self::default();
+        let behind = shop.behind(0);
+        block_on(publish(&behind, "t", &template(|_| ()))).unwrap();
+        let campaign = Campaign { template: "t".into(), give_back: true, enabled: true };
+        block_on(group_buy::set_up(&behind, CHANCE.campaign, &campaign)).unwrap();
+        shop
+    }
+
+    fn at<'a>(&'a self, templates: &'a Templates, now: UnixMillis) -> Context<'a, Store> {
+        Context {
+            store: &self.store,
+            partitions: Partitions::new(4).unwrap(),
+            stage: "live",
+            now,
+            templates,
+            lease_share: lease::SHARE,
+            pause: |_| Box::pin(std::future::ready(())),
+        }
+    }
+
+    /// The instance that is behind, so long after the start.
+    fn behind(&self, ms: i64) -> Context<'_, Store> {
+        self.at(&self.behind, UnixMillis(START.0 + ms))
+    }
+
+    /// The instance that is ahead, at the same time.
+    fn ahead(&self, ms: i64) -> Context<'_, Store> {
+        self.at(&self.ahead, UnixMillis(START.0 + ms + AHEAD_MS))
+    }
+
+    fn stock(&self) -> Stock {
+        block_on(publish::look(&self.behind(0), "t")).unwrap().2
+    }
+
+    /// The instance behind opens a group for a minute.
+    fn open_group(&self) -> (Opening, Groups) {
+        let opening = Opening {
+            campaign: CHANCE.campaign.into(),
+            group: "g".into(),
+            user: USER,
+            lasts_seconds: 60,
+        };
+        let behind = self.behind(0);
+        let (group, replayed) = block_on(group_buy::open(&behind, &opening)).unwrap();
+        assert_eq!((group.phase, replayed), (Phase::Open, false));
+        let open = Groups::default().opened(group).unwrap();
+        (opening, open)
+    }
+
+    /// What the event of a success changes, by the clock of the instance behind.
+    fn success(&self, before: &Groups) -> Option<Transaction> {
+        let after = before.ended("g", Phase::Succeeded, self.behind(0).now).unwrap();
+        (after != *before).then(|| CHANCE.change(before, &after))
+    }
+
+    fn groups(&self) -> Groups {
+        let context = self.behind(0);
+        let reads = [(context.home(USER), CHANCE.read())];
+        let answers = block_on(context.read_all(&reads)).unwrap();
+        let values = records::fields(answers.first()).unwrap();
+        Groups::decode(values[0].as_ref()).unwrap()
+    }
+
+    /// The instance behind gives a coupon, or holds it.
+    fn give(&self, hold_ms: Option<i64>) -> Recorded {
+        block_on(issue(&self.behind(0), &claim(hold_ms))).unwrap()
+    }
+}
+
+fn number() -> OrderNumber {
+    OrderNumber::parse("n", "").unwrap()
+}
+
+fn claim(hold_ms: Option<i64>) -> Claim {
+    Claim {
+        user: USER,
+        number: Number::Given(number()),
+        template: "t".into(),
+        segments: vec![],
+        hold_ms,
+    }
+}
+
+/// What an instance tells of the number.
+fn told(context: &Context<'_, Store>) -> Order {
+    let order = block_on(look_up(context, USER, &number())).unwrap().unwrap();
+    block_on(settled(context, USER, &number(), order)).unwrap()
+}
+
+/// In which states an instance lists the user's coupons.
+fn listed(context: &Context<'_, Store>) -> Vec<State> {
+    let page = Page { limit: 10, ..Page::default() };
+    let (orders, more) = block_on(list(context, USER, &page)).unwrap();
+    assert!(!more);
+    orders.iter().map(|(_, order)| state(order, context.now).unwrap().0).collect()
+}
+
+fn refused<T: std::fmt::Debug>(result: Result<T, Failure>) -> Refusal {
+    match result {
+        Err(Failure::Refused(refusal)) => refusal,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_group_that_was_told_expired_is_not_rewarded_later() {
+    let shop = Shop::open();
+    let (opening, _) = shop.open_group();
+    let (group, replayed) = block_on(group_buy::open(&shop.ahead(0), &opening)).unwrap();
+    assert_eq!((group.phase, replayed), (Phase::Expired, true));
+
+    assert_eq!(shop.success(&shop.groups()), None, "it has ended");
+    let (group, _) = block_on(group_buy::open(&shop.behind(0), &opening)).unwrap();
+    assert_eq!(group.phase, Phase::Expired);
+    assert_eq!(settle(&shop.behind(0)), 0);
+    assert_eq!(shop.stock().issued, 0);
+}
+
+#[test]
+fn a_group_whose_success_is_first_is_told_succeeded_and_rewarded() {
+    let shop = Shop::open();
+    let (opening, open) = shop.open_group();
+    // Between what the one ahead reads and what it commits.
+    let success = shop.success(&open).unwrap();
+    let (ahead, home) = (shop.ahead(0), shop.behind(0).home(USER));
+    // A chance and a campaign are read first.
+    *shop.store.meanwhile.borrow_mut() = Some((2, home, success));
+    let (group, _) = block_on(group_buy::open(&ahead, &opening)).unwrap();
+    assert_eq!(group.phase, Phase::Succeeded);
+    assert!(shop.store.meanwhile.borrow().is_none());
+    assert_eq!(listed(&shop.ahead(0)), [State::Usable]);
+    assert_eq!(shop.groups().find("g").unwrap().phase, Phase::Rewarded);
+}
+
+/// By a scene that does not compensate a success earned a reward, which the template still gives by the clock
+/// behind, and no more by the one ahead.
+fn earned() -> (Shop, Groups) {
+    let shop = Shop::open();
+    let behind = shop.behind(0);
+    let scene = Scene { compensated: false, ..Scene::plain() };
+    block_on(publish::set_up_scene(&behind, "newcomer", &scene)).unwrap();
+    let soon = template(|body| body["claim_until"] = "2026-02-16T16:05:00Z".into());
+    assert_eq!(block_on(publish(&behind, "t", &soon)), Ok(2));
+    let (_, open) = shop.open_group();
+    let success = shop.success(&open).unwrap();
+    let outcome = block_on(behind.commit(behind.home(USER), success)).unwrap();
+    assert!(matches!(outcome, Outcome::Committed(_)), "{outcome:?}");
+    let groups = shop.groups();
+    assert!(groups.due().is_some());
+    (shop, groups)
+}
+
+fn settle(context: &Context<'_, Store>) -> u64 {
+    let partitions: Vec<_> = context.partitions.all().collect();
+    block_on(group_buy::settle_due(context, &partitions)).unwrap()
+}
+
+#[test]
+fn a_reward_that_has_lapsed_is_not_given_later() {
+    let (shop, due) = earned();
+    let lapse = CHANCE.change(&due, &due.settled(Phase::Lapsed));
+    // After the one behind saw that it is due: four partitions, the chance, the template, its scene.
+    *shop.store.meanwhile.borrow_mut() = Some((7, shop.behind(0).home(USER), lapse));
+    assert_eq!(settle(&shop.behind(0)), 0);
+    assert!(shop.store.meanwhile.borrow().is_none());
+    assert_eq!(shop.groups().find("g").unwrap().phase, Phase::Lapsed);
+    assert_eq!((listed(&shop.behind(0)), shop.stock().issued), (vec![], 0));
+}
+
+#[test]
+fn a_reward_that_was_given_does_not_lapse() {
+    let (shop, _) = earned();
+    let behind = shop.behind(0);
+    // What the one behind commits, after the one ahead saw that the number gave nothing.
+    let number = OrderNumber::parse("group:spring:g", "").unwrap();
+    let order = Order::new(1, behind.now, Gave::Greeting("given".into()));
+    let write = Write::Set(records::user(USER), records::order(&number), order.encode());
+    let given = Transaction { writes: vec![write], ..Transaction::default() };
+    *shop.store.meanwhile.borrow_mut() = Some((8, behind.home(USER), given));
+    assert_eq!(settle(&shop.ahead(0)), 0);
+    assert!(shop.store.meanwhile.borrow().is_none());
+    assert_eq!(shop.groups().find("g").unwrap().phase, Phase::Succeeded);
+}
+
+#[test]
+fn a_reservation_that_was_told_expired_is_not_confirmed_later() {
+    type Teller = fn(&Context<'_, Store>) -> bool;
+    let tellers: [Teller; 3] = [
+        |ahead| told(ahead).gave == Gave::Expired,
+        |ahead| listed(ahead).is_empty(),
+        |ahead| {
+            let again = block_on(issue(ahead, &claim(Some(60_000)))).unwrap();
+            let order = block_on(settled(ahead, USER, &number(), again.order)).unwrap();
+            order.gave == Gave::Expired
+        },
+    ];
+    for tells_expired in tellers {
+        let shop = Shop::open();
+        assert!(matches!(shop.give(Some(60_000)).order.gave, Gave::Reserved(..)));
+        assert_eq!(listed(&shop.behind(59_999)), [State::Reserved]);
+        assert_eq!(shop.stock().reserved, 1);
+        assert!(tells_expired(&shop.ahead(0)));
+
+        let confirmed = block_on(confirm(&shop.behind(0), USER, &number()));
+        assert_eq!(refused(confirmed), Refusal::ReservationExpired);
+        assert_eq!(told(&shop.behind(0)).gave, Gave::Expired);
+        // It went back once, and no sweep finds it again.
+        let partitions: Vec<_> = shop.behind(0).partitions.all().collect();
+        assert_eq!(block_on(expire_due(&shop.ahead(0), &partitions)), Ok(0));
+        let stock = shop.stock();
+        assert_eq!((stock.issued, stock.reserved), (0, 0));
+        assert_eq!(stock.leased + stock.remaining, stock.total);
+    }
+}
+
+#[test]
+fn a_reservation_that_is_confirmed_first_is_told_issued() {
+    let shop = Shop::open();
+    let held = shop.give(Some(60_000)).order;
+    let (ahead, behind) = (shop.ahead(0), shop.behind(0));
+    let (_, confirming) = end(USER, &number(), &held, End::Confirm, behind.now).unwrap();
+    // Between what the one ahead reads and what it commits.
+    *shop.store.meanwhile.borrow_mut() = Some((1, behind.home(USER), confirming.clone()));
+    assert!(matches!(told(&ahead).gave, Gave::Issued(_)));
+    assert!(shop.store.meanwhile.borrow().is_none());
+    assert_eq!(listed(&ahead), [State::Usable]);
+    let stock = shop.stock();
+    assert_eq!((stock.issued, stock.reserved), (1, 0));
+    // The same commit, late, changes nothing.
+    let late = block_on(behind.commit(behind.home(USER), confirming)).unwrap();
+    assert!(matches!(late, Outcome::Refused(_)), "{late:?}");
+}
+
+/// Until when the coupon is valid that is given at the start, in milliseconds after it.
+const VALID_MS: i64 = 30 * 86_400_000;
+
+#[test]
+fn a_coupon_that_was_told_expired_is_not_redeemed_later() {
+    let redemption = Use::Redeem { order: "A".into(), amount: None };
+    type Teller = fn(&Context<'_, Store>) -> bool;
+    let tellers: [Teller; 3] = [
+        |ahead| told(ahead).has_expired,
+        |ahead| listed(ahead) == [State::Expired],
+        |ahead| {
+            let redemption = Use::Redeem { order: "B".into(), amount: None };
+            refused(block_on(apply(ahead, USER, &number(), &redemption))) == Refusal::Expired
+        },
+    ];
+    for tells_expired in tellers {
+        let shop = Shop::open();
+        assert!(matches!(shop.give(None).order.gave, Gave::Issued(_)));
+        let before_ms = VALID_MS - AHEAD_MS - 1;
+        assert_eq!(listed(&shop.ahead(before_ms)), [State::Usable]);
+        assert!(tells_expired(&shop.ahead(before_ms + 1)));
+
+        let behind = shop.behind(before_ms + 1);
+        assert_eq!(
+            refused(block_on(apply(&behind, USER, &number(), &redemption))),
+            Refusal::Expired
+        );
+        assert_eq!(listed(&behind), [State::Expired]);
+        // Its end takes nothing from the counts.
+        assert_eq!(shop.stock().issued, 1);
+    }
+}
+
+#[test]
+fn a_coupon_that_is_redeemed_first_is_told_redeemed() {
+    let shop = Shop::open();
+    let given = shop.give(None).order;
+    let (ahead, behind) = (shop.ahead(VALID_MS), shop.behind(VALID_MS - 1));
+    let redemption = Use::Redeem { order: "A".into(), amount: None };
+    let redeemed = block_on(apply(&behind, USER, &number(), &redemption)).unwrap();
+    // What the one ahead read before.
+    let told = block_on(settled(&ahead, USER, &number(), given)).unwrap();
+    assert_eq!(told, redeemed.order);
+    assert_eq!(listed(&ahead), [State::Redeemed]);
+
+    // What comes back after the end has expired in the same commit.
+    let rolled_back = Use::Rollback { order: "A".into() };
+    let over = block_on(apply(&ahead, USER, &number(), &rolled_back)).unwrap();
+    assert!(over.order.has_expired);
+    let again = Use::Redeem { order: "B".into(), amount: None };
+    assert_eq!(refused(block_on(apply(&behind, USER, &number(), &again))), Refusal::Expired);
+}
+
+#[test]
+fn a_claim_window_that_was_told_over_is_not_opened_again() {
+    let window = |until: &str| template(|body| body["claim_until"] = until.into());
+    let (first, later) = (window("2026-02-16T16:05:00Z"), window("2026-03-01T00:00:00Z"));
+    let opened = || {
+        let shop = Shop::default();
+        block_on(publish(&shop.behind(0), "w", &first)).unwrap();
+        shop
+    };
+    // The one ahead is first.
+    let shop = opened();
+    assert_eq!(refused(block_on(publish(&shop.ahead(0), "w", &later))), Refusal::Ended);
+    assert_eq!(refused(block_on(publish(&shop.behind(0), "w", &later))), Refusal::Ended);
+    // The one behind is.
+    let shop = opened();
+    assert_eq!(block_on(publish(&shop.behind(0), "w", &later)), Ok(2));
+    assert_eq!(block_on(publish(&shop.ahead(0), "w", &later)), Ok(2));
+    let next = window("2026-03-02T00:00:00Z");
+    assert_eq!(block_on(publish(&shop.ahead(0), "w", &next)), Ok(3));
+}
