@@ -124,6 +124,12 @@ fn test(arguments: &Arguments, drawn: &[&Mutant]) -> anyhow::Result<String> {
     for mutant in drawn {
         command.arg("--re").arg(mutant.pattern());
     }
+    let diff = mutant::diff(drawn, |file| {
+        fs::read_to_string(workspace::root().join(file)).with_context(|| file.to_owned())
+    })?;
+    let diff_file = output.join("drawn.diff");
+    fs::write(&diff_file, diff).with_context(|| diff_file.display().to_string())?;
+    command.arg("--in-diff").arg(&diff_file);
     // Little of what is built here runs long: what counts is how fast it is built again.
     command.env("CARGO_PROFILE_DEV_DEBUG", "0").env(FAST_VARIABLE, "1").stdin(Stdio::null());
     eprintln!("> cargo mutants, output in {}", output.display());

@@ -1,6 +1,6 @@
 //! Mutants, as cargo-mutants lists them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anyhow::Context;
 use serde::Deserialize;
@@ -14,6 +14,10 @@ const META: &str = r"\.+*?()|[]{}^$#&-~";
 pub struct Mutant {
     /// The crate that it is in.
     pub package: String,
+    /// The file that it is in.
+    pub file: String,
+    /// The line that it begins in, from 1.
+    pub line: usize,
     /// How cargo-mutants names it: `file:line:column: what is changed`.
     pub place: String,
     /// `file: what is changed`, with a number from the second such change of the file on: the same
@@ -52,20 +56,21 @@ pub fn parse(list: &str) -> anyhow::Result<Vec<Mutant>> {
         serde_json::from_str(list).context("cargo-mutants lists mutants in another shape")?;
     let mut seen: HashMap<String, u32> = HashMap::new();
     let mutants = listed.into_iter().map(|Listed { name: place, package, file }| {
-        let change = change(&place, &file)
+        let (line, change) = change(&place, &file)
             .with_context(|| format!("cargo-mutants names mutants in another way: {place}"))?;
         let name = format!("{file}: {change}");
         let number = seen.entry(name.clone()).and_modify(|number| *number += 1).or_insert(1);
         let name = if *number == 1 { name } else { format!("{name} ({number})") };
-        Ok(Mutant { package, place, name })
+        Ok(Mutant { package, file, line, place, name })
     });
     mutants.collect()
 }
 
-/// `crates/domain/src/money.rs:12:5: replace + with -`, without the file and where in it.
-fn change<'a>(place: &'a str, file: &str) -> Option<&'a str> {
-    let position = place.strip_prefix(file)?.strip_prefix(':')?;
-    position.split_once(": ").map(|(_, change)| change)
+/// Of `crates/domain/src/money.rs:12:5: replace + with -` the line and what is changed.
+fn change<'a>(place: &'a str, file: &str) -> Option<(usize, &'a str)> {
+    let (position, change) = place.strip_prefix(file)?.strip_prefix(':')?.split_once(": ")?;
+    let (line, _) = position.split_once(':')?;
+    Some((line.parse().ok()?, change))
 }
 
 /// Draws mutants: those whose SHA-1 of seed and name is smallest. So a seed draws the same as long as
@@ -78,6 +83,32 @@ pub fn draw(mutants: &[Mutant], seed: u64, count: usize) -> Vec<&Mutant> {
     });
     drawn.truncate(count);
     drawn
+}
+
+/// A diff whose new lines are those in which the mutants begin. cargo-mutants 27.1 tests fields that are left
+/// out of a struct whatever patterns say, but only in lines that a diff names.
+///
+/// # Errors
+/// When a file cannot be read, or has no such line.
+pub fn diff(
+    mutants: &[&Mutant],
+    read: impl Fn(&str) -> anyhow::Result<String>,
+) -> anyhow::Result<String> {
+    let mut lines: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
+    for mutant in mutants {
+        lines.entry(&mutant.file).or_default().insert(mutant.line);
+    }
+    let mut diff = String::new();
+    for (file, lines) in lines {
+        let text = read(file)?;
+        let text: Vec<_> = text.lines().collect();
+        diff += &format!("--- a/{file}\n+++ b/{file}\n");
+        for (inserted, line) in lines.into_iter().enumerate() {
+            let new = text.get(line - 1).with_context(|| format!("{file} has no line {line}"))?;
+            diff += &format!("@@ -{},0 +{line},1 @@\n+{new}\n", line - 1 - inserted);
+        }
+    }
+    Ok(diff)
 }
 
 #[cfg(test)]
@@ -117,10 +148,30 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_diff_names_each_line_once_and_as_it_is() {
+        let mutants = mutants();
+        let drawn = [&mutants[1], &mutants[0], &mutants[0]];
+        let text = (1..=20).map(|line| format!("    line {line}\n")).collect::<String>();
+        let diff = diff(&drawn, |_| Ok(text.clone())).expect("a diff");
+        let expected = "\
+--- a/crates/domain/src/money.rs
++++ b/crates/domain/src/money.rs
+@@ -11,0 +12,1 @@
++    line 12
+@@ -11,0 +13,1 @@
++    line 13
+";
+        assert_eq!(diff, expected);
+        assert!(super::diff(&drawn, |_| Ok("short".to_owned())).is_err());
+    }
+
+    #[test]
     fn a_seed_draws_the_same_and_more_of_it_are_these_and_others() {
         let mutants: Vec<Mutant> = (0..100)
             .map(|number| Mutant {
                 package: "domain".to_owned(),
+                file: String::new(),
+                line: 1,
                 place: format!("{number}"),
                 name: format!("{number}"),
             })
