@@ -47,13 +47,15 @@ impl Binding for Store {
         partition: Partition,
         transaction: &Transaction,
     ) -> Result<Outcome, CommitError> {
-        let mut meanwhile = self.meanwhile.borrow_mut();
-        match meanwhile.take() {
+        let due = self.meanwhile.take();
+        match due {
             Some((0, place, other)) => {
                 let outcome = self.memory.commit(place, &other).await?;
                 assert!(matches!(outcome, Outcome::Committed(_)), "{outcome:?}");
             }
-            Some((before, place, other)) => *meanwhile = Some((before - 1, place, other)),
+            Some((before, place, other)) => {
+                self.meanwhile.replace(Some((before - 1, place, other)));
+            }
             None => {}
         }
         self.memory.commit(partition, transaction).await
