@@ -1,5 +1,6 @@
 //! `cargo xtask build`: the components, where `spin.toml` expects them.
 
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, bail};
@@ -40,6 +41,21 @@ pub fn build(components: &[Component]) -> anyhow::Result<()> {
         bail!("the workspace has no component");
     }
     process::run(&mut command(&setup::toolchain()?, components))
+}
+
+/// Builds the components of a copy of the tree in that copy, quickly rather than well: they are thrown away.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_in(tree: &Path, components: &[Component]) -> anyhow::Result<()> {
+    let mut command = command(&setup::toolchain()?, components);
+    command
+        .current_dir(tree)
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
+        .env("CARGO_PROFILE_RELEASE_LTO", "off")
+        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
+        .env("CARGO_PROFILE_RELEASE_INCREMENTAL", "true");
+    process::run(&mut command)
 }
 
 fn command(toolchain: &Toolchain, components: &[Component]) -> Command {

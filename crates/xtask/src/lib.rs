@@ -20,6 +20,7 @@ pub mod bench;
 pub mod build;
 pub mod bulk;
 pub mod ci;
+pub mod defects;
 pub mod demo;
 pub mod evaluate;
 pub mod http;

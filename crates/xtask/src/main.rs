@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{bench, build, bulk, ci, demo, evaluate, import, mutants, setup, simulate, test, up};
+use xtask::{bench, build, bulk, ci, defects, demo, evaluate, import, mutants, setup, simulate, test, up};
 
 #[derive(Parser)]
 #[command(
@@ -28,6 +28,7 @@ enum Command {
     Test(test::Arguments),
     Bench(bench::Arguments),
     Simulate(simulate::Arguments),
+    Defects(defects::Arguments),
     Mutants(mutants::Arguments),
     Ci(ci::Arguments),
 }
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         Command::Test(arguments) => test::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
+        Command::Defects(arguments) => defects::run(&arguments),
         Command::Mutants(arguments) => mutants::run(&arguments),
         Command::Ci(arguments) => ci::run(&arguments),
     };

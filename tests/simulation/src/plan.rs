@@ -4,8 +4,9 @@
 //! own randomness, and so has each host call. So a schedule can be reduced piece by piece ([`Reduction`]).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
+use std::{env, fmt};
 
 use end_to_end::app::Place;
 use end_to_end::patient::TIMEOUT_MS;
@@ -16,6 +17,8 @@ use rand::{RngExt, SeedableRng};
 
 use crate::functions::FUNCTIONS;
 
+/// The folder of another build of the app, with a fault put into it (`cargo xtask defects`).
+const APP_VARIABLE: &str = "HONGBAO_SIMULATED_APP";
 /// Few, so that users meet in them.
 pub const PARTITIONS: u32 = 4;
 /// When schedules begin, in unix milliseconds: after whatever the server's own clock says, so that it never
@@ -213,8 +216,11 @@ impl Plan {
 
     /// The app on Redis as the plan says.
     pub fn options(&self, place: &Place) -> Options {
-        let mut options = place
-            .options()
+        let mut options = place.options();
+        if let Some(folder) = env::var_os(APP_VARIABLE) {
+            options.manifests = vec![PathBuf::from(folder).join("spin.toml")];
+        }
+        let mut options = options
             .variable("partitions", PARTITIONS.to_string())
             .variable("store_timeout_ms", TIMEOUT_MS.to_string());
         if let Some(entries) = self.page_entries_max {

@@ -41,10 +41,18 @@ impl Shrunk {
 /// # Errors
 /// The schedule does not fail.
 pub fn shrink(place: &Place, seed: u64, reduction: &Reduction) -> Result<Shrunk, &'static str> {
-    let plan = Plan::draw(seed, reduction);
-    let Err(failure) = run(place, &plan) else { return Err("the schedule does not fail") };
+    let runs = |reduction: &Reduction| run(place, &Plan::draw(seed, reduction)).map(drop);
+    shrink_by(runs, seed, reduction)
+}
+
+/// The same, of whatever runs a schedule.
+fn shrink_by<R>(runs: R, seed: u64, reduction: &Reduction) -> Result<Shrunk, &'static str>
+where
+    R: Fn(&Reduction) -> Result<(), Box<Failure>>,
+{
+    let Err(failure) = runs(reduction) else { return Err("the schedule does not fail") };
     let shrunk = Shrunk { reduction: reduction.clone(), failure: *failure, runs: 1 };
-    let mut shrinker = Shrinker { place, seed, shrunk };
+    let mut shrinker = Shrinker { fails: runs, shrunk };
     if shrinker.shrunk.reduction.faults.is_none() {
         shrinker.leave_out_kinds();
     }
@@ -65,13 +73,12 @@ pub fn shrink(place: &Place, seed: u64, reduction: &Reduction) -> Result<Shrunk,
     Ok(shrinker.shrunk)
 }
 
-struct Shrinker<'a> {
-    place: &'a Place,
-    seed: u64,
+struct Shrinker<R> {
+    fails: R,
     shrunk: Shrunk,
 }
 
-impl Shrinker<'_> {
+impl<R: Fn(&Reduction) -> Result<(), Box<Failure>>> Shrinker<R> {
     /// Keeps a change where the schedule fails as before.
     fn fails_with(&mut self, change: impl FnOnce(&mut Reduction)) -> bool {
         if self.shrunk.runs >= RUNS_MAX {
@@ -80,7 +87,7 @@ impl Shrinker<'_> {
         let mut reduction = self.shrunk.reduction.clone();
         change(&mut reduction);
         self.shrunk.runs += 1;
-        match run(self.place, &Plan::draw(self.seed, &reduction)) {
+        match (self.fails)(&reduction) {
             Err(failure) if failure.place == self.shrunk.failure.place => {
                 self.shrunk.reduction = reduction;
                 self.shrunk.failure = *failure;
@@ -116,5 +123,60 @@ impl Shrinker<'_> {
             }
             size = if size == 1 { 0 } else { size.div_ceil(2) };
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use host::{Call, TracedCall};
+
+    fn failure(place: &str, calls: &[u64]) -> Box<Failure> {
+        let call = |number: &u64| TracedCall {
+            number: *number,
+            call: Call::RedisExecute,
+            detail: String::new(),
+            fault: Some(Fault::LostReply),
+        };
+        let faults = calls.iter().map(call).collect();
+        let (message, story) = ("two steps and one fault".to_owned(), Vec::new());
+        Box::new(Failure { message, place: place.to_owned(), story, faults })
+    }
+
+    /// It fails by two steps together, while lost replies are in play and the one at call 17 is.
+    fn runs(seed: u64, reduction: &Reduction) -> Result<(), Box<Failure>> {
+        let steps = Plan::draw(seed, reduction).steps;
+        let has = |client, step| steps.contains(&StepId { client, step });
+        if !has(1, 0) && has(0, 0) {
+            return Err(failure("elsewhere", &[]));
+        }
+        let lost = !reduction.without.contains("lost-reply");
+        let at_17 = reduction.faults.as_ref().is_none_or(|faults| faults.contains_key(&17));
+        let is_hit = reduction.faults.is_some() || lost;
+        if has(0, 0) && has(1, 0) && is_hit && at_17 {
+            return Err(failure("here", &[3, 17, 40, 41]));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_failing_schedule_keeps_only_what_it_needs() {
+        let seed = 5;
+        let shrunk =
+            shrink_by(|reduction| runs(seed, reduction), seed, &Reduction::default()).unwrap();
+        let steps = [(0, 0), (1, 0)].map(|(client, step)| StepId { client, step });
+        assert_eq!(shrunk.reduction.steps, Some(steps.into()));
+        assert_eq!(shrunk.reduction.faults, Some([(17, Fault::LostReply)].into()));
+        assert!(!shrunk.reduction.without.contains("lost-reply"));
+        assert!(shrunk.reduction.without.contains("crash-after"));
+        assert_eq!(shrunk.failure.place, "here");
+        let text = shrunk.text(seed);
+        assert!(text.contains(" --steps 0.0,1.0 --faults 17:lost-reply"), "{text}");
+    }
+
+    #[test]
+    fn a_schedule_that_does_not_fail_is_not_shrunk() {
+        let never = |_: &Reduction| Ok(());
+        assert!(shrink_by(never, 5, &Reduction::default()).is_err());
     }
 }

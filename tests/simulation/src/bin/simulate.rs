@@ -37,6 +37,9 @@ struct Arguments {
     /// Goes on after a seed that fails, and lists all of them.
     #[arg(long)]
     keep_going: bool,
+    /// Does not make a seed small that fails.
+    #[arg(long)]
+    no_shrink: bool,
     /// Faults that do not happen, by name.
     #[arg(long)]
     without: Vec<String>,
@@ -138,6 +141,9 @@ fn many(arguments: &Arguments, reduction: &Reduction) -> ExitCode {
     bar.abandon();
     println!("{}in {:.0?}", done.text(), bar.elapsed());
     let Some((seed, _)) = done.failed.first() else { return ExitCode::SUCCESS };
+    if arguments.no_shrink {
+        return ExitCode::FAILURE;
+    }
     print_shrunk(&Place::redis(), *seed, reduction);
     ExitCode::FAILURE
 }

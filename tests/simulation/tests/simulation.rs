@@ -1,0 +1,91 @@
+//! Schedules of the simulation: those of seeds that failed once, and many from fresh seeds; and that the
+//! simulation does what it is there for.
+
+use std::collections::BTreeSet;
+
+use end_to_end::app::{Place, root};
+use end_to_end::effort;
+use end_to_end::seed::seeds;
+use simulation::functions::FUNCTIONS;
+use simulation::many::{Done, run_all};
+use simulation::plan::{FAULTS, Plan, Reduction, SWITCHED_OFF};
+use simulation::run::run;
+use simulation::shrink::shrink;
+
+/// In all. At most five minutes of two cores.
+const SCHEDULES: u64 = 2_000;
+/// At the same time; each has a server of its own.
+const THREADS: usize = 2;
+/// A seed a line, and what it found.
+const FAILED_ONCE: &str = include_str!("../seeds.txt");
+
+/// Runs seeds; the first that fails is shrunk and told.
+fn run_seeds(seeds: &[u64]) -> Done {
+    let done = run_all(seeds, THREADS, &Reduction::default(), false, |_| {});
+    if let Some((seed, message)) = done.failed.first() {
+        let story = match shrink(&Place::redis(), *seed, &Reduction::default()) {
+            Ok(shrunk) => shrunk.text(*seed),
+            Err(error) => format!("{error}, a second time"),
+        };
+        panic!("seed {seed}: {message}\n{story}\nput it into tests/simulation/seeds.txt");
+    }
+    done
+}
+
+#[test]
+fn what_failed_once_holds() {
+    let seed = |line: &str| line.split_whitespace().next()?.parse::<u64>().ok();
+    let lines = FAILED_ONCE.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    let seeds: Vec<_> = lines.map(|line| seed(line).unwrap_or_else(|| panic!("{line}"))).collect();
+    assert!(!seeds.is_empty());
+    assert_eq!(run_seeds(&seeds).schedules, seeds.len() as u64);
+}
+
+#[test]
+fn every_promise_holds_after_every_step() {
+    let seeds = seeds();
+    let each = effort::schedules(SCHEDULES) / seeds.len() as u64;
+    let seeds: Vec<_> = seeds.iter().flat_map(|seed| (0..each).map(|n| seed.wrapping_add(n))).collect();
+    let done = run_seeds(&seeds);
+    println!("{}", done.text());
+    // Few schedules do not see everything.
+    if effort::is_fast() {
+        return;
+    }
+    let report = done.report;
+    for function in FUNCTIONS {
+        for (action, _) in function.actions.iter().filter(|(action, _)| *action != "corrupt") {
+            let name = format!("{}: {action}", function.name);
+            assert!(report.actions.contains_key(&name), "{name} was never done");
+        }
+        for state in function.states {
+            assert!(report.seen.contains_key(*state), "{state} was never seen");
+        }
+    }
+    let off: BTreeSet<_> = SWITCHED_OFF.iter().map(|(name, _)| *name).collect();
+    for fault in FAULTS.iter().filter(|fault| !off.contains(*fault)) {
+        assert!(report.faults.contains_key(*fault), "{fault} never happened");
+    }
+}
+
+#[test]
+fn a_seed_repeats_its_schedule() {
+    let place = Place::redis();
+    let report = |seed| run(&place, &Plan::draw(seed, &Reduction::default())).expect("it holds");
+    let reports = [3, 3, 5].map(report);
+    assert_eq!(reports[0], reports[1]);
+    assert_ne!(reports[0], reports[2]);
+}
+
+/// `cargo xtask defects` puts each of them into the product, and the simulation finds it.
+#[test]
+fn the_list_of_defects_is_of_the_code_as_it_is() {
+    let defects = simulation::defects::all();
+    let breaks: BTreeSet<_> = defects.iter().map(|defect| &defect.breaks).collect();
+    assert!(breaks.len() >= 12, "{breaks:?}");
+    for defect in &defects {
+        let text = std::fs::read_to_string(root().join(&defect.file)).expect(&defect.file);
+        assert_eq!(text.matches(&defect.from).count(), 1, "{}: {}", defect.name, defect.from);
+        assert_ne!(defect.from, defect.to, "{}", defect.name);
+    }
+}
