@@ -1,6 +1,7 @@
 //! The conformance suite: the same transactions go to a back end and to the reference model, and
 //! their answers are compared one by one.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use binding::Binding;
@@ -11,11 +12,18 @@ use domain::transaction::{
     Answer, CommitError, Field, Outcome, READ_FIELDS_MAX, Read, Transaction, Value,
 };
 use litemap::LiteMap;
+use proptest::prop_assert_eq;
+use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
+use tokio::runtime::Runtime;
 
-use crate::generator::{Generator, Options};
+use crate::generator::{Options, Script, scripts};
 
 /// Reads of one transaction of the last comparison.
 const IDS_A_READ: usize = 1_000;
+/// Attempts to make a failing script shorter and simpler.
+const SHRINKS_MAX: u32 = 10_000;
+/// What that takes at most: some stores are made anew for each attempt.
+const SHRINKS_MS_MAX: u32 = 120_000;
 
 /// How often each way to end was met.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,46 +48,71 @@ impl Report {
     }
 }
 
-/// Runs generated transactions on an empty store and compares every answer with the model's; at the
-/// end also every id that was named, and every map.
+/// Generates a script and tests it; where that fails, makes it shorter and simpler as long as it still fails.
+/// `test` starts with an empty store each time, and calls [`run`].
 ///
-/// # Panics
-/// An answer differs. The message has seed, number and transaction.
-pub async fn run<B: Binding>(back_end: &B, options: Options) -> Report {
-    run_in_pages(back_end, options, READ_FIELDS_MAX).await
+/// # Errors
+/// The test fails: with the difference and the least script.
+pub fn find(
+    runtime: &Runtime,
+    options: Options,
+    test: impl AsyncFn(&Script) -> Result<Report, TestCaseError>,
+) -> Result<Report, TestError<Script>> {
+    let config = Config {
+        cases: 1,
+        // The seed repeats it.
+        failure_persistence: None,
+        rng_seed: RngSeed::Fixed(options.seed),
+        max_shrink_iters: SHRINKS_MAX,
+        max_shrink_time: SHRINKS_MS_MAX,
+        ..Config::default()
+    };
+    let report = Cell::new(Report::default());
+    TestRunner::new(config).run(&scripts(options), |script| {
+        report.set(runtime.block_on(test(&script))?);
+        Ok(())
+    })?;
+    Ok(report.get())
 }
 
-/// The same with a store that returns at most so many entries of a map where any will do.
+/// The same where nothing may be found.
 ///
 /// # Panics
-/// As [`run`].
-pub async fn run_in_pages<B: Binding>(
-    back_end: &B,
+/// The test fails. The message has the options with the seed as well.
+pub fn check(
+    runtime: &Runtime,
     options: Options,
-    page_entries_max: u32,
+    test: impl AsyncFn(&Script) -> Result<Report, TestCaseError>,
 ) -> Report {
+    let report = find(runtime, options, test);
+    let report = report.unwrap_or_else(|failure| panic!("{options:?}: {failure}"));
+    println!("{report:?}");
+    report
+}
+
+/// Runs a script on an empty store and compares every answer with the model's; at the end also every id that
+/// was named.
+///
+/// # Errors
+/// An answer differs. The message has the number of the transaction.
+pub async fn run<B: Binding>(back_end: &B, script: &Script) -> Result<Report, TestCaseError> {
     let model = Memory::new();
-    let mut generator = Generator::new(options);
     let mut report = Report::default();
-    for number in 0..options.transactions {
-        let (partition, transaction) = generator.transaction();
-        let answer = back_end.commit(partition, &transaction).await;
+    for (number, (partition, transaction)) in script.transactions.iter().enumerate() {
+        let answer = back_end.commit(*partition, transaction).await;
         match &answer {
             Ok(Outcome::Committed(_)) => report.committed += 1,
             Ok(Outcome::Refused(_)) => report.refused += 1,
             Err(_) => report.invalid += 1,
         }
-        if let Err(difference) = compare(&model, partition, &transaction, page_entries_max, answer)
-        {
-            let seed = options.seed;
-            panic!(
-                "seed {seed}, transaction {number} in {partition}: {difference}\n{transaction:#?}"
-            );
-        }
+        compare(&model, *partition, transaction, script.page_entries_max, answer).map_err(
+            |difference| {
+                TestCaseError::fail(format!("transaction {number} in {partition}: {difference}"))
+            },
+        )?;
     }
-    compare_ids(&model, back_end, &generator, options.seed).await;
-    println!("{report:?}");
-    report
+    compare_ids(&model, back_end, script).await?;
+    Ok(report)
 }
 
 /// Commits on the model as well and compares.
@@ -156,18 +189,20 @@ fn same_answers(
 }
 
 /// Compares every id that was named.
-async fn compare_ids<B: Binding>(model: &Memory, back_end: &B, generator: &Generator, seed: u64) {
-    for home in generator.homes() {
-        let mut ids: Vec<_> = generator.ids().iter().filter(|(of, ..)| of == home).collect();
-        ids.sort();
-        ids.dedup();
+async fn compare_ids<B: Binding>(
+    model: &Memory,
+    back_end: &B,
+    script: &Script,
+) -> Result<(), TestCaseError> {
+    for (home, ids) in script.ids() {
         for ids in ids.chunks(IDS_A_READ) {
-            let reads = ids.iter().map(|(_, set, id)| Read::Contains(set.clone(), *id)).collect();
-            let now_ms = generator.now_ms();
+            let reads = ids.iter().map(|(set, id)| Read::Contains((*set).clone(), *id)).collect();
+            let now_ms = script.now_ms;
             let transaction = Transaction { now_ms, reads, ..Transaction::default() };
-            let answer = back_end.commit(*home, &transaction).await;
-            let expected = model.commit(*home, &transaction).await;
-            assert_eq!(answer, expected, "seed {seed}: the ids in {home}");
+            let answer = back_end.commit(home, &transaction).await;
+            let expected = model.commit(home, &transaction).await;
+            prop_assert_eq!(answer, expected, "the ids in {}", home);
         }
     }
+    Ok(())
 }

@@ -7,12 +7,15 @@ use binding::Binding;
 use binding::redis::Redis;
 use domain::ids::UserId;
 use domain::partition::{Partition, Partitions};
-use domain::transaction::{Answer, CommitError, Outcome, Read, Transaction, Value, Write};
-use end_to_end::conformance::run;
+use domain::transaction::{
+    Answer, CommitError, Outcome, READ_FIELDS_MAX, Read, Transaction, Value, Write,
+};
+use end_to_end::conformance::{check, run};
 use end_to_end::generator::Options;
 use end_to_end::redis_port::NativeConnector;
 use end_to_end::redis_server::RedisCluster;
 use end_to_end::seed::seeds;
+use tokio::runtime::Builder;
 
 const USERS: u64 = 600;
 
@@ -70,24 +73,28 @@ async fn a_single_address_of_a_cluster_is_enough() {
     assert_eq!(connector.opened(), 3);
 }
 
-#[tokio::test]
-async fn a_cluster_answers_as_the_model() {
-    let cluster = RedisCluster::start().await.unwrap();
+#[test]
+fn a_cluster_answers_as_the_model() {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let cluster = runtime.block_on(RedisCluster::start()).unwrap();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970");
     for seed in seeds() {
-        let connector = NativeConnector::default();
-        let redis = back_end(&connector, cluster.addresses());
         let options = Options {
             seed,
             transactions: 3_000,
             partitions: Partitions::default(),
             now_ms: i64::try_from(now.as_millis()).expect("it is before the year 292 million"),
             time_passes: false,
+            page_entries_max: READ_FIELDS_MAX,
         };
-        run(&redis, options).await.assert_varied();
-        for node in &cluster.nodes {
-            node.command::<()>(&["FLUSHALL"]).await.unwrap();
-        }
+        let report = check(&runtime, options, async |script| {
+            for node in &cluster.nodes {
+                node.command::<()>(&["FLUSHALL"]).await.unwrap();
+            }
+            let connector = NativeConnector::default();
+            run(&back_end(&connector, cluster.addresses()), script).await
+        });
+        report.assert_varied();
     }
 }
 

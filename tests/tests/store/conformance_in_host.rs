@@ -1,17 +1,19 @@
 //! The conformance suite once more, through a component: JSON, Spin's imports, the host and its
 //! stores lie between the transactions and the back end.
 
+use std::cell::Cell;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use binding::Binding;
 use domain::partition::{Location, Partition, Partitions};
 use domain::transaction::{CommitError, Outcome, READ_FIELDS_MAX, Transaction};
 use end_to_end::app::{Ask, Place, load, plain_options, root};
-use end_to_end::conformance::run_in_pages;
+use end_to_end::conformance::{check, run};
 use end_to_end::generator::{CONFIGURATION, Options};
 use end_to_end::seed::seeds;
 use host::App;
 use probe::{Commit, Committed, Home};
+use tokio::runtime::Runtime;
 
 /// For each seed and store; beside those that run natively.
 const TRANSACTIONS: u32 = 2_000;
@@ -50,38 +52,45 @@ impl Binding for Probe {
     }
 }
 
-async fn compare(place: &Place, time_passes: bool, page_entries_max: u32) {
+fn compare(place: &Place, time_passes: bool, page_entries_max: u32) {
+    let runtime = Runtime::new().expect("a runtime");
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970");
     let now_ms = i64::try_from(now.as_millis()).expect("it is before the year 292 million");
-    for (number, seed) in seeds().into_iter().enumerate() {
-        let partitions = Partitions::default();
-        let manifest = plain_options(root().join("tests/components/probe/spin.toml"))
-            .variable("store", place.address())
-            .variable("key_prefix", format!("probe{number}"))
-            .variable("page_entries_max", page_entries_max.to_string());
-        let probe = Probe { app: load(manifest).await, partitions };
+    let partitions = Partitions::default();
+    // Each a store of its own.
+    let attempts = Cell::new(0);
+    for seed in seeds() {
         let transactions = TRANSACTIONS;
-        let options = Options { seed, transactions, partitions, now_ms, time_passes };
-        run_in_pages(&probe, options, page_entries_max).await.assert_varied();
+        let options =
+            Options { seed, transactions, partitions, now_ms, time_passes, page_entries_max };
+        let report = check(&runtime, options, async |script| {
+            attempts.set(attempts.get() + 1);
+            let manifest = plain_options(root().join("tests/components/probe/spin.toml"))
+                .variable("store", place.address())
+                .variable("key_prefix", format!("probe{}", attempts.get()))
+                .variable("page_entries_max", page_entries_max.to_string());
+            run(&Probe { app: load(manifest).await, partitions }, script).await
+        });
+        report.assert_varied();
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn key_value_answers_as_the_model() {
-    compare(&Place::Kv, true, READ_FIELDS_MAX).await;
+#[test]
+fn key_value_answers_as_the_model() {
+    compare(&Place::Kv, true, READ_FIELDS_MAX);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn redis_answers_as_the_model() {
-    compare(&Place::redis(), false, READ_FIELDS_MAX).await;
+#[test]
+fn redis_answers_as_the_model() {
+    compare(&Place::redis(), false, READ_FIELDS_MAX);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn key_value_answers_in_pages_of_three() {
-    compare(&Place::Kv, true, SMALL_PAGE).await;
+#[test]
+fn key_value_answers_in_pages_of_three() {
+    compare(&Place::Kv, true, SMALL_PAGE);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn redis_answers_in_pages_of_three() {
-    compare(&Place::redis(), false, SMALL_PAGE).await;
+#[test]
+fn redis_answers_in_pages_of_three() {
+    compare(&Place::redis(), false, SMALL_PAGE);
 }
