@@ -17,14 +17,10 @@
 //! - [`promotion`]: asking the promotion function
 //! - [`purchase`]: asking for uses of activities
 //! - [`redis_port`]: the Redis port on the crate that Spin's host uses
-//! - [`simulation`]: many users and campaigns at once, under faults
 //! - [`redis_server`]: real servers, alone and as a cluster
-//! - [`schedules`]: many of a simulation, some at once
 //! - [`seed`]: seeds of random tests
 //! - [`wallet`](mod@wallet): asking about red packets, balances and settlement
 //! - [`wallet_checks`]: what wallets must agree on
-//! - [`wallet_simulation`]: wallets, under faults
-//! - [`weather`]: what goes wrong in simulations, and a client who asks again
 
 pub mod app;
 pub mod carts;
@@ -44,10 +40,6 @@ pub mod promotion;
 pub mod purchase;
 pub mod redis_port;
 pub mod redis_server;
-pub mod schedules;
 pub mod seed;
-pub mod simulation;
 pub mod wallet;
 pub mod wallet_checks;
-pub mod wallet_simulation;
-pub mod weather;

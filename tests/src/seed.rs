@@ -28,11 +28,6 @@ impl Named {
     pub fn test(seed: u64) -> Self {
         Self(format!("{VARIABLE}={seed}"))
     }
-
-    /// A schedule of a simulation.
-    pub fn schedule(of: &str, seed: u64) -> Self {
-        Self(format!("cargo xtask simulate --of {of} --from {seed} --count 1"))
-    }
 }
 
 impl Drop for Named {

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use crate::app::Reply;
+use crate::patient::Patient;
 use crate::wallet::{cents, look_at_rain, reconcile, settle, statement, view};
-use crate::weather::Patient;
 
 /// Calls of settlement until it must have nothing to do.
 const SETTLEMENTS_MAX: u32 = 16;

@@ -172,7 +172,11 @@ impl World {
     pub async fn ask(&self, who: &str, asked: &Ask) -> Option<Reply> {
         self.tell(|| format!("{who}  {}", asked_as_text(asked)));
         let corrupted = self.books().is_corrupted();
-        let reply = if corrupted { lenient(&self.app, asked).await } else { patient::ask(&self.app, asked).await };
+        let reply = if corrupted {
+            lenient(&self.app, asked).await
+        } else {
+            patient::ask(&self.app, asked).await
+        };
         self.tell(|| match &reply {
             None => format!("{who}  -> no answer"),
             Some(reply) => format!("{who}  -> {}", answered_as_text(reply)),

@@ -45,7 +45,8 @@ fn what_failed_once_holds() {
 fn every_promise_holds_after_every_step() {
     let seeds = seeds();
     let each = effort::schedules(SCHEDULES) / seeds.len() as u64;
-    let seeds: Vec<_> = seeds.iter().flat_map(|seed| (0..each).map(|n| seed.wrapping_add(n))).collect();
+    let seeds: Vec<_> =
+        seeds.iter().flat_map(|seed| (0..each).map(|n| seed.wrapping_add(n))).collect();
     let done = run_seeds(&seeds);
     println!("{}", done.text());
     // Few schedules do not see everything.

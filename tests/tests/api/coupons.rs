@@ -1,4 +1,4 @@
-//! Coupons in ordinary weather: what each operation gives, on kv and on redis.
+//! Coupons in ordinary times: what each operation gives, on kv and on redis.
 
 use end_to_end::app::{Ask, Place, Reply, assert_refused, order_paid};
 use end_to_end::coupon::{

@@ -1,4 +1,4 @@
-//! Group-buys in ordinary weather, on kv and on redis: one chance a campaign, one reward a success.
+//! Group-buys in ordinary times, on kv and on redis: one chance a campaign, one reward a success.
 
 use end_to_end::app::{Ask, CLOUD_EVENTS, Place, Reply, check, event as paid, load, order_paid};
 use end_to_end::coupon::{Stock, list, look, look_up, published, reserve, sweep, template};

@@ -6,7 +6,7 @@ use end_to_end::coupon::{
     Stock, cancel, confirm, issue, look, publish, redeem, reserve, roll_back, set_up_scene,
     template,
 };
-use end_to_end::weather::{Patient, TIMEOUT_MS};
+use end_to_end::patient::{Patient, TIMEOUT_MS};
 use host::{ALL_FAULTS, App, Options, Random, Run, exhaust};
 use http::Method;
 use serde_json::json;

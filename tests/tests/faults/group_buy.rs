@@ -4,7 +4,7 @@
 use end_to_end::app::{Ask, Place, Reply, not_loaded};
 use end_to_end::coupon::{Stock, list, look, look_up, publish, sweep, template};
 use end_to_end::group_buy::{ended, open, set_up};
-use end_to_end::weather::{Patient, TIMEOUT_MS};
+use end_to_end::patient::{Patient, TIMEOUT_MS};
 use host::{ALL_FAULTS, App, Options, Random, Run, exhaust};
 
 /// After this time whatever was late has happened.

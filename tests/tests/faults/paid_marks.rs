@@ -5,8 +5,8 @@
 use std::collections::BTreeSet;
 
 use end_to_end::app::{Ask, Place, check, check_many, mark_paid, not_loaded, order_paid};
+use end_to_end::patient::{Patient, TIMEOUT_MS, ask};
 use end_to_end::seed::{Named, seeds};
-use end_to_end::weather::{Patient, TIMEOUT_MS, ask};
 use futures::future::join_all;
 use host::{
     ALL_FAULTS, App, Call, Fault, Faults, Options, Random, Run, Schedule, Simulated, exhaust,

@@ -2,9 +2,9 @@
 //! new ones as a whole, and after asking again the new ones.
 
 use end_to_end::app::{Ask, Place, Reply, not_loaded};
+use end_to_end::patient::{self, Patient, TIMEOUT_MS};
 use end_to_end::purchase::{evaluate, off, post, put, save, sweep, total};
 use end_to_end::seed::{Named, seeds};
-use end_to_end::weather::{self, Patient, TIMEOUT_MS};
 use futures::future::join_all;
 use host::{ALL_FAULTS, App, Options, Random, Reuse, Run, Schedule, exhaust, simulate};
 use http::Method;
@@ -91,7 +91,7 @@ async fn play(app: App, scenario: Scenario) {
     let mut price = scenario.prices[0];
     for asked in (scenario.steps)() {
         for attempt in 1.. {
-            let reply = weather::ask(&app, &asked).await;
+            let reply = patient::ask(&app, &asked).await;
             app.advance_time(MEMORY_MS);
             let now = total(&shopper.until_answered(&evaluate(USER, &SKUS)).await);
             assert!(scenario.prices.contains(&now), "{now} is neither old nor new: {asked:?}");
@@ -207,7 +207,7 @@ fn another_draft_while_one_is_rolled_out() {
         let mut shopper = Patient::new(&app, FAILURES_MAX);
         for asked in steps() {
             for attempt in 1.. {
-                let reply = weather::ask(&app, &asked).await;
+                let reply = patient::ask(&app, &asked).await;
                 app.advance_time(MEMORY_MS);
                 let now = total(&shopper.until_answered(&evaluate(USER, &SKUS)).await);
                 assert!([42_000, OLD, NEW].contains(&now), "{now} is half of something");

@@ -2,8 +2,8 @@
 //! again the order has exactly what it is told, and exactly the rest can be taken by others.
 
 use end_to_end::app::{Ask, Place, not_loaded};
+use end_to_end::patient::{self, Patient, TIMEOUT_MS};
 use end_to_end::purchase::{give_back, limited, order, save, sweep, take};
-use end_to_end::weather::{self, Patient, TIMEOUT_MS};
 use host::{ALL_FAULTS, App, Random, Run, exhaust};
 use serde_json::json;
 
@@ -276,7 +276,7 @@ async fn rest(app: &App, client: &mut Patient) -> String {
 fn an_order_that_is_abandoned() {
     const USES: &[Uses] = &[("all", "", 2), ("both", "", 1), ("units", "red", 1)];
     hunt("abandoned take", GIVEN_BACK.before, |app| async move {
-        weather::ask(&app, &take(USER, "n", USES)).await;
+        patient::ask(&app, &take(USER, "n", USES)).await;
         let mut client = Patient::new(&app, FAILURES_MAX);
         let has = match rest(&app, &mut client).await.as_str() {
             "taken" => USES,
@@ -295,7 +295,7 @@ fn a_give_back_that_is_abandoned() {
     const USES: &[Uses] = &[("all", "", 2), ("both", "", 1)];
     let before = || vec![take(USER, "n", USES)];
     hunt("abandoned give-back", before, |app| async move {
-        weather::ask(&app, &give_back(USER, "n")).await;
+        patient::ask(&app, &give_back(USER, "n")).await;
         let mut client = Patient::new(&app, FAILURES_MAX);
         let has = match rest(&app, &mut client).await.as_str() {
             "taken" => USES,
@@ -314,7 +314,7 @@ fn a_give_back_that_meets_its_take() {
     const USES: &[Uses] = &[("all", "", 2), ("user", "", 1), ("both", "", 1)];
     hunt("take meets give-back", GIVEN_BACK.before, |app| async move {
         let (took, gave) = (take(USER, "n", USES), give_back(USER, "n"));
-        futures::join!(weather::ask(&app, &took), weather::ask(&app, &gave));
+        futures::join!(patient::ask(&app, &took), patient::ask(&app, &gave));
         let mut client = Patient::new(&app, FAILURES_MAX);
         let reply = client.until_answered(&gave).await;
         assert_eq!(reply.text("state").as_deref(), Some("given_back"), "{reply:?}");

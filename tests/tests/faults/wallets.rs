@@ -3,13 +3,13 @@
 //! reconciliation finds nothing.
 
 use end_to_end::app::{Ask, Place, Reply, not_loaded};
+use end_to_end::patient::{self, Patient, TIMEOUT_MS};
 use end_to_end::wallet::{
     cents, look, look_up, open, open_rain, packet, packet_name, payload, post, post_withdrawal,
     rain_number, rain_with, restore, send, set_up_rain, settle, signed, switch_posting, view,
     void_withdrawal, withdraw,
 };
 use end_to_end::wallet_checks::{Budget, Has, check_books, check_users, has, settle_all};
-use end_to_end::weather::{self, Patient, TIMEOUT_MS};
 use host::{ALL_FAULTS, App, Options, Random, Run, exhaust};
 use serde_json::{Value, json};
 
@@ -361,7 +361,7 @@ fn an_opening_that_is_abandoned() {
             prepare(&app, three_and(vec![sent()])).await;
             app.set_up_done();
             let packet = packet_name(USER, "p");
-            weather::ask(&app, &open(&packet, OTHERS[0])).await;
+            patient::ask(&app, &open(&packet, OTHERS[0])).await;
             abandoned(&app, &packet).await;
         });
     }
@@ -388,7 +388,7 @@ fn a_packet_that_is_abandoned() {
         hunt_on(&place, "abandoned packet", move |app, _| async move {
             prepare(&app, three()).await;
             app.set_up_done();
-            weather::ask(&app, &sent()).await;
+            patient::ask(&app, &sent()).await;
             abandoned(&app, &packet_name(USER, "p")).await;
         });
     }

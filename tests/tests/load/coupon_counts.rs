@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use end_to_end::app::{Place, Reply};
 use end_to_end::coupon::{Stock, issue, look, look_up, publish, published, template};
-use end_to_end::weather::Patient;
+use end_to_end::patient::Patient;
 use futures::future::join_all;
 use host::{Call, Fault, exhaust};
 use serde_json::json;

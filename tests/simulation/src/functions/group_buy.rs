@@ -19,7 +19,7 @@ use crate::world::{Paid, Step, USERS, World};
 /// How it joins.
 pub const ENTRY: Entry = Entry {
     name: "group-buy",
-    actions: &[("open", 4), ("succeeded", 2), ("failed", 1), ("expired", 1), ("list", 1)],
+    actions: &[("open", 4), ("succeeded", 4), ("failed", 1), ("expired", 1), ("list", 1)],
     is_always_in_play: false,
     states: &[
         "group-buy: open",
@@ -38,7 +38,7 @@ const CAMPAIGNS: [&str; 2] = ["once", "back"];
 /// With how many seconds each lasts: one expires as soon as anything takes long.
 const GROUPS: [(&str, u64); 3] = [("g0", 3_600), ("g1", 3_600), ("g2", 1)];
 /// Few, so that clients meet at them.
-const OPENERS: usize = 3;
+const OPENERS: usize = 2;
 /// What a success is worth.
 const REWARD: &str = "reward";
 const REWARDS: u64 = 1_000;
@@ -90,7 +90,10 @@ impl GroupBuys {
             None | Some("open") => {
                 assert!(!before.ended || state != "open", "{name:?}: {before:?}");
                 let is_new = before.state.is_none() && reply.json()["replayed"] == false;
-                assert!(!is_new || paid != Some(Paid::Acknowledged), "{name:?} has paid: {reply:?}");
+                assert!(
+                    !is_new || paid != Some(Paid::Acknowledged),
+                    "{name:?} has paid: {reply:?}"
+                );
             }
             Some("succeeded") => {
                 assert!(["succeeded", "rewarded"].contains(&state.as_str()), "{name:?}: {state}");
@@ -138,7 +141,8 @@ impl GroupBuys {
         let until_ms = step.world.app.now_ms() + step.world.plan.skew_ms_max();
         self.with(name, |known| {
             known.ended = true;
-            let in_time = known.tried_ms.is_some_and(|at| until_ms < at + seconds_of(group) * 1_000);
+            let in_time =
+                known.tried_ms.is_some_and(|at| until_ms < at + seconds_of(group) * 1_000);
             known.succeeded_first |= how == "succeeded" && !known.otherwise && in_time;
         });
     }
@@ -166,9 +170,7 @@ impl Function for GroupBuys {
 
     /// No group is opened any more, so that what is asked of one that nobody opened changes nothing.
     fn calm(&self) -> Vec<Ask> {
-        let off = |campaign| {
-            json!({"template": REWARD, "give_back": campaign == "back", "enabled": false})
-        };
+        let off = |campaign| json!({"template": REWARD, "give_back": campaign == "back", "enabled": false});
         CAMPAIGNS.iter().map(|campaign| put(campaign, &off(*campaign))).collect()
     }
 

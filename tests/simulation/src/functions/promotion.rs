@@ -30,9 +30,9 @@ pub const ENTRY: Entry = Entry {
         ("take", 8),
         ("take otherwise", 1),
         ("look", 1),
-        ("give back", 3),
+        ("give back", 2),
         ("raise", 1),
-        ("sweep", 1),
+        ("sweep", 2),
         ("evaluate", 3),
     ],
     is_always_in_play: false,
@@ -70,6 +70,8 @@ const CLIENT_ORDERS: u64 = 10;
 const OTHERWISE: &[Use] = &[("user", "", 2)];
 /// Longer than an instance remembers an activity.
 const MEMORY_MS: u64 = 1_100;
+/// After this time an order that is under way is abandoned.
+const ABANDONED_MS: u64 = 61_000;
 /// Users from here on take what is left.
 const LAST_USERS: u64 = 2_000_000;
 /// For users who have not paid; without limits.
@@ -336,9 +338,12 @@ struct Buyer {
 impl Client for Buyer {
     fn act<'a>(&'a mut self, action: &'static str, step: &'a mut Step) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            let number = self.id * CLIENT_ORDERS + step.random.random_range(0..ORDERS);
-            let user = USERS[(number % USERS.len() as u64) as usize];
-            let name = (user, format!("o{number}"));
+            let mut number = self.any(step, |_| true).expect("there are some");
+            if matches!(action, "take otherwise" | "give back") && step.random.random_bool(0.8) {
+                // Mostly one that has something.
+                number = self.any(step, |known| known == Known::Taken).unwrap_or(number);
+            }
+            let name = name_of(number);
             match action {
                 "take" => self.take(step, &name, uses_of(number)).await,
                 "take otherwise" => self.take_otherwise(step, &name).await,
@@ -352,7 +357,20 @@ impl Client for Buyer {
     }
 }
 
+/// A user, and a number that only one client has.
+fn name_of(number: u64) -> Name {
+    (USERS[(number % USERS.len() as u64) as usize], format!("o{number}"))
+}
+
 impl Buyer {
+    /// One of the client's own orders of which this is known.
+    fn any(&self, step: &mut Step, is_it: impl Fn(Known) -> bool) -> Option<u64> {
+        let first = self.id * CLIENT_ORDERS;
+        let numbers = (first..first + ORDERS).filter(|number| is_it(self.known(&name_of(*number))));
+        let numbers: Vec<_> = numbers.collect();
+        (!numbers.is_empty()).then(|| step.one_of(&numbers))
+    }
+
     fn known(&self, name: &Name) -> Known {
         self.promotions.with(|orders| orders.known(name))
     }
@@ -476,7 +494,11 @@ impl Buyer {
     }
 }
 
+/// Undoes what was abandoned: half of the time so late that there is something.
 async fn sweep_orders(step: &mut Step) {
+    if step.random.random_bool(0.5) {
+        step.world.advance(ABANDONED_MS);
+    }
     let Some(reply) = step.ask(&sweep()).await else { return };
     assert_eq!(reply.status, 200, "{reply:?}");
     if reply.text("orders").as_deref() != Some("0") {

@@ -106,8 +106,11 @@ fn rains(random: &mut StdRng) -> Vec<Rain> {
         definition["activity"] = json!(id);
         Rain { id, definition, least, most, ends_ms }
     };
-    let rains =
-        [("r0", fixed, 100, 100, None), ("r1", between, 1, 300, None), ("r2", ending, 5, 150, Some(ends_ms))];
+    let rains = [
+        ("r0", fixed, 100, 100, None),
+        ("r1", between, 1, 300, None),
+        ("r2", ending, 5, 150, Some(ends_ms)),
+    ];
     rains.map(rain).into()
 }
 
@@ -223,7 +226,11 @@ impl Function for Wallets {
                 };
                 let reply = asker.until_answered(&view(user)).await;
                 let has = Has::of(user, &reply);
-                assert_eq!((has.balance, cents(&reply, "pending")), (expected, 0), "{user}: {reply:?}");
+                assert_eq!(
+                    (has.balance, cents(&reply, "pending")),
+                    (expected, 0),
+                    "{user}: {reply:?}"
+                );
                 check_users(asker, &[has]).await;
             }
         })

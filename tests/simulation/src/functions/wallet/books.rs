@@ -301,7 +301,11 @@ pub fn check_accounts(books: &Books, wallets: &Wallets, packets: &BTreeMap<Strin
         accounts.retain(|_, cents| *cents != 0);
         expected.retain(|_, cents| *cents != 0);
         let accounts = accounts.iter().map(|(name, cents)| (name.as_str(), *cents));
-        assert_eq!(accounts.collect::<BTreeMap<_, _>>(), expected, "{partition}: funds and entries");
+        assert_eq!(
+            accounts.collect::<BTreeMap<_, _>>(),
+            expected,
+            "{partition}: funds and entries"
+        );
     }
 }
 
@@ -441,7 +445,12 @@ fn check_packet(books: &Books, name: &str, found: &Found, wallets: &Wallets) {
 }
 
 /// What a call of the schedule would do, where tokens are posted by settlement.
-pub fn due(books: &Books, wallets: &Wallets, packets: &BTreeMap<String, Found>, now_ms: u64) -> Vec<String> {
+pub fn due(
+    books: &Books,
+    wallets: &Wallets,
+    packets: &BTreeMap<String, Found>,
+    now_ms: u64,
+) -> Vec<String> {
     let mut due = Vec::new();
     for partition in books.partitions().all() {
         let home = partition.to_string();

@@ -5,8 +5,8 @@ use std::sync::{Arc, MutexGuard};
 use end_to_end::app::{Ask, Reply};
 use end_to_end::wallet::{
     cents, grab, look, look_at_rain, look_at_withdrawal, open, open_rain, packet, packet_name,
-    packet_paid, packet_to_pay, post, post_withdrawal, restore, send, switch_posting, tell, view,
-    void_withdrawal, withdraw,
+    packet_paid, packet_to_pay, post, post_withdrawal, restore, send, settle, switch_posting, tell,
+    view, void_withdrawal, withdraw,
 };
 use end_to_end::wallet_checks::Budget;
 use futures::future::BoxFuture;
@@ -20,15 +20,17 @@ use super::model::{Model, Packet, back};
 use super::{Wallets, books};
 use crate::books::Books;
 use crate::functions::Client;
-use crate::world::Step;
+use crate::world::{Step, USERS};
 
 /// What a client does, and how often.
 pub const ACTIONS: &[(&str, u32)] = &[
     ("grant", 8),
     ("grant again", 2),
+    ("grant near the end", 1),
     ("send", 5),
     ("pay", 3),
     ("open", 8),
+    ("open near the end", 2),
     ("look", 2),
     ("withdraw", 3),
     ("end withdrawal", 4),
@@ -71,10 +73,19 @@ impl Client for Holder {
             match action {
                 "grant" => self.grant(step).await,
                 "grant again" => self.grant_again(step).await,
+                "grant near the end" => self.grant_near_the_end(step).await,
                 "send" => self.send(step).await,
                 "pay" => self.pay(step).await,
-                "open" => self.open(step).await,
-                "look" => self.look_or_grab(step).await,
+                "open" => match self.packet_to_open(step) {
+                    Some(name) => self.open(step, &name).await,
+                    None => self.send(step).await,
+                },
+                "open near the end" => self.open_near_the_end(step).await,
+                "look" => {
+                    if let Some(name) = self.packet_to_open(step) {
+                        self.look_or_grab(step, &name).await;
+                    }
+                }
                 "withdraw" => self.withdraw(step).await,
                 "end withdrawal" => self.end_withdrawal(step).await,
                 "view" => {
@@ -120,6 +131,22 @@ fn saw(step: &Step, state: &str) {
     step.world.saw(format!("wallet: {state}"));
 }
 
+/// Until a moment, as far as clocks are off before it or after it.
+fn wait_until_around(step: &mut Step, moment_ms: u64) {
+    let spread = skew_ms(step).max(1_000);
+    let then_ms = (moment_ms + step.random.random_range(0..=2 * spread)).saturating_sub(spread);
+    let ms = then_ms.saturating_sub(now_ms(step));
+    if ms > 0 {
+        step.world.advance(ms);
+    }
+}
+
+async fn call_schedule(step: &mut Step) {
+    if let Some(reply) = step.ask(&settle()).await {
+        assert_eq!(reply.status, 200, "{reply:?}");
+    }
+}
+
 fn code(reply: &Reply) -> String {
     reply.text("code").unwrap_or_default()
 }
@@ -139,9 +166,26 @@ impl Holder {
 
     async fn grant(&mut self, step: &mut Step) {
         let rain = step.random.random_range(0..self.wallets.rains.len());
+        self.grant_of(step, rain).await;
+    }
+
+    async fn grant_of(&mut self, step: &mut Step, rain: usize) {
         let grant = Grant { user: step.user(), rain, award: step.name() };
         self.grants.push(grant.clone());
         self.ask_for(step, &grant).await;
+    }
+
+    /// When a round is over by the clocks of some and not by those of others, its leases are taken back, and
+    /// somebody asks for a packet.
+    async fn grant_near_the_end(&mut self, step: &mut Step) {
+        let ends_ms = self.wallets.rains.iter().map(|rain| rain.ends_ms);
+        let ending = ends_ms.enumerate().find_map(|(rain, ends_ms)| Some((rain, ends_ms?)));
+        let Some((rain, ends_ms)) = ending else { return };
+        wait_until_around(step, ends_ms);
+        if step.random.random_bool(0.5) {
+            call_schedule(step).await;
+        }
+        self.grant_of(step, rain).await;
     }
 
     async fn grant_again(&mut self, step: &mut Step) {
@@ -184,7 +228,10 @@ impl Holder {
         let is_old = step.random.random_bool(0.2);
         let name = match self.packets.choose(&mut step.random) {
             Some(old) if is_old => old.clone(),
-            _ => self.new_packet(step),
+            _ => match self.new_packet(step) {
+                Some(new) => new,
+                None => return self.grant(step).await,
+            },
         };
         let packet = self.model().packet(&name);
         let is_known = packet.sent_ms.is_some();
@@ -215,16 +262,19 @@ impl Holder {
         }
     }
 
-    fn new_packet(&mut self, step: &mut Step) -> String {
-        let (sender, number) = (step.user(), format!("p{}", step.name()));
+    fn new_packet(&mut self, step: &mut Step) -> Option<String> {
+        let total = step.random.random_range(4..80);
+        let by_payment = step.random.random_bool(0.4);
+        let sender = if by_payment { step.user() } else { self.user_with(step, total)? };
+        let number = format!("p{}", step.name());
         let name = packet_name(sender, &number);
         let packet = Packet {
             sender,
             number,
-            total: step.random.random_range(4..80),
+            total,
             count: step.random.random_range(1..=4),
             is_equal: step.random.random_bool(0.5),
-            by_payment: step.random.random_bool(0.4),
+            by_payment,
             tried_ms: now_ms(step),
             sent_ms: None,
             pay_tried_ms: None,
@@ -234,7 +284,18 @@ impl Holder {
         };
         self.packets.push(name.clone());
         self.model().try_sending(&name, packet, skew_ms(step));
-        name
+        Some(name)
+    }
+
+    /// Mostly somebody who has so much for certain, so that something comes of it; nobody where it is given first.
+    fn user_with(&self, step: &mut Step, cents: i64) -> Option<u64> {
+        let has = |user: &u64| *self.wallets.bounds(&step.world, *user).now().start() >= cents;
+        let users: Vec<_> = USERS.into_iter().filter(has).collect();
+        if step.random.random_bool(0.25) {
+            Some(step.user())
+        } else {
+            users.choose(&mut step.random).copied()
+        }
     }
 
     /// Any packet that somebody tried to send.
@@ -269,29 +330,48 @@ impl Holder {
         }
     }
 
-    async fn open(&mut self, step: &mut Step) {
-        let Some(name) = self.packet(step, |_| true) else { return };
-        let (user, number) = (step.user(), opening_number(&name));
+    /// Mostly one that may be open.
+    fn packet_to_open(&self, step: &mut Step) -> Option<String> {
+        let any = step.random.random_bool(0.2);
+        let may_be_open = |packet: &Packet| {
+            let is_known = packet.sent_ms.is_some() && packet.may_be_open();
+            any || (is_known && !packet.is_expired)
+        };
+        self.packet(step, may_be_open)
+    }
+
+    /// When the time of a packet is over by the clocks of some and not by those of others, one user looks
+    /// or asks, and another one opens it.
+    async fn open_near_the_end(&mut self, step: &mut Step) {
+        let Some(name) = self.packet_to_open(step) else { return };
+        let Some(end_ms) = self.model().packet(&name).end_ms() else { return };
+        wait_until_around(step, end_ms);
+        self.look_or_grab(step, &name).await;
+        self.open(step, &name).await;
+    }
+
+    async fn open(&mut self, step: &mut Step, name: &str) {
+        let (user, number) = (step.user(), opening_number(name));
         let (before, known) = {
             let mut model = self.model();
-            let before = model.packet(&name);
+            let before = model.packet(name);
             model.try_giving(user, &number, before.total);
             (before, model.given(user, &number))
         };
         let was_over = before.is_over(now_ms(step), skew_ms(step));
-        let Some(reply) = step.ask(&open(&name, user)).await else { return };
+        let Some(reply) = step.ask(&open(name, user)).await else { return };
         if reply.status == 200 {
             if !is_replayed(&reply) {
                 let may_be = known.is_none() && !before.is_finished && !before.is_expired;
                 assert!(may_be && !was_over, "{before:?}: {reply:?}");
             }
-            assert!(self.model().packet(&name).may_be_open(), "{before:?}: {reply:?}");
+            assert!(self.model().packet(name).may_be_open(), "{before:?}: {reply:?}");
             self.wallets.gave(user, &number, &reply);
             saw(step, if known.is_some() { "opened again" } else { "opened" });
             return;
         }
-        self.refused(step, &name, &before, user, &reply);
-        self.look(step, &name).await;
+        self.refused(step, name, &before, user, &reply);
+        self.look(step, name).await;
     }
 
     /// A packet gives a user nothing, as far as is known.
@@ -339,9 +419,12 @@ impl Holder {
         self.model().told_expired(name, found);
     }
 
-    async fn look_or_grab(&mut self, step: &mut Step) {
-        let Some(name) = self.packet(step, |_| true) else { return };
-        if step.random.random_bool(0.5) { self.look(step, &name).await } else { self.grab(step, &name).await }
+    async fn look_or_grab(&mut self, step: &mut Step, name: &str) {
+        if step.random.random_bool(0.5) {
+            self.look(step, name).await;
+        } else {
+            self.grab(step, name).await;
+        }
     }
 
     /// May a user open it?
@@ -390,9 +473,8 @@ impl Holder {
         assert_eq!(taken + left, before.total, "{reply:?}");
         let shown = reply.json()["openings"].as_array().expect("a list").clone();
         for (user, cents) in openings {
-            let is_it = |one: &Value| {
-                one["user"] == user.to_string() && one["amount"] == cents.to_string()
-            };
+            let is_it =
+                |one: &Value| one["user"] == user.to_string() && one["amount"] == cents.to_string();
             assert!(shown.iter().any(is_it), "{user} has {cents}: {reply:?}");
         }
         match reply.text("state").as_deref() {
@@ -411,8 +493,9 @@ impl Holder {
     }
 
     async fn withdraw(&mut self, step: &mut Step) {
-        let (user, number) = (step.user(), format!("w{}", step.name()));
         let amount = step.random.random_range(1..200);
+        let Some(user) = self.user_with(step, amount) else { return self.grant(step).await };
+        let number = format!("w{}", step.name());
         self.withdrawals.push(Withdrawal { user, number: number.clone(), amount, ended: None });
         self.model().try_taking(user, &number, amount);
         let Some(reply) = step.ask(&withdraw(user, &number, amount)).await else { return };
@@ -427,12 +510,23 @@ impl Holder {
         }
     }
 
+    /// Mostly one that holds money.
+    fn withdrawal_to_end(&self, step: &mut Step) -> Option<usize> {
+        let any = step.random.random_bool(0.3);
+        let all: Vec<_> = (0..self.withdrawals.len()).collect();
+        let model = self.model();
+        let holds = |index: &usize| {
+            let Withdrawal { user, number, .. } = &self.withdrawals[*index];
+            model.taken(*user, number).is_some()
+        };
+        let holding: Vec<_> = all.iter().copied().filter(holds).collect();
+        let from = if any { &all } else { &holding };
+        from.choose(&mut step.random).copied()
+    }
+
     /// Posts, voids, asks again, asks for another amount, or looks.
     async fn end_withdrawal(&mut self, step: &mut Step) {
-        if self.withdrawals.is_empty() {
-            return;
-        }
-        let index = step.random.random_range(0..self.withdrawals.len());
+        let Some(index) = self.withdrawal_to_end(step) else { return self.withdraw(step).await };
         let Withdrawal { user, number, amount, .. } = self.withdrawals[index].clone();
         let known = self.model().taken(user, &number);
         match step.random.random_range(0..6) {

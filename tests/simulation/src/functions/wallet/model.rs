@@ -39,6 +39,11 @@ impl Bounds {
     pub fn until(&self, after: &Self) -> RangeInclusive<i64> {
         self.given.0 - after.taken.1..=after.given.1 - self.taken.0
     }
+
+    /// The balances that the user may have now.
+    pub fn now(&self) -> RangeInclusive<i64> {
+        self.until(self)
+    }
 }
 
 /// By user and name.
@@ -79,10 +84,15 @@ impl Packet {
         !self.by_payment || self.pay_tried_ms.is_some()
     }
 
+    /// When its time is over at the earliest, if clocks are right.
+    pub fn end_ms(&self) -> Option<u64> {
+        let from = if self.by_payment { self.pay_tried_ms } else { Some(self.tried_ms) };
+        from.map(|from| from + LIFE_MS)
+    }
+
     /// Whether its time may be over by any clock.
     pub fn may_be_over(&self, now_ms: u64, skew_ms: u64) -> bool {
-        let from = if self.by_payment { self.pay_tried_ms } else { Some(self.tried_ms) };
-        from.is_some_and(|from| now_ms + skew_ms >= from + LIFE_MS)
+        self.end_ms().is_some_and(|end| now_ms + skew_ms >= end)
     }
 
     /// Whether its time is over by every clock.
