@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{bench, build, bulk, ci, defects, demo, evaluate, import, mutants, setup, simulate, test, up};
+use xtask::{
+    bench, build, bulk, ci, defects, demo, evaluate, import, mutants, setup, simulate, test, up,
+};
 
 #[derive(Parser)]
 #[command(

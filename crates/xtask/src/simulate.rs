@@ -37,7 +37,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 /// When it does not build.
 pub fn build() -> anyhow::Result<PathBuf> {
     let mut command = workspace::cargo();
-    command.args(["build", "--workspace", "--bin", "simulate", "--message-format=json-render-diagnostics"]);
+    command.args([
+        "build",
+        "--workspace",
+        "--bin",
+        "simulate",
+        "--message-format=json-render-diagnostics",
+    ]);
     let messages = process::output(&mut command)?;
     let executable = |line: &str| {
         let message: Message = serde_json::from_str(line).ok()?;
