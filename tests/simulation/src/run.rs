@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Once};
 
-use end_to_end::app::{Place, not_loaded};
+use end_to_end::app::{Place, check, not_loaded};
 use end_to_end::patient::Patient;
 use end_to_end::purchase;
 use end_to_end::wallet::settle;
@@ -20,7 +20,7 @@ use crate::books::Books;
 use crate::functions::{Client, FUNCTIONS};
 use crate::plan::{Plan, StepId, name_of};
 use crate::story::Story;
-use crate::world::{FAILURES_MAX, Report, Step, World};
+use crate::world::{FAILURES_MAX, LAST, Report, Step, World};
 
 /// Longer than any delay, any time-out and any reservation.
 const LATE_MS: u64 = 40_000;
@@ -190,11 +190,11 @@ async fn come_to_rest(world: &World) {
     let late = &mut world.patient(FAILURES_MAX);
     for _ in 0..LATE_ROUNDS {
         world.advance(LATE_MS);
-        // What was late happens while these are answered.
-        for asked in world.functions.iter().flat_map(|function| function.calm()) {
-            late.until_answered(&asked).await;
-        }
-        late.until_answered(&end_to_end::app::check(crate::world::LAST)).await;
+        // What was late happens while this is answered.
+        late.until_answered(&check(LAST)).await;
+    }
+    for asked in world.functions.iter().flat_map(|function| function.calm()) {
+        late.until_answered(&asked).await;
     }
     // What was reserved by a clock that was ahead expires so much later.
     world.advance(world.plan.skew_ms_max());
@@ -204,7 +204,6 @@ async fn come_to_rest(world: &World) {
     if world.plan.drains_first {
         drain(world, asker).await;
     }
-    minute_of_schedule(world, asker).await;
     world.advance(LIFE_MS);
     minute_of_schedule(world, asker).await;
     let due: Vec<_> = {
@@ -214,8 +213,8 @@ async fn come_to_rest(world: &World) {
     assert!(due.is_empty(), "is due and was not done: {due:?}");
     if !world.plan.drains_first {
         drain(world, asker).await;
+        minute_of_schedule(world, asker).await;
     }
-    minute_of_schedule(world, asker).await;
     for function in &world.functions {
         function.rest(world, asker).await;
     }

@@ -66,6 +66,8 @@ const EDGES: [u64; 14] = [
 const CHUNK_USERS: u64 = 4_032 * 4;
 /// So many neighbours that their chunk becomes a bitmap, in each of four partitions.
 const RUN: u64 = 800;
+/// Of them, where nothing was said of any.
+const FEW: usize = 8;
 /// Where runs begin: across the end of a chunk, across 2^32, and at the end of all ids.
 const RUNS: [u64; 3] = [CHUNK_USERS - 128, (1 << 32) - 390, u64::MAX - RUN + 1];
 /// Of a batch.
@@ -91,7 +93,10 @@ impl Function for NewUsers {
         Box::pin(async move {
             let neighbours = |user: &u64| [user.saturating_sub(1), *user, user.saturating_add(1)];
             let some: Vec<_> = USERS.iter().chain(&EDGES).flat_map(neighbours).collect();
-            let runs = RUNS.iter().map(|first| run(*first).collect());
+            // Of a run of whom nobody has paid, a few show it.
+            let is_paid = |first: u64| run(first).any(|user| world.paid(user).is_some());
+            let shown = |first: u64| if is_paid(first) { RUN as usize } else { FEW };
+            let runs = RUNS.iter().map(|first| run(*first).take(shown(*first)).collect());
             for users in runs.chain([some]) {
                 let known: Vec<_> = users.iter().map(|user| world.paid(*user)).collect();
                 let reply = asker.until_answered(&check_many(&users)).await;
