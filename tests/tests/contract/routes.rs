@@ -66,6 +66,47 @@ async fn the_document_is_whole() {
     }
 }
 
+/// What the checks of answers rest on.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_document_does_not_say_is_found() {
+    let app = Place::Kv.app().await;
+    let document = Document::of(&app).await;
+    let of = |name: &str| json!({ "$ref": format!("#/components/schemas/{name}") });
+    let problem = json!({"type": "t", "title": "t", "status": 404, "code": "c", "detail": "d"});
+    let with = |value: &Value, member: &str, is: Value| {
+        let mut value = value.clone();
+        value[member] = is;
+        value
+    };
+    let coded = json!({"allOf": [of("Problem"), {"properties": {"code": {"enum": ["c"]}}}]});
+    let users = json!({"type": "array", "items": of("User")});
+    let user = json!({"user": "7", "new": true});
+    let right = [
+        (of("User"), user.clone()),
+        (users.clone(), json!([user])),
+        (of("Time"), json!("2026-02-16T16:00:00Z")),
+        (coded.clone(), with(&problem, "trace_id", json!("t"))),
+    ];
+    for (schema, value) in right {
+        let errors = document.errors(&schema, &value);
+        assert!(errors.is_empty(), "{errors:?}: {value}");
+    }
+    let wrong = [
+        ("a member that is not named", of("User"), with(&user, "age", json!(9))),
+        ("in an item", users, json!([with(&user, "age", json!(9))])),
+        ("in a problem", coded.clone(), with(&problem, "age", json!(9))),
+        ("a code that is not listed", coded, with(&problem, "code", json!("d"))),
+        ("a member that is missing", of("User"), json!({"user": "7"})),
+        ("another type", of("User"), with(&user, "user", json!(7))),
+        ("a pattern", of("User"), with(&user, "user", json!("07x"))),
+        ("a format", of("Time"), json!("2026-02-30T16:00:00Z")),
+        ("a fraction", of("Problem"), with(&problem, "status", json!(404.0))),
+    ];
+    for (what, schema, value) in wrong {
+        assert!(!document.errors(&schema, &value).is_empty(), "{what}: {value}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_of_the_document_answers_and_no_other_method_does() {
     let app = Place::Kv.app().await;
