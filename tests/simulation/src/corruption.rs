@@ -73,8 +73,14 @@ impl Corruption {
         self.write(connection, self.is.as_deref());
     }
 
-    /// Undoes it.
+    /// Undoes it, unless somebody has written something else since.
     pub fn repair(&self, connection: &mut redis::Connection) {
+        let mut read = redis::cmd("HGET");
+        let read = read.arg(self.key()).arg(&self.field).query::<Option<Vec<u8>>>(connection);
+        let is = self.is.as_ref().map(|is| [b"=", is.as_slice()].concat());
+        if read.expect("the server runs commands") != is {
+            return;
+        }
         if let Value::Bytes(was) = &self.was {
             self.write(connection, Some(was));
         }

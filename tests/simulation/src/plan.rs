@@ -166,7 +166,7 @@ impl Plan {
         let jumps = random.random_bool(0.25) && goes_wrong("time-jumps");
         let corruptions = ["garbage", "other-version", "absent"];
         let corruption = *corruptions.choose(&mut random).expect("there are some");
-        let is_corrupted = random.random_bool(0.2) && goes_wrong(corruption);
+        let is_corrupted = random.random_bool(0.5) && goes_wrong(corruption);
         Self {
             seed,
             functions,

@@ -198,6 +198,11 @@ async fn come_to_rest(world: &World) {
     }
     // What was reserved by a clock that was ahead expires so much later.
     world.advance(world.plan.skew_ms_max());
+    if world.books().is_corrupted() {
+        // One bad record stops only itself.
+        let reply = late.until_answered(&settle()).await;
+        assert_eq!(reply.status, 200, "{reply:?}");
+    }
     world.books().repair();
     world.check();
     let asker = &mut world.patient(0);

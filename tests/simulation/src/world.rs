@@ -199,9 +199,14 @@ impl World {
     }
 }
 
-/// While a record is unreadable, who needs it is refused: by which status is the product's affair for now.
+/// While a record is unreadable, who needs it is told so (503), and nobody is told that something went wrong
+/// that we do not know (500).
 async fn lenient(app: &App, asked: &Ask) -> Option<Reply> {
     let reply = asked.of(app).await;
+    if reply.is_lost() {
+        return None;
+    }
+    assert!(reply.status < 500 || reply.status == 503, "one record is unreadable: {reply:?}");
     (reply.status < 500).then_some(reply)
 }
 

@@ -14,6 +14,9 @@ use simulation::plan::{At, FAULTS, Plan, Reduction, SWITCHED_OFF, StepId};
 use simulation::run::tell;
 use simulation::shrink::shrink;
 
+/// Schedules after which the progress is told where there is no terminal.
+const TOLD_EVERY: u64 = 1_000;
+
 /// Runs schedules of users, operators and faults on the real components, each from one seed. After every step
 /// the whole store is checked. A seed that fails is shrunk and printed, and fails again.
 #[derive(Parser)]
@@ -137,7 +140,18 @@ fn many(arguments: &Arguments, reduction: &Reduction) -> ExitCode {
     bar.enable_steady_tick(Duration::from_secs(1));
     let seeds: Vec<_> =
         (0..arguments.count).map(|number| arguments.from.wrapping_add(number)).collect();
-    let done = run_all(&seeds, arguments.threads, reduction, arguments.keep_going, |_| bar.inc(1));
+    let done = run_all(&seeds, arguments.threads, reduction, arguments.keep_going, |_| {
+        bar.inc(1);
+        // A bar is drawn on a terminal only.
+        if bar.is_hidden() && bar.position().is_multiple_of(TOLD_EVERY) {
+            println!(
+                "{} of {} schedules after {:.0?}",
+                bar.position(),
+                arguments.count,
+                bar.elapsed()
+            );
+        }
+    });
     bar.abandon();
     println!("{}in {:.0?}", done.text(), bar.elapsed());
     let Some((seed, _)) = done.failed.first() else { return ExitCode::SUCCESS };
