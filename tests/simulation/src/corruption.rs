@@ -24,7 +24,7 @@ pub struct Corruption {
 
 /// Names of records that hold configuration or layout: whoever breaks those breaks everything.
 fn is_shared(name: &str) -> bool {
-    ["layout", "g", "p", "t", "s"].iter().any(|shared| name == *shared)
+    ["layout", "g", "p", "t", "s"].contains(&name)
 }
 
 impl Corruption {

@@ -473,8 +473,8 @@ impl Holder {
         assert_eq!(taken + left, before.total, "{reply:?}");
         let shown = reply.json()["openings"].as_array().expect("a list").clone();
         for (user, cents) in openings {
-            let is_it =
-                |one: &Value| one["user"] == user.to_string() && one["amount"] == cents.to_string();
+            let expected = (json!(user.to_string()), json!(cents.to_string()));
+            let is_it = |one: &Value| (&one["user"], &one["amount"]) == (&expected.0, &expected.1);
             assert!(shown.iter().any(is_it), "{user} has {cents}: {reply:?}");
         }
         match reply.text("state").as_deref() {
