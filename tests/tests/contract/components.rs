@@ -7,29 +7,30 @@ use end_to_end::app::root;
 use host::component_bytes;
 use wasmparser::{ComponentExternalKind, Parser, Payload};
 
-/// Bytes of a component: every instance and every deployment pays for them.
-const BYTES_MAX: usize = 350_000;
+/// Bytes of a component: every instance and every deployment pays for them. The bounds are about 5 % above
+/// what each has; growth beyond that gets a reason.
+const BYTES_MAX: usize = 365_000;
 
 /// Bytes of the component for events, which has the rules of group-buys and of paying for group packets
 /// beside that of paid marks.
-const EVENTS_BYTES_MAX: usize = 415_000;
+const EVENTS_BYTES_MAX: usize = 425_000;
 
 /// Bytes of the component for coupons, which has three times the routes of the others.
-const COUPON_BYTES_MAX: usize = 690_000;
+const COUPON_BYTES_MAX: usize = 710_000;
 
 /// Bytes of the component for promotions: the whole evaluation, the index of activities, purchase limits
 /// and prices in bulk, and the model of activities twice, in JSON and in the store's format. The typed
 /// interface is 47 kB of it.
-const PROMOTION_BYTES_MAX: usize = 875_000;
+const PROMOTION_BYTES_MAX: usize = 895_000;
 
 /// Bytes of the components for wallets: beside the 300 kB that every component has for the edge and the
 /// binding, Ed25519 and protobuf, and their rules. Red packets sign, and have rains, their leases and group
 /// packets.
-const RED_PACKET_BYTES_MAX: usize = 635_000;
+const RED_PACKET_BYTES_MAX: usize = 660_000;
 /// The balance only believes tokens; its typed interface is in it.
-const BALANCE_BYTES_MAX: usize = 530_000;
+const BALANCE_BYTES_MAX: usize = 540_000;
 /// Settlement finishes whatever the others begin, and knows all of their books.
-const SETTLEMENT_BYTES_MAX: usize = 870_000;
+const SETTLEMENT_BYTES_MAX: usize = 890_000;
 
 /// What the edge needs for any function.
 const IMPORTS: &[&str] = &[
