@@ -72,7 +72,7 @@ pub const ENTRY: Entry = Entry {
 };
 
 /// How long settlement waits with the leases of a rain that has ended, and a little longer.
-const GRACE_MS: u64 = 61_000;
+const GRACE_MS: u64 = 26 * 60_000;
 /// Longer than anybody remembers that nothing is left.
 const MEMORY_MS: u64 = 1_100;
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
