@@ -28,7 +28,7 @@ pub const FAST_VARIABLE: &str = "HONGBAO_FAST";
 /// Sets up, builds the components and runs every test.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Leaves out the exhaustive faults and runs few schedules.
+    /// Leaves out the exhaustive faults and the rushes, and runs few schedules.
     #[arg(long, env = FAST_VARIABLE, value_parser = FalseyValueParser::new())]
     fast: bool,
     /// Which tests: what `cargo test` takes to select test binaries, and behind another `--` what
@@ -43,7 +43,7 @@ pub struct Arguments {
 pub enum Effort {
     /// Everything.
     Full,
-    /// Without the exhaustive faults, with few schedules.
+    /// Without the exhaustive faults and the rushes, with few schedules.
     Fast,
 }
 
@@ -90,7 +90,7 @@ pub fn run_binaries<'a>(
     summary: &mut Summary,
 ) -> anyhow::Result<()> {
     for binary in binaries {
-        if effort == Effort::Fast && binary.is_exhaustive() {
+        if effort == Effort::Fast && binary.is_long() {
             summary.leave_out(binary.id(), binary.count()?);
         } else {
             summary.add(binary.run(selection, effort)?);

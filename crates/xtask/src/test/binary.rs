@@ -122,10 +122,10 @@ impl Binary {
         }
     }
 
-    /// Whether it has the exhaustive faults: every fault at every call.
+    /// Whether it takes minutes: every fault at every call, or rushes of thousands.
     #[must_use]
-    pub fn is_exhaustive(&self) -> bool {
-        self.kind == Kind::Test && self.target == "faults"
+    pub fn is_long(&self) -> bool {
+        self.kind == Kind::Test && ["faults", "load"].contains(&self.target.as_str())
     }
 
     /// Whether it is the simulator's.
@@ -221,11 +221,11 @@ mod tests {
     }
 
     #[test]
-    fn knows_the_exhaustive_faults_and_the_simulator_by_name() {
+    fn knows_what_is_long_and_the_simulator_by_name() {
         let that = |is: fn(&Binary) -> bool| {
             binaries().iter().filter(|binary| is(binary)).map(Binary::id).collect::<Vec<_>>()
         };
-        assert_eq!(that(Binary::is_exhaustive), ["end-to-end::faults"]);
+        assert_eq!(that(Binary::is_long), ["end-to-end::faults"]);
         assert_eq!(that(Binary::is_simulation), ["simulation::simulation"]);
     }
 
