@@ -9,6 +9,7 @@
 //! - [`import`]: the backfill, users who paid before the app existed
 //! - [`bulk`]: coupons for the users of a file
 //! - [`test`], [`simulate`], [`bench`], [`ci`]: what they say
+//! - [`defects`]: deliberate faults in the product, which the simulation must find
 //! - [`mutants`]: deliberate faults in the rules, which tests must find
 //!
 //! Beneath them: [`workspace`] knows what lies where, [`process`] runs other programs, [`keys`] has the
