@@ -40,14 +40,31 @@ struct List {
     defect: Vec<Defect>,
 }
 
-#[derive(Deserialize)]
-struct Defect {
-    name: String,
-    breaks: String,
-    file: String,
-    from: String,
-    to: String,
-    seed: u64,
+/// A place where the product does something else.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Defect {
+    /// Its name.
+    pub name: String,
+    /// Which promise it breaks.
+    pub breaks: String,
+    /// The file, from the root of the repository.
+    pub file: String,
+    /// What stands there, once.
+    pub from: String,
+    /// What stands there instead.
+    pub to: String,
+    /// By which seed it is found.
+    pub seed: u64,
+}
+
+/// All that are listed.
+///
+/// # Errors
+/// The file cannot be read, or is no list of them.
+pub fn all() -> anyhow::Result<Vec<Defect>> {
+    let text = fs::read_to_string(workspace::root().join(LIST)).context(LIST)?;
+    Ok(toml::from_str::<List>(&text).context(LIST)?.defect)
 }
 
 /// Builds and simulates each.
@@ -56,8 +73,7 @@ struct Defect {
 /// When one cannot be built, or is not found.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     setup::tool(Need::Redis)?;
-    let text = fs::read_to_string(workspace::root().join(LIST)).context(LIST)?;
-    let mut defects = toml::from_str::<List>(&text).context(LIST)?.defect;
+    let mut defects = all()?;
     defects.retain(|defect| defect.name.contains(&arguments.name));
     let simulate = simulate::build()?;
     let tree = workspace::state().join("defects");

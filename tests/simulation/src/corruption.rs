@@ -22,9 +22,14 @@ pub struct Corruption {
     is: Option<Vec<u8>>,
 }
 
-/// Names of records that hold configuration or layout: whoever breaks those breaks everything.
+/// What the names of records of configuration or layout begin with: whoever breaks those breaks everything.
+/// The layout; pools, notices, scenes, campaigns and lists of coupons; the shelves of promotions; pools,
+/// notices, scenes and the mode of posting of wallets.
+const SHARED: [&str; 15] =
+    ["layout", "p", "t", "s", "g", "f", "ai", "ah", "ad", "al", "am", "mf", "mg", "ms", "mz"];
+
 fn is_shared(name: &str) -> bool {
-    ["layout", "g", "p", "t", "s"].contains(&name)
+    SHARED.iter().any(|start| name.starts_with(start))
 }
 
 impl Corruption {

@@ -9,7 +9,6 @@
 //! - [`story`]: what happened, step by step
 //! - [`books`]: the store as a whole
 //! - [`corruption`]: records made unreadable
-//! - [`defects`]: deliberate faults in the product, which are found
 //! - [`functions`]: what a function adds: its actions, and what must hold
 //! - [`shrink`]: a failing schedule made small
 //! - [`many`]: many schedules, some at once
@@ -18,7 +17,6 @@
 
 pub mod books;
 pub mod corruption;
-pub mod defects;
 pub mod functions;
 pub mod many;
 pub mod plan;

@@ -53,26 +53,16 @@ pub struct Failure {
 /// # Panics
 /// The app does not load.
 pub fn run(place: &Place, plan: &Plan) -> Result<Report, Box<Failure>> {
-    let story = Story::default();
-    let attempt = || schedule(place, plan, &story);
-    match caught(attempt) {
-        Ok(report) => Ok(report),
-        Err((message, at)) => {
-            let (lines, faults) = (story.lines(), story.faults());
-            Err(Box::new(Failure { message, place: at, story: lines, faults }))
-        }
-    }
+    tell(place, plan).1
 }
 
 /// Runs one schedule, and tells all of it.
 pub fn tell(place: &Place, plan: &Plan) -> (Vec<String>, Result<Report, Box<Failure>>) {
     let story = Story::default();
-    let result = caught(|| schedule(place, plan, &story));
-    let lines = story.lines();
-    let result = result.map_err(|(message, place)| {
-        Box::new(Failure { message, place, story: lines.clone(), faults: story.faults() })
+    let result = caught(|| schedule(place, plan, &story)).map_err(|(message, place)| {
+        Box::new(Failure { message, place, story: story.lines(), faults: story.faults() })
     });
-    (lines, result)
+    (story.lines(), result)
 }
 
 thread_local! {

@@ -81,7 +81,7 @@ fn a_seed_repeats_its_schedule() {
 /// `cargo xtask defects` puts each of them into the product, and the simulation finds it.
 #[test]
 fn the_list_of_defects_is_of_the_code_as_it_is() {
-    let defects = simulation::defects::all();
+    let defects = xtask::defects::all().expect("a list of defects");
     let breaks: BTreeSet<_> = defects.iter().map(|defect| &defect.breaks).collect();
     assert!(breaks.len() >= 12, "{breaks:?}");
     for defect in &defects {

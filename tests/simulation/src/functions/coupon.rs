@@ -9,7 +9,7 @@ use end_to_end::coupon::{
     Stock, cancel, confirm, issue, look, publish, redeem, reserve, roll_back, template,
 };
 use end_to_end::patient::Patient;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join};
 use http::Method;
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -43,6 +43,7 @@ pub const ENTRY: Entry = Entry {
         "coupon: cancelled",
         "coupon: expired",
         "coupon: redeemed",
+        "coupon: redeemed by one of two",
         "coupon: rolled back",
         "coupon: sold_out",
         "coupon: user_limit",
@@ -167,6 +168,8 @@ struct Number {
     redemptions: u32,
     /// Somebody tried to confirm or to cancel, and may do so late.
     ending: bool,
+    /// Two orders tried to redeem it at once and not both were answered: either may do so late, for good.
+    unclear: bool,
 }
 
 impl Number {
@@ -216,8 +219,16 @@ impl Holder {
     async fn new_number(&mut self, step: &mut Step, seconds: Option<u64>) {
         let (user, template) = (step.user(), step.one_of(&TEMPLATES));
         let (number, known) = (step.name(), Known::Open);
-        let (redemptions, ending) = (0, false);
-        self.numbers.push(Number { user, template, number, known, seconds, redemptions, ending });
+        self.numbers.push(Number {
+            user,
+            template,
+            number,
+            known,
+            seconds,
+            redemptions: 0,
+            ending: false,
+            unclear: false,
+        });
         self.ask_for(step, self.numbers.len() - 1).await;
     }
 
@@ -322,8 +333,14 @@ impl Holder {
     async fn spend(&mut self, step: &mut Step) {
         let Some(index) = self.any(step) else { return };
         let Number { user, number, known, redemptions, .. } = self.numbers[index].clone();
+        if self.numbers[index].unclear {
+            return;
+        }
         let (order, rolls_back) = match (known, redemptions.checked_sub(1)) {
             (Known::Given(Some(order)), _) => (order, step.random.random_bool(0.7)),
+            (Known::Given(None), _) if step.random.random_bool(0.25) => {
+                return self.spend_twice(step, index).await;
+            }
             (Known::Given(None), _) => {
                 (format!("order{redemptions}"), step.random.random_bool(0.2))
             }
@@ -348,6 +365,32 @@ impl Holder {
         if reply.status == 200 {
             step.world.saw(if rolls_back { "coupon: rolled back" } else { "coupon: redeemed" });
         }
+    }
+
+    /// Two orders redeem one coupon at once, each with one attempt: at most one of them does.
+    async fn spend_twice(&mut self, step: &mut Step, index: usize) {
+        let number = &mut self.numbers[index];
+        let orders = [0, 1].map(|more| format!("order{}", number.redemptions + more));
+        number.redemptions += 2;
+        number.known = Known::Open;
+        let (world, who) = (&step.world, step.id.to_string());
+        let asked = orders.each_ref().map(|order| redeem(number.user, &number.number, order));
+        let replies = join(world.ask(&who, &asked[0]), world.ask(&who, &asked[1])).await;
+        let (Some(first), Some(second)) = replies else {
+            number.unclear = true;
+            return;
+        };
+        let [first_order, second_order] = orders;
+        let winner = match (first.status, second.status) {
+            (200, 200) => panic!("two orders redeemed one coupon: {first:?} {second:?}"),
+            (200, 409) => first_order,
+            (409, 200) => second_order,
+            // A greeting, or a coupon that is over.
+            (404, 404) | (409, 409) => return,
+            _ => panic!("{first:?} {second:?}"),
+        };
+        number.known = Known::Given(Some(winner));
+        world.saw("coupon: redeemed by one of two");
     }
 
     fn any(&self, step: &mut Step) -> Option<usize> {
