@@ -25,4 +25,4 @@ pub mod scene;
 pub mod template;
 
 #[cfg(test)]
-mod two_clocks;
+mod tests;

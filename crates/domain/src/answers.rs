@@ -45,3 +45,26 @@ pub fn fields(answer: Option<&Answer>) -> Result<&[Option<Value>], CommitError> 
 pub fn unexpected() -> CommitError {
     CommitError::Unusable("an answer is not of the kind that was asked for".into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_what_was_asked_for_or_an_error() {
+        let values = vec![Some(Value::Integer(3)), None, Some(Value::Bytes(vec![1]))];
+        let answer = Answer::Fields(values.clone());
+        assert_eq!(fields(Some(&answer)), Ok(values.as_slice()));
+        assert_eq!(fields(Some(&Answer::Fields(vec![]))), Ok([].as_slice()));
+        for other in [None, Some(&Answer::Size(1)), Some(&Answer::Map(vec![]))] {
+            assert_eq!(fields(other), Err(unexpected()), "{other:?}");
+        }
+        assert_eq!(integer(values[0].as_ref()), Ok(3));
+        assert_eq!(integer(None), Ok(0));
+        assert_eq!(integer(values[2].as_ref()), Err(unexpected()));
+        let numbers = Answer::Fields(values[..2].to_vec());
+        assert_eq!(integers(Some(&numbers)), Ok([3, 0]));
+        assert_eq!(integers::<1>(Some(&numbers)), Err(unexpected()));
+        assert_eq!(integers::<3>(Some(&answer)), Err(unexpected()));
+    }
+}

@@ -314,6 +314,15 @@ mod tests {
     }
 
     #[test]
+    fn a_group_is_found_by_its_name() {
+        let two = open(true).ended("a", Phase::Failed, DURING).unwrap();
+        let two = two.opened(group("b", false)).unwrap();
+        assert_eq!(two.find("a").map(|found| found.phase), Some(Phase::Failed));
+        assert_eq!(two.find("b"), Some(&group("b", false)));
+        assert_eq!(two.find("c"), None);
+    }
+
+    #[test]
     fn what_is_stored_is_read_again_and_small() {
         let one = open(true);
         let two = one.ended("a", Phase::Failed, DURING).unwrap().opened(group("b", false)).unwrap();

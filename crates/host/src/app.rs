@@ -227,7 +227,7 @@ impl App {
     }
 
     /// Tells [`exhaust`](crate::exhaust) that the calls from now on only look at what came of the
-    /// scenario.
+    /// scenario. Where it is told several times the first counts.
     pub fn scenario_done(&self) {
         if let Some(control) = &self.inner.shared.gate.control {
             control.scenario_done();

@@ -227,7 +227,7 @@ impl Control {
     }
 
     pub(crate) fn scenario_done(&self) {
-        self.last.store(self.made.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.last.fetch_min(self.made.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     /// The calls between preparing a scenario and looking at what came of it.

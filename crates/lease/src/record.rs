@@ -111,3 +111,38 @@ impl Source {
         Draw { guards, writes }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_drawn_leaves_the_lease_and_what_was_credited_enters_it() {
+        let (record, now) = (MapKey::from("l"), UnixMillis(5));
+        let left = Source::Left.draw(&record, 3, now);
+        assert_eq!(
+            left.guards,
+            [
+                (Why::SoldOut, Guard::IntegerAtMost(record.clone(), SOLD_OUT_UNTIL.into(), 5)),
+                (Why::Left, Guard::IntegerAtLeast(record.clone(), LEFT.into(), 3)),
+            ]
+        );
+        assert_eq!(left.writes, [Write::Add(record.clone(), LEFT.into(), -3)]);
+
+        // Of a credit of 15 three are given: what was left before may be nothing.
+        let credit = Source::Credit(10, 25).draw(&record, 3, now);
+        let [behind, ahead] = demand(&record, &CREDITED.into(), 10);
+        assert_eq!(
+            credit.guards,
+            [
+                (Why::Moved, behind),
+                (Why::Moved, ahead),
+                (Why::Left, Guard::IntegerAtLeast(record.clone(), LEFT.into(), -12)),
+            ]
+        );
+        let set =
+            |field: &str, count| Write::Set(record.clone(), field.into(), Value::Integer(count));
+        let add = Write::Add(record.clone(), LEFT.into(), 12);
+        assert_eq!(credit.writes, [set(CREDITED, 25), set(SIZE, 15), add]);
+    }
+}

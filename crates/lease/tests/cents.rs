@@ -14,7 +14,7 @@ use domain::answers::integers;
 use domain::partition::{Partition, Partitions};
 use domain::time::UnixMillis;
 use domain::transaction::{
-    Answer, CommitError, Failed, MapKey, Outcome, Read, Seen, Transaction, Write,
+    Answer, CommitError, Failed, MapKey, Outcome, Read, Seen, Transaction, Value, Write,
 };
 use futures::executor::block_on;
 use futures::future::join_all;
@@ -79,6 +79,8 @@ struct Rain {
     /// Who asks; the first one again after the last.
     asks: Vec<Ask>,
     asked: Cell<usize>,
+    /// How often somebody waited for another one who calls back.
+    pauses: Cell<u32>,
     free: Cell<Option<i64>>,
 }
 
@@ -139,6 +141,7 @@ impl World for Rain {
     }
 
     fn pause(&self, _: u64) -> Pin<Box<dyn Future<Output = ()>>> {
+        self.pauses.set(self.pauses.get() + 1);
         Box::pin(turn())
     }
 }
@@ -153,6 +156,7 @@ impl Rain {
             deliveries: RefCell::default(),
             asks: Vec::new(),
             asked: Cell::new(0),
+            pauses: Cell::new(0),
             free: Cell::new(None),
         };
         let place = rain.place();
@@ -416,4 +420,26 @@ fn a_credit_that_is_too_small_arrives_and_another_one_follows() {
     assert_eq!(draw(Source::Left, 1), Ok(()));
     assert_eq!(draw(Source::Credit(1, 10), 9), Ok(()));
     assert_eq!(rain.check(), 10);
+}
+
+/// Somebody whose clock is ten minutes ahead began to call back and died. Whoever comes next does it instead,
+/// and what the pool says of it never goes back in time.
+#[test]
+fn a_calling_back_that_was_abandoned_by_a_clock_ahead_is_done_by_the_next() {
+    let rain = Rain::new(4, 1_000);
+    let place = rain.place();
+    let homes: Vec<_> = rain.partitions.all().collect();
+    assert_eq!(block_on(rain.give(homes[0], 1..=1)).unwrap(), Some(1), "of a lease of 62");
+    assert_eq!(block_on(rain.give(homes[1], 938..=938)).unwrap(), Some(938));
+    let ahead = rain.clock.get() + 600_000;
+    let begin = Write::Set(place.pool.clone(), "recalled".into(), Value::Integer(ahead));
+    let begin = Transaction { writes: vec![begin], ..Transaction::default() };
+    block_on(rain.memory.commit(place.partition, &begin)).unwrap();
+
+    assert_eq!(rain.pauses.get(), 0);
+    assert_eq!(block_on(rain.give(homes[2], 61..=61)).unwrap(), Some(61), "called back");
+    assert_eq!(rain.pauses.get(), 50, "the other one may still be at it");
+    let counts = rain.fields(place.partition, &place.pool, ["recalled", "done"]);
+    assert_eq!(counts, [ahead + 1; 2]);
+    assert_eq!(rain.check(), 1_000);
 }

@@ -30,3 +30,6 @@ pub mod statement;
 pub mod token;
 pub mod view;
 pub mod withdraw;
+
+#[cfg(test)]
+mod flows;

@@ -1,5 +1,7 @@
 //! `cargo xtask bench`: the benchmarks, which print their figures.
 
+use std::process::Command;
+
 use crate::setup::need::Need;
 use crate::{build, process, setup, workspace};
 
@@ -18,7 +20,5 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     setup::tool(Need::Redis)?;
     build::build(&workspace::components()?)?;
-    let mut command = workspace::cargo();
-    command.args(["run", "--package", "end-to-end", "--bin", "bench", "--"]);
-    process::run(command.args(&arguments.bench))
+    process::run(Command::new(build::binary("bench")?).args(&arguments.bench))
 }

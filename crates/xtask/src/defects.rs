@@ -75,7 +75,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     setup::tool(Need::Redis)?;
     let mut defects = all()?;
     defects.retain(|defect| defect.name.contains(&arguments.name));
-    let simulate = simulate::build()?;
+    let simulate = build::binary(simulate::NAME)?;
     let tree = workspace::state().join("defects");
     copy_tree(&tree)?;
     let mut missed = Vec::new();

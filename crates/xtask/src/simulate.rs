@@ -1,13 +1,12 @@
 //! `cargo xtask simulate`: schedules of the simulation, one seed again or many.
 
-use std::path::PathBuf;
 use std::process::Command;
-
-use anyhow::Context;
-use serde::Deserialize;
 
 use crate::setup::need::Need;
 use crate::{build, process, setup, workspace};
+
+/// The simulator's binary.
+pub const NAME: &str = "simulate";
 
 /// Sets up, builds the components and runs schedules of the simulation.
 ///
@@ -27,34 +26,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     setup::tool(Need::Redis)?;
     build::build(&workspace::components()?)?;
-    process::run(Command::new(build()?).args(&arguments.simulate))
-}
-
-/// Builds the simulator; where it is. Of the whole workspace: alone its dependencies would have other
-/// features, and be built once more.
-///
-/// # Errors
-/// When it does not build.
-pub fn build() -> anyhow::Result<PathBuf> {
-    let mut command = workspace::cargo();
-    command.args([
-        "build",
-        "--workspace",
-        "--bin",
-        "simulate",
-        "--message-format=json-render-diagnostics",
-    ]);
-    let messages = process::output(&mut command)?;
-    let executable = |line: &str| {
-        let message: Message = serde_json::from_str(line).ok()?;
-        message.executable.filter(|file| file.file_stem().is_some_and(|name| name == "simulate"))
-    };
-    messages.lines().find_map(executable).context("cargo names no simulator")
-}
-
-#[derive(Deserialize)]
-struct Message {
-    executable: Option<PathBuf>,
+    process::run(Command::new(build::binary(NAME)?).args(&arguments.simulate))
 }
 
 #[cfg(test)]

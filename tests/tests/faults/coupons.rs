@@ -1,27 +1,22 @@
 //! Whatever goes wrong at whatever host call of an operation on coupons: after asking again the result
 //! is the recorded one, and nothing leaked - every coupon that is not given can still be given.
 
-use end_to_end::app::{Ask, Place, Reply, not_loaded};
+use end_to_end::app::{Ask, Reply};
 use end_to_end::coupon::{
     Stock, cancel, confirm, issue, look, publish, redeem, reserve, roll_back, set_up_scene,
     template,
 };
-use end_to_end::patient::{Patient, TIMEOUT_MS};
-use host::{ALL_FAULTS, App, Options, Random, Run, exhaust};
+use end_to_end::patient::Patient;
+use host::App;
 use http::Method;
 use serde_json::json;
 
-/// After this time whatever was late has happened.
-const LATE_MS: u64 = 61_000;
+use crate::hunt::{self, FAILURES_MAX, LATE_MS};
+
 /// Longer than anybody remembers that nothing is left.
 const MEMORY_MS: u64 = 1_100;
-/// Few, so that a wave over all of them is short.
-const PARTITIONS: &str = "4";
 /// Coupons of the template.
 const STOCK: u64 = 6;
-
-/// A run has one fault, but a late effect may meet the next attempt.
-const FAILURES_MAX: u32 = 2;
 
 /// One client, who asks again.
 struct Client(Patient);
@@ -88,6 +83,9 @@ async fn play(app: App, scenario: Scenario) {
         assert_eq!(first.json()["coupon"], again.json()["coupon"]);
         assert_eq!(again.json()["replayed"], true, "{again:?}");
     }
+    if !scenario.hits_the_rest {
+        app.scenario_done();
+    }
     app.advance_time(LATE_MS);
     let third = client.until_answered(&asked).await;
     assert_eq!((third.status, third.json()), (again.status, again.json()));
@@ -95,9 +93,6 @@ async fn play(app: App, scenario: Scenario) {
     let held = scenario.held..=scenario.held + scenario.expired;
     assert!(stock.issued == scenario.issued && held.contains(&stock.reserved), "{stock:?}");
 
-    if !scenario.hits_the_rest {
-        app.scenario_done();
-    }
     // Whatever is left can be given, to the last one.
     let left = scenario.total as i64 - scenario.issued - scenario.held;
     let mut given = 0;
@@ -124,36 +119,17 @@ async fn play(app: App, scenario: Scenario) {
 
 #[track_caller]
 fn hunt(name: &str, scenario: Scenario) {
-    for place in Place::all() {
-        let options = |run: &Run| {
-            // So that each run makes the same calls.
-            place.forget_scripts();
-            let mut options = options(&place).variable("key_prefix", format!("r{}", run.number));
-            options.random = Random::Seeded(7);
-            options
-        };
-        let done = exhaust(&ALL_FAULTS, options, |app, _| async move {
-            let reply = publish("t", &template(scenario.total)).of(&app).await;
-            assert_eq!(reply.status, 200, "{reply:?}");
-            for asked in (scenario.before)() {
-                let reply = asked.of(&app).await;
-                assert!(matches!(reply.status, 200 | 201), "{reply:?}");
-            }
-            app.advance_time(scenario.ago_ms);
-            app.set_up_done();
-            play(app, scenario).await;
-        });
-        let done = done.unwrap_or_else(|error| panic!("{}", not_loaded(&error)));
-        println!("{name} on {}: {} calls, {} runs", place.name(), done.calls.len(), done.runs);
-        assert!(done.runs > 4 * done.calls.len(), "{done:?}");
-    }
-}
-
-fn options(place: &Place) -> Options {
-    place
-        .options()
-        .variable("partitions", PARTITIONS)
-        .variable("store_timeout_ms", TIMEOUT_MS.to_string())
+    hunt::hunt(name, |app| async move {
+        let reply = publish("t", &template(scenario.total)).of(&app).await;
+        assert_eq!(reply.status, 200, "{reply:?}");
+        for asked in (scenario.before)() {
+            let reply = asked.of(&app).await;
+            assert!(matches!(reply.status, 200 | 201), "{reply:?}");
+        }
+        app.advance_time(scenario.ago_ms);
+        app.set_up_done();
+        play(app, scenario).await;
+    });
 }
 
 #[test]

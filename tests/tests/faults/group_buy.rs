@@ -1,21 +1,16 @@
 //! Whatever goes wrong at whatever host call of a group-buy: after asking again the chance is taken
 //! once, what was said of the group is in the store, and the reward is one coupon.
 
-use end_to_end::app::{Ask, Place, Reply, not_loaded};
+use end_to_end::app::{Ask, Reply};
 use end_to_end::coupon::{Stock, list, look, look_up, publish, sweep, template};
 use end_to_end::group_buy::{ended, open, set_up};
-use end_to_end::patient::{Patient, TIMEOUT_MS};
-use host::{ALL_FAULTS, App, Options, Random, Run, exhaust};
+use end_to_end::patient::Patient;
+use host::App;
 
-/// After this time whatever was late has happened.
-const LATE_MS: u64 = 61_000;
-/// Few, so that a wave over all of them is short.
-const PARTITIONS: &str = "4";
+use crate::hunt::{self, FAILURES_MAX, LATE_MS};
+
 /// The order number of the reward of the first group.
 const REWARD: &str = "group:c:g";
-
-/// A run has one fault, but a late effect may meet the next attempt.
-const FAILURES_MAX: u32 = 2;
 
 /// One client, who asks again.
 struct Client(Patient);
@@ -83,36 +78,17 @@ async fn play(app: App, scenario: Scenario) {
     }
 }
 
-fn options(place: &Place) -> Options {
-    place
-        .options()
-        .variable("partitions", PARTITIONS)
-        .variable("store_timeout_ms", TIMEOUT_MS.to_string())
-}
-
 #[track_caller]
 fn hunt(name: &str, scenario: Scenario) {
-    for place in Place::all() {
-        let options = |run: &Run| {
-            // So that each run makes the same calls.
-            place.forget_scripts();
-            let mut options = options(&place).variable("key_prefix", format!("r{}", run.number));
-            options.random = Random::Seeded(7);
-            options
-        };
-        let done = exhaust(&ALL_FAULTS, options, |app, _| async move {
-            let before = [publish("t", &template(10)), set_up("c", "t", true)];
-            for asked in before.into_iter().chain((scenario.before)()) {
-                let reply = asked.of(&app).await;
-                assert!(matches!(reply.status, 200..=204), "{reply:?}");
-            }
-            app.set_up_done();
-            play(app, scenario).await;
-        });
-        let done = done.unwrap_or_else(|error| panic!("{}", not_loaded(&error)));
-        println!("{name} on {}: {} calls, {} runs", place.name(), done.calls.len(), done.runs);
-        assert!(done.runs > 4 * done.calls.len(), "{done:?}");
-    }
+    hunt::hunt(name, |app| async move {
+        let before = [publish("t", &template(10)), set_up("c", "t", true)];
+        for asked in before.into_iter().chain((scenario.before)()) {
+            let reply = asked.of(&app).await;
+            assert!(matches!(reply.status, 200..=204), "{reply:?}");
+        }
+        app.set_up_done();
+        play(app, scenario).await;
+    });
 }
 
 #[test]

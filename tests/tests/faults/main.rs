@@ -1,6 +1,7 @@
 //! Every fault at every host call of an operation: first the calls of a scenario are counted, then it runs
 //! once for each call and each fault, and afterwards the state is right.
 //!
+//! - [`hunt`]: how that is done
 //! - [`paid_marks`]: who is new
 //! - [`coupons`], [`group_buy`]: coupons, groups and their rewards
 //! - [`publishing`], [`purchases`]: activities, and the uses that orders take of them
@@ -8,6 +9,7 @@
 
 mod coupons;
 mod group_buy;
+mod hunt;
 mod paid_marks;
 mod publishing;
 mod purchases;

@@ -9,9 +9,10 @@ use end_to_end::patient::{Patient, TIMEOUT_MS, ask};
 use end_to_end::seed::{Named, seeds};
 use futures::future::join_all;
 use host::{
-    ALL_FAULTS, App, Call, Fault, Faults, Options, Random, Run, Schedule, Simulated, exhaust,
-    simulate,
+    App, Call, Fault, Faults, Options, Random, Run, Schedule, Simulated, exhaust, simulate,
 };
+
+use crate::hunt::hunt_with;
 
 /// Nobody ever says that they paid.
 const NEVER: [u64; 4] = [6, 8, 999, u64::MAX - 1];
@@ -66,7 +67,8 @@ fn hunt(name: &str, scenario: Scenario) {
                 options.random = Random::Seeded(7);
                 options
             };
-            let done = exhaust(&ALL_FAULTS, options, |app, _| async move {
+            let named = format!("{name}, warm {warm}");
+            let done = hunt_with(&named, &place, options, |app, _| async move {
                 for user in scenario.paid {
                     assert_eq!(order_paid(*user).of(&app).await.status, 204);
                 }
@@ -77,10 +79,8 @@ fn hunt(name: &str, scenario: Scenario) {
                 app.set_up_done();
                 play(app, scenario).await;
             });
-            let done = done.unwrap_or_else(|error| panic!("{}", not_loaded(&error)));
             let calls = done.calls.len();
             let trips = done.calls.iter().filter(|call| call.call.is_store_round_trip()).count();
-            println!("{name} on {}, warm {warm}: {calls} calls, {} runs", place.name(), done.runs);
             assert!(trips >= 2, "the store was asked: {:?}", done.calls);
             assert!(done.runs > 5 * calls, "{done:?}");
         }

@@ -2,164 +2,46 @@
 //! ahead of the other. For each thing that has an end: told by the one ahead and then asked for by the one
 //! behind; and the other way round, where the one behind is first.
 
-use std::cell::RefCell;
-
-use binding::Binding;
-use binding::memory::Memory;
-use domain::group_buy::{Chance, Groups, Phase};
-use domain::ids::UserId;
+use domain::group_buy::{Groups, Phase};
 use domain::order_number::OrderNumber;
-use domain::partition::{Partition, Partitions};
-use domain::time::UnixMillis;
-use domain::transaction::{CommitError, Outcome, Transaction, Write};
+use domain::transaction::{Outcome, Transaction, Write};
 use futures::executor::block_on;
 
-use crate::context::{Context, Templates};
+use super::shop::{AHEAD_MS, CHANCE, Shop, Store, USER, claim, number, refused, settle};
+use crate::context::Context;
 use crate::expiry::{End, end, expire_due, settled};
-use crate::group_buy::{self, Campaign, Opening};
-use crate::issue::{Claim, Number, Recorded, issue, look_up};
+use crate::group_buy;
+use crate::issue::{Claim, Recorded, issue, look_up};
 use crate::list::{Page, State, list, state};
-use crate::publish::{self, Stock, publish};
+use crate::publish::{self, publish};
 use crate::records::{self, Gave, Order};
 use crate::redemption::{Use, apply};
-use crate::refusal::{Failure, Refusal};
+use crate::refusal::Refusal;
 use crate::reservation::confirm;
 use crate::scene::Scene;
 use crate::template::tests::template;
 
-/// How far the one clock is ahead of the other.
-const AHEAD_MS: i64 = 600_000;
-const START: UnixMillis = UnixMillis(1_771_257_600_250);
-const USER: UserId = UserId(7);
-const CHANCE: Chance<'static> = Chance { user: USER, campaign: "spring" };
-
-/// A store in which somebody else commits something between two commits of the one who is watched.
-#[derive(Default)]
-struct Store {
-    memory: Memory,
-    /// Before the commit that so many others come before.
-    meanwhile: RefCell<Option<(u32, Partition, Transaction)>>,
-}
-
-impl Binding for Store {
-    async fn commit(
-        &self,
-        partition: Partition,
-        transaction: &Transaction,
-    ) -> Result<Outcome, CommitError> {
-        let due = self.meanwhile.take();
-        match due {
-            Some((0, place, other)) => {
-                let outcome = self.memory.commit(place, &other).await?;
-                assert!(matches!(outcome, Outcome::Committed(_)), "{outcome:?}");
-            }
-            Some((before, place, other)) => {
-                self.meanwhile.replace(Some((before - 1, place, other)));
-            }
-            None => {}
-        }
-        self.memory.commit(partition, transaction).await
-    }
-}
-
-/// The store, and what each instance remembers.
-#[derive(Default)]
-struct Shop {
-    store: Store,
-    ahead: Templates,
-    behind: Templates,
-}
-
 impl Shop {
-    /// With a template and a campaign.
-    fn open() -> Self {
-        let shop = Self::default();
-        let behind = shop.behind(0);
-        block_on(publish(&behind, "t", &template(|_| ()))).unwrap();
-        let campaign = Campaign { template: "t".into(), give_back: true, enabled: true };
-        block_on(group_buy::set_up(&behind, CHANCE.campaign, &campaign)).unwrap();
-        shop
-    }
-
-    fn at<'a>(&'a self, templates: &'a Templates, now: UnixMillis) -> Context<'a, Store> {
-        Context {
-            store: &self.store,
-            partitions: Partitions::new(4).unwrap(),
-            stage: "live",
-            now,
-            templates,
-            lease_share: lease::SHARE,
-            pause: |_| Box::pin(std::future::ready(())),
-        }
-    }
-
-    /// The instance that is behind, so long after the start.
-    fn behind(&self, ms: i64) -> Context<'_, Store> {
-        self.at(&self.behind, UnixMillis(START.0 + ms))
-    }
-
-    /// The instance that is ahead, at the same time.
-    fn ahead(&self, ms: i64) -> Context<'_, Store> {
-        self.at(&self.ahead, UnixMillis(START.0 + ms + AHEAD_MS))
-    }
-
-    fn stock(&self) -> Stock {
-        block_on(publish::look(&self.behind(0), "t")).unwrap().2
-    }
-
-    /// The instance behind opens a group for a minute.
-    fn open_group(&self) -> (Opening, Groups) {
-        let opening = Opening {
-            campaign: CHANCE.campaign.into(),
-            group: "g".into(),
-            user: USER,
-            lasts_seconds: 60,
-        };
-        let behind = self.behind(0);
-        let (group, replayed) = block_on(group_buy::open(&behind, &opening)).unwrap();
-        assert_eq!((group.phase, replayed), (Phase::Open, false));
-        let open = Groups::default().opened(group).unwrap();
-        (opening, open)
-    }
-
     /// What the event of a success changes, by the clock of the instance behind.
     fn success(&self, before: &Groups) -> Option<Transaction> {
-        let after = before.ended("g", Phase::Succeeded, self.behind(0).now).unwrap();
+        let after = before.ended("g", Phase::Succeeded, self.now().now).unwrap();
         (after != *before).then(|| CHANCE.change(before, &after))
-    }
-
-    fn groups(&self) -> Groups {
-        let context = self.behind(0);
-        let reads = [(context.home(USER), CHANCE.read())];
-        let answers = block_on(context.read_all(&reads)).unwrap();
-        let values = records::fields(answers.first()).unwrap();
-        Groups::decode(values[0].as_ref()).unwrap()
     }
 
     /// The instance behind gives a coupon, or holds it.
     fn give(&self, hold_ms: Option<i64>) -> Recorded {
-        block_on(issue(&self.behind(0), &claim(hold_ms))).unwrap()
+        self.issue(&held(hold_ms)).unwrap()
     }
 }
 
-fn number() -> OrderNumber {
-    OrderNumber::parse("n", "").unwrap()
-}
-
-fn claim(hold_ms: Option<i64>) -> Claim {
-    Claim {
-        user: USER,
-        number: Number::Given(number()),
-        template: "t".into(),
-        segments: vec![],
-        hold_ms,
-    }
+fn held(hold_ms: Option<i64>) -> Claim {
+    Claim { hold_ms, ..claim(USER, "n") }
 }
 
 /// What an instance tells of the number.
 fn told(context: &Context<'_, Store>) -> Order {
-    let order = block_on(look_up(context, USER, &number())).unwrap().unwrap();
-    block_on(settled(context, USER, &number(), order)).unwrap()
+    let order = block_on(look_up(context, USER, &number("n"))).unwrap().unwrap();
+    block_on(settled(context, USER, &number("n"), order)).unwrap()
 }
 
 /// In which states an instance lists the user's coupons.
@@ -170,21 +52,14 @@ fn listed(context: &Context<'_, Store>) -> Vec<State> {
     orders.iter().map(|(_, order)| state(order, context.now).unwrap().0).collect()
 }
 
-fn refused<T: std::fmt::Debug>(result: Result<T, Failure>) -> Refusal {
-    match result {
-        Err(Failure::Refused(refusal)) => refusal,
-        other => panic!("{other:?}"),
-    }
-}
-
 #[test]
 fn a_group_that_was_told_expired_is_not_rewarded_later() {
     let shop = Shop::open();
-    let (opening, _) = shop.open_group();
+    let (opening, _) = shop.open_group(USER);
     let (group, replayed) = block_on(group_buy::open(&shop.ahead(0), &opening)).unwrap();
     assert_eq!((group.phase, replayed), (Phase::Expired, true));
 
-    assert_eq!(shop.success(&shop.groups()), None, "it has ended");
+    assert_eq!(shop.success(&shop.groups(USER)), None, "it has ended");
     let (group, _) = block_on(group_buy::open(&shop.behind(0), &opening)).unwrap();
     assert_eq!(group.phase, Phase::Expired);
     assert_eq!(settle(&shop.behind(0)), 0);
@@ -194,7 +69,7 @@ fn a_group_that_was_told_expired_is_not_rewarded_later() {
 #[test]
 fn a_group_whose_success_is_first_is_told_succeeded_and_rewarded() {
     let shop = Shop::open();
-    let (opening, open) = shop.open_group();
+    let (opening, open) = shop.open_group(USER);
     // Between what the one ahead reads and what it commits.
     let success = shop.success(&open).unwrap();
     let (ahead, home) = (shop.ahead(0), shop.behind(0).home(USER));
@@ -204,7 +79,7 @@ fn a_group_whose_success_is_first_is_told_succeeded_and_rewarded() {
     assert_eq!(group.phase, Phase::Succeeded);
     assert!(shop.store.meanwhile.borrow().is_none());
     assert_eq!(listed(&shop.ahead(0)), [State::Usable]);
-    assert_eq!(shop.groups().find("g").unwrap().phase, Phase::Rewarded);
+    assert_eq!(shop.groups(USER).find("g").unwrap().phase, Phase::Rewarded);
 }
 
 /// By a scene that does not compensate a success earned a reward, which the template still gives by the clock
@@ -216,18 +91,13 @@ fn earned() -> (Shop, Groups) {
     block_on(publish::set_up_scene(&behind, "newcomer", &scene)).unwrap();
     let soon = template(|body| body["claim_until"] = "2026-02-16T16:05:00Z".into());
     assert_eq!(block_on(publish(&behind, "t", &soon)), Ok(2));
-    let (_, open) = shop.open_group();
+    let (_, open) = shop.open_group(USER);
     let success = shop.success(&open).unwrap();
     let outcome = block_on(behind.commit(behind.home(USER), success)).unwrap();
     assert!(matches!(outcome, Outcome::Committed(_)), "{outcome:?}");
-    let groups = shop.groups();
+    let groups = shop.groups(USER);
     assert!(groups.due().is_some());
     (shop, groups)
-}
-
-fn settle(context: &Context<'_, Store>) -> u64 {
-    let partitions: Vec<_> = context.partitions.all().collect();
-    block_on(group_buy::settle_due(context, &partitions)).unwrap()
 }
 
 #[test]
@@ -238,7 +108,7 @@ fn a_reward_that_has_lapsed_is_not_given_later() {
     *shop.store.meanwhile.borrow_mut() = Some((7, shop.behind(0).home(USER), lapse));
     assert_eq!(settle(&shop.behind(0)), 0);
     assert!(shop.store.meanwhile.borrow().is_none());
-    assert_eq!(shop.groups().find("g").unwrap().phase, Phase::Lapsed);
+    assert_eq!(shop.groups(USER).find("g").unwrap().phase, Phase::Lapsed);
     assert_eq!((listed(&shop.behind(0)), shop.stock().issued), (vec![], 0));
 }
 
@@ -254,7 +124,7 @@ fn a_reward_that_was_given_does_not_lapse() {
     *shop.store.meanwhile.borrow_mut() = Some((8, behind.home(USER), given));
     assert_eq!(settle(&shop.ahead(0)), 0);
     assert!(shop.store.meanwhile.borrow().is_none());
-    assert_eq!(shop.groups().find("g").unwrap().phase, Phase::Succeeded);
+    assert_eq!(shop.groups(USER).find("g").unwrap().phase, Phase::Succeeded);
 }
 
 #[test]
@@ -264,8 +134,8 @@ fn a_reservation_that_was_told_expired_is_not_confirmed_later() {
         |ahead| told(ahead).gave == Gave::Expired,
         |ahead| listed(ahead).is_empty(),
         |ahead| {
-            let again = block_on(issue(ahead, &claim(Some(60_000)))).unwrap();
-            let order = block_on(settled(ahead, USER, &number(), again.order)).unwrap();
+            let again = block_on(issue(ahead, &held(Some(60_000)))).unwrap();
+            let order = block_on(settled(ahead, USER, &number("n"), again.order)).unwrap();
             order.gave == Gave::Expired
         },
     ];
@@ -276,7 +146,7 @@ fn a_reservation_that_was_told_expired_is_not_confirmed_later() {
         assert_eq!(shop.stock().reserved, 1);
         assert!(tells_expired(&shop.ahead(0)));
 
-        let confirmed = block_on(confirm(&shop.behind(0), USER, &number()));
+        let confirmed = block_on(confirm(&shop.behind(0), USER, &number("n")));
         assert_eq!(refused(confirmed), Refusal::ReservationExpired);
         assert_eq!(told(&shop.behind(0)).gave, Gave::Expired);
         // It went back once, and no sweep finds it again.
@@ -293,7 +163,7 @@ fn a_reservation_that_is_confirmed_first_is_told_issued() {
     let shop = Shop::open();
     let held = shop.give(Some(60_000)).order;
     let (ahead, behind) = (shop.ahead(0), shop.behind(0));
-    let (_, confirming) = end(USER, &number(), &held, End::Confirm, behind.now).unwrap();
+    let (_, confirming) = end(USER, &number("n"), &held, End::Confirm, behind.now).unwrap();
     // Between what the one ahead reads and what it commits.
     *shop.store.meanwhile.borrow_mut() = Some((1, behind.home(USER), confirming.clone()));
     assert!(matches!(told(&ahead).gave, Gave::Issued(_)));
@@ -318,7 +188,7 @@ fn a_coupon_that_was_told_expired_is_not_redeemed_later() {
         |ahead| listed(ahead) == [State::Expired],
         |ahead| {
             let redemption = Use::Redeem { order: "B".into(), amount: None };
-            refused(block_on(apply(ahead, USER, &number(), &redemption))) == Refusal::Expired
+            refused(block_on(apply(ahead, USER, &number("n"), &redemption))) == Refusal::Expired
         },
     ];
     for tells_expired in tellers {
@@ -330,7 +200,7 @@ fn a_coupon_that_was_told_expired_is_not_redeemed_later() {
 
         let behind = shop.behind(before_ms + 1);
         assert_eq!(
-            refused(block_on(apply(&behind, USER, &number(), &redemption))),
+            refused(block_on(apply(&behind, USER, &number("n"), &redemption))),
             Refusal::Expired
         );
         assert_eq!(listed(&behind), [State::Expired]);
@@ -345,18 +215,18 @@ fn a_coupon_that_is_redeemed_first_is_told_redeemed() {
     let given = shop.give(None).order;
     let (ahead, behind) = (shop.ahead(VALID_MS), shop.behind(VALID_MS - 1));
     let redemption = Use::Redeem { order: "A".into(), amount: None };
-    let redeemed = block_on(apply(&behind, USER, &number(), &redemption)).unwrap();
+    let redeemed = block_on(apply(&behind, USER, &number("n"), &redemption)).unwrap();
     // What the one ahead read before.
-    let told = block_on(settled(&ahead, USER, &number(), given)).unwrap();
+    let told = block_on(settled(&ahead, USER, &number("n"), given)).unwrap();
     assert_eq!(told, redeemed.order);
     assert_eq!(listed(&ahead), [State::Redeemed]);
 
     // What comes back after the end has expired in the same commit.
     let rolled_back = Use::Rollback { order: "A".into() };
-    let over = block_on(apply(&ahead, USER, &number(), &rolled_back)).unwrap();
+    let over = block_on(apply(&ahead, USER, &number("n"), &rolled_back)).unwrap();
     assert!(over.order.has_expired);
     let again = Use::Redeem { order: "B".into(), amount: None };
-    assert_eq!(refused(block_on(apply(&behind, USER, &number(), &again))), Refusal::Expired);
+    assert_eq!(refused(block_on(apply(&behind, USER, &number("n"), &again))), Refusal::Expired);
 }
 
 #[test]

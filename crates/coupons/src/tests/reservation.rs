@@ -1,0 +1,136 @@
+//! Coupons that are held for a moment, and then given or put back.
+
+use domain::ids::UserId;
+use domain::transaction::Write;
+use futures::executor::block_on;
+use serde_json::json;
+
+use super::shop::{START, Shop, USER, claim, coupon, number, refused};
+use crate::issue::{Recorded, look_up};
+use crate::publish::Stock;
+use crate::records::{self, Gave, Order};
+use crate::refusal::{Failure, Refusal};
+use crate::reservation;
+
+impl Shop {
+    fn confirm(&self, ms: i64, text: &str) -> Result<Recorded, Failure> {
+        block_on(reservation::confirm(&self.behind(ms), USER, &number(text)))
+    }
+
+    fn cancel(&self, text: &str) -> Result<Recorded, Failure> {
+        block_on(reservation::cancel(&self.now(), USER, &number(text)))
+    }
+}
+
+#[test]
+fn what_is_held_and_confirmed_is_given_once() {
+    let shop = Shop::open();
+    let held = shop.hold(USER, "n", 60_000);
+    assert_eq!(held.order.gave, Gave::Reserved(coupon(&held).clone(), START.0 + 60_000));
+    let stock = Stock { total: 100, issued: 0, reserved: 1, leased: 5, remaining: 94 };
+    assert_eq!(shop.stock(), stock);
+
+    let confirmed = shop.confirm(59_999, "n").unwrap();
+    assert_eq!(confirmed.order.gave, Gave::Issued(coupon(&held).clone()));
+    assert_eq!((&confirmed.number, confirmed.replayed), (&number("n"), false));
+    assert_eq!(shop.confirm(60_000, "n"), Ok(Recorded { replayed: true, ..confirmed }));
+    assert_eq!(refused(shop.cancel("n")), Refusal::AlreadyConfirmed);
+    assert_eq!(shop.stock(), Stock { issued: 1, reserved: 0, ..stock });
+}
+
+#[test]
+fn what_is_cancelled_goes_back_once() {
+    let shop = Shop::open();
+    shop.hold(USER, "n", 60_000);
+    let cancelled = shop.cancel("n").unwrap();
+    assert_eq!((&cancelled.order.gave, cancelled.replayed), (&Gave::Cancelled, false));
+    let again = Recorded { replayed: true, ..cancelled };
+    assert_eq!(shop.cancel("n"), Ok(again));
+    assert_eq!(refused(shop.confirm(0, "n")), Refusal::Cancelled);
+    // Where much is free, the partition keeps it.
+    let stock = Stock { total: 100, issued: 0, reserved: 0, leased: 6, remaining: 94 };
+    assert_eq!(shop.stock(), stock);
+    shop.hold(USER, "o", 60_000);
+    assert_eq!(shop.stock(), Stock { reserved: 1, leased: 5, ..stock });
+}
+
+#[test]
+fn where_little_is_free_what_is_cancelled_goes_to_the_pool() {
+    // Sixteen leases of one take all of 16: that much is not little.
+    for (total, leased) in [(15, 0), (16, 1)] {
+        let shop = Shop::default();
+        shop.publish("t", &[("stock", json!(total))]).unwrap();
+        // The other instance, which does not know how many are free.
+        let held = crate::issue::Claim { hold_ms: Some(60_000), ..claim(USER, "n") };
+        block_on(crate::issue::issue(&shop.ahead(-600_000), &held)).unwrap();
+        shop.cancel("n").unwrap();
+        let stock = Stock { total, issued: 0, reserved: 0, leased, remaining: total - leased };
+        assert_eq!(shop.stock(), stock);
+    }
+}
+
+#[test]
+fn what_was_put_back_is_there_for_others_at_once() {
+    let shop = Shop::open();
+    shop.publish("t", &[("stock", json!(1))]).unwrap();
+    shop.hold(USER, "n", 60_000);
+    for user in 10..18 {
+        assert_eq!(refused(shop.issue(&claim(UserId(user), "n"))), Refusal::SoldOut);
+    }
+    shop.cancel("n").unwrap();
+    assert!(shop.issue(&claim(USER, "o")).is_ok() || shop.stock().remaining == 1);
+    let stock = shop.stock();
+    assert_eq!((stock.total, stock.reserved), (1, 0));
+    assert_eq!(stock.issued + stock.leased + stock.remaining, 1);
+}
+
+#[test]
+fn a_reservation_ends_at_its_moment() {
+    let shop = Shop::open();
+    shop.hold(USER, "n", 60_000);
+    assert_eq!(refused(shop.confirm(60_000, "n")), Refusal::ReservationExpired);
+    // It was told, so that it holds for a clock that is behind.
+    assert_eq!(refused(shop.confirm(0, "n")), Refusal::ReservationExpired);
+    let cancelled = shop.cancel("n").unwrap();
+    assert_eq!((cancelled.order.gave, cancelled.replayed), (Gave::Expired, true));
+    let stock = Stock { total: 100, issued: 0, reserved: 0, leased: 6, remaining: 94 };
+    assert_eq!(shop.stock(), stock);
+}
+
+#[test]
+fn a_number_that_never_came_is_unknown_until_it_is_cancelled() {
+    let shop = Shop::open();
+    assert_eq!(refused(shop.confirm(0, "n")), Refusal::UnknownOrder);
+    let cancelled = shop.cancel("n").unwrap();
+    assert_eq!((&cancelled.order.gave, cancelled.replayed), (&Gave::Cancelled, false));
+    assert_eq!(shop.cancel("n"), Ok(Recorded { replayed: true, ..cancelled }));
+    assert_eq!(refused(shop.confirm(0, "n")), Refusal::Cancelled);
+}
+
+#[test]
+fn a_number_that_acts_while_it_is_cancelled_has_acted() {
+    let shop = Shop::open();
+    let given = shop.issue(&claim(USER, "other")).unwrap();
+    let order = Order { at: START.0, ..given.order };
+    let write = Write::Set(records::user(USER), records::order(&number("n")), order.encode());
+    // After the one who cancels saw that there is no such number.
+    shop.meanwhile(1, shop.now().home(USER), vec![write]);
+    assert_eq!(refused(shop.cancel("n")), Refusal::AlreadyConfirmed);
+    assert!(shop.was_interrupted());
+    assert_eq!(block_on(look_up(&shop.now(), USER, &number("n"))), Ok(Some(order)));
+}
+
+#[test]
+fn what_was_given_or_greeted_can_not_be_cancelled() {
+    let shop = Shop::open();
+    let words = [("stock", json!(0)), ("greeting", json!("sorry"))];
+    shop.issue(&claim(USER, "given")).unwrap();
+    shop.publish("empty", &words).unwrap();
+    let greeted = crate::issue::Claim { template: "empty".into(), ..claim(USER, "greeted") };
+    shop.issue(&greeted).unwrap();
+    for text in ["given", "greeted"] {
+        assert_eq!(refused(shop.cancel(text)), Refusal::AlreadyConfirmed, "{text}");
+        assert!(shop.confirm(0, text).unwrap().replayed, "{text}");
+    }
+    assert_eq!(shop.stock().issued, 1);
+}

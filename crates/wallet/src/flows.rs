@@ -1,0 +1,538 @@
+//! What users have after whatever they did: tokens that are posted and put back, withdrawals, packets from
+//! the balance, settlement. On the store in memory; after each flow the accounts of all partitions balance.
+
+use binding::Binding;
+use binding::memory::Memory;
+use domain::ids::UserId;
+use domain::order_number::OrderNumber;
+use domain::partition::{Partition, Partitions};
+use domain::time::UnixMillis;
+use domain::transaction::{Answer, Guard, Outcome, Read, Transaction, Value, Write};
+use futures::executor::block_on;
+
+use crate::account::Account;
+use crate::context::Context;
+use crate::entry::{Entry, What};
+use crate::keys::{SigningKeys, VerifyingKeys};
+use crate::mode::{self, Mode, Statements, Switches};
+use crate::packet::{self, Details, Funding, Kind, Order, Settled};
+use crate::posting::{self, BATCH_MAX, Posted};
+use crate::records::{self, PENDING_MAX};
+use crate::token::{Payload, TokenError};
+use crate::view::{self, RestoreError, View};
+use crate::withdraw::{self, Refusal, State, Withdrawal};
+use crate::{pending, statement};
+
+const NOW_MS: i64 = 1_771_257_600_250;
+const STAGE: &str = "live";
+const USER: UserId = UserId(7);
+const OTHER: UserId = UserId(8);
+
+fn at<B>(store: &B, now_ms: i64) -> Context<'_, B> {
+    Context {
+        store,
+        partitions: Partitions::new(4).unwrap(),
+        now: UnixMillis(now_ms),
+        pause: |_| Box::pin(std::future::ready(())),
+    }
+}
+
+fn now<B>(store: &B) -> Context<'_, B> {
+    at(store, NOW_MS)
+}
+
+fn keys() -> SigningKeys {
+    SigningKeys::parse(&format!("dev-1:{}", "A".repeat(43)), true).unwrap()
+}
+
+fn number(text: &str) -> OrderNumber {
+    OrderNumber::parse(text, "").unwrap()
+}
+
+/// What a rain of 'spring' gives a user.
+fn payload(user: UserId, number: &str, amount: i64) -> Payload {
+    Payload {
+        app_id: 0,
+        act_id: user.0,
+        activity_id: "spring".to_owned(),
+        scene_id: "rain".to_owned(),
+        amount,
+        out_trade_no: number.to_owned(),
+        open_time: NOW_MS,
+        rain_id: 1,
+        status: 0,
+    }
+}
+
+/// Commits, whatever the guards say.
+fn write(store: &Memory, partition: Partition, guards: Vec<Guard>, writes: Vec<Write>) -> Outcome {
+    let transaction = Transaction { guards, writes, ..Transaction::default() };
+    block_on(store.commit(partition, &transaction)).unwrap()
+}
+
+/// Gives a user a token, if the number has not acted; its text.
+fn give_payload(store: &Memory, user: UserId, payload: &Payload) -> (String, bool) {
+    let signed = keys().sign(payload, STAGE).unwrap();
+    let (context, number) = (now(store), &payload.out_trade_no);
+    let guards = pending::guards(user, number).to_vec();
+    let writes = pending::writes(user, number, signed.to_stored(), context.now).to_vec();
+    let outcome = write(store, context.home(user), guards, writes);
+    (signed.to_text(), matches!(outcome, Outcome::Committed(_)))
+}
+
+fn give(store: &Memory, user: UserId, number: &str, amount: i64) -> String {
+    let (text, is_new) = give_payload(store, user, &payload(user, number, amount));
+    assert!(is_new, "{number}");
+    text
+}
+
+fn viewed(store: &Memory, user: UserId) -> View {
+    block_on(view::view(&now(store), user)).unwrap()
+}
+
+fn post(store: &Memory, user: UserId) -> Posted {
+    block_on(posting::post(&now(store), user)).unwrap()
+}
+
+fn read(store: &Memory, partition: Partition, read: Read) -> Answer {
+    block_on(now(store).read(partition, vec![read])).unwrap().remove(0)
+}
+
+/// An account that is no user's, over all partitions.
+fn account(store: &Memory, name: &str) -> i64 {
+    let part = |partition| {
+        let reads = Read::Fields(records::accounts(), vec![name.into()]);
+        let Answer::Fields(values) = read(store, partition, reads) else { panic!("fields") };
+        match &values[0] {
+            Some(Value::Integer(cents)) => *cents,
+            None => 0,
+            Some(value) => panic!("{value:?}"),
+        }
+    };
+    now(store).partitions.all().map(part).sum()
+}
+
+/// In each partition what goes in comes out.
+fn check_balanced(store: &Memory) {
+    for partition in now(store).partitions.all() {
+        let all = read(store, partition, Read::All(records::accounts(), 100));
+        let Answer::Map(accounts) = all else { panic!("{all:?}") };
+        let sum: i64 = accounts
+            .iter()
+            .map(|(_, cents)| if let Value::Integer(cents) = cents { *cents } else { panic!() })
+            .sum();
+        assert!(accounts.is_empty() || sum == 0, "{partition:?}: {accounts:?}");
+    }
+}
+
+fn queued(store: &Memory, user: UserId) -> bool {
+    let home = now(store).home(user);
+    let field = records::user_field(user);
+    let answer = read(store, home, Read::Fields(records::queue(), vec![field]));
+    matches!(answer, Answer::Fields(values) if values[0].is_some())
+}
+
+fn entries(store: &Memory, user: UserId) -> Vec<(i64, Entry)> {
+    let below = viewed(store, user).entries;
+    block_on(statement::entries(&now(store), user, below, below)).unwrap()
+}
+
+#[test]
+fn a_token_counts_once_before_and_after_it_is_posted() {
+    let store = Memory::new();
+    give(&store, USER, "a", 300);
+    give(&store, USER, "b", 45);
+    assert!(!give_payload(&store, USER, &payload(USER, "a", 300)).1);
+    let before = viewed(&store, USER);
+    assert_eq!((before.balance, before.pending, before.income), (345, 345, 345));
+    assert_eq!((before.withdrawn, before.held, before.entries), (0, 0, 0));
+    assert!(queued(&store, USER));
+
+    let posted = post(&store, USER);
+    let account_after = Account { balance: 345, income: 345, sequence: 2, ..Account::default() };
+    assert_eq!(posted, Posted { tokens: 2, account: account_after });
+    let after = viewed(&store, USER);
+    assert_eq!((after.balance, after.pending, after.income, after.entries), (345, 0, 345, 2));
+    assert_eq!(after.tokens, []);
+    assert!(!queued(&store, USER));
+    assert_eq!(post(&store, USER), Posted { tokens: 0, account: account_after });
+    // Its number has acted for good.
+    assert!(!give_payload(&store, USER, &payload(USER, "a", 300)).1);
+
+    assert_eq!(account(&store, records::USERS), 345);
+    assert_eq!(account(&store, &records::fund("spring", "rain")), -345);
+    check_balanced(&store);
+    let amounts: Vec<_> = entries(&store, USER).iter().map(|(n, one)| (*n, one.amount)).collect();
+    assert_eq!(amounts, [(1, 45), (0, 300)]);
+    assert!(matches!(&entries(&store, USER)[0].1.what, What::Token(_)));
+}
+
+#[test]
+fn more_tokens_than_one_transaction_holds_are_all_posted() {
+    let store = Memory::new();
+    // The user's record holds no more than this at once.
+    let count = i64::from(PENDING_MAX);
+    for index in 0..count {
+        give(&store, USER, &format!("n{index}"), index + 1);
+    }
+    let (_, is_new) = give_payload(&store, USER, &payload(USER, "one-more", 1));
+    assert!(!is_new, "there is room for {count}");
+    let sum = count * (count + 1) / 2;
+    assert_eq!(viewed(&store, USER).pending, sum);
+    let posted = post(&store, USER);
+    assert_eq!((posted.tokens, posted.account.balance), (count as u64, sum));
+    assert!(count as usize >= BATCH_MAX);
+    assert!(!queued(&store, USER));
+    check_balanced(&store);
+}
+
+#[test]
+fn a_copy_of_a_token_that_was_posted_is_dropped() {
+    let store = Memory::new();
+    let home = now(&store).home(USER);
+    for name in ["a", "b"] {
+        give(&store, USER, name, 100);
+        let field = name.into();
+        let Answer::Fields(kept) =
+            read(&store, home, Read::Fields(records::pending(USER), vec![field]))
+        else {
+            panic!("fields")
+        };
+        assert_eq!(post(&store, USER).tokens, 1);
+        // It comes back, as after a restore from a copy of the store.
+        let again = Write::Set(records::pending(USER), name.into(), kept[0].clone().unwrap());
+        write(&store, home, vec![], vec![again]);
+    }
+    give(&store, USER, "c", 5);
+    let posted = post(&store, USER);
+    assert_eq!((posted.tokens, posted.account.balance), (1, 205));
+    assert_eq!(viewed(&store, USER).tokens, []);
+    check_balanced(&store);
+}
+
+#[test]
+fn only_who_has_nothing_to_post_leaves_the_queue() {
+    let store = Memory::new();
+    give(&store, USER, "a", 1);
+    block_on(posting::leave_queue(&now(&store), USER)).unwrap();
+    assert!(queued(&store, USER));
+    post(&store, USER);
+    let mark = Write::Set(records::queue(), records::user_field(USER), Value::Integer(1));
+    write(&store, now(&store).home(USER), vec![], vec![mark]);
+    block_on(posting::leave_queue(&now(&store), USER)).unwrap();
+    assert!(!queued(&store, USER));
+}
+
+#[test]
+fn a_number_is_found_pending_and_posted() {
+    let store = Memory::new();
+    let found = |name: &str| {
+        let found = block_on(view::look_up(&now(&store), USER, name)).unwrap();
+        found.map(|(token, is_posted)| (token.amount.minor_units(), is_posted))
+    };
+    assert_eq!(found("a"), None);
+    give(&store, USER, "a", 300);
+    give(&store, USER, "b", 45);
+    assert_eq!(found("a"), Some((300, false)));
+    post(&store, USER);
+    assert_eq!((found("a"), found("b")), (Some((300, true)), Some((45, true))));
+    assert_eq!(found("c"), None);
+}
+
+#[test]
+fn lost_tokens_are_put_back_once_and_wrong_ones_not_at_all() {
+    let store = Memory::new();
+    let verifying = VerifyingKeys::parse(&keys().verifying_text(), true).unwrap();
+    let restore =
+        |texts: &[String]| block_on(view::restore(&now(&store), USER, STAGE, &verifying, texts));
+    let text = |name: &str| keys().sign(&payload(USER, name, 100), STAGE).unwrap().to_text();
+    assert!(matches!(restore(&[]), Ok(0)));
+    let known = give(&store, USER, "known", 100);
+    let (lost, other) = (text("lost"), text("other"));
+    // Of two copies one is enough; what is known counts there.
+    assert!(matches!(restore(&[known.clone(), lost.clone(), lost.clone()]), Ok(1)));
+    assert!(matches!(restore(&[known.clone(), lost.clone()]), Ok(0)));
+    assert_eq!(viewed(&store, USER).balance, 200);
+    assert!(queued(&store, USER));
+    post(&store, USER);
+    assert!(matches!(restore(&[lost]), Ok(0)));
+
+    let foreign = keys().sign(&payload(OTHER, "foreign", 100), STAGE).unwrap().to_text();
+    let wrong = restore(&[other.clone(), foreign]);
+    let Err(RestoreError::Wrong(wrong)) = wrong else { panic!("{wrong:?}") };
+    assert_eq!((wrong.index, wrong.why), (1, TokenError::Foreign));
+    assert_eq!(viewed(&store, USER).balance, 200);
+
+    // Where there is no room, what is there is posted first.
+    for index in 0..PENDING_MAX {
+        give(&store, USER, &format!("n{index}"), 1);
+    }
+    assert!(matches!(restore(&[other]), Ok(1)));
+    assert_eq!(viewed(&store, USER).balance, 300 + i64::from(PENDING_MAX));
+    check_balanced(&store);
+}
+
+/// The user has 3.00: 1.00 posted, 2.00 pending.
+fn three() -> Memory {
+    let store = Memory::new();
+    give(&store, USER, "a", 100);
+    post(&store, USER);
+    give(&store, USER, "b", 200);
+    store
+}
+
+fn withdraw(store: &Memory, name: &str, amount: i64) -> Result<(State, bool), Refusal> {
+    match block_on(withdraw::create(&now(store), USER, &number(name), amount)) {
+        Ok((Withdrawal { state, amount: held, at }, replayed)) => {
+            assert_eq!((held, at), (amount, NOW_MS));
+            Ok((state, replayed))
+        }
+        Err(withdraw::Failure::Refused(refusal)) => Err(refusal),
+        Err(withdraw::Failure::Store(error)) => panic!("{error}"),
+    }
+}
+
+fn ended(ended: withdraw::Result<Withdrawal>) -> Result<i64, Refusal> {
+    match ended {
+        Ok(withdrawal) => Ok(withdrawal.amount),
+        Err(withdraw::Failure::Refused(refusal)) => Err(refusal),
+        Err(withdraw::Failure::Store(error)) => panic!("{error}"),
+    }
+}
+
+fn posted(store: &Memory, name: &str) -> Result<i64, Refusal> {
+    ended(block_on(withdraw::post(&now(store), USER, &number(name))))
+}
+
+fn voided(store: &Memory, name: &str) -> Result<i64, Refusal> {
+    ended(block_on(withdraw::void(&now(store), USER, &number(name))))
+}
+
+#[test]
+fn a_withdrawal_holds_what_is_pending_too_and_then_leaves() {
+    let store = three();
+    assert_eq!(withdraw(&store, "w", 250), Ok((State::Pending, false)));
+    assert_eq!(withdraw(&store, "w", 250), Ok((State::Pending, true)));
+    assert_eq!(withdraw(&store, "w", 249), Err(Refusal::ExistsWithDifferentAmount));
+    let held = viewed(&store, USER);
+    assert_eq!((held.balance, held.held, held.withdrawn, held.income), (50, 250, 0, 300));
+    assert_eq!(account(&store, records::HELD), 250);
+
+    assert_eq!(posted(&store, "w"), Ok(250));
+    assert_eq!(posted(&store, "w"), Err(Refusal::AlreadyPosted));
+    assert_eq!(voided(&store, "w"), Err(Refusal::AlreadyPosted));
+    let left = viewed(&store, USER);
+    assert_eq!((left.balance, left.held, left.withdrawn, left.income), (50, 0, 250, 300));
+    let elsewhere = [records::HELD, records::PAID_OUT, records::USERS];
+    assert_eq!(elsewhere.map(|name| account(&store, name)), [0, 250, 50]);
+    // All there is, to the last cent.
+    assert_eq!(withdraw(&store, "x", 51), Err(Refusal::ExceedsBalance));
+    assert_eq!(withdraw(&store, "y", 50), Ok((State::Pending, false)));
+    check_balanced(&store);
+}
+
+#[test]
+fn a_voided_withdrawal_comes_back_and_cannot_come_late() {
+    let store = three();
+    assert_eq!(withdraw(&store, "w", 300), Ok((State::Pending, false)));
+    assert_eq!(voided(&store, "w"), Ok(300));
+    assert_eq!(voided(&store, "w"), Err(Refusal::AlreadyVoided));
+    assert_eq!(posted(&store, "w"), Err(Refusal::AlreadyVoided));
+    let back = viewed(&store, USER);
+    assert_eq!((back.balance, back.held, back.withdrawn, back.income), (300, 0, 0, 300));
+    let amounts: Vec<_> = entries(&store, USER).iter().map(|(_, entry)| entry.amount).collect();
+    assert_eq!(amounts, [300, -300, 200, 100]);
+
+    // One that never came.
+    assert_eq!(posted(&store, "late"), Err(Refusal::NotFound));
+    assert_eq!(voided(&store, "late"), Ok(0));
+    assert_eq!(withdraw(&store, "late", 1), Err(Refusal::AlreadyVoided));
+    check_balanced(&store);
+}
+
+#[test]
+fn more_than_there_is_is_refused_for_good() {
+    let store = three();
+    assert_eq!(withdraw(&store, "w", 301), Err(Refusal::ExceedsBalance));
+    give(&store, USER, "c", 500);
+    assert_eq!(withdraw(&store, "w", 301), Err(Refusal::ExceedsBalance));
+    for end in [posted, voided] {
+        assert_eq!(end(&store, "w"), Err(Refusal::ExceedsBalance));
+    }
+    let shown = block_on(withdraw::look(&now(&store), USER, &number("w"))).unwrap().unwrap();
+    assert_eq!((shown.state, shown.amount), (State::ExceedsBalance, 301));
+    assert!(block_on(withdraw::look(&now(&store), USER, &number("z"))).unwrap().is_none());
+    assert_eq!(viewed(&store, USER).balance, 800);
+}
+
+#[test]
+fn a_page_of_a_statement_is_what_lies_below_the_latest_first() {
+    let store = Memory::new();
+    for index in 0..150_i64 {
+        give(&store, USER, &format!("n{index}"), index + 1);
+        post(&store, USER);
+    }
+    let page = |below, limit| {
+        let entries = block_on(statement::entries(&now(&store), USER, below, limit)).unwrap();
+        entries.iter().map(|(sequence, entry)| (*sequence, entry.amount)).collect::<Vec<_>>()
+    };
+    let of = |sequences: std::ops::Range<i64>| {
+        sequences.rev().map(|sequence| (sequence, sequence + 1)).collect::<Vec<_>>()
+    };
+    for (below, limit) in [(150, 10), (101, 70), (100, 100), (33, 32), (2, 2), (1, 1)] {
+        assert_eq!(page(below, limit), of(below - limit..below), "{below} {limit}");
+    }
+    assert_eq!(page(5, 20), of(0..5));
+    assert_eq!(page(0, 20), []);
+}
+
+#[test]
+fn switches_are_kept_until_they_are_changed() {
+    let store = Memory::new();
+    let read = || block_on(mode::read(&now(&store))).unwrap();
+    assert_eq!(read(), Switches { mode: Mode::Queued, statements: Statements::All });
+    for mode in [Mode::Off, Mode::LargeAtOnce(100), Mode::Queued] {
+        for statements in [Statements::FirstScreens, Statements::All] {
+            let switches = Switches { mode, statements };
+            block_on(mode::switch(&now(&store), switches)).unwrap();
+            assert_eq!(read(), switches);
+        }
+    }
+    let is_at_once = |cents| Mode::LargeAtOnce(100).is_at_once(cents);
+    assert_eq!([99, 100, 101].map(is_at_once), [false, true, true]);
+    assert!(!Mode::Queued.is_at_once(i64::MAX) && !Mode::Off.is_at_once(i64::MAX));
+}
+
+/// A packet of 2.00 in two equal parts.
+fn order(funding: Funding) -> Order {
+    Order { sender: USER.0, total: 200, count: 2, kind: Kind::Equal, funding, at: NOW_MS }
+}
+
+fn send(store: &Memory, name: &str, order: &Order) -> Result<bool, packet::Refusal> {
+    match block_on(packet::send(&now(store), &number(name), order, None, &mut || 0)) {
+        Ok((sent, replayed)) => {
+            assert_eq!(sent.total, order.total);
+            Ok(replayed)
+        }
+        Err(packet::Failure::Refused(refusal)) => Err(refusal),
+        Err(packet::Failure::Store(error)) => panic!("{error}"),
+    }
+}
+
+fn open(store: &Memory, packet: &str, user: UserId) -> Result<i64, packet::Refusal> {
+    match block_on(packet::open(&now(store), packet, user)) {
+        Ok((opening, _)) => Ok(opening.amount),
+        Err(packet::Failure::Refused(refusal)) => Err(refusal),
+        Err(packet::Failure::Store(error)) => panic!("{error}"),
+    }
+}
+
+fn shown(store: &Memory, packet: &str) -> Details {
+    block_on(packet::look(&now(store), packet)).unwrap()
+}
+
+/// What settlement does in all partitions.
+fn settle(store: &Memory, now_ms: i64) -> Settled {
+    let mut all = Settled::default();
+    for partition in now(store).partitions.all() {
+        let context = at(store, now_ms);
+        let one = block_on(packet::settle(&context, &keys(), STAGE, partition, &mut || 0)).unwrap();
+        all.sent += one.sent;
+        all.paid += one.paid;
+        all.closed += one.closed;
+    }
+    all
+}
+
+#[test]
+fn a_packet_from_the_balance_is_taken_once_and_shared() {
+    let store = three();
+    let packet = packet::name(USER, &number("p"));
+    assert_eq!(send(&store, "p", &order(Funding::Balance)), Ok(false));
+    assert_eq!(send(&store, "p", &order(Funding::Balance)), Ok(true));
+    let another = Order { total: 201, ..order(Funding::Balance) };
+    assert_eq!(send(&store, "p", &another), Err(packet::Refusal::OrderNumberReused));
+    let by_payment = order(Funding::Payment);
+    assert_eq!(send(&store, "p", &by_payment), Err(packet::Refusal::OrderNumberReused));
+    assert_eq!(viewed(&store, USER).balance, 100);
+    assert_eq!(send(&store, "q", &order(Funding::Balance)), Err(packet::Refusal::ExceedsBalance));
+    assert!(matches!(&entries(&store, USER)[0].1.what, What::Sent(name) if name == "p"));
+
+    assert_eq!((open(&store, &packet, OTHER), open(&store, &packet, OTHER)), (Ok(100), Ok(100)));
+    let details = shown(&store, &packet);
+    assert_eq!((details.taken(), details.is_finished(), details.best_luck()), (100, false, None));
+    assert_eq!(details.refuses(OTHER), Some(packet::Refusal::AlreadyOpened));
+    assert_eq!(details.refuses(UserId(9)), None);
+    assert_eq!(open(&store, &packet, UserId(9)), Ok(100));
+    assert_eq!(open(&store, &packet, UserId(10)), Err(packet::Refusal::Finished));
+    let details = shown(&store, &packet);
+    assert_eq!((details.taken(), details.is_finished()), (200, true));
+    assert_eq!(details.best_luck().unwrap().user, OTHER);
+    assert_eq!(open(&store, "7.none", OTHER), Err(packet::Refusal::UnknownPacket));
+
+    // Nobody has come to pay what was taken.
+    assert_eq!(viewed(&store, OTHER).balance, 0);
+    assert_eq!(settle(&store, NOW_MS), Settled { sent: 1, paid: 2, closed: 0 });
+    assert_eq!(settle(&store, NOW_MS), Settled::default());
+    assert_eq!([OTHER, UserId(9)].map(|user| viewed(&store, user).balance), [100, 100]);
+    assert_eq!(viewed(&store, OTHER).income, 100);
+    for user in [OTHER, UserId(9)] {
+        post(&store, user);
+    }
+    assert_eq!([records::PACKETS, records::USERS].map(|name| account(&store, name)), [0, 300]);
+}
+
+#[test]
+fn what_nobody_takes_comes_back_once_and_is_no_income() {
+    let store = three();
+    let packet = packet::name(USER, &number("p"));
+    assert_eq!(send(&store, "p", &order(Funding::Balance)), Ok(false));
+    assert_eq!(open(&store, &packet, OTHER), Ok(100));
+    let end = NOW_MS + packet::LIFE_MS;
+    assert_eq!(settle(&store, end - 1), Settled { sent: 1, paid: 1, closed: 0 });
+    assert_eq!(settle(&store, end), Settled { closed: 1, ..Settled::default() });
+    assert_eq!(settle(&store, end + 3_600_000), Settled::default());
+    assert_eq!(settle(&store, end + 3_600_000), Settled::default());
+    assert!(shown(&store, &packet).is_expired());
+    let sender = viewed(&store, USER);
+    assert_eq!((sender.balance, sender.pending, sender.income), (200, 100, 300));
+    post(&store, USER);
+    let sender = viewed(&store, USER);
+    assert_eq!((sender.balance, sender.pending, sender.income), (200, 0, 300));
+    post(&store, OTHER);
+    assert_eq!([records::PACKETS, records::USERS].map(|name| account(&store, name)), [0, 300]);
+}
+
+#[test]
+fn a_packet_by_payment_can_be_opened_once_it_is_paid() {
+    let store = Memory::new();
+    let packet = packet::name(USER, &number("p"));
+    let pay = || block_on(packet::pay(&now(&store), &packet, &mut || 0));
+    let unknown = pay();
+    assert!(matches!(unknown, Err(packet::Failure::Refused(packet::Refusal::UnknownPacket))));
+    assert_eq!(send(&store, "p", &order(Funding::Payment)), Ok(false));
+    assert_eq!(open(&store, &packet, OTHER), Err(packet::Refusal::Unpaid));
+    assert_eq!(shown(&store, &packet).refuses(OTHER), Some(packet::Refusal::Unpaid));
+    for _ in 0..2 {
+        pay().unwrap();
+    }
+    assert_eq!(send(&store, "p", &order(Funding::Payment)), Ok(true));
+    assert_eq!([records::PAID_IN, records::PACKETS].map(|name| account(&store, name)), [-200, 200]);
+    assert_eq!(open(&store, &packet, OTHER), Ok(100));
+    assert_eq!(shown(&store, &packet).expires, Some(NOW_MS + packet::LIFE_MS));
+    check_balanced(&store);
+}
+
+#[test]
+fn a_packet_whose_sender_went_away_is_written_down_by_settlement() {
+    let store = three();
+    assert_eq!(send(&store, "p", &order(Funding::Balance)), Ok(false));
+    let packet = packet::name(USER, &number("p"));
+    let home = records::home_of_packet(now(&store).partitions, &packet);
+    // As if its record had not been written: settlement finds the note and writes it.
+    let gone = ["d", "s", "x"].map(|field| Write::Unset(records::packet(&packet), field.into()));
+    write(&store, home, vec![], gone.to_vec());
+    assert_eq!(settle(&store, NOW_MS), Settled { sent: 1, paid: 0, closed: 0 });
+    assert_eq!(open(&store, &packet, OTHER), Ok(100));
+    assert_eq!(settle(&store, NOW_MS), Settled { sent: 0, paid: 1, closed: 0 });
+}
