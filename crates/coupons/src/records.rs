@@ -347,6 +347,8 @@ mod tests {
         let number = OrderNumber::parse("7_a:b.c-d", "order_number").unwrap();
         assert_eq!(order_of(&order(&number)), Some(number.clone()));
         assert_eq!(order_of(&held_count("spring")), None);
+        assert_eq!(counted(&held_count("spring")), Some("spring"));
+        assert_eq!(counted(&order(&number)), None);
         assert_eq!(end_of(&end(UserId(7), &number)), Some((UserId(7), number)));
     }
 }

@@ -165,3 +165,28 @@ impl From<Refusal> for Failure {
         Self::Refused(refusal)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_says_what_it_is_about_and_when_to_ask_again() {
+        let table = [
+            (Refusal::SoldOut, 409, "sold_out", None, None),
+            (Refusal::FieldFixed("value"), 409, "field_fixed", Some("value"), None),
+            (Refusal::StockInUse, 409, "stock_in_use", Some("stock"), None),
+            (Refusal::RateLimited(8), 429, "rate_limited", None, Some(8)),
+            (Refusal::OrderNumberReused, 422, "order_number_reused", None, None),
+            (Refusal::UnknownCoupon, 404, "unknown_coupon", None, None),
+        ];
+        for (refusal, status, code, field, retry_after) in table {
+            let problem = Problem::from(refusal);
+            assert_eq!((problem.status, problem.code), (status, code));
+            assert_eq!((refusal.code(), refusal.detail()), (code, problem.detail.as_str()));
+            assert_eq!(problem.field.as_deref(), field, "{code}");
+            assert_eq!(problem.retry_after, retry_after, "{code}");
+            assert_eq!(refusal.retry_after(), retry_after.map(u32::from), "{code}");
+        }
+    }
+}

@@ -171,6 +171,14 @@ mod tests {
         ];
         assert_eq!(scene(|_| ()).validate(), Ok(()));
         assert_eq!(Scene::plain().validate(), Ok(()));
+        for (field, value) in [
+            ("statement", json!("x".repeat(128))),
+            ("rate_limit", limit(1, 1)),
+            ("rate_limit", limit(1_000, 2_678_400)),
+        ] {
+            let scene = scene(|body| body[field] = value.clone());
+            assert_eq!(scene.validate(), Ok(()), "{field}: {value}");
+        }
         for (field, value, code, named) in table {
             let error = scene(|body| body[field] = value.clone()).validate().unwrap_err();
             assert_eq!((error.code, error.field.as_str()), (code, named), "{field}: {value}");
@@ -183,6 +191,16 @@ mod tests {
         assert!(scene.compensated && scene.stock && scene.rate_limit.is_none());
         let text = serde_json::to_string(&scene).unwrap();
         assert_eq!(serde_json::from_str::<Scene>(&text).unwrap(), scene);
+    }
+
+    #[test]
+    fn only_what_can_be_set_up_is_read() {
+        let text = br#"{"award_type": "cash", "statement": "yours"}"#;
+        let statement = Some("yours".to_owned());
+        let expected = Scene { award_type: "cash".into(), statement, ..Scene::plain() };
+        assert_eq!(Scene::parse(text), Ok(expected));
+        let problem = Scene::parse(br#"{"award_type": "cash", "statement": ""}"#).unwrap_err();
+        assert_eq!(problem.field.as_deref(), Some("statement"));
     }
 
     #[test]

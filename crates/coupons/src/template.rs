@@ -419,6 +419,77 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn only_what_can_be_published_is_read() {
+        assert_eq!(Template::parse(body().to_string().as_bytes()), Ok(template(|_| ())));
+        let mut wrong = body();
+        wrong["limit_per_user"] = json!(0);
+        let problem = Template::parse(wrong.to_string().as_bytes()).unwrap_err();
+        assert_eq!(problem.field.as_deref(), Some("limit_per_user"));
+    }
+
+    #[test]
+    fn limits_are_within_what_is_allowed() {
+        let right: &[(&str, Value)] = &[
+            ("value", json!(1)),
+            ("threshold", json!(0)),
+            ("limit_per_user", json!(500)),
+            ("claim_until", json!("2026-02-01T00:00:00.001Z")),
+            ("valid_for_days", json!(1)),
+            ("valid_for_days", json!(3_660)),
+            ("low_water_percent", json!(100)),
+            ("greeting", json!("x".repeat(1_024))),
+            ("segments", json!(vec!["x".repeat(32); 64])),
+            ("single_cap", json!(1_500)),
+            ("budget", json!(0)),
+        ];
+        for (field, value) in right {
+            let template = template(|body| body[field] = value.clone());
+            assert_eq!(template.validate(), Ok(()), "{field}: {value}");
+        }
+        let wrong: &[(&str, Value)] = &[
+            ("valid_for_days", json!(3_661)),
+            ("greeting", json!("x".repeat(1_025))),
+            ("segments", json!(vec!["x"; 65])),
+            ("segments", json!(vec!["x"; 66])),
+        ];
+        for (field, value) in wrong {
+            let error = template(|body| body[field] = value.clone()).validate().unwrap_err();
+            assert_eq!((error.code, error.field.as_str()), ("invalid_value", *field));
+        }
+        for (value, is_right) in [(100, true), (101, false)] {
+            let percent = template(|body| {
+                body["kind"] = json!("percent_off");
+                body["value"] = json!(value);
+            });
+            assert_eq!(percent.validate().is_ok(), is_right, "{value} percent");
+        }
+    }
+
+    #[test]
+    fn a_fixed_end_is_after_the_beginnings() {
+        let table = [
+            // Of the claim window, which begins on the first of February.
+            (Value::Null, "2026-02-01T00:00:00Z", false),
+            (Value::Null, "2026-02-01T00:00:00.001Z", true),
+            // Of the coupon's own time.
+            (json!("2026-02-10T00:00:00Z"), "2026-02-10T00:00:00Z", false),
+            (json!("2026-02-10T00:00:00Z"), "2026-02-10T00:00:00.001Z", true),
+        ];
+        for (from, until, is_right) in table {
+            let result = template(|body| {
+                body["valid_for_days"] = Value::Null;
+                body["valid_from"] = from.clone();
+                body["valid_until"] = json!(until);
+            })
+            .validate();
+            assert_eq!(result.is_ok(), is_right, "{from} {until}");
+            if let Err(error) = result {
+                assert_eq!((error.code, error.field.as_str()), ("invalid_value", "valid_until"));
+            }
+        }
+    }
+
+    #[test]
     fn a_template_has_a_stock_where_its_scene_has_one() {
         let with = |stock: Value| template(|body| body["stock"] = stock);
         let plain = Scene::plain();

@@ -66,6 +66,8 @@ mod tests {
 
     #[test]
     fn what_must_be_free_is_no_less_than_the_lease_and_an_integer_of_the_store() {
+        // Half of what was thought to be free when leases had this size.
+        assert_eq!(free_for(976, SHARES, 1), 499_712);
         assert_eq!(free_for(10, 1, 1), 10);
         assert_eq!(free_for(INTEGER_MAX, SHARES, 1), INTEGER_MAX);
         assert_eq!(free_for(INTEGER_MAX, SHARES, INTEGER_MAX), INTEGER_MAX);

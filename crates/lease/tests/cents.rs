@@ -20,7 +20,7 @@ use futures::executor::block_on;
 use futures::future::join_all;
 use lease::{
     Budget, CREDITED, FREE, Lease, Place, RETURNED, Refill, Source, Why, World, call_back_all,
-    refill,
+    is_low, refill,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -442,4 +442,21 @@ fn a_calling_back_that_was_abandoned_by_a_clock_ahead_is_done_by_the_next() {
     let counts = rain.fields(place.partition, &place.pool, ["recalled", "done"]);
     assert_eq!(counts, [ahead + 1; 2]);
     assert_eq!(rain.check(), 1_000);
+}
+
+/// Four partitions have sixteen shares: with less than a gift for each of them, what comes back goes on to the
+/// pool at once.
+#[test]
+fn a_budget_is_low_where_not_every_share_is_worth_a_gift() {
+    for (seen, total, expected) in [
+        (Some(159), 1_000_000, true),
+        (Some(160), 0, false),
+        (Some(161), 0, false),
+        (None, 159, true),
+        (None, 160, false),
+    ] {
+        let rain = Rain::new(4, total);
+        rain.free.set(seen);
+        assert_eq!(is_low(&rain, &rain.budget(), 10), expected, "{seen:?} of {total}");
+    }
 }

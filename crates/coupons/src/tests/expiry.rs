@@ -4,15 +4,16 @@ use domain::ids::UserId;
 use domain::time::UnixMillis;
 use domain::transaction::{Answer, CommitError, Read, Value, Write};
 use futures::executor::block_on;
-use lease::HELD;
+use lease::{HELD, LEFT};
 use serde_json::json;
 
 use super::shop::{START, Shop, USER, claim, number, refused};
 use crate::expiry::{expire_due, settled};
 use crate::issue::{issue, look_up};
 use crate::publish::Stock;
-use crate::records::{self, Gave, Order};
+use crate::records::{self, Gave};
 use crate::refusal::Refusal;
+use crate::reservation::{cancel, confirm};
 
 impl Shop {
     /// How many reservations a sweep of everything ends, so long after the start.
@@ -74,8 +75,8 @@ fn what_was_confirmed_or_cancelled_is_not_swept() {
     let (confirmed, cancelled) = (UserId(1), UserId(2));
     shop.hold(confirmed, "n", 30_000);
     shop.hold(cancelled, "n", 30_000);
-    block_on(crate::reservation::confirm(&shop.now(), confirmed, &number("n"))).unwrap();
-    block_on(crate::reservation::cancel(&shop.now(), cancelled, &number("n"))).unwrap();
+    block_on(confirm(&shop.now(), confirmed, &number("n"))).unwrap();
+    block_on(cancel(&shop.now(), cancelled, &number("n"))).unwrap();
     assert_eq!(shop.sweep(30_000), 0);
     assert!(matches!(shop.gave(confirmed), Gave::Issued(_)));
     assert_eq!(shop.gave(cancelled), Gave::Cancelled);
@@ -115,7 +116,7 @@ fn a_reservation_that_comes_late_into_a_period_is_swept_later() {
     let writes = vec![
         Write::Set(records::user(USER), records::order(&late), held.order.encode()),
         Write::Add(records::user(USER), records::held_count("t"), 1),
-        Write::Add(records::lease("t"), lease::LEFT.into(), -1),
+        Write::Add(records::lease("t"), LEFT.into(), -1),
         Write::Add(records::lease("t"), HELD.into(), 1),
         Write::Set(records::ends(), period.to_string().as_str().into(), Value::Integer(1)),
         Write::Set(records::ends_in(period), records::end(USER, &late), Value::Integer(until)),
@@ -152,8 +153,7 @@ fn nothing_is_told_of_what_is_over_where_the_store_does_not_answer() {
     let held = shop.hold(USER, "n", 30_000).order;
     shop.store.is_gone.set(true);
     let number = number("n");
-    let before: Result<Order, _> =
-        block_on(settled(&shop.behind(29_999), USER, &number, held.clone()));
+    let before = block_on(settled(&shop.behind(29_999), USER, &number, held.clone()));
     assert_eq!(before.as_ref(), Ok(&held));
     let result = block_on(settled(&shop.behind(30_000), USER, &number, held));
     assert!(matches!(result, Err(CommitError::Unavailable(_))), "{result:?}");

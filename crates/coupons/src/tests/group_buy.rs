@@ -1,1 +1,205 @@
+//! Campaigns, groups that take the user's one chance, and rewards that are due.
 
+use domain::group_buy::{Groups, Phase};
+use domain::ids::UserId;
+use futures::executor::block_on;
+use serde_json::json;
+
+use super::shop::{CHANCE, Shop, USER, claim, invalid, number, opening, refused, settle};
+use crate::group_buy::{self, Campaign, Opening};
+use crate::issue::{self, Claim};
+use crate::list::{Page, list};
+use crate::records::Gave;
+use crate::refusal::Refusal;
+use crate::scene::{RateLimit, Scene};
+
+const REWARD: &str = "group:spring:g";
+
+impl Shop {
+    /// Opens a group, so long after the start: where it stands, and whether it was opened earlier.
+    fn try_group(&self, ms: i64, opening: &Opening) -> Result<(Phase, bool), Refusal> {
+        match block_on(group_buy::open(&self.behind(ms), opening)) {
+            Ok((group, replayed)) => Ok((group.phase, replayed)),
+            failure => Err(refused(failure)),
+        }
+    }
+}
+
+#[test]
+fn the_latest_campaign_counts() {
+    let shop = Shop::open();
+    let campaign = |give_back| Campaign { template: "t".into(), give_back, enabled: true };
+    assert_eq!(block_on(group_buy::look(&shop.now(), "spring")), Ok(campaign(true)));
+    shop.set_up_campaign(false, true);
+    assert_eq!(block_on(group_buy::look(&shop.now(), "spring")), Ok(campaign(false)));
+    let unknown = block_on(group_buy::look(&shop.now(), "autumn"));
+    assert_eq!(refused(unknown), Refusal::UnknownCampaign);
+
+    let nowhere = Campaign { template: "nowhere".into(), ..campaign(true) };
+    let result = block_on(group_buy::set_up(&shop.now(), "autumn", &nowhere));
+    assert_eq!(invalid(result), ("unknown_template", "template".into()));
+    let unknown = block_on(group_buy::look(&shop.now(), "autumn"));
+    assert_eq!(refused(unknown), Refusal::UnknownCampaign);
+}
+
+#[test]
+fn a_user_has_one_open_group_at_a_time() {
+    let shop = Shop::open();
+    let first = opening(USER, "g");
+    assert_eq!(shop.try_group(0, &first), Ok((Phase::Open, false)));
+    assert_eq!(shop.try_group(59_999, &first), Ok((Phase::Open, true)));
+    let longer = Opening { lasts_seconds: 61, ..first.clone() };
+    assert_eq!(shop.try_group(0, &longer), Err(Refusal::OrderNumberReused));
+    let second = opening(USER, "h");
+    assert_eq!(shop.try_group(59_999, &second), Err(Refusal::ChanceUsed));
+    assert_eq!(shop.try_group(0, &opening(UserId(8), "h")), Ok((Phase::Open, false)));
+    // A group that expired gives the chance back.
+    assert_eq!(shop.try_group(60_000, &second), Ok((Phase::Open, false)));
+    assert_eq!(shop.try_group(60_000, &first), Ok((Phase::Expired, true)));
+}
+
+#[test]
+fn a_campaign_may_keep_the_chance() {
+    let shop = Shop::open();
+    shop.set_up_campaign(false, true);
+    assert_eq!(shop.try_group(0, &opening(USER, "g")), Ok((Phase::Open, false)));
+    assert_eq!(shop.try_group(60_000, &opening(USER, "h")), Err(Refusal::ChanceUsed));
+    assert_eq!(shop.try_group(60_000, &opening(USER, "g")), Ok((Phase::Expired, true)));
+}
+
+#[test]
+fn whoever_may_not_open_a_group_is_told_why() {
+    let shop = Shop::open();
+    let (paid, full) = (UserId(8), UserId(9));
+    shop.pay(paid);
+    shop.fill_record(full);
+    assert_eq!(shop.try_group(0, &opening(paid, "g")), Err(Refusal::NotEligible));
+    let autumn = Opening { campaign: "autumn".into(), ..opening(USER, "g") };
+    assert_eq!(shop.try_group(0, &autumn), Err(Refusal::UnknownCampaign));
+    assert_eq!(shop.try_group(0, &opening(full, "g")), Ok((Phase::Open, false)));
+    let later = shop.try_group(60_000, &opening(full, "h"));
+    assert_eq!(later, Err(Refusal::TooManyCoupons));
+
+    shop.set_up_campaign(true, false);
+    assert_eq!(shop.try_group(0, &opening(USER, "g")), Err(Refusal::Disabled));
+    // Groups that are open go on.
+    assert_eq!(shop.try_group(0, &opening(full, "g")), Ok((Phase::Open, true)));
+}
+
+#[test]
+fn of_two_groups_at_the_same_time_the_first_takes_the_chance() {
+    let shop = Shop::open();
+    let (group, _) = block_on(group_buy::open(&shop.now(), &opening(UserId(8), "h"))).unwrap();
+    let theirs = Groups::default().opened(group).unwrap();
+    // After the one who comes second saw that the chance is free.
+    let writes = CHANCE.change(&Groups::default(), &theirs).writes;
+    shop.meanwhile(2, shop.now().home(USER), writes);
+    assert_eq!(shop.try_group(0, &opening(USER, "g")), Err(Refusal::ChanceUsed));
+    assert!(shop.was_interrupted());
+    assert_eq!(shop.groups(USER), theirs);
+}
+
+#[test]
+fn a_sweep_gives_each_reward_that_is_due_once() {
+    let shop = Shop::open();
+    let users: Vec<_> = (1..=3).map(UserId).collect();
+    for user in &users {
+        shop.earn(*user);
+    }
+    shop.open_group(USER);
+    assert_eq!(settle(&shop.now()), 3);
+    for user in &users {
+        assert_eq!(shop.phase(*user), Phase::Rewarded);
+        let order = block_on(issue::look_up(&shop.now(), *user, &number(REWARD))).unwrap();
+        assert!(matches!(order.unwrap().gave, Gave::Issued(_)));
+    }
+    assert_eq!(shop.phase(USER), Phase::Open);
+    assert_eq!((settle(&shop.now()), shop.stock().issued), (0, 3));
+}
+
+#[test]
+fn a_reward_that_cannot_be_given_stays_due_until_it_can() {
+    let shop = Shop::open();
+    shop.publish("t", &[("stock", json!(1))]).unwrap();
+    let users = [UserId(1), UserId(2), UserId(3)];
+    for user in users {
+        shop.earn(user);
+    }
+    assert_eq!(settle(&shop.now()), 1);
+    assert_eq!((settle(&shop.now()), shop.stock().issued), (0, 1));
+    let due = users.iter().filter(|user| shop.phase(**user) == Phase::Succeeded);
+    assert_eq!(due.count(), 2);
+    shop.publish("t", &[("stock", json!(3))]).unwrap();
+    // Whoever found that nothing was left says so for a second.
+    assert_eq!(settle(&shop.behind(2_000)), 2);
+    assert!(users.iter().all(|user| shop.phase(*user) == Phase::Rewarded));
+    assert_eq!(shop.stock().issued, 3);
+}
+
+#[test]
+fn a_reward_that_is_not_compensated_lapses() {
+    let shop = Shop::open();
+    shop.set_up_scene(&Scene { compensated: false, ..Scene::plain() });
+    shop.earn(USER);
+    shop.publish("t", &[("enabled", json!(false))]).unwrap();
+    assert_eq!(settle(&shop.now()), 0);
+    assert_eq!(shop.phase(USER), Phase::Lapsed);
+    shop.publish("t", &[]).unwrap();
+    assert_eq!((settle(&shop.now()), shop.stock().issued), (0, 0));
+}
+
+#[test]
+fn who_may_have_a_reward_was_decided_when_it_was_earned() {
+    let shop = Shop::open();
+    shop.set_up_scene(&Scene {
+        rate_limit: Some(RateLimit { awards: 1, seconds: 10 }),
+        ..Scene::plain()
+    });
+    shop.publish("u", &[]).unwrap();
+    shop.issue(&Claim { template: "u".into(), ..claim(USER, "n") }).unwrap();
+    shop.earn(USER);
+    shop.pay(USER);
+    shop.publish("t", &[("new_users_only", json!(true)), ("segments", json!(["gold"]))]).unwrap();
+    assert_eq!(settle(&shop.now()), 1);
+    assert_eq!((shop.phase(USER), shop.stock().issued), (Phase::Rewarded, 1));
+}
+
+#[test]
+fn whoever_looks_at_their_coupons_is_given_what_is_due() {
+    let shop = Shop::open();
+    let (lists, asks) = (UserId(1), UserId(2));
+    shop.earn(lists);
+    shop.earn(asks);
+    let page = Page { limit: 10, ..Page::default() };
+    let (orders, more) = block_on(list(&shop.now(), lists, &page)).unwrap();
+    assert_eq!((orders.len(), more), (1, false));
+    assert_eq!((&orders[0].0, shop.phase(lists)), (&number(REWARD), Phase::Rewarded));
+    assert_eq!(shop.phase(asks), Phase::Succeeded);
+
+    let other = block_on(group_buy::look_up(&shop.now(), asks, &number("n")));
+    assert_eq!((other, shop.phase(asks)), (Ok(None), Phase::Succeeded));
+    let given = block_on(group_buy::look_up(&shop.now(), asks, &number(REWARD))).unwrap().unwrap();
+    assert_eq!(given.coupon().unwrap().template, "t");
+    assert_eq!(shop.phase(asks), Phase::Rewarded);
+    let again = block_on(group_buy::look_up(&shop.now(), asks, &number(REWARD)));
+    assert_eq!((again, shop.stock().issued), (Ok(Some(given)), 2));
+    assert_eq!(settle(&shop.now()), 0);
+}
+
+#[test]
+fn a_reward_counts_towards_the_limit_of_the_user() {
+    let shop = Shop::open();
+    shop.issue(&claim(USER, "n")).unwrap();
+    shop.earn(USER);
+    assert_eq!(settle(&shop.now()), 0);
+    assert_eq!((shop.phase(USER), shop.stock().issued), (Phase::Succeeded, 1));
+}
+
+#[test]
+fn a_campaign_names_a_template() {
+    let parsed = Campaign::parse(br#"{"template": "t", "give_back": true, "enabled": false}"#);
+    let expected = Campaign { template: "t".into(), give_back: true, enabled: false };
+    assert_eq!(parsed, Ok(expected));
+    let wrong = Campaign::parse(br#"{"template": "a b", "give_back": true}"#).unwrap_err();
+    assert_eq!((wrong.code, wrong.field.as_deref()), ("invalid_part", Some("template")));
+}

@@ -1,10 +1,12 @@
 //! Giving coupons: what they are worth, who gets none, and what stands in their place.
 
+use domain::day_lists::{BUCKETS, day, user_of};
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::time::UnixMillis;
 use domain::transaction::{Answer, READ_FIELDS_MAX, Read, Value, Write};
 use futures::executor::block_on;
+use lease::{CREDITED, LEFT, SIZE};
 use serde_json::json;
 
 use super::shop::{START, Shop, USER, changed, claim, coupon, invalid, number, refused};
@@ -75,11 +77,14 @@ fn a_coupon_is_worth_what_its_template_says() {
 fn the_time_of_a_coupon_counts_from_when_it_was_given() {
     let shop = Shop::open();
     let (from, until) = ("2026-02-20T00:00:00Z", "2026-02-25T00:00:00Z");
-    shop.publish("u", &[
-        ("valid_from", json!(from)),
-        ("valid_until", json!(until)),
-        ("valid_for_days", json!(null)),
-    ])
+    shop.publish(
+        "u",
+        &[
+            ("valid_from", json!(from)),
+            ("valid_until", json!(until)),
+            ("valid_for_days", json!(null)),
+        ],
+    )
     .unwrap();
     let given = shop.issue(&of("u", USER, "n")).unwrap();
     let since = |text| UnixMillis::parse_rfc3339(text).unwrap().0 - START.0;
@@ -91,16 +96,15 @@ fn the_time_of_a_coupon_counts_from_when_it_was_given() {
 fn whoever_got_a_coupon_is_on_the_list_of_the_day() {
     let shop = Shop::open();
     shop.issue(&claim(USER, "n")).unwrap();
-    let day = domain::day_lists::day(START);
-    let users: Vec<_> = (0..domain::day_lists::BUCKETS)
+    let users: Vec<_> = (0..BUCKETS)
         .flat_map(|bucket| {
-            let read = Read::Some(HOLDERS.list(day, bucket), READ_FIELDS_MAX);
+            let read = Read::Some(HOLDERS.list(day(START), bucket), READ_FIELDS_MAX);
             match shop.read(shop.now().home(USER), read) {
                 Answer::Map(fields) => fields,
                 other => panic!("{other:?}"),
             }
         })
-        .map(|(field, _)| domain::day_lists::user_of(&field))
+        .map(|(field, _)| user_of(&field))
         .collect();
     assert_eq!(users, [Some(USER)]);
 }
@@ -117,6 +121,7 @@ fn a_number_that_comes_again_gives_what_it_gave() {
         of("u", USER, "n"),
         of("nowhere", USER, "n"),
         Claim { segments: vec!["gold".into()], ..claim(USER, "n") },
+        Claim { hold_ms: Some(1), ..claim(USER, "n") },
         Claim { hold_ms: Some(1_000), ..claim(USER, "n") },
     ];
     for other in others {
@@ -271,11 +276,11 @@ fn fallbacks_are_followed_to_the_fourth_and_past_those_that_refuse() {
 #[test]
 fn the_last_of_a_chain_has_the_word_where_it_has_one() {
     let shop = Shop::open();
-    let empty = ("stock", json!(0));
-    let to_f = ("fallback_template", json!("f"));
-    shop.publish("f", &[empty.clone(), ("greeting", json!("from f"))]).unwrap();
-    let speaking = ("greeting", json!("from t"));
-    shop.publish("t", &[empty.clone(), to_f.clone(), speaking]).unwrap();
+    let empty = |field, value| [("stock", json!(0)), (field, value)];
+    let mut to_f = empty("fallback_template", json!("f")).to_vec();
+    to_f.push(("greeting", json!("from t")));
+    shop.publish("f", &empty("greeting", json!("from f"))).unwrap();
+    shop.publish("t", &to_f).unwrap();
     let greeted = shop.issue(&claim(USER, "1")).unwrap();
     assert_eq!((words(&greeted), greeted.replayed), ("from f", false));
     // A greeting is for good: no coupon comes under the number later.
@@ -284,8 +289,8 @@ fn the_last_of_a_chain_has_the_word_where_it_has_one() {
     assert_eq!((words(&again), again.replayed), ("from f", true));
 
     let shop = Shop::open();
-    shop.publish("f", &[empty.clone()]).unwrap();
-    shop.publish("t", &[empty, to_f, ("greeting", json!("from t"))]).unwrap();
+    shop.publish("f", &[("stock", json!(0))]).unwrap();
+    shop.publish("t", &to_f).unwrap();
     assert_eq!(words(&shop.issue(&claim(USER, "1")).unwrap()), "from t");
 }
 
@@ -371,15 +376,34 @@ fn a_lease_that_was_taken_for_nobody_goes_back() {
 }
 
 #[test]
-fn a_pace_that_changed_meanwhile_is_counted() {
+fn an_award_that_came_meanwhile_counts_towards_the_rate_limit() {
     let shop = Shop::open();
-    let rate_limit = Some(RateLimit { awards: 1, seconds: 10 });
-    shop.set_up_scene(&Scene { rate_limit, ..Scene::plain() });
-    let first = rate_limit.unwrap().next(None, START).unwrap();
-    assert!(matches!(first, Value::Integer(_)));
-    // The user got an award of another template of the scene.
+    let limit = RateLimit { awards: 1, seconds: 10 };
+    shop.set_up_scene(&Scene { rate_limit: Some(limit), ..Scene::plain() });
+    block_on(shop.now().template("t")).unwrap();
+    // The user gets an award of another template of the scene, once a lease was taken for this one.
+    let first = limit.next(None, START).unwrap();
     let pace = Write::Set(records::user(USER), records::pace("newcomer"), first);
-    shop.write(shop.now().home(USER), vec![pace]);
+    shop.meanwhile(3, shop.now().home(USER), vec![pace]);
     assert_eq!(refused(shop.issue(&claim(USER, "n"))), Refusal::RateLimited(10));
-    assert_eq!(shop.stock().issued, 0);
+    assert!(shop.was_interrupted());
+    assert_eq!(shop.stock(), Stock { total: 100, remaining: 100, ..Stock::default() });
+}
+
+#[test]
+fn a_credit_that_another_commit_brought_home_is_there_to_give() {
+    let shop = Shop::open();
+    block_on(shop.now().template("t")).unwrap();
+    // After the pool credited six, and before the coupon is given with that credit.
+    let lease = records::lease("t");
+    let arrived = vec![
+        Write::Set(lease.clone(), CREDITED.into(), Value::Integer(6)),
+        Write::Set(lease.clone(), SIZE.into(), Value::Integer(6)),
+        Write::Add(lease, LEFT.into(), 6),
+    ];
+    shop.meanwhile(3, shop.now().home(USER), arrived);
+    assert!(!shop.issue(&claim(USER, "n")).unwrap().replayed);
+    assert!(shop.was_interrupted());
+    let stock = Stock { total: 100, issued: 1, reserved: 0, leased: 5, remaining: 94 };
+    assert_eq!(shop.stock(), stock);
 }
