@@ -5,9 +5,9 @@ use binding::Binding;
 use binding::memory::Memory;
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
-use domain::partition::{Partition, Partitions};
-use domain::time::UnixMillis;
+use domain::partition::Partition;
 use domain::transaction::{Answer, Guard, Outcome, Read, Transaction, Value, Write};
+use futures::FutureExt as _;
 use futures::executor::block_on;
 
 use crate::account::Account;
@@ -18,6 +18,7 @@ use crate::mode::{self, Mode, Statements, Switches};
 use crate::packet::{self, Details, Funding, Kind, Order, Settled};
 use crate::posting::{self, BATCH_MAX, Posted};
 use crate::records::{self, PENDING_MAX};
+use crate::test_store::{Store, at};
 use crate::token::{Payload, TokenError};
 use crate::view::{self, RestoreError, View};
 use crate::withdraw::{self, Refusal, State, Withdrawal};
@@ -27,15 +28,6 @@ const NOW_MS: i64 = 1_771_257_600_250;
 const STAGE: &str = "live";
 const USER: UserId = UserId(7);
 const OTHER: UserId = UserId(8);
-
-fn at<B>(store: &B, now_ms: i64) -> Context<'_, B> {
-    Context {
-        store,
-        partitions: Partitions::new(4).unwrap(),
-        now: UnixMillis(now_ms),
-        pause: |_| Box::pin(std::future::ready(())),
-    }
-}
 
 fn now<B>(store: &B) -> Context<'_, B> {
     at(store, NOW_MS)
@@ -67,7 +59,7 @@ fn payload(user: UserId, number: &str, amount: i64) -> Payload {
 /// Commits, whatever the guards say.
 fn write(store: &Memory, partition: Partition, guards: Vec<Guard>, writes: Vec<Write>) -> Outcome {
     let transaction = Transaction { guards, writes, ..Transaction::default() };
-    block_on(store.commit(partition, &transaction)).unwrap()
+    store.commit(partition, &transaction).now_or_never().unwrap().unwrap()
 }
 
 /// Gives a user a token, if the number has not acted; its text.
@@ -408,7 +400,7 @@ fn order(funding: Funding) -> Order {
     Order { sender: USER.0, total: 200, count: 2, kind: Kind::Equal, funding, at: NOW_MS }
 }
 
-fn send(store: &Memory, name: &str, order: &Order) -> Result<bool, packet::Refusal> {
+fn send<B: Binding>(store: &B, name: &str, order: &Order) -> Result<bool, packet::Refusal> {
     match block_on(packet::send(&now(store), &number(name), order, None, &mut || 0)) {
         Ok((sent, replayed)) => {
             assert_eq!(sent.total, order.total);
@@ -482,6 +474,35 @@ fn a_packet_from_the_balance_is_taken_once_and_shared() {
     assert_eq!([records::PACKETS, records::USERS].map(|name| account(&store, name)), [0, 300]);
 }
 
+/// Between the look at the account and the commit that takes the money, something else happens.
+#[test]
+fn a_packet_is_sent_whatever_comes_in_between_as_long_as_the_money_is_there() {
+    // A token arrives, and only with it there is enough.
+    let store = Store::default();
+    give(&store.memory, USER, "a", 100);
+    store.interrupt(2, |memory| drop(give(memory, USER, "b", 100)));
+    assert_eq!(send(&store, "p", &order(Funding::Balance)), Ok(false));
+    assert!(store.was_interrupted());
+    assert_eq!(viewed(&store.memory, USER).balance, 0);
+
+    // The account moves, and exactly enough is in it afterwards.
+    let store = Store::default();
+    give(&store.memory, USER, "a", 200);
+    store.interrupt(2, |memory| {
+        // A store in memory never waits; and an executor within an executor would.
+        let context = now(memory);
+        let number = number("w");
+        let held = withdraw::create(&context, USER, &number, 50).now_or_never().unwrap();
+        assert!(held.is_ok());
+        let back = withdraw::void(&context, USER, &number).now_or_never().unwrap();
+        assert!(back.is_ok());
+    });
+    assert_eq!(send(&store, "p", &order(Funding::Balance)), Ok(false));
+    assert!(store.was_interrupted());
+    assert_eq!(viewed(&store.memory, USER).balance, 0);
+    check_balanced(&store.memory);
+}
+
 #[test]
 fn what_nobody_takes_comes_back_once_and_is_no_income() {
     let store = three();
@@ -501,6 +522,19 @@ fn what_nobody_takes_comes_back_once_and_is_no_income() {
     assert_eq!((sender.balance, sender.pending, sender.income), (200, 0, 300));
     post(&store, OTHER);
     assert_eq!([records::PACKETS, records::USERS].map(|name| account(&store, name)), [0, 300]);
+}
+
+#[test]
+fn a_packet_is_named_by_its_sender_and_number_and_lives_for_a_day() {
+    assert_eq!(packet::name(USER, &number("p.1")), "7.p.1");
+    assert_eq!(packet::sender_of("7.p.1"), Some((USER, number("p.1"))));
+    for wrong in ["", "7", "7.", ".p", "x.p"] {
+        assert_eq!(packet::sender_of(wrong), None, "{wrong}");
+    }
+    let longest = "n".repeat(packet::NUMBER_BYTES_MAX);
+    assert!(packet::sender_of(&format!("7.{longest}")).is_some());
+    assert!(packet::sender_of(&format!("7.{longest}n")).is_none());
+    assert_eq!(packet::LIFE_MS, 86_400_000);
 }
 
 #[test]

@@ -33,3 +33,5 @@ pub mod withdraw;
 
 #[cfg(test)]
 mod flows;
+#[cfg(test)]
+mod test_store;

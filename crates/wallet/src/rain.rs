@@ -418,6 +418,18 @@ mod tests {
     }
 
     #[test]
+    fn a_rain_has_at_most_a_thousand_rounds() {
+        let with = |count: i32| {
+            let round = |round| Round { round, from: UnixMillis(10), until: UnixMillis(20) };
+            Rain { rounds: (1..=count).map(round).collect(), ..rain() }.validate()
+        };
+        assert_eq!(with(1_000), Ok(()));
+        for count in [1_001, 1_002] {
+            assert_eq!(with(count).unwrap_err().field, "rounds", "{count}");
+        }
+    }
+
+    #[test]
     fn amounts_are_read_and_written_as_operators_write_them() {
         let read = serde_json::from_str::<Amounts>;
         for text in [

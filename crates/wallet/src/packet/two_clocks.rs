@@ -1,15 +1,10 @@
 //! What was told of a packet holds, whatever clock comes next: two instances on one store, of which one is
 //! ten minutes ahead of the other.
 
-use std::cell::RefCell;
-
 use binding::Binding;
 use binding::memory::Memory;
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
-use domain::partition::{Partition, Partitions};
-use domain::time::UnixMillis;
-use domain::transaction::{CommitError, Outcome, Transaction};
 use futures::FutureExt as _;
 use futures::executor::block_on;
 
@@ -19,6 +14,7 @@ use super::{
 };
 use crate::context::Context;
 use crate::keys::SigningKeys;
+use crate::test_store::{Store, at};
 use crate::view::view;
 
 const AHEAD_MS: i64 = 600_000;
@@ -27,43 +23,6 @@ const START_MS: i64 = 1_771_257_600_250;
 const BETWEEN_MS: i64 = START_MS + LIFE_MS - AHEAD_MS;
 const SENDER: UserId = UserId(7);
 const TOTAL: i64 = 100;
-
-/// A store in which somebody else commits something between two commits of the one who is watched.
-#[derive(Default)]
-struct Store {
-    memory: Memory,
-    meanwhile: RefCell<Option<Meanwhile>>,
-}
-
-/// What somebody else does, after so many commits.
-struct Meanwhile(u32, Box<dyn FnOnce(&Memory)>);
-
-impl Binding for Store {
-    async fn commit(
-        &self,
-        partition: Partition,
-        transaction: &Transaction,
-    ) -> Result<Outcome, CommitError> {
-        let due = self.meanwhile.borrow_mut().take();
-        match due {
-            Some(Meanwhile(0, act)) => act(&self.memory),
-            Some(Meanwhile(commits, act)) => {
-                *self.meanwhile.borrow_mut() = Some(Meanwhile(commits - 1, act));
-            }
-            None => {}
-        }
-        self.memory.commit(partition, transaction).await
-    }
-}
-
-fn at<B>(store: &B, now_ms: i64) -> Context<'_, B> {
-    Context {
-        store,
-        partitions: Partitions::new(4).unwrap(),
-        now: UnixMillis(now_ms),
-        pause: |_| Box::pin(std::future::ready(())),
-    }
-}
 
 fn behind<B>(store: &B) -> Context<'_, B> {
     at(store, BETWEEN_MS)
@@ -166,10 +125,9 @@ fn a_packet_that_was_told_expired_is_opened_by_nobody_and_goes_back_once() {
 
 /// Between what the one ahead saw and its commit, a user takes a part by the clock behind.
 fn taken_meanwhile(store: &Store, user: u64) {
-    let act = Box::new(move |memory: &Memory| {
+    store.interrupt(1, move |memory: &Memory| {
         opened(&behind(memory), user).unwrap();
     });
-    *store.meanwhile.borrow_mut() = Some(Meanwhile(1, act));
 }
 
 #[test]
@@ -179,7 +137,7 @@ fn what_was_opened_before_the_packet_is_closed_is_told() {
     taken_meanwhile(&store, 8);
     let (opening, replayed) = opened(&ahead(&store), 8).unwrap();
     assert_eq!((opening.user, replayed), (UserId(8), true));
-    assert!(store.meanwhile.borrow().is_none());
+    assert!(store.was_interrupted());
     assert_eq!(opened(&behind(&store), 9), Err(Refusal::Expired));
 
     // Somebody else, who leaves nothing.

@@ -140,6 +140,22 @@ fn each_refusal_has_its_code() {
     }
 }
 
+/// What is longer than any token is not even decoded.
+#[test]
+fn the_length_is_looked_at_first() {
+    let too_long = TokenError::Malformed("longer than any token");
+    let read = |characters| Envelope::from_text(&"A".repeat(characters)).unwrap_err();
+    assert_ne!(read(TOKEN_CHARACTERS_MAX), too_long);
+    for more in [1, 2, 1_000_000] {
+        assert_eq!(read(TOKEN_CHARACTERS_MAX + more), too_long, "{more}");
+    }
+    let stored = |bytes| Envelope::from_stored(&vec![0; bytes]).unwrap_err();
+    assert_ne!(stored(ENVELOPE_BYTES_MAX), too_long);
+    for more in [1, 2] {
+        assert_eq!(stored(ENVELOPE_BYTES_MAX + more), too_long, "{more}");
+    }
+}
+
 /// What is signed with a right key is still refused where its fields are none, and is never signed.
 #[test]
 fn fields_have_ranges() {
