@@ -17,6 +17,8 @@ pub const OPERATOR_TOKEN_DEVELOPMENT: &str = "development-operator-token";
 
 /// The app, and the Redis trigger in an app of its own: Spin ends an app whose Redis trigger loses
 /// its connection, and the app must not end with it.
+/// The host's binary.
+const HOST: &str = "hongbao-host";
 const MANIFEST: &str = "spin.toml";
 const MANIFEST_NUDGE: &str = "spin-nudge.toml";
 
@@ -50,12 +52,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     // Before the build, which takes minutes the first time.
     check_free(arguments.listen)?;
     build::build(&workspace::components()?)?;
-    process::run(workspace::cargo().args(["build", "--package", "host", "--bin", "hongbao-host"]))?;
+    let program = build::binary(HOST)?;
     let data = arguments.data.clone().unwrap_or_else(|| workspace::state().join("data"));
     let data = std::path::absolute(data)?;
     std::fs::create_dir_all(&data).with_context(|| data.display().to_string())?;
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
-    let mut command = host(arguments.listen, &data, &variables)?;
+    let mut command = host(&program, arguments.listen, &data, &variables);
     println!("{}", greeting(arguments.listen, &variables, now_ms));
     become_host(&mut command)
 }
@@ -114,13 +116,12 @@ fn check_free(listen: SocketAddr) -> anyhow::Result<()> {
 }
 
 fn host(
+    program: &Path,
     listen: SocketAddr,
     data: &Path,
     variables: &[(String, String)],
-) -> anyhow::Result<Command> {
-    // Cargo has built the host beside this program, wherever this user keeps build artefacts.
-    let host = std::env::current_exe()?.with_file_name("hongbao-host");
-    let mut command = Command::new(host);
+) -> Command {
+    let mut command = Command::new(program);
     command.current_dir(workspace::root()).args(["up", "--manifest", MANIFEST]);
     if uses_redis(variables) {
         command.args(["--manifest", MANIFEST_NUDGE]);
@@ -129,7 +130,7 @@ fn host(
     for (name, value) in variables {
         command.args(["--variable", &format!("{name}={value}")]);
     }
-    Ok(command)
+    command
 }
 
 /// What to do with the app. The user is made from the clock, so that they are new in each run.
@@ -210,7 +211,7 @@ mod tests {
     fn host_arguments(line: &[&str]) -> Vec<String> {
         let arguments = arguments(line);
         let variables = variables(&arguments, STATE.path()).expect("variables");
-        let command = host(arguments.listen, Path::new("/data"), &variables).expect("host");
+        let command = host(Path::new("host"), arguments.listen, Path::new("/data"), &variables);
         command.get_args().map(|argument| argument.display().to_string()).collect()
     }
 
