@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
 
-use crate::{build, keys, process, workspace};
+use crate::{build, keys, workspace};
 
 /// The caller's token where none is given. Known to everyone: for development alone.
 pub const CALLER_TOKEN_DEVELOPMENT: &str = "development-caller-token";
