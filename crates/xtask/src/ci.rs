@@ -1,9 +1,9 @@
 //! `cargo xtask ci`: exactly what CI runs. Needs no terminal and no stdin.
 //!
-//! The order is by price: formatting costs a second, the rules about dependencies another one, clippy
-//! checks everything without generating code, and the tests need everything built. What clippy compiles
-//! for build scripts and procedural macros the tests use again; the rest they must generate code for,
-//! which clippy never did.
+//! The order is by price: formatting costs a second, the rules about dependencies another one, and the tests
+//! need everything built. Clippy looks at our packages while they are built: to check them apart would mean to
+//! read all their dependencies once more, which takes minutes. What it says is judged by a stage of its own, so
+//! that a warning does not keep the tests from running.
 //!
 //! A stage that fails does not keep the later ones from running, unless they need what it makes: one run
 //! says everything that is wrong.
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 
 use crate::setup::need::Need;
-use crate::test::binary::{self, Binary};
+use crate::test::binary::{self, Binary, Lints};
 use crate::test::documentation;
 use crate::test::selection::Selection;
 use crate::test::summary::Summary;
@@ -28,6 +28,7 @@ pub struct Arguments {}
 #[derive(Default)]
 struct Run {
     binaries: Vec<Binary>,
+    warnings: usize,
     summary: Summary,
 }
 
@@ -42,17 +43,11 @@ const STAGES: &[Stage] = &[
     Stage { name: "format", needs: &[], check: |_| cargo(&["fmt", "--all", "--check"]) },
     Stage { name: "set-up", needs: &[], check: |_| setup::run(&setup::Arguments {}) },
     Stage { name: "dependencies", needs: &[], check: |_| dependencies() },
-    Stage {
-        name: "lints",
-        needs: &[],
-        check: |_| {
-            cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])
-        },
-    },
     Stage { name: "components", needs: &["set-up"], check: |_| build::run(&build::Arguments {}) },
-    Stage { name: "test build", needs: &[], check: build_tests },
-    Stage { name: "tests", needs: &["components", "test build"], check: tests },
-    Stage { name: "simulations", needs: &["components", "test build"], check: simulations },
+    Stage { name: "native build", needs: &[], check: build_native },
+    Stage { name: "lints", needs: &["native build"], check: lints },
+    Stage { name: "tests", needs: &["components", "native build"], check: tests },
+    Stage { name: "simulations", needs: &["components", "native build"], check: simulations },
 ];
 
 /// Runs the stages, says how long each took, what became of the tests and which were the slowest.
@@ -132,9 +127,19 @@ fn dependencies() -> anyhow::Result<()> {
     process::run(&mut command)
 }
 
-fn build_tests(run: &mut Run) -> anyhow::Result<()> {
-    run.binaries = binary::build(&Selection::default())?;
+fn build_native(run: &mut Run) -> anyhow::Result<()> {
+    let tests = binary::build(&Selection::default(), Lints::Clippy)?;
+    let programs = binary::build_programs(Lints::Clippy)?;
+    run.warnings = tests.warnings + programs.warnings;
+    run.binaries = tests.binaries;
     Ok(())
+}
+
+fn lints(run: &mut Run) -> anyhow::Result<()> {
+    match run.warnings {
+        0 => Ok(()),
+        count => bail!("{count} warnings, above in the native build"),
+    }
 }
 
 fn tests(run: &mut Run) -> anyhow::Result<()> {
@@ -142,7 +147,7 @@ fn tests(run: &mut Run) -> anyhow::Result<()> {
     let mut summary = Summary::default();
     let binaries = run.binaries.iter().filter(|binary| !binary.is_simulation());
     test::run_binaries(binaries, &Selection::default(), Effort::Full, &mut summary)?;
-    summary.add(documentation::run(&Selection::default())?);
+    summary.add(documentation::run(&Selection::default(), Lints::Clippy)?);
     conclude(run, summary)
 }
 

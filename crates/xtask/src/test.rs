@@ -18,7 +18,7 @@ use clap::builder::FalseyValueParser;
 
 use crate::setup::need::Need;
 use crate::{build, setup, workspace};
-use binary::Binary;
+use binary::{Binary, Lints};
 use selection::Selection;
 use summary::Summary;
 
@@ -58,10 +58,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     build::build(&workspace::components()?)?;
     let mut summary = Summary::default();
     if selection.selects_binaries() {
-        run_binaries(&binary::build(&selection)?, &selection, effort, &mut summary)?;
+        let built = binary::build(&selection, Lints::Compiler)?;
+        run_binaries(&built.binaries, &selection, effort, &mut summary)?;
     }
     if selection.selects_documentation() {
-        summary.add(documentation::run(&selection)?);
+        summary.add(documentation::run(&selection, Lints::Compiler)?);
     }
     print!("\n{summary}");
     println!("\n{}", summary.closing_line());

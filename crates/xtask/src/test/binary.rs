@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use serde::Deserialize;
 
 use super::events::Events;
@@ -39,28 +39,83 @@ pub struct Binary {
     executable: PathBuf,
 }
 
+/// What cargo made of the workspace.
+#[derive(Debug, Default)]
+pub struct Built {
+    /// The test binaries.
+    pub binaries: Vec<Binary>,
+    /// Warnings of the compiler, and of clippy where it was asked.
+    pub warnings: usize,
+}
+
+/// Whether clippy looks at what is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lints {
+    /// The compiler's own only.
+    Compiler,
+    /// Clippy's too, while it is built: to check it apart would mean to read all dependencies again.
+    Clippy,
+}
+
+impl Lints {
+    /// Makes clippy compile the packages of the workspace. That is how `cargo clippy` does it, too.
+    pub fn apply(self, command: &mut Command) {
+        if self == Self::Clippy {
+            command.env("RUSTC_WORKSPACE_WRAPPER", "clippy-driver");
+        }
+    }
+}
+
 /// Builds the test binaries and finds them.
 ///
 /// # Errors
 /// When one does not build.
-pub fn build(selection: &Selection) -> anyhow::Result<Vec<Binary>> {
+pub fn build(selection: &Selection, lints: Lints) -> anyhow::Result<Built> {
     let mut command = workspace::cargo();
-    command.args(["test", "--no-run", "--locked", "--message-format=json-render-diagnostics"]);
-    command.args(selection.cargo());
-    process::announce(&command);
-    binaries_in(&process::output(&mut command)?)
+    command.args(["test", "--no-run"]).args(selection.cargo());
+    built(&mut command, lints)
 }
 
-/// Finds test binaries in the messages of cargo, one JSON object a line.
-fn binaries_in(messages: &str) -> anyhow::Result<Vec<Binary>> {
-    let messages = messages.lines().map(|line| {
-        serde_json::from_str::<Message>(line).context("cargo's messages have another shape")
-    });
-    let mut binaries = messages
-        .filter_map(|message| message.map(Message::into_binary).transpose())
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    binaries.sort();
-    Ok(binaries)
+/// Builds all programs, also those without tests.
+///
+/// # Errors
+/// When one does not build.
+pub fn build_programs(lints: Lints) -> anyhow::Result<Built> {
+    let mut command = workspace::cargo();
+    built(command.args(["build", "--workspace", "--bins"]), lints)
+}
+
+/// Runs cargo, shows what the compiler says while it says it, and finds what was built.
+fn built(command: &mut Command, lints: Lints) -> anyhow::Result<Built> {
+    lints.apply(command.args(["--locked", "--message-format=json"]));
+    process::announce(command);
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot run cargo")?;
+    let output = child.stdout.take().context("cargo has no output")?;
+    let mut built = Built::default();
+    for line in BufReader::new(output).lines() {
+        built.take(&line.context("cargo writes no text")?)?;
+    }
+    let status = child.wait().context("cannot wait for cargo")?;
+    if !status.success() {
+        bail!("cargo failed: {status}");
+    }
+    built.binaries.sort();
+    Ok(built)
+}
+
+impl Built {
+    /// Takes one message of cargo, a JSON object.
+    fn take(&mut self, line: &str) -> anyhow::Result<()> {
+        let mut message: Message =
+            serde_json::from_str(line).context("cargo's messages have another shape")?;
+        if let Some(diagnostic) = message.message.take() {
+            eprint!("{}", diagnostic.rendered.unwrap_or_default());
+            self.warnings += usize::from(diagnostic.level == "warning");
+        }
+        self.binaries.extend(message.into_binary());
+        Ok(())
+    }
 }
 
 #[derive(Deserialize)]
@@ -71,6 +126,13 @@ struct Message {
     target: Option<Target>,
     profile: Option<Profile>,
     executable: Option<PathBuf>,
+    message: Option<Diagnostic>,
+}
+
+#[derive(Deserialize)]
+struct Diagnostic {
+    level: String,
+    rendered: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -86,7 +148,7 @@ struct Profile {
 
 impl Message {
     fn into_binary(self) -> Option<Binary> {
-        let Self { reason, package_id, manifest_path, target, profile, executable } = self;
+        let Self { reason, package_id, manifest_path, target, profile, executable, .. } = self;
         if reason != "compiler-artifact" || !profile?.test {
             return None;
         }
@@ -204,11 +266,27 @@ mod tests {
 {"reason":"compiler-artifact","package_id":"path+file:///repository/tests/simulation#0.1.0","manifest_path":"/repository/tests/simulation/Cargo.toml","target":{"kind":["test"],"name":"simulation"},"profile":{"test":true},"executable":"/target/simulation-1"}
 {"reason":"compiler-artifact","package_id":"path+file:///repository/crates/domain#0.1.0","manifest_path":"/repository/crates/domain/Cargo.toml","target":{"kind":["lib"],"name":"domain"},"profile":{"test":true},"executable":"/target/domain-1"}
 {"reason":"compiler-artifact","package_id":"path+file:///repository/crates/host#0.1.0","manifest_path":"/repository/crates/host/Cargo.toml","target":{"kind":["bin"],"name":"hongbao-host"},"profile":{"test":true},"executable":"/target/host-1"}
+{"reason":"compiler-message","package_id":"path+file:///repository/crates/host#0.1.0","manifest_path":"/repository/crates/host/Cargo.toml","target":{"kind":["lib"],"name":"host"},"message":{"level":"warning","message":"unused","rendered":"warning: unused\n","spans":[]}}
+{"reason":"compiler-message","package_id":"path+file:///repository/crates/host#0.1.0","manifest_path":"/repository/crates/host/Cargo.toml","target":{"kind":["lib"],"name":"host"},"message":{"level":"note","message":"a note","rendered":null,"spans":[]}}
 {"reason":"build-finished","success":true}
 "##;
 
+    fn built() -> Built {
+        let mut built = Built::default();
+        for line in MESSAGES.trim().lines() {
+            built.take(line).expect("a message");
+        }
+        built.binaries.sort();
+        built
+    }
+
     fn binaries() -> Vec<Binary> {
-        binaries_in(MESSAGES.trim()).expect("messages")
+        built().binaries
+    }
+
+    #[test]
+    fn counts_warnings_and_no_notes() {
+        assert_eq!(built().warnings, 1);
     }
 
     #[test]
@@ -217,7 +295,7 @@ mod tests {
         let expected =
             ["domain", "end-to-end::faults", "host::bin/hongbao-host", "simulation::simulation"];
         assert_eq!(ids, expected);
-        assert!(binaries_in("no message").is_err());
+        assert!(Built::default().take("no message").is_err());
     }
 
     #[test]

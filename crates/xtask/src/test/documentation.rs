@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 
+use super::binary::Lints;
 use super::selection::Selection;
 use super::summary::{Counts, Outcome, Report, Test};
 use crate::{process, workspace};
@@ -13,15 +14,16 @@ use crate::{process, workspace};
 /// The argument that selects nothing else.
 const DOCUMENTATION: &str = "--doc";
 
-/// Builds and runs the examples.
+/// Builds and runs the examples, upon what was built with these lints.
 ///
 /// # Errors
 /// When cargo cannot be started; when an example fails, the report says so.
-pub fn run(selection: &Selection) -> anyhow::Result<Report> {
+pub fn run(selection: &Selection, lints: Lints) -> anyhow::Result<Report> {
     let mut command = workspace::cargo();
     command.args(["test", DOCUMENTATION, "--locked", "--no-fail-fast"]);
     command.args(selection.cargo().filter(|argument| *argument != DOCUMENTATION));
     command.arg("--").args(selection.binary());
+    lints.apply(&mut command);
     println!();
     process::announce(&command);
     let start = Instant::now();
