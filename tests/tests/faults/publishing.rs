@@ -73,6 +73,9 @@ struct Scenario {
     hits_the_sweep: bool,
 }
 
+const CHANGED: Scenario =
+    Scenario { before: || vec![], steps: || vec![], prices: [OLD, NEW], hits_the_sweep: false };
+
 async fn play(app: App, scenario: Scenario) {
     let mut shopper = Patient::new(&app, FAILURES_MAX);
     let mut price = scenario.prices[0];
@@ -143,37 +146,28 @@ fn hunt_for(name: &str, scenario: Scenario) {
 #[test]
 fn a_first_save() {
     let steps = || vec![save("x", "", &new())];
-    hunt_for(
-        "first save",
-        Scenario { before: || vec![], steps, prices: [PLAIN, NEW], hits_the_sweep: false },
-    );
+    hunt_for("first save", Scenario { steps, prices: [PLAIN, NEW], ..CHANGED });
 }
 
 #[test]
 fn a_save_over_what_is_live() {
     let before = || vec![save("x", "", &old())];
     let steps = || vec![save("x", "", &new())];
-    hunt_for("save", Scenario { before, steps, prices: [OLD, NEW], hits_the_sweep: false });
+    hunt_for("save", Scenario { before, steps, ..CHANGED });
 }
 
 #[test]
 fn a_draft_that_is_published() {
     let before = || vec![save("x", "", &old())];
     let steps = || vec![save("x", "?draft=true", &new()), publish(2)];
-    hunt_for(
-        "draft, publish",
-        Scenario { before, steps, prices: [OLD, NEW], hits_the_sweep: false },
-    );
+    hunt_for("draft, publish", Scenario { before, steps, ..CHANGED });
 }
 
 #[test]
 fn a_list_that_comes_in_parts() {
     let before = || vec![save("x", "", &old()), save("x", "?draft=true", &new_by_list()), part(2)];
     let steps = || vec![part(1), publish(2)];
-    hunt_for(
-        "part, publish",
-        Scenario { before, steps, prices: [OLD, NEW], hits_the_sweep: false },
-    );
+    hunt_for("part, publish", Scenario { before, steps, ..CHANGED });
 }
 
 #[test]
@@ -181,22 +175,14 @@ fn a_withdrawal() {
     let before = || vec![save("x", "", &old())];
     hunt_for(
         "withdraw",
-        Scenario {
-            before,
-            steps: || vec![withdraw("")],
-            prices: [OLD, PLAIN],
-            hits_the_sweep: false,
-        },
+        Scenario { before, steps: || vec![withdraw("")], prices: [OLD, PLAIN], ..CHANGED },
     );
 }
 
 #[test]
 fn a_rollout() {
     let before = || vec![save("x", "", &old()), save("x", "?draft=true", &new())];
-    hunt_for(
-        "rollout",
-        Scenario { before, steps: || vec![roll_out()], prices: [OLD, NEW], hits_the_sweep: false },
-    );
+    hunt_for("rollout", Scenario { before, steps: || vec![roll_out()], ..CHANGED });
 }
 
 /// Whoever tries a draft has the live activity until the next draft is whole and rolled out.

@@ -1,7 +1,8 @@
 //! Coupons: templates with small stocks, fallbacks and greetings; numbers that are issued, reserved, asked for
 //! again, confirmed, cancelled, redeemed and rolled back; batches; operators who change stocks.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 use coupons::records::{Gave, Order};
 use end_to_end::app::Ask;
@@ -15,6 +16,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
 
+use self::books::Out;
 use super::{Client, Entry, Function};
 use crate::books::Books;
 use crate::world::{Step, USERS, World};
@@ -50,7 +52,7 @@ pub const ENTRY: Entry = Entry {
         "coupon: batch",
         "coupon: stock changed",
     ],
-    create: |random| Arc::new(Coupons { templates: templates(random) }),
+    create: |random| Arc::new(Coupons { templates: templates(random), out: Mutex::default() }),
 };
 
 /// The templates; the first falls back to the second.
@@ -64,6 +66,8 @@ const LAST_USERS: u64 = 1_000_000;
 
 struct Coupons {
     templates: Vec<(&'static str, Value)>,
+    /// What was out of each pool at the last look.
+    out: Mutex<BTreeMap<&'static str, Out>>,
 }
 
 /// Small stocks, limits of one to three, some with a budget and some with low water.
@@ -96,8 +100,12 @@ impl Function for Coupons {
     }
 
     fn check(&self, _: &World, books: &Books) {
+        let mut last = self.out.lock().expect("no check has failed before");
         for id in TEMPLATES {
-            books::check_template(books, id);
+            let Some(out) = books::check_template(books, id) else { continue };
+            if let Some(before) = last.insert(id, out) {
+                out.check_since(&before, id);
+            }
         }
     }
 
@@ -119,11 +127,14 @@ impl Function for Coupons {
 
 /// What is left of a template can be given to the last one.
 async fn drain(world: &World, asker: &mut Patient, id: &str, user: &mut u64) {
-    let mut refused = 0;
+    let most = books::leasable(&world.books(), id);
+    let (mut given, mut refused) = (0, 0);
     while refused < 2 {
         *user += 1;
         let reply = asker.until_answered(&issue(*user, id, "last")).await;
         if reply.text("outcome").as_deref() == Some("issued") {
+            given += 1;
+            assert!(given <= most, "{id} gives more than the {most} that may be out");
             refused = 0;
         } else {
             refused += 1;

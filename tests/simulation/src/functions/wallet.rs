@@ -269,6 +269,8 @@ impl Wallets {
 
 /// What is left of a rain can be given, to less than the smallest packet.
 async fn drain(world: &World, asker: &mut Patient, rain: &Rain) {
+    let before = Budget::look(asker, rain.id).await;
+    let mut left = before.leased + before.remaining;
     let mut refused = 0;
     for award in 0.. {
         if refused == 2 {
@@ -277,6 +279,8 @@ async fn drain(world: &World, asker: &mut Patient, rain: &Rain) {
         let asked = open_rain(LAST, rain.id, &format!("last{award}"));
         let reply = asker.until_answered(&asked).await;
         if reply.status == 201 {
+            left -= cents(&reply, "amount");
+            assert!(left >= 0, "{} gives more than was left: {before:?}", rain.id);
             refused = 0;
             continue;
         }

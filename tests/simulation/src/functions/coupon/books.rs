@@ -1,5 +1,6 @@
 //! What must hold of templates, their leases and the orders of users at any moment.
 
+use coupons::context::PUBLISHED_VERSION;
 use coupons::records::{Gave, Order};
 use coupons::template::Template;
 use domain::money::Amount;
@@ -52,12 +53,36 @@ fn read(books: &Books, id: &str) -> Option<Known> {
     Some(Known { template, limit, free: integer(record, FREE) })
 }
 
-/// Checks a template and everything that was given of it.
+/// How much of a template was out of its pool when it was looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Out {
+    /// Coupons that are given, held, in leases or under way.
+    pub out: i64,
+    /// How many may be.
+    pub leasable: i64,
+    /// The version that says so.
+    pub version: i64,
+}
+
+impl Out {
+    /// Checks that no more came out since an earlier look than there was: more than may be out are out only
+    /// where the stock was lowered, and they are no more than before that.
+    ///
+    /// # Panics
+    /// More came out.
+    pub fn check_since(&self, before: &Self, id: &str) {
+        let most = self.leasable.max(before.leasable).max(before.out);
+        // Of two changes of the stock since then the first may have allowed more.
+        assert!(self.out <= most || self.version > before.version + 1, "{id}: {before:?} {self:?}");
+    }
+}
+
+/// Checks a template and everything that was given of it; what is out of its pool, once it is published.
 ///
 /// # Panics
 /// It does not hold.
-pub fn check_template(books: &Books, id: &str) {
-    let Some(Known { template, limit, free }) = read(books, id) else { return };
+pub fn check_template(books: &Books, id: &str) -> Option<Out> {
+    let Known { template, limit, free } = read(books, id)?;
     let pool = books.record(&pool(books, id), &format!("p{id}"));
     let (given, held, out) = check_leases(books, id, pool);
     // Given, held, in leases, under way and in the pool: together the total.
@@ -86,6 +111,8 @@ pub fn check_template(books: &Books, id: &str) {
     assert_eq!(amount, face * (given + held), "{id}: records and amounts");
     let budget = template.budget.map(Amount::minor_units);
     assert!(budget.is_none_or(|budget| amount <= budget), "{id}: {amount} of {budget:?}");
+    let version = integer(pool, PUBLISHED_VERSION);
+    Some(Out { out, leasable: template.leasable(), version })
 }
 
 /// Given, held, and out of the pool.
