@@ -1,6 +1,7 @@
-//! The reference model: every partition in memory.
+//! The reference model: every partition in memory; and a store in which tests let somebody else come in between.
 
 use litemap::LiteMap;
+use std::cell::{Cell, RefCell};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use domain::partition::Partition;
@@ -61,4 +62,57 @@ fn store(state: &mut PartitionState, applied: Applied) -> Outcome {
         *state = next;
     }
     applied.outcome
+}
+
+/// A store in memory in which somebody else acts between two commits of the one who is watched, or which is gone.
+#[derive(Default)]
+pub struct Interrupted {
+    memory: Memory,
+    meanwhile: RefCell<Option<Meanwhile>>,
+    is_gone: Cell<bool>,
+}
+
+/// What somebody else does, after so many commits.
+struct Meanwhile(u32, Box<dyn FnOnce(&Memory)>);
+
+impl Interrupted {
+    /// What it holds, for those who are not watched.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// After so many commits somebody else acts.
+    pub fn interrupt(&self, commits: u32, act: impl FnOnce(&Memory) + 'static) {
+        self.meanwhile.replace(Some(Meanwhile(commits, Box::new(act))));
+    }
+
+    /// Whether they did.
+    pub fn was_interrupted(&self) -> bool {
+        self.meanwhile.borrow().is_none()
+    }
+
+    /// From now on it cannot be reached, or can again.
+    pub fn set_gone(&self, is_gone: bool) {
+        self.is_gone.set(is_gone);
+    }
+}
+
+impl Binding for Interrupted {
+    async fn commit(
+        &self,
+        partition: Partition,
+        transaction: &Transaction,
+    ) -> Result<Outcome, CommitError> {
+        if self.is_gone.get() {
+            return Err(CommitError::Unavailable("gone".into()));
+        }
+        match self.meanwhile.take() {
+            Some(Meanwhile(0, act)) => act(&self.memory),
+            Some(Meanwhile(commits, act)) => {
+                self.meanwhile.replace(Some(Meanwhile(commits - 1, act)));
+            }
+            None => {}
+        }
+        self.memory.commit(partition, transaction).await
+    }
 }

@@ -32,6 +32,4 @@ pub mod view;
 pub mod withdraw;
 
 #[cfg(test)]
-mod flows;
-#[cfg(test)]
-mod test_store;
+mod tests;

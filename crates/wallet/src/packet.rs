@@ -50,8 +50,6 @@ pub mod display;
 mod open;
 mod send;
 mod settle;
-#[cfg(test)]
-mod two_clocks;
 
 pub use display::Display;
 pub use open::{

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::setup::need::Need;
-use crate::{build, process, setup, workspace};
+use crate::{build, native, process, setup, workspace};
 
 /// Sets up, builds the components and runs the benchmarks.
 #[derive(clap::Args)]
@@ -20,5 +20,5 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     setup::tool(Need::Redis)?;
     build::build(&workspace::components()?)?;
-    process::run(Command::new(build::binary("bench")?).args(&arguments.bench))
+    process::run(Command::new(native::program("bench")?).args(&arguments.bench))
 }

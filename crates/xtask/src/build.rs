@@ -1,10 +1,9 @@
 //! `cargo xtask build`: the components, where `spin.toml` expects them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, bail};
-use serde::Deserialize;
 
 use crate::process;
 use crate::setup::facts::{DEBIAN_CARGO, DEBIAN_RUSTC};
@@ -59,26 +58,6 @@ pub fn build_in(tree: &Path, components: &[Component]) -> anyhow::Result<()> {
     process::run(&mut command)
 }
 
-/// Builds a native binary of the workspace by its name; where it is. Of the whole workspace: alone its
-/// dependencies would have other features, and be built once more.
-///
-/// # Errors
-/// When it does not build.
-pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
-    #[derive(Deserialize)]
-    struct Message {
-        executable: Option<PathBuf>,
-    }
-    let mut command = workspace::cargo();
-    command.args(["build", "--workspace", "--message-format=json-render-diagnostics"]);
-    let messages = process::output(command.args(["--bin", name]))?;
-    let executable = |line: &str| {
-        let message: Message = serde_json::from_str(line).ok()?;
-        message.executable.filter(|file| file.file_stem().is_some_and(|stem| stem == name))
-    };
-    messages.lines().find_map(executable).with_context(|| format!("cargo names no {name}"))
-}
-
 fn command(toolchain: &Toolchain, components: &[Component]) -> Command {
     let mut command = match toolchain {
         Toolchain::Default => workspace::cargo(),
@@ -112,6 +91,7 @@ mod tests {
     use super::*;
     use crate::setup::decide::RUST_VERSION_MIN;
     use std::ffi::OsStr;
+    use std::path::PathBuf;
 
     fn new_user() -> Vec<Component> {
         vec![Component { package: "new-user".to_owned(), artefact: PathBuf::new() }]

@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 
+use crate::native::{self, Lints};
 use crate::setup::need::Need;
-use crate::test::binary::{self, Binary, Lints};
+use crate::test::binary::{self, Binary};
 use crate::test::documentation;
 use crate::test::selection::Selection;
 use crate::test::summary::Summary;
@@ -40,7 +41,7 @@ struct Stage {
 }
 
 const STAGES: &[Stage] = &[
-    Stage { name: "format", needs: &[], check: |_| cargo(&["fmt", "--all", "--check"]) },
+    Stage { name: "format", needs: &[], check: |_| format() },
     Stage { name: "set-up", needs: &[], check: |_| setup::run(&setup::Arguments {}) },
     Stage { name: "dependencies", needs: &[], check: |_| dependencies() },
     Stage { name: "components", needs: &["set-up"], check: |_| build::run(&build::Arguments {}) },
@@ -115,8 +116,8 @@ fn table(results: &[(&str, Outcome)]) -> String {
     text + &format!("{:<14}{:>7.1} s\n", "total", total.as_secs_f64())
 }
 
-fn cargo(arguments: &[&str]) -> anyhow::Result<()> {
-    process::run(workspace::cargo().args(arguments))
+fn format() -> anyhow::Result<()> {
+    process::run(workspace::cargo().args(["fmt", "--all", "--check"]))
 }
 
 fn dependencies() -> anyhow::Result<()> {
@@ -129,9 +130,9 @@ fn dependencies() -> anyhow::Result<()> {
 
 fn build_native(run: &mut Run) -> anyhow::Result<()> {
     let tests = binary::build(&Selection::default(), Lints::Clippy)?;
-    let programs = binary::build_programs(Lints::Clippy)?;
+    let programs = native::programs(Lints::Clippy)?;
     run.warnings = tests.warnings + programs.warnings;
-    run.binaries = tests.binaries;
+    run.binaries = binary::binaries(tests);
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use anyhow::{Context, bail};
 use serde::Deserialize;
 
 use crate::setup::need::Need;
-use crate::{build, process, setup, simulate, workspace};
+use crate::{build, native, process, setup, simulate, workspace};
 
 const LIST: &str = "tests/simulation/defects.toml";
 /// Which build of the app is simulated; `simulation::plan` reads it.
@@ -75,7 +75,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     setup::tool(Need::Redis)?;
     let mut defects = all()?;
     defects.retain(|defect| defect.name.contains(&arguments.name));
-    let simulate = build::binary(simulate::NAME)?;
+    let simulate = native::program(simulate::NAME)?;
     let tree = workspace::state().join("defects");
     copy_tree(&tree)?;
     let mut missed = Vec::new();

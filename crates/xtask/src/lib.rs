@@ -12,7 +12,7 @@
 //! - [`defects`]: deliberate faults in the product, which the simulation must find
 //! - [`mutants`]: deliberate faults in the rules, which tests must find
 //!
-//! Beneath them: [`workspace`] knows what lies where, [`process`] runs other programs, [`keys`] has the
+//! Beneath them: [`workspace`] knows what lies where, [`native`] builds for this machine, [`process`] runs other programs, [`keys`] has the
 //! keys of tokens, [`http`] asks a running app, [`users`] sends it a file of users. It is a library too, so
 //! that the end-to-end tests replay the same orders and import the same files through a client of their
 //! own.
@@ -28,6 +28,7 @@ pub mod http;
 pub mod import;
 pub mod keys;
 pub mod mutants;
+pub mod native;
 pub mod process;
 pub mod setup;
 pub mod simulate;

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::setup::need::Need;
-use crate::{build, process, setup, workspace};
+use crate::{build, native, process, setup, workspace};
 
 /// The simulator's binary.
 pub const NAME: &str = "simulate";
@@ -26,7 +26,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     setup::tool(Need::Redis)?;
     build::build(&workspace::components()?)?;
-    process::run(Command::new(build::binary(NAME)?).args(&arguments.simulate))
+    process::run(Command::new(native::program(NAME)?).args(&arguments.simulate))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Cargo builds the test binaries. Here they run one after the other, as cargo runs them, but a binary
 //! that fails or crashes does not keep the later ones from running.
 //! - [`selection`]: which tests
-//! - [`binary`]: builds the test binaries, finds them and runs one
+//! - [`binary`]: builds the test binaries and runs one
 //! - [`events`]: what a binary says while it runs: pure
 //! - [`documentation`]: the examples in the documentation
 //! - [`summary`]: what became of all of them: pure
@@ -16,9 +16,10 @@ pub mod summary;
 
 use clap::builder::FalseyValueParser;
 
+use crate::native::Lints;
 use crate::setup::need::Need;
 use crate::{build, setup, workspace};
-use binary::{Binary, Lints};
+use binary::Binary;
 use selection::Selection;
 use summary::Summary;
 
@@ -59,7 +60,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut summary = Summary::default();
     if selection.selects_binaries() {
         let built = binary::build(&selection, Lints::Compiler)?;
-        run_binaries(&built.binaries, &selection, effort, &mut summary)?;
+        run_binaries(&binary::binaries(built), &selection, effort, &mut summary)?;
     }
     if selection.selects_documentation() {
         summary.add(documentation::run(&selection, Lints::Compiler)?);

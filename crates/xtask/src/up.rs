@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
 
-use crate::{build, keys, workspace};
+use crate::{build, keys, native, workspace};
 
 /// The caller's token where none is given. Known to everyone: for development alone.
 pub const CALLER_TOKEN_DEVELOPMENT: &str = "development-caller-token";
@@ -52,7 +52,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     // Before the build, which takes minutes the first time.
     check_free(arguments.listen)?;
     build::build(&workspace::components()?)?;
-    let program = build::binary(HOST)?;
+    let program = native::program(HOST)?;
     let data = arguments.data.clone().unwrap_or_else(|| workspace::state().join("data"));
     let data = std::path::absolute(data)?;
     std::fs::create_dir_all(&data).with_context(|| data.display().to_string())?;

@@ -23,8 +23,8 @@ pub struct Corruption {
 }
 
 /// What the names of records of configuration or layout begin with: whoever breaks those breaks everything.
-/// The layout; pools, notices, scenes, campaigns and lists of coupons; the shelves of promotions; pools,
-/// notices, scenes and the mode of posting of wallets.
+/// The layout; pools, notices, scenes, campaigns and lists of coupons; index, heads, definitions and lists of
+/// promotions; pools, notices, claims and the mode of posting of wallets.
 const SHARED: [&str; 15] =
     ["layout", "p", "t", "s", "g", "f", "ai", "ah", "ad", "al", "am", "mf", "mg", "ms", "mz"];
 

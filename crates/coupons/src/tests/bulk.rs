@@ -89,10 +89,10 @@ fn a_batch_has_as_many_parts_as_one_read_returns_but_for_one() {
 fn of_a_part_that_broke_off_nobody_knows_who_got_one() {
     let shop = Shop::open();
     block_on(shop.now().template("t")).unwrap();
-    shop.store.is_gone.set(true);
+    shop.store.set_gone(true);
     let result = shop.part([1, 2]);
     assert!(matches!(result, Err(Failure::Store(CommitError::Unknown(_)))), "{result:?}");
-    shop.store.is_gone.set(false);
+    shop.store.set_gone(false);
     assert_eq!(shop.part([1, 2]).unwrap().issued, 2);
     assert_eq!((shop.progress().unwrap().0, shop.stock().issued), (1, 2));
 }

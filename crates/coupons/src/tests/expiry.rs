@@ -151,7 +151,7 @@ fn whoever_needs_stock_gets_what_others_held_too_long() {
 fn nothing_is_told_of_what_is_over_where_the_store_does_not_answer() {
     let shop = Shop::open();
     let held = shop.hold(USER, "n", 30_000).order;
-    shop.store.is_gone.set(true);
+    shop.store.set_gone(true);
     let number = number("n");
     let before = block_on(settled(&shop.behind(29_999), USER, &number, held.clone()));
     assert_eq!(before.as_ref(), Ok(&held));

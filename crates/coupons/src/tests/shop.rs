@@ -1,16 +1,15 @@
 //! A shop on a store in memory, with two instances.
 
-use std::cell::{Cell, RefCell};
-
 use binding::Binding;
-use binding::memory::Memory;
+use binding::memory::Interrupted;
 use domain::group_buy::{Chance, Groups, Phase};
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::paid::mark_paid;
 use domain::partition::{Partition, Partitions};
 use domain::time::UnixMillis;
-use domain::transaction::{Answer, CommitError, Field, Outcome, Read, Transaction, Value, Write};
+use domain::transaction::{Answer, Field, Outcome, Read, Transaction, Value, Write};
+use futures::FutureExt as _;
 use futures::executor::block_on;
 
 use crate::context::{Context, Templates};
@@ -30,44 +29,10 @@ pub const START: UnixMillis = UnixMillis(1_771_257_600_250);
 pub const USER: UserId = UserId(7);
 pub const CHANCE: Chance<'static> = Chance { user: USER, campaign: "spring" };
 
-/// A store in which somebody else commits something between two commits of the one who is watched.
-#[derive(Default)]
-pub struct Store {
-    memory: Memory,
-    /// Before the commit that so many others come before.
-    pub meanwhile: RefCell<Option<(u32, Partition, Transaction)>>,
-    /// Whether it can be reached no more.
-    pub is_gone: Cell<bool>,
-}
-
-impl Binding for Store {
-    async fn commit(
-        &self,
-        partition: Partition,
-        transaction: &Transaction,
-    ) -> Result<Outcome, CommitError> {
-        if self.is_gone.get() {
-            return Err(CommitError::Unavailable("gone".into()));
-        }
-        let due = self.meanwhile.take();
-        match due {
-            Some((0, place, other)) => {
-                let outcome = self.memory.commit(place, &other).await?;
-                assert!(matches!(outcome, Outcome::Committed(_)), "{outcome:?}");
-            }
-            Some((before, place, other)) => {
-                self.meanwhile.replace(Some((before - 1, place, other)));
-            }
-            None => {}
-        }
-        self.memory.commit(partition, transaction).await
-    }
-}
-
 /// The store, and what each instance remembers.
 #[derive(Default)]
 pub struct Shop {
-    pub store: Store,
+    pub store: Interrupted,
     ahead: Templates,
     behind: Templates,
 }
@@ -81,7 +46,7 @@ impl Shop {
         shop
     }
 
-    fn at<'a>(&'a self, templates: &'a Templates, now: UnixMillis) -> Context<'a, Store> {
+    fn at<'a>(&'a self, templates: &'a Templates, now: UnixMillis) -> Context<'a, Interrupted> {
         Context {
             store: &self.store,
             partitions: Partitions::new(4).unwrap(),
@@ -94,17 +59,17 @@ impl Shop {
     }
 
     /// The instance that is behind, so long after the start.
-    pub fn behind(&self, ms: i64) -> Context<'_, Store> {
+    pub fn behind(&self, ms: i64) -> Context<'_, Interrupted> {
         self.at(&self.behind, UnixMillis(START.0 + ms))
     }
 
     /// The instance that is ahead, at the same time.
-    pub fn ahead(&self, ms: i64) -> Context<'_, Store> {
+    pub fn ahead(&self, ms: i64) -> Context<'_, Interrupted> {
         self.at(&self.ahead, UnixMillis(START.0 + ms + AHEAD_MS))
     }
 
     /// The instance that is behind, at the start.
-    pub fn now(&self) -> Context<'_, Store> {
+    pub fn now(&self) -> Context<'_, Interrupted> {
         self.behind(0)
     }
 
@@ -158,12 +123,21 @@ impl Shop {
 
     /// Somebody else writes before the commit that so many others come before.
     pub fn meanwhile(&self, before: u32, partition: Partition, writes: Vec<Write>) {
-        self.store.meanwhile.replace(Some((before, partition, writing(writes))));
+        self.meanwhile_commit(before, partition, writing(writes));
+    }
+
+    /// The same of a transaction, which must hold then.
+    pub fn meanwhile_commit(&self, before: u32, partition: Partition, transaction: Transaction) {
+        self.store.interrupt(before, move |memory| {
+            // A store in memory never waits; and an executor within an executor would.
+            let outcome = memory.commit(partition, &transaction).now_or_never().unwrap();
+            assert!(matches!(outcome, Ok(Outcome::Committed(_))), "{outcome:?}");
+        });
     }
 
     /// Whether that has happened.
     pub fn was_interrupted(&self) -> bool {
-        self.store.meanwhile.borrow().is_none()
+        self.store.was_interrupted()
     }
 
     /// The user has paid for something before.
@@ -243,7 +217,7 @@ pub fn opening(user: UserId, group: &str) -> Opening {
 }
 
 /// The instance gives the rewards that are due everywhere; how many.
-pub fn settle(context: &Context<'_, Store>) -> u64 {
+pub fn settle(context: &Context<'_, Interrupted>) -> u64 {
     let partitions: Vec<_> = context.partitions.all().collect();
     block_on(group_buy::settle_due(context, &partitions)).unwrap()
 }

@@ -2,12 +2,13 @@
 //! ahead of the other. For each thing that has an end: told by the one ahead and then asked for by the one
 //! behind; and the other way round, where the one behind is first.
 
+use binding::memory::Interrupted;
 use domain::group_buy::{Groups, Phase};
 use domain::order_number::OrderNumber;
 use domain::transaction::{Outcome, Transaction, Write};
 use futures::executor::block_on;
 
-use super::shop::{AHEAD_MS, CHANCE, Shop, Store, USER, claim, number, refused, settle};
+use super::shop::{AHEAD_MS, CHANCE, Shop, USER, claim, number, refused, settle};
 use crate::context::Context;
 use crate::expiry::{End, end, expire_due, settled};
 use crate::group_buy;
@@ -39,13 +40,13 @@ fn held(hold_ms: Option<i64>) -> Claim {
 }
 
 /// What an instance tells of the number.
-fn told(context: &Context<'_, Store>) -> Order {
+fn told(context: &Context<'_, Interrupted>) -> Order {
     let order = block_on(look_up(context, USER, &number("n"))).unwrap().unwrap();
     block_on(settled(context, USER, &number("n"), order)).unwrap()
 }
 
 /// In which states an instance lists the user's coupons.
-fn listed(context: &Context<'_, Store>) -> Vec<State> {
+fn listed(context: &Context<'_, Interrupted>) -> Vec<State> {
     let page = Page { limit: 10, ..Page::default() };
     let (orders, more) = block_on(list(context, USER, &page)).unwrap();
     assert!(!more);
@@ -74,10 +75,10 @@ fn a_group_whose_success_is_first_is_told_succeeded_and_rewarded() {
     let success = shop.success(&open).unwrap();
     let (ahead, home) = (shop.ahead(0), shop.behind(0).home(USER));
     // A chance and a campaign are read first.
-    *shop.store.meanwhile.borrow_mut() = Some((2, home, success));
+    shop.meanwhile_commit(2, home, success);
     let (group, _) = block_on(group_buy::open(&ahead, &opening)).unwrap();
     assert_eq!(group.phase, Phase::Succeeded);
-    assert!(shop.store.meanwhile.borrow().is_none());
+    assert!(shop.was_interrupted());
     assert_eq!(listed(&shop.ahead(0)), [State::Usable]);
     assert_eq!(shop.groups(USER).find("g").unwrap().phase, Phase::Rewarded);
 }
@@ -105,9 +106,9 @@ fn a_reward_that_has_lapsed_is_not_given_later() {
     let (shop, due) = earned();
     let lapse = CHANCE.change(&due, &due.settled(Phase::Lapsed));
     // After the one behind saw that it is due: four partitions, the chance, the template, its scene.
-    *shop.store.meanwhile.borrow_mut() = Some((7, shop.behind(0).home(USER), lapse));
+    shop.meanwhile_commit(7, shop.behind(0).home(USER), lapse);
     assert_eq!(settle(&shop.behind(0)), 0);
-    assert!(shop.store.meanwhile.borrow().is_none());
+    assert!(shop.was_interrupted());
     assert_eq!(shop.groups(USER).find("g").unwrap().phase, Phase::Lapsed);
     assert_eq!((listed(&shop.behind(0)), shop.stock().issued), (vec![], 0));
 }
@@ -121,15 +122,15 @@ fn a_reward_that_was_given_does_not_lapse() {
     let order = Order::new(1, behind.now, Gave::Greeting("given".into()));
     let write = Write::Set(records::user(USER), records::order(&number), order.encode());
     let given = Transaction { writes: vec![write], ..Transaction::default() };
-    *shop.store.meanwhile.borrow_mut() = Some((8, behind.home(USER), given));
+    shop.meanwhile_commit(8, behind.home(USER), given);
     assert_eq!(settle(&shop.ahead(0)), 0);
-    assert!(shop.store.meanwhile.borrow().is_none());
+    assert!(shop.was_interrupted());
     assert_eq!(shop.groups(USER).find("g").unwrap().phase, Phase::Succeeded);
 }
 
 #[test]
 fn a_reservation_that_was_told_expired_is_not_confirmed_later() {
-    type Teller = fn(&Context<'_, Store>) -> bool;
+    type Teller = fn(&Context<'_, Interrupted>) -> bool;
     let tellers: [Teller; 3] = [
         |ahead| told(ahead).gave == Gave::Expired,
         |ahead| listed(ahead).is_empty(),
@@ -165,9 +166,9 @@ fn a_reservation_that_is_confirmed_first_is_told_issued() {
     let (ahead, behind) = (shop.ahead(0), shop.behind(0));
     let (_, confirming) = end(USER, &number("n"), &held, End::Confirm, behind.now).unwrap();
     // Between what the one ahead reads and what it commits.
-    *shop.store.meanwhile.borrow_mut() = Some((1, behind.home(USER), confirming.clone()));
+    shop.meanwhile_commit(1, behind.home(USER), confirming.clone());
     assert!(matches!(told(&ahead).gave, Gave::Issued(_)));
-    assert!(shop.store.meanwhile.borrow().is_none());
+    assert!(shop.was_interrupted());
     assert_eq!(listed(&ahead), [State::Usable]);
     let stock = shop.stock();
     assert_eq!((stock.issued, stock.reserved), (1, 0));
@@ -182,7 +183,7 @@ const VALID_MS: i64 = 30 * 86_400_000;
 #[test]
 fn a_coupon_that_was_told_expired_is_not_redeemed_later() {
     let redemption = Use::Redeem { order: "A".into(), amount: None };
-    type Teller = fn(&Context<'_, Store>) -> bool;
+    type Teller = fn(&Context<'_, Interrupted>) -> bool;
     let tellers: [Teller; 3] = [
         |ahead| told(ahead).has_expired,
         |ahead| listed(ahead) == [State::Expired],

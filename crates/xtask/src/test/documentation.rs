@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use anyhow::Context;
 
-use super::binary::Lints;
 use super::selection::Selection;
 use super::summary::{Counts, Outcome, Report, Test};
+use crate::native::Lints;
 use crate::{process, workspace};
 
 /// The argument that selects nothing else.

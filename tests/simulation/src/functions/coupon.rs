@@ -343,8 +343,8 @@ impl Holder {
     /// Redeems or rolls back.
     async fn spend(&mut self, step: &mut Step) {
         let Some(index) = self.any(step) else { return };
-        let Number { user, number, known, redemptions, .. } = self.numbers[index].clone();
-        if self.numbers[index].unclear {
+        let Number { user, number, known, redemptions, unclear, .. } = self.numbers[index].clone();
+        if unclear {
             return;
         }
         let (order, rolls_back) = match (known, redemptions.checked_sub(1)) {

@@ -2,19 +2,16 @@
 //! ten minutes ahead of the other.
 
 use binding::Binding;
-use binding::memory::Memory;
+use binding::memory::{Interrupted, Memory};
 use domain::ids::UserId;
-use domain::order_number::OrderNumber;
 use futures::FutureExt as _;
 use futures::executor::block_on;
 
-use super::{
-    Details, Failure, Funding, Kind, LIFE_MS, Opening, Order, Refusal, Settled, look, name, open,
-    pay, send, settle,
-};
+use super::requests::{at, number, settled};
 use crate::context::Context;
-use crate::keys::SigningKeys;
-use crate::test_store::{Store, at};
+use crate::packet::{
+    Details, Failure, Funding, Kind, LIFE_MS, Opening, Order, Refusal, look, name, open, pay, send,
+};
 use crate::view::view;
 
 const AHEAD_MS: i64 = 600_000;
@@ -32,17 +29,13 @@ fn ahead<B>(store: &B) -> Context<'_, B> {
     at(store, BETWEEN_MS + AHEAD_MS)
 }
 
-fn number() -> OrderNumber {
-    OrderNumber::parse("n", "").unwrap()
-}
-
 fn packet() -> String {
-    name(SENDER, &number())
+    name(SENDER, &number("n"))
 }
 
 /// A store with a packet of so many parts, which was paid at the start.
-fn sent(count: u32) -> Store {
-    let store = Store::default();
+fn sent(count: u32) -> Interrupted {
+    let store = Interrupted::default();
     let order = Order {
         sender: SENDER.0,
         total: TOTAL,
@@ -52,7 +45,7 @@ fn sent(count: u32) -> Store {
         at: START_MS,
     };
     let context = at(&store, START_MS);
-    block_on(send(&context, &number(), &order, None, &mut || 0)).unwrap();
+    block_on(send(&context, &number("n"), &order, None, &mut || 0)).unwrap();
     block_on(pay(&context, &packet(), &mut || 0)).unwrap();
     store
 }
@@ -73,18 +66,6 @@ fn refusal(failure: Failure) -> Refusal {
     }
 }
 
-/// What settlement does in all partitions.
-fn settled<B: Binding>(context: &Context<'_, B>) -> Settled {
-    let keys = SigningKeys::parse(&format!("dev-1:{}", "A".repeat(43)), true).unwrap();
-    let mut all = Settled::default();
-    for partition in context.partitions.all() {
-        let one = block_on(settle(context, &keys, "live", partition, &mut || 0)).unwrap();
-        all.paid += one.paid;
-        all.closed += one.closed;
-    }
-    all
-}
-
 /// What a user has.
 fn balance<B: Binding>(context: &Context<'_, B>, user: UserId) -> i64 {
     block_on(view(context, user)).unwrap().balance
@@ -92,7 +73,7 @@ fn balance<B: Binding>(context: &Context<'_, B>, user: UserId) -> i64 {
 
 #[test]
 fn a_packet_that_was_told_expired_is_opened_by_nobody_and_goes_back_once() {
-    type Teller = fn(&Context<'_, Store>) -> bool;
+    type Teller = fn(&Context<'_, Interrupted>) -> bool;
     let tellers: [Teller; 3] = [
         |ahead| seen(ahead).is_expired(),
         |ahead| seen(ahead).refuses(UserId(9)) == Some(Refusal::Expired),
@@ -124,7 +105,7 @@ fn a_packet_that_was_told_expired_is_opened_by_nobody_and_goes_back_once() {
 }
 
 /// Between what the one ahead saw and its commit, a user takes a part by the clock behind.
-fn taken_meanwhile(store: &Store, user: u64) {
+fn taken_meanwhile(store: &Interrupted, user: u64) {
     store.interrupt(1, move |memory: &Memory| {
         opened(&behind(memory), user).unwrap();
     });
@@ -159,7 +140,7 @@ fn a_packet_that_was_told_finished_is_never_told_expired() {
     let store = sent(1);
     opened(&behind(&store), 8).unwrap();
     assert_eq!(opened(&behind(&store), 9), Err(Refusal::Finished));
-    let check = |context: &Context<'_, Store>| {
+    let check = |context: &Context<'_, Interrupted>| {
         assert_eq!(opened(context, 9), Err(Refusal::Finished));
         assert_eq!(seen(context).refuses(UserId(9)), Some(Refusal::Finished));
     };

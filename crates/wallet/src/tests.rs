@@ -1,0 +1,5 @@
+//! Flows from the first request to what is in the store afterwards, on a store in memory.
+
+mod flows;
+mod requests;
+mod two_clocks;
