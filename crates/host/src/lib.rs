@@ -23,21 +23,8 @@
 //!
 //! # In a test
 //!
-//! ```no_run
-//! use bytes::Bytes;
-//! use host::{App, Call, Options};
-//!
-//! # async fn example() -> Result<(), host::LoadError> {
-//! let options = Options::new("spin.toml").variable("stage", "test");
-//! let app = App::load(options).await?;
-//! let before = app.counters();
-//! let request = http::Request::get("/v1/health").body(Bytes::new()).expect("a request");
-//! let response = app.request(request).await;
-//! assert_eq!(response.status(), 200);
-//! assert_eq!(app.counters().since(&before).of(Call::RedisExecute), 0);
-//! # Ok(())
-//! # }
-//! ```
+//! [`App::load`] takes [`Options`]; [`App::request`] answers one request without a socket;
+//! [`App::counters`] before and after it say what it cost. `tests/tests/api` does nothing else.
 //!
 //! [`simulate`] runs a scenario so that it can be repeated from its seeds; [`exhaust`] runs one
 //! again and again, with every fault at every host call.

@@ -15,7 +15,6 @@ use anyhow::bail;
 use crate::native::{self, Lints};
 use crate::setup::need::Need;
 use crate::test::binary::{self, Binary};
-use crate::test::documentation;
 use crate::test::selection::Selection;
 use crate::test::summary::Summary;
 use crate::test::{self, Effort};
@@ -148,7 +147,6 @@ fn tests(run: &mut Run) -> anyhow::Result<()> {
     let mut summary = Summary::default();
     let binaries = run.binaries.iter().filter(|binary| !binary.is_simulation());
     test::run_binaries(binaries, &Selection::default(), Effort::Full, &mut summary)?;
-    summary.add(documentation::run(&Selection::default(), Lints::Clippy)?);
     conclude(run, summary)
 }
 

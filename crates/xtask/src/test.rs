@@ -5,11 +5,9 @@
 //! - [`selection`]: which tests
 //! - [`binary`]: builds the test binaries and runs one
 //! - [`events`]: what a binary says while it runs: pure
-//! - [`documentation`]: the examples in the documentation
 //! - [`summary`]: what became of all of them: pure
 
 pub mod binary;
-pub mod documentation;
 pub mod events;
 pub mod selection;
 pub mod summary;
@@ -58,13 +56,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     set_up()?;
     build::build(&workspace::components()?)?;
     let mut summary = Summary::default();
-    if selection.selects_binaries() {
-        let built = binary::build(&selection, Lints::Compiler)?;
-        run_binaries(&binary::binaries(built), &selection, effort, &mut summary)?;
-    }
-    if selection.selects_documentation() {
-        summary.add(documentation::run(&selection, Lints::Compiler)?);
-    }
+    let built = binary::build(&selection, Lints::Compiler)?;
+    run_binaries(&binary::binaries(built), &selection, effort, &mut summary)?;
     print!("\n{summary}");
     println!("\n{}", summary.closing_line());
     summary.verdict()

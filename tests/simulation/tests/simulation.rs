@@ -12,8 +12,8 @@ use simulation::plan::{FAULTS, Plan, Reduction, SWITCHED_OFF};
 use simulation::run::run;
 use simulation::shrink::shrink;
 
-/// In all. At most five minutes of two cores.
-const SCHEDULES: u64 = 2_000;
+/// In all. Two minutes of two cores.
+const SCHEDULES: u64 = 1_500;
 /// At the same time; each has a server of its own.
 const THREADS: usize = 2;
 /// A seed a line, and what it found.

@@ -115,7 +115,7 @@ async fn ten_of_fifty_thousand() {
 async fn a_budget_that_does_not_divide_evenly() {
     let mut body = template(100_000);
     body["budget"] = json!((1_500 * 1_234 + 1_499).to_string());
-    exactly(body, 50_000, 1_234, "budget_exhausted").await;
+    exactly(body, 10_000, 1_234, "budget_exhausted").await;
 }
 
 /// Spread over the partitions evenly, and so that one of them has half of all.

@@ -1,20 +1,5 @@
 //! Which tests.
 
-/// Arguments of `cargo test` that select test binaries by what they are built from.
-const TARGETS: [&str; 10] = [
-    "--lib",
-    "--bins",
-    "--bin",
-    "--tests",
-    "--test",
-    "--examples",
-    "--example",
-    "--benches",
-    "--bench",
-    "--all-targets",
-];
-/// The one that selects no test binary at all.
-const DOCUMENTATION: &str = "--doc";
 /// Those that select packages.
 const PACKAGES: [&str; 2] = ["-p", "--package"];
 
@@ -53,18 +38,6 @@ impl Selection {
         &self.binary
     }
 
-    /// Whether test binaries are selected.
-    #[must_use]
-    pub fn selects_binaries(&self) -> bool {
-        !self.has(&[DOCUMENTATION])
-    }
-
-    /// Whether examples in the documentation are selected: without a word about targets, everything is.
-    #[must_use]
-    pub fn selects_documentation(&self) -> bool {
-        !self.has(&TARGETS)
-    }
-
     fn has(&self, names: &[&str]) -> bool {
         self.cargo.iter().any(|argument| {
             let name = argument.split('=').next().unwrap_or_default();
@@ -77,35 +50,32 @@ impl Selection {
 mod tests {
     use super::*;
 
-    /// What was given, what cargo gets and what binaries get; which kinds of tests are selected.
+    /// What was given, what cargo gets and what binaries get.
     #[track_caller]
-    fn check(given: &str, cargo: &str, binary: &str, binaries: bool, documentation: bool) {
+    fn check(given: &str, cargo: &str, binary: &str) {
         let given: Vec<String> = given.split_whitespace().map(str::to_owned).collect();
         let selection = Selection::parse(&given);
         assert_eq!(selection.cargo().collect::<Vec<_>>().join(" "), cargo);
         assert_eq!(selection.binary().join(" "), binary);
-        assert_eq!(selection.selects_binaries(), binaries);
-        assert_eq!(selection.selects_documentation(), documentation);
     }
 
     #[test]
     fn without_arguments_everything_is_selected() {
-        check("", "--workspace", "", true, true);
+        check("", "--workspace", "");
     }
 
     #[test]
     fn packages_and_targets_are_selected_by_cargo_and_tests_by_their_binary() {
-        check("--test api", "--workspace --test api", "", true, false);
-        check("--test=api -- pays twice", "--workspace --test=api", "pays twice", true, false);
-        check("-p domain", "-p domain", "", true, true);
-        check("--package=domain --lib", "--package=domain --lib", "", true, false);
-        check("-- --exact a::b", "--workspace", "--exact a::b", true, true);
-        check("--doc -- line", "--workspace --doc", "line", false, true);
+        check("--test api", "--workspace --test api", "");
+        check("--test=api -- pays twice", "--workspace --test=api", "pays twice");
+        check("-p domain", "-p domain", "");
+        check("--package=domain --lib", "--package=domain --lib", "");
+        check("-- --exact a::b", "--workspace", "--exact a::b");
     }
 
     #[test]
     fn a_first_word_is_a_part_of_a_name_as_it_is_for_cargo() {
-        check("pays", "--workspace", "pays", true, true);
-        check("pays --lib -- --nocapture", "--workspace --lib", "pays --nocapture", true, false);
+        check("pays", "--workspace", "pays");
+        check("pays --lib -- --nocapture", "--workspace --lib", "pays --nocapture");
     }
 }
