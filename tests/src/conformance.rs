@@ -2,21 +2,21 @@
 //! their answers are compared one by one.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use binding::Binding;
 use binding::memory::Memory;
 use binding::state::Move;
 use domain::partition::Partition;
 use domain::transaction::{
-    Answer, CommitError, Field, Outcome, READ_FIELDS_MAX, Read, Transaction, Value,
+    Answer, CommitError, Field, Outcome, READ_FIELDS_MAX, Range, Read, Transaction, Value,
 };
 use litemap::LiteMap;
 use proptest::prop_assert_eq;
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
 use tokio::runtime::Runtime;
 
-use crate::generator::{Options, Script, scripts};
+use crate::generator::{ORDERED_SETS, Options, Script, scripts};
 
 /// Reads of one transaction of the last comparison.
 const IDS_A_READ: usize = 1_000;
@@ -91,7 +91,7 @@ pub fn check(
 }
 
 /// Runs a script on an empty store and compares every answer with the model's; at the end also every id that
-/// was named.
+/// was named, and every ordered set, page by page.
 ///
 /// # Errors
 /// An answer differs. The message has the number of the transaction.
@@ -112,6 +112,7 @@ pub async fn run<B: Binding>(back_end: &B, script: &Script) -> Result<Report, Te
         )?;
     }
     compare_ids(&model, back_end, script).await?;
+    compare_ordered_sets(&model, back_end, script).await?;
     Ok(report)
 }
 
@@ -130,25 +131,14 @@ fn compare(
         let first = || fields.first();
         taken.or_else(first).map(|(field, _)| field.clone()).expect("a map has a field")
     };
-    let mut whole = transaction.clone();
-    for read in &mut whole.reads {
-        if let Read::Some(_, most @ 1..READ_FIELDS_MAX) = read {
-            *most = READ_FIELDS_MAX;
+    let mut limited = transaction.clone();
+    for read in &mut limited.reads {
+        if let Read::Page(_, _, most @ 1..=READ_FIELDS_MAX) = read {
+            *most = page_entries_max.min(*most);
         }
     }
-    let expected = model.commit_choosing(partition, &whole, &mut choice);
-    let same = match (&expected, &answer) {
-        (Ok(Outcome::Committed(expected)), Ok(Outcome::Committed(answers))) => {
-            same_answers(transaction, page_entries_max, expected, answers)
-        }
-        (Ok(Outcome::Refused(expected)), Ok(Outcome::Refused(refusal))) => {
-            expected.failed == refusal.failed
-                && expected.seen == refusal.seen
-                && same_answers(transaction, page_entries_max, &expected.reads, &refusal.reads)
-        }
-        (Err(expected), Err(error)) => expected == error,
-        _ => false,
-    };
+    let expected = model.commit_choosing(partition, &limited, &mut choice);
+    let same = expected == answer;
     if same { Ok(()) } else { Err(format!("{answer:?} and not {expected:?}")) }
 }
 
@@ -170,24 +160,6 @@ fn moved_values(
         .collect()
 }
 
-fn same_answers(
-    transaction: &Transaction,
-    page_entries_max: u32,
-    expected: &[Answer],
-    answers: &[Answer],
-) -> bool {
-    let same = |((read, expected), answer): ((&Read, &Answer), &Answer)| match (read, answer) {
-        (Read::Some(_, most), Answer::Map(some)) => {
-            let Answer::Map(all) = expected else { return false };
-            some.len() == all.len().min((*most).min(page_entries_max) as usize)
-                && some.is_sorted_by(|one, next| one.0 < next.0)
-                && some.iter().all(|field| all.contains(field))
-        }
-        _ => expected == answer,
-    };
-    expected.len() == answers.len() && transaction.reads.iter().zip(expected).zip(answers).all(same)
-}
-
 /// Compares every id that was named.
 async fn compare_ids<B: Binding>(
     model: &Memory,
@@ -202,6 +174,36 @@ async fn compare_ids<B: Binding>(
             let answer = back_end.commit(home, &transaction).await;
             let expected = model.commit(home, &transaction).await;
             prop_assert_eq!(answer, expected, "the ids in {}", home);
+        }
+    }
+    Ok(())
+}
+
+/// Compares every ordered set, a page after the other, and that the pages are all of it.
+async fn compare_ordered_sets<B: Binding>(
+    model: &Memory,
+    back_end: &B,
+    script: &Script,
+) -> Result<(), TestCaseError> {
+    let homes = script.transactions.iter().map(|(home, _)| *home).collect::<BTreeSet<_>>();
+    for (home, set) in homes.into_iter().flat_map(|home| ORDERED_SETS.map(|set| (home, set))) {
+        let (mut range, mut seen) = (Range::default(), 0);
+        loop {
+            let page = Read::Page(set.into(), range.clone(), script.page_entries_max);
+            let reads = vec![page, Read::Count(set.into(), Range::default())];
+            let now_ms = script.now_ms;
+            let transaction = Transaction { now_ms, reads, ..Transaction::default() };
+            let answer = back_end.commit(home, &transaction).await;
+            let expected = model.commit(home, &transaction).await;
+            prop_assert_eq!(&answer, &expected, "the members of {:?} in {}", set, home);
+            let Ok(Outcome::Committed(answers)) = answer else { break };
+            let [Answer::Page(page), Answer::Size(count)] = &answers[..] else { break };
+            seen += page.members.len() as u64;
+            if !page.has_more {
+                prop_assert_eq!(seen, *count, "the pages of {:?} in {}", set, home);
+                break;
+            }
+            range.after = page.members.last().cloned();
         }
     }
     Ok(())

@@ -4,16 +4,20 @@ use std::collections::BTreeMap;
 
 use domain::transaction::Value;
 
-/// Every hash of the store, with its fields, one after the other: a script runs alone.
+/// Every hash of the store, with its fields, and every sorted set, with its members and scores, one after the
+/// other: a script runs alone.
 const DUMP: &str = "local found = {} \
     for _, key in ipairs(redis.call('KEYS', '*')) do \
-        if redis.call('TYPE', key).ok == 'hash' then \
+        local kind = redis.call('TYPE', key).ok \
+        if kind == 'hash' then \
             found[#found + 1] = {key, redis.call('HGETALL', key)} \
+        elseif kind == 'zset' then \
+            found[#found + 1] = {key, redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')} \
         end \
     end \
     return found";
 
-/// The fields of a record.
+/// The fields of a record; members of an ordered set with 0 each.
 pub type Record = BTreeMap<Vec<u8>, Value>;
 /// Records by partition and name.
 pub type Records = BTreeMap<(String, String), Record>;
@@ -49,7 +53,7 @@ pub fn read(connection: &mut redis::Connection) -> Records {
         let key = String::from_utf8(key).expect("names are text");
         let (_, rest) = key.split_once('{').expect("a hash tag");
         let (partition, name) = rest.split_once("}:").expect("a hash tag");
-        let name = name.strip_prefix('m').expect("a map").to_owned();
+        let name = name.strip_prefix(['m', 'o']).expect("a map or an ordered set").to_owned();
         let fields = fields.chunks(2).map(|pair| (pair[0].clone(), value(&pair[1])));
         ((partition.to_owned(), name), fields.collect())
     };

@@ -20,8 +20,8 @@ use std::vec::IntoIter;
 use domain::ids::UserId;
 use domain::partition::{Partition, Partitions, mix};
 use domain::transaction::{
-    FIELD_BYTES_MAX, Field, Guard, INTEGER_MAX, MapKey, READ_FIELDS_MAX, RECORD_BYTES_MAX, Read,
-    SetKey, Transaction, VALUE_BYTES_MAX, Value, Write,
+    FIELD_BYTES_MAX, Field, Guard, INTEGER_MAX, MapKey, Member, OrderedKey, READ_FIELDS_MAX,
+    RECORD_BYTES_MAX, Range, Read, SetKey, Transaction, VALUE_BYTES_MAX, Value, Write,
 };
 use proptest::prelude::*;
 
@@ -50,7 +50,7 @@ pub struct Options {
     /// Whether time goes on from one transaction to the next, by up to some days. A store with a
     /// clock of its own cannot follow.
     pub time_passes: bool,
-    /// Entries that the store returns at most of a map where any will do: `READ_FIELDS_MAX`, or fewer.
+    /// Members that the store returns at most in a page: `READ_FIELDS_MAX`, or fewer.
     pub page_entries_max: u32,
 }
 
@@ -92,6 +92,9 @@ impl Script {
     }
 }
 
+/// The ordered sets there may be.
+pub const ORDERED_SETS: [&str; 2] = ["queue", "a set: {with} \u{1f9e7}\0\n"];
+
 /// Generated scripts.
 pub fn scripts(options: Options) -> impl Strategy<Value = Script> {
     let choices = Sequence::new(any::<u16>(), CHOICES);
@@ -128,6 +131,10 @@ impl Generator {
         let mut transaction = Transaction { now_ms: self.options.now_ms, ..Transaction::default() };
         if self.chance(3) {
             self.run_of_ids(&mut transaction);
+            return (home, transaction);
+        }
+        if self.chance(3) {
+            self.run_of_members(&mut transaction);
             return (home, transaction);
         }
         for _ in 0..self.below(4) {
@@ -292,10 +299,49 @@ impl Generator {
         }
     }
 
+    fn ordered_set(&mut self) -> OrderedKey {
+        self.one(&ORDERED_SETS).into()
+    }
+
+    fn member(&mut self) -> Member {
+        match self.below(200) {
+            199 => Member(vec![0xff; FIELD_BYTES_MAX]),
+            198 => Member(vec![0; FIELD_BYTES_MAX + 1]),
+            197 => Member(Vec::new()),
+            190..197 => {
+                Member(self.one(&[&[0][..], &[0, 0], &[0xff], b"(", b"[", b"+", b"-"]).to_vec())
+            }
+            // What runs are made of.
+            150..190 => Member((self.below(400) as u16).to_be_bytes().to_vec()),
+            _ => self.one(&["a", "aa", "b", "A", "\u{e4}", "1"]).into(),
+        }
+    }
+
+    fn range(&mut self) -> Range {
+        let mut bound = || if self.chance(40) { Some(self.member()) } else { None };
+        Range { after: bound(), below: bound() }
+    }
+
+    /// Many members at once: more than a server keeps in its short form.
+    fn run_of_members(&mut self, transaction: &mut Transaction) {
+        let set = self.ordered_set();
+        let removes = self.chance(40);
+        let start = self.below(220) as u16;
+        for number in 0..self.below(180) as u16 {
+            let member = Member((start + number).to_be_bytes().to_vec());
+            let write = if removes { Write::RemoveMember } else { Write::AddMember };
+            transaction.writes.push(write(set.clone(), member));
+        }
+        transaction.reads.push(Read::Page(set.clone(), self.range(), self.limit()));
+        transaction.reads.push(Read::Count(set, self.range()));
+    }
+
     fn guard(&mut self) -> Guard {
         let map = self.any_map();
         let field = self.field();
-        match self.below(8) {
+        match self.below(10) {
+            8 => Guard::MemberPresent(self.ordered_set(), self.member()),
+            9 => Guard::MemberAbsent(self.ordered_set(), self.member()),
             0 => Guard::FieldAbsent(map, field),
             1 => Guard::FieldPresent(map, field),
             2 => Guard::FieldEquals(map, field, self.value()),
@@ -310,7 +356,10 @@ impl Generator {
     }
 
     fn write(&mut self, transaction: &mut Transaction) {
-        let write = match self.below(20) {
+        let write = match self.below(25) {
+            20 => Write::Keep(self.any_map()),
+            21..24 => Write::AddMember(self.ordered_set(), self.member()),
+            24 => Write::RemoveMember(self.ordered_set(), self.member()),
             0..4 => Write::Set(self.map(), self.field(), self.value()),
             4..7 => Write::Add(self.map(), self.field(), self.integer()),
             7 => Write::Unset(self.map(), self.field()),
@@ -370,13 +419,15 @@ impl Generator {
 
     fn read(&mut self) -> Read {
         let map = self.any_map();
-        match self.below(6) {
+        match self.below(8) {
+            3 => Read::HasMember(self.ordered_set(), self.member()),
+            6 => Read::Page(self.ordered_set(), self.range(), self.limit()),
+            7 => Read::Count(self.ordered_set(), self.range()),
             0 | 1 => {
                 let count = if self.chance(2) { 0 } else { 1 + self.below(4) };
                 Read::Fields(map, (0..count).map(|_| self.field()).collect())
             }
             2 => Read::All(map, self.limit()),
-            3 => Read::Some(map, self.limit()),
             4 => Read::Size(map),
             _ => {
                 let (set, id) = self.id();

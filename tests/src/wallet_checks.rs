@@ -151,9 +151,11 @@ pub async fn settle_all(client: &mut Patient) {
     for _ in 0..SETTLEMENTS_MAX {
         let reply = client.until_answered(&settle()).await;
         assert_eq!(reply.status, 200, "{reply:?}");
+        assert_eq!(reply.json()["stuck_items"], json!([]), "{reply:?}");
         let counts =
             ["users", "tokens", "left", "sent", "paid", "closed", "reservations", "rewards"];
         if counts.iter().all(|count| cents(&reply, count) == 0) {
+            assert_eq!(reply.json()["queued"], "0", "{reply:?}");
             return;
         }
     }

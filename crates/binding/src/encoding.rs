@@ -5,7 +5,7 @@
 
 use litemap::LiteMap;
 
-use domain::transaction::{Field, MapKey, SetKey, Value};
+use domain::transaction::{Field, MapKey, Member, OrderedKey, SetKey, Value};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -46,6 +46,8 @@ const INTEGER: u8 = 1;
 const COLLECT_AFTER: u8 = 2;
 /// An id set: its ids.
 const IDS: u8 = 3;
+/// A member of an ordered set.
+const MEMBER: u8 = 4;
 
 /// Writes the partitions of a cell.
 ///
@@ -82,6 +84,13 @@ pub fn encode(cell: &CellState) -> Result<Vec<u8>, EncodingError> {
             let value = &encode_ids(ids);
             write(Row { partition, record, kind: IDS, field: &[], value })?;
             partition = "";
+        }
+        for (OrderedKey(record), members) in state.ordered_sets.iter() {
+            let mut record = record.as_str();
+            for Member(member) in members.keys() {
+                write(Row { partition, record, kind: MEMBER, field: member, value: &[] })?;
+                (partition, record) = ("", "");
+            }
         }
     }
     Ok(bytes)
@@ -131,6 +140,10 @@ fn add(state: &mut PartitionState, record: &str, row: &Row<'_>) -> Option<()> {
         }
         IDS => {
             state.id_sets.insert(record.into(), decode_ids(row.value)?);
+        }
+        MEMBER => {
+            let members = state.ordered_sets.entry(record.into()).or_default();
+            members.insert(Member(row.field.to_vec()), ());
         }
         _ => return None,
     }
@@ -197,6 +210,9 @@ mod tests {
         let mut state = PartitionState::default();
         state.maps.insert("map".into(), map);
         state.id_sets.insert("set".into(), set(ids));
+        let members = [Member(vec![0]), Member(vec![0, 0]), Member(vec![0xff])];
+        let members = members.into_iter().map(|member| (member, ())).collect();
+        state.ordered_sets.insert("ordered".into(), members);
         CellState([("7".to_owned(), state)].into_iter().collect())
     }
 

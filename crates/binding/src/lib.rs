@@ -5,7 +5,7 @@
 //! - [`kv`]: `wasi:keyvalue`, partitions lie in a few values changed by compare-and-swap
 //! - [`redis`]: one generic Lua script; a partition lies in one slot
 //! - [`state`], [`cell`]: what transactions make of a partition and of some, for the first two
-//! - [`pages`]: a bound of what one read returns of a map, set from outside
+//! - [`pages`]: a bound of what one page of an ordered set has, set from outside
 //! - [`layout`]: what a store writes down about itself at its first use
 //!
 //! The back ends reach the outside through ports ([`kv::KeyValue`], [`redis::Connector`]), so that

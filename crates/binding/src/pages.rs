@@ -6,14 +6,14 @@ use std::borrow::Cow;
 use domain::partition::Partition;
 use domain::transaction::{READ_FIELDS_MAX, Read, Transaction};
 
-/// The transactions, where no [`Read::Some`] is answered with more than so many entries; the same ones,
-/// not copied, where none asks for more. What is no valid read stays invalid.
+/// The transactions, where no [`Read::Page`] is answered with more than so many members; the same ones, not
+/// copied, where none asks for more. What is no valid read stays invalid.
 pub fn limited(
     transactions: &[(Partition, Transaction)],
     entries_max: u32,
 ) -> Cow<'_, [(Partition, Transaction)]> {
     let is_larger = |read: &Read| match read {
-        Read::Some(_, most) => *most > entries_max && *most <= READ_FIELDS_MAX,
+        Read::Page(_, _, most) => *most > entries_max && *most <= READ_FIELDS_MAX,
         _ => false,
     };
     // The usual bound is that of every read: nothing is looked at.
@@ -25,7 +25,7 @@ pub fn limited(
     let mut limited = transactions.to_vec();
     for read in limited.iter_mut().flat_map(|(_, one)| &mut one.reads) {
         if is_larger(read)
-            && let Read::Some(_, most) = read
+            && let Read::Page(_, _, most) = read
         {
             *most = entries_max;
         }
@@ -37,7 +37,7 @@ pub fn limited(
 mod tests {
     use domain::partition::Partitions;
     use domain::transaction::{
-        Answer, CommitError, Field, Guard, Invalid, MapKey, Outcome, Value, Write,
+        Answer, CommitError, Guard, Invalid, Member, OrderedKey, Outcome, Page, Range, Write,
     };
     use futures::executor::block_on;
 
@@ -45,37 +45,38 @@ mod tests {
     use crate::Binding;
     use crate::memory::Memory;
 
-    /// Entries of the map.
-    const ENTRIES: i64 = 10;
+    /// Members of the set.
+    const MEMBERS: u8 = 10;
 
     fn home() -> Partition {
         Partitions::default().of_configuration("home")
     }
 
-    fn map() -> MapKey {
-        MapKey::from("map")
+    fn set() -> OrderedKey {
+        OrderedKey::from("set")
     }
 
-    fn entry(number: i64) -> (Field, Value) {
-        (Field::from(format!("field-{number}").as_str()), Value::Integer(number))
+    fn member(number: u8) -> Member {
+        Member(vec![number])
     }
 
-    fn entries(count: i64) -> Answer {
-        Answer::Map((0..count).map(entry).collect())
+    fn members(count: u8) -> Answer {
+        let members = (0..count).map(member).collect();
+        Answer::Page(Page { members, has_more: count < MEMBERS })
+    }
+
+    fn page(most: u32) -> Read {
+        Read::Page(set(), Range::default(), most)
     }
 
     fn reading(reads: Vec<Read>) -> [(Partition, Transaction); 1] {
         [(home(), Transaction { reads, ..Transaction::default() })]
     }
 
-    /// What a store with a map of ten entries answers under the bound.
+    /// What a store with a set of ten members answers under the bound.
     fn answer(transaction: Transaction, entries_max: u32) -> Result<Outcome, CommitError> {
         let store = Memory::new();
-        let set = |number| {
-            let (field, value) = entry(number);
-            Write::Set(map(), field, value)
-        };
-        let fill = (0..ENTRIES).map(set).collect();
+        let fill = (0..MEMBERS).map(|number| Write::AddMember(set(), member(number))).collect();
         let fill = Transaction { writes: fill, ..Transaction::default() };
         block_on(store.commit(home(), &fill)).expect("it is valid");
         let transactions = [(home(), transaction)];
@@ -88,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn no_page_has_more_entries_than_the_bound() {
+    fn no_page_has_more_members_than_the_bound_and_it_says_whether_there_are_more() {
         for (asked, bound, expected) in [
             (READ_FIELDS_MAX, 1, 1),
             (READ_FIELDS_MAX, 3, 3),
@@ -98,28 +99,24 @@ mod tests {
             (READ_FIELDS_MAX, 11, 10),
             (READ_FIELDS_MAX, READ_FIELDS_MAX, 10),
         ] {
-            let answers = answers(vec![Read::Some(map(), asked)], bound);
-            let expected = Outcome::Committed(vec![entries(expected)]);
-            assert_eq!(answers, Ok(expected), "{asked} under {bound}");
+            let expected = Outcome::Committed(vec![members(expected)]);
+            assert_eq!(answers(vec![page(asked)], bound), Ok(expected), "{asked} under {bound}");
         }
     }
 
     #[test]
     fn every_other_read_is_answered_as_ever_beside_a_page() {
         let others = vec![
-            Read::All(map(), READ_FIELDS_MAX),
-            Read::All(map(), 4),
-            Read::Fields(map(), (0..ENTRIES).map(|number| entry(number).0).collect()),
-            Read::Size(map()),
-            Read::Contains("set".into(), 7),
+            Read::Count(set(), Range::default()),
+            Read::HasMember(set(), member(9)),
+            Read::Contains("ids".into(), 7),
         ];
-        let page = Read::Some(map(), READ_FIELDS_MAX);
         let Ok(Outcome::Committed(expected)) = answers(others.clone(), READ_FIELDS_MAX) else {
             panic!("valid reads are answered");
         };
-        assert_eq!(expected[..2], [entries(ENTRIES), Answer::Size(ENTRIES as u64)]);
-        let reads = [others, vec![page]].concat();
-        let expected = [expected, vec![entries(3)]].concat();
+        assert_eq!(expected[..2], [Answer::Size(MEMBERS.into()), Answer::Contains(true)]);
+        let reads = [others, vec![page(READ_FIELDS_MAX)]].concat();
+        let expected = [expected, vec![members(3)]].concat();
         assert_eq!(answers(reads, 3), Ok(Outcome::Committed(expected)));
     }
 
@@ -127,23 +124,23 @@ mod tests {
     fn guards_and_writes_are_as_they_were_and_a_refusal_has_a_page_too() {
         let transaction = Transaction {
             now_ms: 7,
-            guards: vec![Guard::SizeAtMost(map(), 9)],
-            writes: vec![Write::Drop(map())],
-            reads: vec![Read::Some(map(), 256)],
+            guards: vec![Guard::MemberAbsent(set(), member(0))],
+            writes: vec![Write::RemoveMember(set(), member(1))],
+            reads: vec![page(256)],
         };
         let changed = limited(&[(home(), transaction.clone())], 3).into_owned();
-        let reads = vec![Read::Some(map(), 3)];
+        let reads = vec![page(3)];
         assert_eq!(changed, [(home(), Transaction { reads, ..transaction.clone() })]);
         let Ok(Outcome::Refused(refusal)) = answer(transaction, 3) else {
-            panic!("ten entries are more than nine");
+            panic!("the member is there");
         };
-        assert_eq!(refusal.reads, [entries(3)]);
+        assert_eq!(refusal.reads, [members(3)]);
     }
 
     #[test]
     fn nothing_is_copied_where_nothing_changes() {
-        let whole = reading(vec![Read::Some(map(), READ_FIELDS_MAX)]);
-        let small = reading(vec![Read::Some(map(), 3), Read::All(map(), READ_FIELDS_MAX)]);
+        let whole = reading(vec![page(READ_FIELDS_MAX)]);
+        let small = reading(vec![page(3), Read::Count(set(), Range::default())]);
         for (transactions, bound) in [(&whole, READ_FIELDS_MAX), (&small, 3)] {
             assert!(matches!(limited(transactions, bound), Cow::Borrowed(_)), "{bound}");
         }
@@ -153,7 +150,7 @@ mod tests {
     #[test]
     fn what_is_no_valid_read_stays_invalid() {
         for asked in [0, READ_FIELDS_MAX + 1, u32::MAX] {
-            let answers = answers(vec![Read::Some(map(), asked)], 3);
+            let answers = answers(vec![page(asked)], 3);
             assert_eq!(answers, Err(CommitError::Invalid(Invalid::ReadSize)), "{asked}");
         }
     }

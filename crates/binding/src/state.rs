@@ -7,17 +7,19 @@ use litemap::LiteMap;
 use std::borrow::Cow;
 
 use domain::transaction::{
-    Answer, Failed, Field, Guard, INTEGER_MAX, Invalid, MapKey, Outcome, Read, Refusal, Seen,
-    SetKey, Transaction, Value, Write,
+    Answer, Failed, Field, Guard, INTEGER_MAX, Invalid, MapKey, Member, OrderedKey, Outcome, Page,
+    Range, Read, Refusal, Seen, SetKey, Transaction, Value, Write,
 };
 
-/// The records of one partition. A map without fields and a set without ids are not in it.
+/// The records of one partition. A map without fields and a set without members are not in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PartitionState {
     /// The maps.
     pub maps: LiteMap<MapKey, Map>,
     /// The id sets.
     pub id_sets: LiteMap<SetKey, LiteMap<u64, ()>>,
+    /// The ordered sets.
+    pub ordered_sets: LiteMap<OrderedKey, LiteMap<Member, ()>>,
 }
 
 /// A map and its time of collection.
@@ -141,6 +143,20 @@ impl PartitionState {
         self.id_sets.get(set).is_some_and(|ids| ids.contains_key(&id))
     }
 
+    fn has_member(&self, set: &OrderedKey, member: &Member) -> bool {
+        self.ordered_sets.get(set).is_some_and(|members| members.contains_key(member))
+    }
+
+    /// The members of a part of an ordered set.
+    fn members(&self, set: &OrderedKey, range: &Range) -> impl Iterator<Item = &Member> {
+        let Range { after, below } = range.clone();
+        let all = self.ordered_sets.get(set).into_iter().flat_map(LiteMap::keys);
+        all.filter(move |member| {
+            after.as_ref().is_none_or(|after| *member > after)
+                && below.as_ref().is_none_or(|below| *member < below)
+        })
+    }
+
     /// What a guard that does not hold saw.
     fn fails(&self, guard: &Guard) -> Result<Option<Seen>, Invalid> {
         let field = |map, name| Seen::Field(self.field(map, name).cloned());
@@ -164,6 +180,12 @@ impl PartitionState {
             }
             Guard::IdAbsent(set, id) => {
                 (!self.contains(set, *id), Seen::Contains(self.contains(set, *id)))
+            }
+            Guard::MemberPresent(set, member) => {
+                (self.has_member(set, member), Seen::Contains(self.has_member(set, member)))
+            }
+            Guard::MemberAbsent(set, member) => {
+                (!self.has_member(set, member), Seen::Contains(self.has_member(set, member)))
             }
         };
         Ok((!holds).then_some(seen))
@@ -204,6 +226,21 @@ impl PartitionState {
                 let Some(map) = self.maps.get_mut(map) else { return Ok(false) };
                 map.collect_after_ms.replace(*at_ms) != Some(*at_ms)
             }
+            Write::Keep(map) => {
+                self.maps.get_mut(map).is_some_and(|map| map.collect_after_ms.take().is_some())
+            }
+            Write::AddMember(set, member) => {
+                let members = self.ordered_sets.entry(set.clone()).or_default();
+                members.insert(member.clone(), ()).is_none()
+            }
+            Write::RemoveMember(set, member) => {
+                let Some(members) = self.ordered_sets.get_mut(set) else { return Ok(false) };
+                let removed = members.remove(member).is_some();
+                if members.is_empty() {
+                    self.ordered_sets.remove(set);
+                }
+                removed
+            }
         };
         Ok(changed)
     }
@@ -232,11 +269,6 @@ impl PartitionState {
     }
 
     fn read(&self, read: &Read) -> Answer {
-        let first = |map, count| {
-            let map: Option<&Map> = self.maps.get(map);
-            let fields = map.into_iter().flat_map(|map| &map.fields).take(count);
-            Answer::Map(fields.map(|(field, value)| (field.clone(), value.clone())).collect())
-        };
         match read {
             Read::Fields(map, fields) => {
                 let values = fields.iter().map(|field| self.field(map, field).cloned());
@@ -245,9 +277,19 @@ impl PartitionState {
             Read::All(map, most) if self.size(map) > u64::from(*most) => {
                 Answer::Size(self.size(map))
             }
-            Read::All(map, most) | Read::Some(map, most) => first(map, *most as usize),
+            Read::All(map, _) => {
+                let fields = self.maps.get(map).into_iter().flat_map(|map| &map.fields);
+                Answer::Map(fields.map(|(field, value)| (field.clone(), value.clone())).collect())
+            }
             Read::Size(map) => Answer::Size(self.size(map)),
             Read::Contains(set, id) => Answer::Contains(self.contains(set, *id)),
+            Read::HasMember(set, member) => Answer::Contains(self.has_member(set, member)),
+            Read::Page(set, range, most) => {
+                let mut rest = self.members(set, range);
+                let members = rest.by_ref().take(*most as usize).cloned().collect();
+                Answer::Page(Page { members, has_more: rest.next().is_some() })
+            }
+            Read::Count(set, range) => Answer::Size(self.members(set, range).count() as u64),
         }
     }
 }

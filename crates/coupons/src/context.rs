@@ -87,6 +87,51 @@ impl<B: Binding> Context<'_, B> {
         edge::store::read_all(self.store, reads.to_vec()).await
     }
 
+    /// Commits transactions, all at once; what became of each, in their order. A fault of one of them is its
+    /// own: some back ends commit a wave's transactions of one cell together or not at all, so that those
+    /// which failed for a fault are committed once more, each for itself.
+    pub async fn commit_some(
+        &self,
+        transactions: &[(Partition, Transaction)],
+    ) -> Vec<Result<Outcome, CommitError>> {
+        let mut results = self.store.commit_some(transactions).await;
+        for ((partition, transaction), result) in transactions.iter().zip(&mut results) {
+            if result.as_ref().is_err_and(is_fault) {
+                *result = self.store.commit(*partition, transaction).await;
+            }
+        }
+        results
+    }
+
+    /// Reads, all at once; what each read, in their order. A record that cannot be read is its own fault.
+    ///
+    /// # Errors
+    /// The store's, where it does not answer.
+    pub async fn read_some(
+        &self,
+        reads: &[(Partition, Read)],
+    ) -> Result<Vec<Result<Answer, CommitError>>, CommitError> {
+        match self.read_all(reads).await {
+            Ok(answers) => return Ok(answers.into_iter().map(Ok).collect()),
+            Err(error) if !is_fault(&error) => return Err(error),
+            Err(_) => {}
+        }
+        let read = |(partition, read): &(Partition, Read)| {
+            (*partition, Transaction { reads: vec![read.clone()], ..Transaction::default() })
+        };
+        let reads: Vec<_> = reads.iter().map(read).collect();
+        let mut answers = Vec::with_capacity(reads.len());
+        for result in self.commit_some(&reads).await {
+            answers.push(match result {
+                Ok(Outcome::Committed(mut answers)) => answers.pop().ok_or_else(unexpected),
+                Ok(Outcome::Refused(_)) => Err(unexpected()),
+                Err(error) if is_fault(&error) => Err(error),
+                Err(error) => return Err(error),
+            });
+        }
+        Ok(answers)
+    }
+
     /// Where a user lives.
     pub fn home(&self, user: UserId) -> Partition {
         self.partitions.locate(user).partition
@@ -199,6 +244,11 @@ impl<B: Binding> Context<'_, B> {
     }
 }
 
+/// Whether a transaction or its records are at fault, and not the store.
+fn is_fault(error: &CommitError) -> bool {
+    matches!(error, CommitError::Unusable(_) | CommitError::Invalid(_))
+}
+
 /// The version and the template of an answer about both; nothing where nothing was published.
 ///
 /// # Errors
@@ -215,3 +265,65 @@ pub fn published(answer: Option<&Answer>) -> Result<Option<(i64, Template)>, Com
 pub const BODY: &str = "body";
 /// Its version.
 pub const PUBLISHED_VERSION: &str = "version";
+
+#[cfg(test)]
+mod tests {
+    use binding::memory::Memory;
+    use domain::transaction::{Invalid, Write};
+    use futures::executor::block_on;
+
+    use super::*;
+
+    /// A store that commits a wave together or not at all.
+    #[derive(Default)]
+    struct Together(Memory);
+
+    impl Binding for Together {
+        async fn commit(
+            &self,
+            partition: Partition,
+            transaction: &Transaction,
+        ) -> Result<Outcome, CommitError> {
+            self.0.commit(partition, transaction).await
+        }
+
+        async fn commit_some(
+            &self,
+            transactions: &[(Partition, Transaction)],
+        ) -> Vec<Result<Outcome, CommitError>> {
+            let fault = transactions.iter().find_map(|(_, one)| one.validate().err());
+            match fault {
+                Some(fault) => vec![Err(fault.into()); transactions.len()],
+                None => self.0.commit_some(transactions).await,
+            }
+        }
+    }
+
+    #[test]
+    fn one_fault_is_not_that_of_the_wave() {
+        let context = Context {
+            store: &Together::default(),
+            partitions: Partitions::default(),
+            stage: "live",
+            now: UnixMillis(0),
+            templates: &Templates::default(),
+            lease_share: lease::SHARE,
+            pause: |_| Box::pin(std::future::ready(())),
+        };
+        let home = context.home(UserId(7));
+        let set = |field: &str| {
+            let writes = vec![Write::Set("map".into(), field.into(), Value::Integer(1))];
+            (home, Transaction { writes, ..Transaction::default() })
+        };
+        let committed = Ok(Outcome::Committed(vec![]));
+        let results = block_on(context.commit_some(&[set("a"), set(""), set("b")]));
+        let expected = [committed.clone(), Err(Invalid::FieldName.into()), committed];
+        assert_eq!(results, expected);
+
+        let size = (home, Read::Size("map".into()));
+        let fault = (home, Read::Size("".into()));
+        let answers = block_on(context.read_some(&[size.clone(), fault, size])).unwrap();
+        let two = Ok(Answer::Size(2));
+        assert_eq!(answers, [two.clone(), Err(Invalid::RecordName.into()), two]);
+    }
+}

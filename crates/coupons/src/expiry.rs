@@ -21,26 +21,27 @@
 
 use std::pin::Pin;
 
+use domain::due::{self, Due, Swept};
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::partition::{Partition, Partitions};
 use domain::time::UnixMillis;
 use domain::transaction::{
-    Answer, CommitError, Field, Guard, Outcome, Read, Seen, Transaction, Write,
+    Answer, CommitError, Guard, Member, Outcome, Read, Seen, Transaction, Write,
 };
 use edge::store::Binding;
 use lease::World;
 use lease::{HELD, LEFT, SOLD_OUT_UNTIL};
 
 use crate::context::Context;
-use crate::records::{self, Gave, Order, fields, unexpected};
+use crate::records::{self, ENDS, Gave, Order, fields, unexpected};
+use crate::walk::{self, Next};
 
-/// Periods of the index that one read returns: more than half a day's. Of more it returns any, and the
-/// next sweep goes on.
-const PERIODS_MAX: u32 = 1_024;
-/// Reservations of a period that one sweep of a partition ends; the next one goes on.
-const ENDS_MAX: u32 = 256;
-
+/// Reservations of a partition after which a sweep reads no further page of them: whoever asks for a template
+/// that seems sold out waits for all partitions. The next sweep goes on.
+pub const ENDS_MAX: u64 = 256;
+/// What the index lists, in words.
+const LISTED: &str = "reservations that end";
 /// Attempts to end what is over: each lost one saw it change.
 const ATTEMPTS_MAX: u32 = 8;
 
@@ -77,10 +78,7 @@ pub fn end(
     let mut writes = vec![
         Write::Set(record.clone(), field.clone(), next.encode()),
         Write::Add(lease.clone(), HELD.into(), -1),
-        Write::Unset(
-            records::ends_in(records::period(UnixMillis(*until))),
-            records::end(user, number),
-        ),
+        ENDS.remove(UnixMillis(*until), &records::end(user, number)),
     ];
     writes.extend(records::HOLDERS.mark(user, now));
     if end != End::Confirm {
@@ -134,74 +132,106 @@ pub async fn settled<B: Binding>(
     Err(CommitError::Unavailable(format!("{ATTEMPTS_MAX} attempts to end what is over")))
 }
 
-/// Ends the reservations of some partitions that have expired; how many.
+/// Ends the reservations of some partitions that have expired, the oldest first.
 ///
 /// # Errors
-/// The store's.
+/// The store's. An order that cannot be read, or ended, stops only itself.
 pub async fn expire_due<B: Binding>(
     context: &Context<'_, B>,
     partitions: &[Partition],
-) -> Result<u64, CommitError> {
-    let index = |one: &Partition| (*one, Read::Some(records::ends(), PERIODS_MAX));
-    let due = context.read_all(&partitions.iter().map(index).collect::<Vec<_>>()).await?;
-    let now = records::period(context.now);
-    let mut lists = Vec::new();
-    for (partition, answer) in partitions.iter().zip(due) {
-        let Answer::Map(periods) = answer else { return Err(unexpected()) };
-        let periods = periods.iter().filter_map(|(Field(name), _)| {
-            std::str::from_utf8(name).ok()?.parse().ok().filter(|period: &i64| *period <= now)
-        });
-        lists.extend(periods.map(|period| (*partition, period)));
+) -> Result<Swept, CommitError> {
+    let mut swept = Swept::default();
+    let mut walks = walk::begin(partitions);
+    while !walks.is_empty() {
+        let mut nexts = walk::next(context, ENDS, LISTED, walks, &mut swept).await?;
+        for Next { walk, items, .. } in &mut nexts {
+            let before = swept.done;
+            expire_page(context, walk.partition, items, &mut swept).await?;
+            walk.done += swept.done - before;
+        }
+        walks = walk::going_on(nexts, ENDS_MAX, &mut swept);
     }
-    let mut expired = 0;
-    for (partition, period) in lists {
-        expired += expire_period(context, partition, period).await?;
-    }
-    Ok(expired)
+    Ok(swept)
 }
 
-async fn expire_period<B: Binding>(
+/// One wave reads the orders of a page, another one ends the reservations.
+async fn expire_page<B: Binding>(
     context: &Context<'_, B>,
     partition: Partition,
-    period: i64,
-) -> Result<u64, CommitError> {
-    let read = Read::Some(records::ends_in(period), ENDS_MAX);
-    let ends = context.read_all(&[(partition, read)]).await?;
-    let Some(Answer::Map(ends)) = ends.first() else { return Err(unexpected()) };
-    let mut due = Vec::new();
-    for (field, until) in ends {
-        let until = records::integer(Some(until))?;
-        if until <= context.now.0 {
-            due.push(records::end_of(field).ok_or_else(unexpected)?);
+    items: &[Member],
+    swept: &mut Swept,
+) -> Result<(), CommitError> {
+    let mut listed = Vec::new();
+    for item in items {
+        match Listed::of(item) {
+            Ok(one) => listed.push(one),
+            Err(error) => swept.count(|| format!("{LISTED}: {item:?}"), Err(error))?,
         }
     }
-    let orders: Vec<_> = due
-        .iter()
-        .map(|(user, number)| {
-            let fields = vec![records::order(number)];
-            (partition, Read::Fields(records::user(*user), fields))
-        })
-        .collect();
-    let mut steps = Vec::new();
-    for ((user, number), answer) in due.iter().zip(context.read_all(&orders).await?) {
-        let Some(Some(value)) = fields(Some(&answer))?.first() else { continue };
-        if let Some((_, step)) =
-            end(*user, number, &Order::decode(value)?, End::Expire, context.now)
-        {
-            steps.push((partition, step));
+    let orders: Vec<_> = listed.iter().map(|one| (partition, one.read())).collect();
+    let orders = context.read_some(&orders).await?;
+    let (mut steps, mut of) = (Vec::new(), Vec::new());
+    for (one, order) in listed.iter().zip(orders) {
+        match order.and_then(|order| one.step(&order, context.now)) {
+            Ok((is_end, step)) => {
+                steps.push((partition, step));
+                of.push((one, is_end));
+            }
+            Err(error) => swept.count(|| one.place(), Err(error))?,
         }
     }
-    let outcomes = context.commit_all(&steps).await?;
-    if ends.is_empty() && period < records::period(context.now) {
-        // Nothing can come into a period that is over, but for what comes late: then it stays.
-        let forget = Transaction {
-            guards: vec![Guard::SizeAtMost(records::ends_in(period), 0)],
-            writes: vec![Write::Unset(records::ends(), Field(period.to_string().into_bytes()))],
+    for ((one, is_end), result) in of.into_iter().zip(context.commit_some(&steps).await) {
+        // Where it was refused somebody else was first.
+        let is_done = |outcome| is_end && matches!(outcome, Outcome::Committed(_));
+        swept.count(|| one.place(), result.map(is_done))?;
+    }
+    Ok(())
+}
+
+/// What stands in the index of reservations.
+struct Listed {
+    until: UnixMillis,
+    user: UserId,
+    number: OrderNumber,
+}
+
+impl Listed {
+    fn of(item: &Member) -> Result<Self, CommitError> {
+        let Due { at: until, what } = due::due(item)?;
+        let (user, number) = due::user_of(what)?;
+        let number = OrderNumber::parse(number, "order_number").map_err(|_| unexpected())?;
+        Ok(Self { until, user, number })
+    }
+
+    /// Which it is, in words.
+    fn place(&self) -> String {
+        format!("reservation of user {}, number {}", self.user, self.number)
+    }
+
+    /// Reads its order.
+    fn read(&self) -> Read {
+        Read::Fields(records::user(self.user), vec![records::order(&self.number)])
+    }
+
+    /// The commit that ends it, and `true`. Where its order is not reserved until that moment, the commit
+    /// that takes it out of the index as long as that is so.
+    fn step(&self, order: &Answer, now: UnixMillis) -> Result<(bool, Transaction), CommitError> {
+        // An order is never taken away, and its stock would stay held: somebody has to look.
+        let lost = || CommitError::Unusable("the order is listed, and not there".into());
+        let value = fields(Some(order))?.first().and_then(Option::as_ref).ok_or_else(lost)?;
+        let order = Order::decode(value)?;
+        let is_this = matches!(&order.gave, Gave::Reserved(_, until) if *until == self.until.0);
+        if is_this && let Some((_, step)) = end(self.user, &self.number, &order, End::Expire, now) {
+            return Ok((true, step));
+        }
+        let (record, field) = (records::user(self.user), records::order(&self.number));
+        let stale = Transaction {
+            guards: vec![Guard::FieldEquals(record, field, value.clone())],
+            writes: vec![ENDS.remove(self.until, &records::end(self.user, &self.number))],
             ..Transaction::default()
         };
-        context.commit(partition, forget).await?;
+        Ok((false, stale))
     }
-    Ok(outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Committed(_))).count() as u64)
 }
 
 /// What leases need: before they are called back, reservations that have expired are ended.
@@ -229,6 +259,7 @@ impl<B: Binding> World for Context<'_, B> {
     }
 
     async fn before_recall(&self, partitions: &[Partition]) -> Result<(), CommitError> {
+        // What is stuck keeps its own unit and no other; a sweep tells of it.
         expire_due(self, partitions).await.map(drop)
     }
 }

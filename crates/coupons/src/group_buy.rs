@@ -8,16 +8,17 @@
 //! reward stays due, and the next one tries again; unless its scene is not compensated, where it lapses. The
 //! first commit decides: giving demands that the reward is due, and lapsing that it was not given.
 
+use domain::due::{self, Due, Swept};
 use domain::error::InvalidInput;
-use domain::group_buy::{Chance, Group, Groups, Phase, campaign_of, due, due_of};
+use domain::group_buy::{Chance, Group, Groups, Phase, REWARDS, campaign_of};
 use domain::ids::UserId;
 use domain::order_number::{OrderNumber, Part};
 use domain::paid::PaidMark;
 use domain::partition::Partition;
 use domain::time::UnixMillis;
 use domain::transaction::{
-    Answer, CommitError, Failed, Field, Guard, MapKey, Outcome, Read, Seen, Transaction, Value,
-    Write,
+    Answer, CommitError, Failed, Field, Guard, MapKey, Member, Outcome, Read, Seen, Transaction,
+    Value, Write,
 };
 use edge::Problem;
 use edge::store::Binding;
@@ -29,9 +30,13 @@ use crate::context::{BODY, Context};
 use crate::issue::{self, Claim, Number, issue};
 use crate::records::{self, Order, USER_FIELDS_MAX, fields, unexpected};
 use crate::refusal::{Failure, Refusal};
+use crate::walk;
 
-/// Rewards of one partition that a sweep gives; the next one goes on.
-const DUE_MAX: u32 = 256;
+/// Rewards of a partition after which a sweep reads no further page of them, so that it ends in time. The next
+/// sweep goes on.
+pub const REWARDS_MAX: u64 = 256;
+/// What the index lists, in words.
+const LISTED: &str = "rewards that are due";
 /// Rewards that are given at the same time: enough to hide the way to the store, few enough that
 /// others get their turn.
 const CONCURRENT: usize = 32;
@@ -303,31 +308,70 @@ pub async fn look_up<B: Binding>(
     }
 }
 
-/// Gives the rewards of some partitions that are due; how many.
+/// Gives the rewards of some partitions that are due, those of the oldest groups first. One whose template
+/// refuses stays due, and those behind it are given.
 ///
 /// # Errors
-/// The store's.
+/// The store's. A chance that cannot be read, or given, stops only itself.
 pub async fn settle_due<B: Binding>(
     context: &Context<'_, B>,
     partitions: &[Partition],
-) -> Result<u64, CommitError> {
-    let index = |one: &Partition| (*one, Read::Some(due(), DUE_MAX));
-    let answers = context.read_all(&partitions.iter().map(index).collect::<Vec<_>>()).await?;
-    let mut chances = Vec::new();
-    for answer in &answers {
-        let Answer::Map(entries) = answer else { return Err(unexpected()) };
-        for (entry, _) in entries {
-            let (user, campaign) = due_of(entry).ok_or_else(unexpected)?;
-            chances.push(Chance { user, campaign });
+) -> Result<Swept, CommitError> {
+    let mut swept = Swept::default();
+    let mut walks = walk::begin(partitions);
+    while !walks.is_empty() {
+        let mut nexts = walk::next(context, REWARDS, LISTED, walks, &mut swept).await?;
+        let items = nexts.iter().enumerate().flat_map(|(index, next)| {
+            next.items.iter().map(move |item| (index, next.walk.partition, item))
+        });
+        let gifts: Vec<_> = items
+            .map(async |(index, partition, item)| {
+                (index, item, settle_listed(context, partition, item).await)
+            })
+            .collect();
+        let mut given = vec![0; nexts.len()];
+        let mut results = stream::iter(gifts).buffer_unordered(CONCURRENT);
+        while let Some((index, item, result)) = results.next().await {
+            given[index] += u64::from(result == Ok(true));
+            swept.count(|| place(item), result)?;
         }
+        drop(results);
+        for (next, given) in nexts.iter_mut().zip(given) {
+            next.walk.done += given;
+        }
+        walks = walk::going_on(nexts, REWARDS_MAX, &mut swept);
     }
-    let gifts = chances.into_iter().map(|chance| settle_chance(context, chance));
-    let mut results = stream::iter(gifts).buffer_unordered(CONCURRENT);
-    let mut rewarded = 0;
-    while let Some(result) = results.next().await {
-        rewarded += u64::from(result?);
+    Ok(swept)
+}
+
+/// Gives a reward that stands in the index, as [`settle`] does; or takes it out, where none is due there.
+async fn settle_listed<B: Binding>(
+    context: &Context<'_, B>,
+    partition: Partition,
+    item: &Member,
+) -> Result<bool, CommitError> {
+    let Due { at, what } = due::due(item)?;
+    let (user, campaign) = due::user_of(what)?;
+    let chance = Chance { user, campaign };
+    let answers = context.read_all(&[(partition, chance.read())]).await?;
+    let groups = taken(answers.first())?;
+    if groups.due().is_some_and(|group| group.opened_at == at) {
+        return settle(context, chance, &groups).await;
     }
-    Ok(rewarded)
+    if groups.is_empty() {
+        // A chance is never taken away, and the reward would be lost: somebody has to look.
+        return Err(CommitError::Unusable("the chance is listed, and not there".into()));
+    }
+    context.commit(partition, chance.forget(&groups, at)).await?;
+    Ok(false)
+}
+
+/// Which reward it is, in words.
+fn place(item: &Member) -> String {
+    match due::due(item).and_then(|due| due::user_of(due.what)) {
+        Ok((user, campaign)) => format!("reward of user {user}, campaign {campaign}"),
+        Err(_) => format!("{LISTED}: {item:?}"),
+    }
 }
 
 #[cfg(test)]

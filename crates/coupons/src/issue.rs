@@ -377,12 +377,9 @@ fn give(
     }
     writes.extend(records::HOLDERS.mark(request.user, UnixMillis(order.at)));
     if let Gave::Reserved(_, until) = order.gave {
-        let period = records::period(UnixMillis(until));
         let end = records::end(request.user, &request.number);
-        let name = period.to_string();
         writes.push(Write::Add(lease, HELD.into(), 1));
-        writes.push(Write::Set(records::ends(), name.as_str().into(), Value::Integer(1)));
-        writes.push(Write::Set(records::ends_in(period), end, Value::Integer(until)));
+        writes.push(records::ENDS.add(UnixMillis(until), &end));
     }
     let (why, guards) = guards.into_iter().unzip();
     (why, Transaction { guards, writes, ..Transaction::default() })

@@ -141,12 +141,13 @@ async fn put_up<B: Binding>(
     version: i64,
     template: &Template,
 ) -> Result<i64, Failure> {
+    // Where the window is another one than before, whoever takes leases back finds that the former moment
+    // is no longer its end.
     let list = Transaction {
-        writes: vec![Write::Set(
-            records::listed_in(id),
-            id.into(),
-            Value::Integer(template.claim_until.0),
-        )],
+        writes: vec![
+            Write::AddMember(records::templates(), id.into()),
+            records::OVER.add(template.claim_until, id.as_bytes()),
+        ],
         ..Transaction::default()
     };
     context.commit(records::home_of_list(context.partitions), list).await?;

@@ -5,8 +5,8 @@
 //!   template the user has; `r<scene>` -> how fast they got awards of a scene that limits it;
 //!   `g<campaign>` -> the user's chance (see [`domain::group_buy`])
 //! - `l<template>`, the partition's [`lease::Lease`] of a template
-//! - `d`, the index of `d<period>`: reservations that end in that period
-//! - `w`, the index of rewards that are due ([`domain::group_buy::due`])
+//! - `d`, reservations by the moment until which they are held ([`ENDS`])
+//! - `w`, rewards that are due ([`domain::group_buy::REWARDS`])
 //! - `h`, the index of `h<day>:<bucket>`: users whose coupons were given, held or put back on that day
 //!   ([`HOLDERS`])
 //!
@@ -19,18 +19,19 @@
 //!   pool alone
 //! - `s<scene>`, a scene
 //! - `g<campaign>`, a group-buy campaign
-//! - `f<bucket>`, the list of all templates: each with the moment until which coupons of it are given out,
-//!   negative once its leases were taken back for good
+//! - `f`, all templates ([`templates`])
+//! - `fe`, templates by the moment until which coupons of them are given out ([`OVER`])
 //!
 //! Names are short, because Redis keeps them with every record.
 
 use domain::day_lists::DayLists;
+use domain::due::{DueIndex, of_user};
 use domain::ids::UserId;
 use domain::money::Currency;
 use domain::order_number::OrderNumber;
-use domain::partition::{Partition, Partitions, fnv1a, mix};
+use domain::partition::{Partition, Partitions};
 use domain::time::UnixMillis;
-use domain::transaction::{CommitError, Field, MapKey, Value};
+use domain::transaction::{CommitError, Field, MapKey, OrderedKey, Value};
 use serde::{Deserialize, Serialize};
 
 pub use domain::answers::{fields, integer, integers, unexpected};
@@ -43,12 +44,14 @@ pub const USER_FIELDS_MAX: u32 = 1_000;
 const VERSION: u8 = 1;
 /// The first byte of the same encoding, where the coupon has expired.
 const VERSION_EXPIRED: u8 = 2;
-/// How long the periods are in which reservations end.
-const PERIOD_MS: i64 = 60_000;
+/// Reservations by the moment until which they are held, as their orders say it; each is an [`end`].
+pub const ENDS: DueIndex = DueIndex("d");
+/// Templates by the moment until which coupons of them are given out: afterwards their leases may be taken
+/// back. A template whose window was changed may stand at the former moment, too. It lies where
+/// [`templates`] does.
+pub const OVER: DueIndex = DueIndex("fe");
 /// Users whose coupons were given, held or put back.
 pub const HOLDERS: DayLists = DayLists("h");
-/// Records of the list of all templates, each of which one read returns.
-pub const LISTS: u64 = 64;
 /// Redemptions of one coupon that were rolled back: as many as a shopper may change their mind.
 pub const ROLLBACKS_MAX: usize = 16;
 
@@ -103,17 +106,12 @@ pub fn notice(template: &str) -> MapKey {
     MapKey(format!("t{template}"))
 }
 
-/// Some of the list of all templates.
-pub fn listed(bucket: u64) -> MapKey {
-    MapKey(format!("f{bucket}"))
+/// All templates: each member is the id of one.
+pub fn templates() -> OrderedKey {
+    "f".into()
 }
 
-/// The part of the list in which a template is.
-pub fn listed_in(template: &str) -> MapKey {
-    listed(mix(fnv1a(template.as_bytes())) % LISTS)
-}
-
-/// Where the list of all templates lives.
+/// Where [`templates`] and [`OVER`] live.
 pub fn home_of_list(partitions: Partitions) -> Partition {
     partitions.of_configuration("templates")
 }
@@ -128,30 +126,9 @@ pub fn batch(template: &str, batch: &str) -> MapKey {
     MapKey(format!("b{template}:{batch}"))
 }
 
-/// The index of reservations that end.
-pub fn ends() -> MapKey {
-    "d".into()
-}
-
-/// The reservations that end in a period.
-pub fn ends_in(period: i64) -> MapKey {
-    MapKey(format!("d{period}"))
-}
-
-/// The period of a moment.
-pub fn period(at: UnixMillis) -> i64 {
-    at.0.div_euclid(PERIOD_MS)
-}
-
-/// A reservation among those that end.
-pub fn end(user: UserId, number: &OrderNumber) -> Field {
-    Field(format!("{user} {number}").into_bytes())
-}
-
-/// The reservation of a field.
-pub fn end_of(field: &Field) -> Option<(UserId, OrderNumber)> {
-    let (user, number) = std::str::from_utf8(&field.0).ok()?.split_once(' ')?;
-    Some((user.parse().ok()?, OrderNumber::parse(number, "order_number").ok()?))
+/// A reservation in [`ENDS`].
+pub fn end(user: UserId, number: &OrderNumber) -> Vec<u8> {
+    of_user(user, number.as_str())
 }
 
 /// What became of an order number: written once, in the transaction that acts, and changed only by
@@ -349,6 +326,5 @@ mod tests {
         assert_eq!(order_of(&held_count("spring")), None);
         assert_eq!(counted(&held_count("spring")), Some("spring"));
         assert_eq!(counted(&order(&number)), None);
-        assert_eq!(end_of(&end(UserId(7), &number)), Some((UserId(7), number)));
     }
 }

@@ -1,11 +1,12 @@
 //! Lists of the users of a partition who had to do with something, a day at a time, so that whoever checks
-//! books finds all of them, and those of yesterday without the others. A day's users lie in several
-//! records, so that one read returns all of a record. Pure.
+//! books finds all of them, and those of yesterday without the others. Days and users are ordered sets, which
+//! are read page by page. A day's users lie in several of them: small sets are kept in a shorter form. Pure.
 
+use crate::answers::unexpected;
 use crate::ids::UserId;
 use crate::partition::{fnv1a, mix};
 use crate::time::UnixMillis;
-use crate::transaction::{Field, MapKey, READ_FIELDS_MAX, Read, Value, Write};
+use crate::transaction::{CommitError, Member, OrderedKey, READ_FIELDS_MAX, Range, Read, Write};
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -17,44 +18,57 @@ pub fn day(at: UnixMillis) -> i64 {
     at.0.div_euclid(DAY_MS)
 }
 
-/// A user in a list.
-pub fn user_field(user: UserId) -> Field {
-    Field(user.to_string().into_bytes())
-}
-
-/// The user of a field.
-pub fn user_of(field: &Field) -> Option<UserId> {
-    std::str::from_utf8(&field.0).ok()?.parse().ok()
-}
-
-/// Lists of users: `<name>`, the index of days, and `<name><day>:<bucket>`, the users of one of them.
+/// Lists of users: `<name>`, the days there are, and `<name><day>:<bucket>`, the users of one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DayLists(pub &'static str);
 
 impl DayLists {
-    /// Which days there are.
-    pub fn days(self) -> Read {
-        Read::Some(self.0.into(), READ_FIELDS_MAX)
+    /// A page of the days there are, behind a member of another page.
+    pub fn days(self, after: Option<Member>) -> Read {
+        Read::Page(self.0.into(), Range { after, below: None }, READ_FIELDS_MAX)
     }
 
-    /// The day of a field of the answer to [`Self::days`].
-    pub fn day_of(field: &Field) -> Option<i64> {
-        std::str::from_utf8(&field.0).ok()?.parse().ok()
+    /// The day of a member of [`Self::days`].
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn day_of(member: &Member) -> Result<i64, CommitError> {
+        let bytes = member.0.as_slice().try_into().map_err(|_| unexpected())?;
+        Ok(i64::from_be_bytes(bytes))
     }
 
     /// Some of the users of a day.
-    pub fn list(self, day: i64, bucket: u64) -> MapKey {
-        MapKey(format!("{}{day}:{bucket}", self.0))
+    pub fn list(self, day: i64, bucket: u64) -> OrderedKey {
+        OrderedKey(format!("{}{day}:{bucket}", self.0))
+    }
+
+    /// A page of some of the users of a day, behind a member of another page.
+    pub fn users(self, day: i64, bucket: u64, after: Option<Member>) -> Read {
+        Read::Page(self.list(day, bucket), Range { after, below: None }, READ_FIELDS_MAX)
+    }
+
+    /// The user of a member of [`Self::users`].
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn user_of(member: &Member) -> Result<UserId, CommitError> {
+        let bytes = member.0.as_slice().try_into().map_err(|_| unexpected())?;
+        Ok(UserId(u64::from_be_bytes(bytes)))
+    }
+
+    /// The member that stands for a user.
+    pub fn member(user: UserId) -> Member {
+        Member(user.0.to_be_bytes().to_vec())
     }
 
     /// Puts a user on the list of a day. Twice is once.
     pub fn mark(self, user: UserId, at: UnixMillis) -> [Write; 2] {
         let day = day(at);
         let bucket = mix(fnv1a(&user.0.to_le_bytes())) % BUCKETS;
-        let name = day.to_string();
         [
-            Write::Set(self.0.into(), name.as_str().into(), Value::Integer(1)),
-            Write::Set(self.list(day, bucket), user_field(user), Value::Integer(1)),
+            // Days are after 1970, so that their bytes are in their order.
+            Write::AddMember(self.0.into(), Member(day.to_be_bytes().to_vec())),
+            Write::AddMember(self.list(day, bucket), Self::member(user)),
         ]
     }
 }
@@ -67,12 +81,16 @@ mod tests {
     fn a_user_of_a_day_is_found() {
         let (user, at) = (UserId(652_024_209_997_893_632), UnixMillis(20_000 * DAY_MS + 5));
         let lists = DayLists("j");
-        let [Write::Set(days, day, _), Write::Set(list, field, _)] = lists.mark(user, at) else {
-            panic!("two fields are set");
+        let [Write::AddMember(days, day), Write::AddMember(list, member)] = lists.mark(user, at)
+        else {
+            panic!("two members are added");
         };
-        assert_eq!(Read::Some(days, READ_FIELDS_MAX), lists.days());
-        assert_eq!(DayLists::day_of(&day), Some(20_000));
-        assert_eq!(user_of(&field), Some(user));
+        let read = Read::Page(days, Range::default(), READ_FIELDS_MAX);
+        assert_eq!(lists.days(None), read);
+        assert_eq!(DayLists::day_of(&day), Ok(20_000));
+        assert_eq!(DayLists::user_of(&member), Ok(user));
         assert!((0..BUCKETS).any(|bucket| lists.list(20_000, bucket) == list));
+        assert!(DayLists::day_of(&Member(vec![1])).is_err());
+        assert!(DayLists::user_of(&Member(vec![1; 9])).is_err());
     }
 }

@@ -29,6 +29,7 @@
 
 use std::fmt::Write as _;
 
+use crate::due::{DueIndex, of_user};
 use crate::ids::UserId;
 use crate::paid::PaidMark;
 use crate::time::UnixMillis;
@@ -39,8 +40,9 @@ use crate::transaction::{CommitError, Field, Guard, MapKey, Read, Transaction, V
 pub const GROUPS_MAX: usize = 16;
 /// The first character of a chance. Another one means another encoding.
 const VERSION: &str = "1";
-/// The index of rewards that are due.
-const DUE: &str = "w";
+/// The index of rewards that are due, in the partition of the user: since when the group is open that earned
+/// it, and as [`of_user`] whose chance for which campaign it took.
+pub const REWARDS: DueIndex = DueIndex("w");
 
 /// A user's chance for a campaign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,9 +102,9 @@ impl Chance<'_> {
         Field(format!("g{}", self.campaign).into_bytes())
     }
 
-    /// The entry in the index of rewards that are due.
-    fn entry(self) -> Field {
-        Field(format!("{} {}", self.user, self.campaign).into_bytes())
+    /// What stands of it in [`REWARDS`].
+    fn entry(self) -> Vec<u8> {
+        of_user(self.user, self.campaign)
     }
 
     /// Reads what was made of it, for [`Groups::decode`].
@@ -125,17 +127,28 @@ impl Chance<'_> {
     }
 
     /// Changes what was made of it, where that is still `before`. The first guard says so, and its
-    /// refusal tells what is there instead. A reward that becomes due enters the index of those that
-    /// are, and leaves it when it is given.
+    /// refusal tells what is there instead. A reward that becomes due enters [`REWARDS`], and leaves them
+    /// when it is given.
     pub fn change(self, before: &Groups, after: &Groups) -> Transaction {
         let guard = self.demand(before);
         let mut writes = vec![Write::Set(self.record(), self.field(), after.encode())];
         match (before.due(), after.due()) {
-            (None, Some(_)) => writes.push(Write::Set(due(), self.entry(), Value::Integer(1))),
-            (Some(_), None) => writes.push(Write::Unset(due(), self.entry())),
+            (None, Some(group)) => writes.push(REWARDS.add(group.opened_at, &self.entry())),
+            (Some(group), None) => writes.push(REWARDS.remove(group.opened_at, &self.entry())),
+            // Nothing is opened after a success, so that no other group becomes due in its place.
             _ => {}
         }
         Transaction { guards: vec![guard], writes, ..Transaction::default() }
+    }
+
+    /// Takes an entry out of [`REWARDS`] under which no reward is due, as long as this is what was made of
+    /// the chance.
+    pub fn forget(self, groups: &Groups, at: UnixMillis) -> Transaction {
+        Transaction {
+            guards: vec![self.demand(groups)],
+            writes: vec![REWARDS.remove(at, &self.entry())],
+            ..Transaction::default()
+        }
     }
 
     /// As [`Chance::change`], for a new user only: the second guard says so.
@@ -149,17 +162,6 @@ impl Chance<'_> {
 /// The campaign of a field of a user's record, where it is a chance.
 pub fn campaign_of(field: &Field) -> Option<&str> {
     std::str::from_utf8(&field.0).ok()?.strip_prefix('g')
-}
-
-/// The index of a partition: whose rewards of which campaigns are due.
-pub fn due() -> MapKey {
-    DUE.into()
-}
-
-/// The user and the campaign of an entry of [`due`].
-pub fn due_of(entry: &Field) -> Option<(UserId, &str)> {
-    let (user, campaign) = std::str::from_utf8(&entry.0).ok()?.split_once(' ')?;
-    Some((user.parse().ok()?, campaign))
 }
 
 impl Phase {
@@ -232,6 +234,11 @@ impl Groups {
         self.0.iter().find(|one| one.group == group)
     }
 
+    /// Whether the chance was never taken.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The group whose reward is due.
     pub fn due(&self) -> Option<&Group> {
         self.0.last().filter(|last| last.phase == Phase::Succeeded)
@@ -289,6 +296,7 @@ impl Groups {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::due::user_of;
     use crate::partition::Partitions;
 
     const CHANCE: Chance<'static> = Chance { user: UserId(7), campaign: "spring" };
@@ -353,7 +361,7 @@ mod tests {
     fn names_are_read_again() {
         assert_eq!(campaign_of(&CHANCE.field()), Some("spring"));
         assert_eq!(campaign_of(&"nspring".into()), None);
-        assert_eq!(due_of(&CHANCE.entry()), Some((UserId(7), "spring")));
+        assert_eq!(user_of(&CHANCE.entry()), Ok((UserId(7), "spring")));
     }
 
     #[test]
@@ -453,12 +461,17 @@ mod tests {
         let succeed = CHANCE.change(&open, &due);
         let unchanged = Guard::FieldEquals("c7".into(), "gspring".into(), open.encode());
         assert_eq!(succeed.guards, [unchanged]);
-        let entry = Write::Set("w".into(), "7 spring".into(), Value::Integer(1));
-        assert_eq!(succeed.writes[1..], [entry]);
+        let (opened_at, entry) = (open.0[0].opened_at, of_user(CHANCE.user, "spring"));
+        assert_eq!(succeed.writes[1..], [REWARDS.add(opened_at, &entry)]);
 
         let reward = CHANCE.change(&due, &due.settled(Phase::Rewarded));
-        assert_eq!(reward.writes[1..], [Write::Unset("w".into(), "7 spring".into())]);
+        assert_eq!(reward.writes[1..], [REWARDS.remove(opened_at, &entry)]);
         let fail = CHANCE.change(&open, &open.ended("a", Phase::Failed, DURING).unwrap());
         assert_eq!(fail.writes.len(), 1);
+
+        // An entry of a group that is not due goes, as long as that is so.
+        let forget = CHANCE.forget(&due, UnixMillis(1));
+        assert_eq!(forget.guards, [CHANCE.demand(&due)]);
+        assert_eq!(forget.writes, [REWARDS.remove(UnixMillis(1), &entry)]);
     }
 }

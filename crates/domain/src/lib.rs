@@ -10,6 +10,8 @@
 //! - [`partition`]: which partition owns a user, and the place inside it
 //! - [`transaction`]: guards, writes and reads on the records of one partition
 //! - [`answers`]: what stands in a store's answers
+//! - [`due`]: an index of what is to be done at a moment
+//! - [`day_lists`]: which users had to do with something on a day
 //! - [`paid`]: the rule "is this user new?", which more than one function needs
 //! - [`group_buy`]: the rule "a user opens one group a campaign", likewise
 //!
@@ -17,6 +19,7 @@
 
 pub mod answers;
 pub mod day_lists;
+pub mod due;
 pub mod error;
 pub mod group_buy;
 pub mod ids;

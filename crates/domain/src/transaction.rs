@@ -5,10 +5,11 @@
 //! first that fails refuses the whole, and nothing is written. Else all writes apply, in order and
 //! atomically, and the reads see them.
 //!
-//! A record is a *map* (field -> bytes or integer) or an *id set* (`u64` members). The two kinds are
-//! namespaces of their own: a map and an id set of one name are two records.
+//! A record is a *map* (field -> bytes or integer), an *id set* (`u64` members) or an *ordered set* (members
+//! of bytes, read in their order, a page at a time). The kinds are namespaces of their own: a map and an id
+//! set of one name are two records.
 //!
-//! An absent field counts as the integer 0 in guards and additions. A record without fields is
+//! An absent field counts as the integer 0 in guards and additions. A record without fields or members is
 //! absent.
 
 use std::fmt;
@@ -54,6 +55,23 @@ pub struct MapKey(pub String);
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SetKey(pub String);
 
+/// The name of an ordered set, unique in its partition.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct OrderedKey(pub String);
+
+/// A member of an ordered set: 1 to 256 bytes of any kind, which are its place in the order.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Member(pub Vec<u8>);
+
+/// A part of an ordered set: all of it by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Range {
+    /// Only members behind this one, which need not be in the set.
+    pub after: Option<Member>,
+    /// Only members in front of this one, which need not be in the set.
+    pub below: Option<Member>,
+}
+
 /// The name of a field in a map: 1 to 256 bytes of any kind.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Field(pub Vec<u8>);
@@ -86,6 +104,10 @@ pub enum Guard {
     IdPresent(SetKey, u64),
     /// The id is not in the set.
     IdAbsent(SetKey, u64),
+    /// The member is in the ordered set.
+    MemberPresent(OrderedKey, Member),
+    /// The member is not in the ordered set.
+    MemberAbsent(OrderedKey, Member),
 }
 
 /// A change of a transaction.
@@ -111,6 +133,12 @@ pub enum Write {
     /// frees memory and decides nothing. Nothing happens where the map is absent. A later call moves
     /// the moment.
     CollectAfter(MapKey, i64),
+    /// Takes the time of collection from a map again, if it has one: nothing that may still act has one.
+    Keep(MapKey),
+    /// Puts a member into an ordered set, if it is not there.
+    AddMember(OrderedKey, Member),
+    /// Takes a member out of an ordered set, if it is there.
+    RemoveMember(OrderedKey, Member),
 }
 
 /// A value to return.
@@ -120,12 +148,16 @@ pub enum Read {
     Fields(MapKey, Vec<Field>),
     /// The whole map, sorted by field, or only its size where it has more than this many fields.
     All(MapKey, u32),
-    /// Any fields, at most this many, sorted; all of them where there are no more.
-    Some(MapKey, u32),
     /// The number of fields.
     Size(MapKey),
     /// Whether the id is in the set.
     Contains(SetKey, u64),
+    /// Whether the member is in the ordered set.
+    HasMember(OrderedKey, Member),
+    /// The first members of this part, at most so many.
+    Page(OrderedKey, Range, u32),
+    /// The number of members of this part.
+    Count(OrderedKey, Range),
 }
 
 /// How a transaction ended.
@@ -164,7 +196,7 @@ pub enum Seen {
     Field(Option<Value>),
     /// A map's number of fields.
     Size(u64),
-    /// Whether an id is in a set.
+    /// Whether an id or a member is in a set.
     Contains(bool),
 }
 
@@ -173,12 +205,25 @@ pub enum Seen {
 pub enum Answer {
     /// To [`Read::Fields`].
     Fields(Vec<Option<Value>>),
-    /// To [`Read::All`] and [`Read::Some`], sorted by field.
+    /// To [`Read::All`], sorted by field.
     Map(Vec<(Field, Value)>),
-    /// To [`Read::All`] where the map has more fields than were asked for, and to [`Read::Size`].
+    /// To [`Read::All`] where the map has more fields than were asked for, to [`Read::Size`] and to
+    /// [`Read::Count`].
     Size(u64),
-    /// To [`Read::Contains`].
+    /// To [`Read::Contains`] and [`Read::HasMember`].
     Contains(bool),
+    /// To [`Read::Page`].
+    Page(Page),
+}
+
+/// Members of an ordered set.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page {
+    /// In their order.
+    pub members: Vec<Member>,
+    /// Whether the part that was asked for has further ones: the next page is the part after the last of
+    /// these.
+    pub has_more: bool,
 }
 
 /// Why a transaction is invalid: nothing was written, and asking again gives the same.
@@ -193,14 +238,17 @@ pub enum Invalid {
     /// A field's name of no bytes or more than 256.
     #[error("the name of a field has 1 to {FIELD_BYTES_MAX} bytes")]
     FieldName,
+    /// A member of an ordered set of no bytes or more than 256.
+    #[error("a member of an ordered set has 1 to {FIELD_BYTES_MAX} bytes")]
+    MemberSize,
     /// A value of more than 65,536 bytes.
     #[error("a value has at most {VALUE_BYTES_MAX} bytes")]
     ValueSize,
     /// An integer outside of +-(2^53 - 1) in the transaction itself.
     #[error("an integer lies within +-(2^53 - 1)")]
     IntegerRange,
-    /// A read of no fields or more than 1,024.
-    #[error("a read returns 1 to {READ_FIELDS_MAX} fields")]
+    /// A read of no fields or members, or more than 1,024.
+    #[error("a read returns 1 to {READ_FIELDS_MAX} fields or members")]
     ReadSize,
     /// An integer was asked of a field that holds bytes.
     #[error("a field holds bytes where an integer is needed")]
@@ -263,6 +311,9 @@ impl Guard {
             }
             Self::SizeAtMost(map, _) => name(&map.0),
             Self::IdPresent(set, _) | Self::IdAbsent(set, _) => name(&set.0),
+            Self::MemberPresent(set, member) | Self::MemberAbsent(set, member) => {
+                name(&set.0).and(member.validate())
+            }
         }
     }
 }
@@ -275,10 +326,13 @@ impl Write {
             }
             Self::Add(map, field, delta) => name(&map.0).and(field.validate()).and(integer(*delta)),
             Self::Unset(map, field) => name(&map.0).and(field.validate()),
-            Self::Drop(map) => name(&map.0),
+            Self::Drop(map) | Self::Keep(map) => name(&map.0),
             Self::Move(from, to, field) => name(&from.0).and(name(&to.0)).and(field.validate()),
             Self::Insert(set, _) | Self::Remove(set, _) => name(&set.0),
             Self::CollectAfter(map, at_ms) => name(&map.0).and(integer(*at_ms)),
+            Self::AddMember(set, member) | Self::RemoveMember(set, member) => {
+                name(&set.0).and(member.validate())
+            }
         }
     }
 }
@@ -293,12 +347,28 @@ impl Read {
             Self::Fields(map, fields) => name(&map.0)
                 .and(size(fields.len()))
                 .and(fields.iter().try_for_each(Field::validate)),
-            Self::All(map, limit) | Self::Some(map, limit) => {
-                name(&map.0).and(size(*limit as usize))
-            }
+            Self::All(map, limit) => name(&map.0).and(size(*limit as usize)),
             Self::Size(map) => name(&map.0),
             Self::Contains(set, _) => name(&set.0),
+            Self::Page(set, range, limit) => {
+                name(&set.0).and(range.validate()).and(size(*limit as usize))
+            }
+            Self::Count(set, range) => name(&set.0).and(range.validate()),
+            Self::HasMember(set, member) => name(&set.0).and(member.validate()),
         }
+    }
+}
+
+impl Range {
+    fn validate(&self) -> Result<(), Invalid> {
+        self.after.iter().chain(&self.below).try_for_each(Member::validate)
+    }
+}
+
+impl Member {
+    fn validate(&self) -> Result<(), Invalid> {
+        let fits = (1..=FIELD_BYTES_MAX).contains(&self.0.len());
+        if fits { Ok(()) } else { Err(Invalid::MemberSize) }
     }
 }
 
@@ -341,6 +411,18 @@ impl From<&str> for SetKey {
     }
 }
 
+impl From<&str> for OrderedKey {
+    fn from(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+}
+
+impl From<&str> for Member {
+    fn from(name: &str) -> Self {
+        Self(name.as_bytes().to_vec())
+    }
+}
+
 impl From<&str> for Field {
     fn from(name: &str) -> Self {
         Self(name.as_bytes().to_vec())
@@ -350,6 +432,12 @@ impl From<&str> for Field {
 impl fmt::Debug for Field {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Field(b\"{}\")", self.0.escape_ascii())
+    }
+}
+
+impl fmt::Debug for Member {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Member(b\"{}\")", self.0.escape_ascii())
     }
 }
 
@@ -390,14 +478,21 @@ mod tests {
             (Write::Drop(MapKey("m".repeat(RECORD_BYTES_MAX + 1))), Err(Invalid::RecordName)),
             (Write::Unset(map(), Field(vec![])), Err(Invalid::FieldName)),
             (Write::Unset(map(), Field(vec![0; FIELD_BYTES_MAX + 1])), Err(Invalid::FieldName)),
+            (Write::AddMember("set".into(), "m".into()), Ok(())),
+            (Write::AddMember("set".into(), Member(vec![])), Err(Invalid::MemberSize)),
+            (Write::RemoveMember("".into(), "m".into()), Err(Invalid::RecordName)),
         ];
         for (write, expected) in table {
             assert_eq!(transaction(write.clone()).validate(), expected, "{write:?}");
         }
         let reads = |read| Transaction { reads: vec![read], ..Transaction::default() }.validate();
         assert_eq!(reads(Read::All(map(), 0)), Err(Invalid::ReadSize));
-        assert_eq!(reads(Read::Some(map(), READ_FIELDS_MAX + 1)), Err(Invalid::ReadSize));
+        assert_eq!(reads(Read::All(map(), READ_FIELDS_MAX + 1)), Err(Invalid::ReadSize));
         assert_eq!(reads(Read::Fields(map(), vec![])), Err(Invalid::ReadSize));
+        let page = |range, limit| reads(Read::Page("set".into(), range, limit));
+        assert_eq!(page(Range::default(), READ_FIELDS_MAX + 1), Err(Invalid::ReadSize));
+        let below = Some(Member(vec![0; FIELD_BYTES_MAX + 1]));
+        assert_eq!(page(Range { below, after: None }, 1), Err(Invalid::MemberSize));
         let many = vec![Read::Size(map()); OPERATIONS_MAX + 1];
         let many = Transaction { reads: many, ..Transaction::default() };
         assert_eq!(many.validate(), Err(Invalid::TooManyOperations));

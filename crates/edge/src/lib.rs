@@ -10,6 +10,7 @@
 //! - [`problem`], [`failure`], [`answer`]: what it gives back
 //! - [`config`], [`kept`]: Spin variables, checked, at most 500 ms old, and what goes with them
 //! - [`store`]: the binding on Spin's imports, kept for the life of the instance
+//! - [`sweep`]: what a sweep could not do
 //! - [`clock`]: the time of day
 //! - [`stages`], [`trace`], [`log`]: `Server-Timing`, the trace id, one line a failure
 //! - [`wit`]: errors of the typed interfaces
@@ -31,6 +32,7 @@ pub mod route;
 pub mod serve;
 pub mod stages;
 pub mod store;
+pub mod sweep;
 pub mod trace;
 pub mod wit;
 

@@ -112,9 +112,17 @@ impl Movement {
     /// Moves cents from an account that is no user's to the user's balance; back, where they are
     /// negative.
     pub fn credit(&mut self, from: &str, cents: i64) {
+        self.credit_all(&[(from.to_owned(), cents)]);
+    }
+
+    /// As [`Self::credit`], from several accounts: two writes, and one for each.
+    pub fn credit_all(&mut self, sources: &[(String, i64)]) {
+        let cents = sources.iter().map(|(_, cents)| cents).sum();
         self.add_to_user(BALANCE, cents);
         self.add_to(records::USERS, cents);
-        self.add_to(from, -cents);
+        for (from, cents) in sources {
+            self.add_to(from, -cents);
+        }
     }
 
     /// Counts cents as the user's income.

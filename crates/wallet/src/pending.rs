@@ -1,6 +1,11 @@
 //! Tokens that are not posted: how one comes, and which a user has.
+//!
+//! A token and its entry in the posting queue of the partition come in one commit, and go in one: when it is
+//! posted, or dropped as a copy. The entry's name follows from the token - when it was drawn, whose it is, its
+//! number -, so that whoever takes the token away knows the entry, and two tokens never share one.
 
 use domain::answers::unexpected;
+use domain::due;
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::time::UnixMillis;
@@ -29,15 +34,29 @@ pub fn unknown(user: UserId, number: &str) -> [Guard; 2] {
     ]
 }
 
-/// Gives a user a token, and asks for its posting.
-pub fn writes(user: UserId, number: &str, token: Vec<u8>, now: UnixMillis) -> [Write; 4] {
+/// Gives a user a token that was drawn at a moment, which stands in it, and asks for its posting.
+pub fn writes(
+    user: UserId,
+    number: &str,
+    token: Vec<u8>,
+    drawn: UnixMillis,
+    now: UnixMillis,
+) -> [Write; 4] {
     let [day, changed] = records::CHANGED.mark(user, now);
-    let since = Value::Integer(now.0);
     [
         Write::Set(records::pending(user), number.into(), Value::Bytes(token)),
-        Write::Set(records::queue(), records::user_field(user), since),
+        records::QUEUE.add(drawn, &due::of_user(user, number)),
         day,
         changed,
+    ]
+}
+
+/// Takes a token away, and its entry in the queue.
+pub fn taken(user: UserId, token: &Token) -> [Write; 2] {
+    let number = token.order_number.as_str();
+    [
+        Write::Unset(records::pending(user), number.into()),
+        records::QUEUE.remove(token.open_time, &due::of_user(user, number)),
     ]
 }
 
@@ -71,24 +90,62 @@ impl Pending {
     }
 }
 
+/// The tokens of a user that are not posted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Those that can be read, the oldest first.
+    pub readable: Vec<Pending>,
+    /// The numbers of those that cannot.
+    pub unreadable: Vec<String>,
+}
+
+impl Found {
+    /// All of them.
+    ///
+    /// # Errors
+    /// One cannot be read.
+    pub fn all(self) -> Result<Vec<Pending>, CommitError> {
+        match self.unreadable.first() {
+            None => Ok(self.readable),
+            Some(number) => Err(unreadable(number)),
+        }
+    }
+}
+
+/// What is said of a token that cannot be read.
+pub fn unreadable(number: &str) -> CommitError {
+    CommitError::Unusable(format!("the token {number} cannot be read"))
+}
+
+/// The answer to [`read`].
+///
+/// # Errors
+/// It is another one.
+pub fn found(answer: Option<&Answer>) -> Result<Found, CommitError> {
+    let Some(Answer::Map(fields)) = answer else { return Err(unexpected()) };
+    let mut found = Found::default();
+    for (field, value) in fields {
+        match one(field, value) {
+            Some(pending) => found.readable.push(pending),
+            None => found.unreadable.push(String::from_utf8_lossy(&field.0).into_owned()),
+        }
+    }
+    found.readable.sort_by(|a, b| a.order().cmp(&b.order()));
+    Ok(found)
+}
+
 /// The answer to [`read`], the oldest first.
 ///
 /// # Errors
 /// It is another one, or holds what is no token.
 pub fn answered(answer: Option<&Answer>) -> Result<Vec<Pending>, CommitError> {
-    let Some(Answer::Map(fields)) = answer else { return Err(unexpected()) };
-    let mut pending = fields.iter().map(one).collect::<Result<Vec<_>, _>>()?;
-    pending.sort_by(|a, b| a.order().cmp(&b.order()));
-    Ok(pending)
+    found(answer)?.all()
 }
 
-fn one((field, value): &(Field, Value)) -> Result<Pending, CommitError> {
-    let broken = || CommitError::Unusable("a token cannot be read".into());
-    let Value::Bytes(stored) = value else { return Err(broken()) };
-    let token = Token::from_stored(stored).map_err(|_| broken())?;
+fn one(field: &Field, value: &Value) -> Option<Pending> {
+    let Value::Bytes(stored) = value else { return None };
+    let token = Token::from_stored(stored).ok()?;
     // A token under another number's name would count twice.
-    if token.order_number.as_str().as_bytes() != field.0 {
-        return Err(broken());
-    }
-    Ok(Pending { token, stored: stored.clone() })
+    let is_its_own = token.order_number.as_str().as_bytes() == field.0;
+    is_its_own.then(|| Pending { token, stored: stored.clone() })
 }

@@ -1,8 +1,16 @@
 //! Posting: a user's tokens become entries of the ledger, by order number at most once.
+//!
+//! One commit in the user's partition posts some tokens: it demands that the account is as it was seen, that
+//! each token is there as it was seen, and that no number was posted; it writes an entry and a mark for each, takes
+//! the tokens and their entries in the queue away, and moves the money. A crash before it leaves all as it was, one
+//! after it nothing to do; a commit that comes late meets a mark, or an account that moved on. A token that
+//! cannot be read stays, with its entry in the queue, and stops no other.
 
 use binding::Binding;
 use domain::answers::{fields, unexpected};
+use domain::due;
 use domain::ids::UserId;
+use domain::time::UnixMillis;
 use domain::transaction::{
     CommitError, Failed, Field, Guard, Outcome, Read, Transaction, Value, Write,
 };
@@ -16,19 +24,22 @@ use crate::pending::{self, Pending};
 use crate::records;
 use crate::token::{Payload, Token};
 
-/// Tokens of one transaction: each takes two guards and three writes, of 2,048.
+/// Tokens of one transaction: each takes two guards and four writes, and one more where its money comes from
+/// an account of its own: 1,792 operations of 2,048.
 pub const BATCH_MAX: usize = 256;
 /// Attempts: of requests that post one user at once each round lets one go on, and nobody waits for
 /// long.
 const ATTEMPTS_MAX: u32 = 64;
 
 /// What a posting did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Posted {
     /// Tokens that were posted.
     pub tokens: u64,
     /// The account afterwards.
     pub account: Account,
+    /// The numbers of tokens that cannot be read.
+    pub unreadable: Vec<String>,
 }
 
 /// Where the money of a token comes from.
@@ -45,8 +56,8 @@ fn reads(user: UserId) -> Vec<Read> {
     vec![Account::read(user), pending::read(user)]
 }
 
-/// Posts all tokens that a user has: one round trip to look, and one for each 256 tokens. Whoever does
-/// the same at once posts some of them, and none twice.
+/// Posts all tokens of a user that can be read: one round trip to look, and one for each 256 tokens. Whoever
+/// does the same at once posts some of them, and none twice.
 ///
 /// # Errors
 /// The store's; what was posted stays so.
@@ -59,14 +70,13 @@ pub async fn post<B: Binding>(
     let mut posted = Posted::default();
     for _ in 0..ATTEMPTS_MAX {
         let account = Account::answered(answers.first())?;
-        let tokens = pending::answered(answers.get(1))?;
-        posted.account = account;
+        let pending::Found { readable: tokens, unreadable } = pending::found(answers.get(1))?;
+        (posted.account, posted.unreadable) = (account, unreadable);
         if tokens.is_empty() {
             return Ok(posted);
         }
         let batch = &tokens[..tokens.len().min(BATCH_MAX)];
-        let is_last = batch.len() == tokens.len();
-        let transaction = step(context, user, &account, batch, is_last);
+        let transaction = step(context, user, &account, batch);
         answers = match context.commit(home, transaction).await? {
             Outcome::Committed(answers) => {
                 posted.tokens += batch.len() as u64;
@@ -93,7 +103,6 @@ fn step<B: Binding>(
     user: UserId,
     account: &Account,
     batch: &[Pending],
-    is_last: bool,
 ) -> Transaction {
     let now = context.now;
     let mut movement = Movement::new(user, account, now);
@@ -103,9 +112,9 @@ fn step<B: Binding>(
         let (pending, posted) = (records::pending(user), records::posted(user));
         let field = || Field::from(one.number().as_str());
         let value = Value::Bytes(one.stored.clone());
-        movement.demand(Guard::FieldEquals(pending.clone(), field(), value));
+        movement.demand(Guard::FieldEquals(pending, field(), value));
         movement.demand(Guard::FieldAbsent(posted.clone(), field()));
-        movement.write(Write::Unset(pending, field()));
+        pending::taken(user, &one.token).into_iter().for_each(|write| movement.write(write));
         let (amount, what) = (one.amount(), What::Token(Payload::from(&one.token).encode_to_vec()));
         let sequence = movement.entry(&Entry { amount, at: now.0, what });
         movement.write(Write::Set(posted, field(), Value::Integer(sequence)));
@@ -118,16 +127,8 @@ fn step<B: Binding>(
             None => sources.push((source, amount)),
         }
     }
-    for (source, cents) in &sources {
-        movement.credit(source, *cents);
-    }
+    movement.credit_all(&sources);
     movement.count_income(income);
-    if is_last {
-        // Nothing came in between, so that the user leaves the queue.
-        let most = u32::try_from(batch.len()).unwrap_or(u32::MAX);
-        movement.demand(Guard::SizeAtMost(records::pending(user), most));
-        movement.write(Write::Unset(records::queue(), records::user_field(user)));
-    }
     movement.transaction(reads(user))
 }
 
@@ -140,28 +141,41 @@ async fn drop_posted<B: Binding>(
     let field = || one.number().as_str().into();
     let transaction = Transaction {
         guards: vec![Guard::FieldPresent(records::posted(user), field())],
-        writes: vec![Write::Unset(records::pending(user), field())],
+        writes: pending::taken(user, &one.token).to_vec(),
         ..Transaction::default()
     };
     context.commit(context.home(user), transaction).await?;
     Ok(())
 }
 
-/// Takes a user out of the queue who has nothing to post.
+/// Takes an entry out of the queue whose token was posted.
 ///
 /// # Errors
-/// The store's.
+/// `Unusable` where the token is neither there nor posted: it was lost, and the entry stays, so that somebody
+/// looks. The client's copy restores it. Else the store's.
 pub async fn leave_queue<B: Binding>(
     context: &Context<'_, B>,
     user: UserId,
+    drawn: UnixMillis,
+    number: &str,
 ) -> Result<(), CommitError> {
+    let entry = due::of_user(user, number);
     let transaction = Transaction {
-        guards: vec![Guard::SizeAtMost(records::pending(user), 0)],
-        writes: vec![Write::Unset(records::queue(), records::user_field(user))],
+        guards: vec![
+            Guard::FieldAbsent(records::pending(user), number.into()),
+            records::QUEUE.demand(drawn, &entry),
+            Guard::FieldPresent(records::posted(user), number.into()),
+        ],
+        writes: vec![records::QUEUE.remove(drawn, &entry)],
         ..Transaction::default()
     };
-    context.commit(context.home(user), transaction).await?;
-    Ok(())
+    match context.commit(context.home(user), transaction).await? {
+        Outcome::Refused(refused) if refused.failed == Failed::Guard(2) => {
+            Err(CommitError::Unusable(format!("the token {number} is queued, and not there")))
+        }
+        // The token is there, or somebody else took the entry out.
+        Outcome::Committed(_) | Outcome::Refused(_) => Ok(()),
+    }
 }
 
 /// The token of an order number that was posted.

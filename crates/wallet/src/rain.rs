@@ -1,11 +1,12 @@
 //! Rains: rounds in which users open packets of a campaign's money. Pure.
 
+use domain::due::DueIndex;
 use domain::error::InvalidInput;
 use domain::money::{Amount, Currency};
 use domain::order_number::{OrderNumber, Part};
 use domain::partition::{Partition, Partitions, fnv1a, mix};
 use domain::time::UnixMillis;
-use domain::transaction::MapKey;
+use domain::transaction::{MapKey, Member, OrderedKey};
 use lease::Place;
 use serde::{Deserialize, Serialize};
 
@@ -295,6 +296,11 @@ impl Rain {
         self.amounts.draw(mix(fnv1a(number.as_str().as_bytes()) ^ seed))
     }
 
+    /// When its last round is over.
+    pub fn until(&self) -> UnixMillis {
+        self.rounds.iter().map(|round| round.until).max().unwrap_or(UnixMillis(i64::MAX))
+    }
+
     /// The field that cannot change any more between two versions.
     pub fn fixed_field(&self, next: &Self) -> Option<&'static str> {
         if self.activity != next.activity {
@@ -333,13 +339,21 @@ pub fn claim(activity: &str, scene: &str) -> MapKey {
     MapKey(format!("ms{activity}/{scene}"))
 }
 
-/// All rains there are: each with its version, or the negative one once its leases were taken back for
-/// good.
-pub fn all() -> MapKey {
+/// All rains there are, by their names.
+pub fn all() -> OrderedKey {
     "mi".into()
 }
 
-/// Where the list of all rains lives.
+/// The member of a rain in [`all`].
+pub fn listed(rain: &str) -> Member {
+    rain.into()
+}
+
+/// Rains whose leases are to be taken back: when each gives nothing any more ([`Rain::until`]), and which. An
+/// entry of an earlier end may stay when a rain is published again; whoever meets it looks at the rain.
+pub const OVER: DueIndex = DueIndex("mh");
+
+/// Where both lists lie.
 pub fn home_of_all(partitions: Partitions) -> Partition {
     partitions.of_configuration("rains")
 }

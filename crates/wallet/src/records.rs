@@ -7,20 +7,21 @@
 //! - `mn<user>`, what was posted: order number -> the sequence number of its entry
 //! - `mw<user>`, withdrawals: number -> [`Withdrawal`](crate::withdraw::Withdrawal)
 //! - `mo<user>`, group packets that the user sent: order number -> [`Order`](crate::packet::Order)
-//! - `mv`, those of them from the balance that may not be there yet: user and order number -> since when
+//! - `mv`, those of them from the balance that may not be there yet: since when, user and order number
+//!   ([`UNSENT`])
 //!
 //! In the partition of a group packet:
 //! - `mp<packet>`, the packet: `d` -> [`Order`](crate::packet::Order), `s` its state, `x` when it expires,
 //!   `y` what is shown of it
 //! - `mc<packet>`, the parts that nobody has: position -> cents
 //! - `mr<packet>`, those that somebody has: user -> cents; `mt<packet>`: user -> when
-//! - `mu`, what is owed to users: user and packet -> since when
-//! - `mx`, the index of `mx<period>`: packets that expire in that period
+//! - `mu`, what is owed to users: since when, user and packet ([`OWED`])
+//! - `mx`, packets that can be opened: until when, and which ([`ENDS`])
 //!
 //! In each partition, for all of its users:
 //! - `ma`, the accounts that are no user's: name -> cents
-//! - `mq`, the posting queue: user -> since when
-//! - `mj`, the index of `mj<day>:<bucket>`: users whose wallet changed on that day ([`CHANGED`])
+//! - `mq`, the posting queue: since when, user and order number of each token that is not posted ([`QUEUE`])
+//! - `mj`, the days of `mj<day>:<bucket>`: users whose wallet changed on that day ([`CHANGED`])
 //!
 //! In a partition of configuration:
 //! - `mz`, what is switched ([`Switches`](crate::mode::Switches))
@@ -28,19 +29,15 @@
 //! Names are short, because Redis keeps them with every record.
 
 use domain::day_lists::DayLists;
+use domain::due::DueIndex;
 use domain::ids::UserId;
 use domain::partition::{Partition, Partitions, fnv1a, mix};
-use domain::time::UnixMillis;
 use domain::transaction::{Field, MapKey};
-
-pub use domain::day_lists::{user_field, user_of};
 
 /// Tokens of one user that are not posted: as many as one read returns, less some.
 pub const PENDING_MAX: u32 = 1_000;
 /// Entries of a page: two screens.
 pub const PAGE_ENTRIES: i64 = 40;
-/// How long the periods are in which packets expire: of a day's one read returns all.
-const PERIOD_MS: i64 = 300_000;
 
 /// The cents that users of the partition have, as one account.
 pub const USERS: &str = "users";
@@ -96,20 +93,18 @@ pub fn fund(activity: &str, scene: &str) -> String {
 /// Before the name of a fund.
 pub const FUND: &str = "fund:";
 
-/// The posting queue of a partition.
-pub fn queue() -> MapKey {
-    "mq".into()
+/// Tokens that are not posted: when each was drawn, the user and its order number. An entry comes and goes
+/// with its token, in the same commit.
+pub const QUEUE: DueIndex = DueIndex("mq");
+
+/// The field of a user.
+pub fn user_field(user: UserId) -> Field {
+    Field(user.to_string().into_bytes())
 }
 
-/// A user and a name, in a list.
-pub fn pair(user: UserId, name: &str) -> Field {
-    Field(format!("{user} {name}").into_bytes())
-}
-
-/// The user and the name of a field.
-pub fn pair_of(field: &Field) -> Option<(UserId, &str)> {
-    let (user, name) = std::str::from_utf8(&field.0).ok()?.split_once(' ')?;
-    Some((user.parse().ok()?, name))
+/// The user of a field.
+pub fn user_of(field: &Field) -> Option<UserId> {
+    std::str::from_utf8(&field.0).ok()?.parse().ok()
 }
 
 /// Users whose wallet changed.
@@ -120,10 +115,8 @@ pub fn sent(user: UserId) -> MapKey {
     MapKey(format!("mo{user}"))
 }
 
-/// Those that may not be there yet.
-pub fn unsent() -> MapKey {
-    "mv".into()
-}
+/// Those that may not be there yet: when each was sent, the sender and the order number.
+pub const UNSENT: DueIndex = DueIndex("mv");
 
 /// A packet.
 pub fn packet(packet: &str) -> MapKey {
@@ -145,25 +138,11 @@ pub fn opened_at(packet: &str) -> MapKey {
     MapKey(format!("mt{packet}"))
 }
 
-/// What packets of the partition owe.
-pub fn owed() -> MapKey {
-    "mu".into()
-}
+/// What packets of the partition owe: when each was opened, by whom, and which.
+pub const OWED: DueIndex = DueIndex("mu");
 
-/// The index of packets that expire.
-pub fn ends() -> MapKey {
-    "mx".into()
-}
-
-/// Packets that expire in a period.
-pub fn ends_in(period: i64) -> MapKey {
-    MapKey(format!("mx{period}"))
-}
-
-/// The period of a moment.
-pub fn period(at: UnixMillis) -> i64 {
-    at.0.div_euclid(PERIOD_MS)
-}
+/// Packets of the partition that are not closed: until when each can be opened, and which.
+pub const ENDS: DueIndex = DueIndex("mx");
 
 /// Where a packet lives: among the partitions of users, spread by its name.
 pub fn home_of_packet(partitions: Partitions, packet: &str) -> Partition {
@@ -186,9 +165,8 @@ mod tests {
 
     #[test]
     fn names_are_read_again() {
-        let (user, name) = (UserId(652_024_209_997_893_632), "7.a:b c");
+        let user = UserId(652_024_209_997_893_632);
         assert_eq!(user_of(&user_field(user)), Some(user));
-        assert_eq!(pair_of(&pair(user, name)), Some((user, name)));
         assert_eq!(page(user, 39), page(user, 0));
         assert_ne!(page(user, 40), page(user, 39));
     }

@@ -103,12 +103,12 @@ pub async fn restore<B: Binding>(
     let mut tokens = Vec::with_capacity(texts.len());
     for (index, text) in texts.iter().enumerate() {
         let wrong = |why| RestoreError::Wrong(WrongToken { index, why });
-        let token = keys.open(text, user, stage, context.now).map_err(wrong)?;
+        let Token { order_number: number, open_time, .. } =
+            keys.open(text, user, stage, context.now).map_err(wrong)?;
         let stored = Envelope::from_text(text).map_err(wrong)?.to_stored();
-        let number = token.order_number;
         // Of two copies one is enough.
-        if !tokens.iter().any(|(other, _)| *other == number) {
-            tokens.push((number, stored));
+        if !tokens.iter().any(|(other, _, _)| *other == number) {
+            tokens.push((number, open_time, stored));
         }
     }
     if tokens.is_empty() {
@@ -116,7 +116,7 @@ pub async fn restore<B: Binding>(
     }
     let home = context.home(user);
     for _ in 0..ATTEMPTS_MAX {
-        let numbers: Vec<_> = tokens.iter().map(|(number, _)| number.as_str().into()).collect();
+        let numbers: Vec<_> = tokens.iter().map(|(number, ..)| number.as_str().into()).collect();
         let reads = vec![
             Read::Fields(records::pending(user), numbers.clone()),
             Read::Fields(records::posted(user), numbers),
@@ -131,9 +131,10 @@ pub async fn restore<B: Binding>(
         }
         let mut guards = Vec::new();
         let mut writes = Vec::new();
-        for (number, stored) in &lost {
-            guards.extend(pending::unknown(user, number.as_str()));
-            writes.extend(pending::writes(user, number.as_str(), stored.clone(), context.now));
+        for (number, drawn, stored) in &lost {
+            let (number, stored) = (number.as_str(), stored.clone());
+            guards.extend(pending::unknown(user, number));
+            writes.extend(pending::writes(user, number, stored, *drawn, context.now));
         }
         let room = PENDING_MAX - u32::try_from(lost.len()).unwrap_or(PENDING_MAX);
         guards.push(Guard::SizeAtMost(records::pending(user), room));

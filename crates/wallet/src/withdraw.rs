@@ -179,8 +179,15 @@ pub async fn create<B: Binding>(
             _ => {}
         }
         account = Account::answered(refused.reads.first())?;
-        if account.balance < amount && !pending::answered(refused.reads.get(1))?.is_empty() {
-            account = posting::post(context, user).await?.account;
+        let pending::Found { readable, unreadable } = pending::found(refused.reads.get(1))?;
+        if account.balance < amount {
+            if let (true, Some(number)) = (readable.is_empty(), unreadable.first()) {
+                // What cannot be read might be enough.
+                return Err(pending::unreadable(number).into());
+            }
+            if !readable.is_empty() {
+                account = posting::post(context, user).await?.account;
+            }
         }
     }
     Err(busy().into())

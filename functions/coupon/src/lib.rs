@@ -19,6 +19,7 @@ use coupons::refusal::{Failure, Refusal};
 use coupons::scene::Scene;
 use coupons::template::Template;
 use coupons::{bulk, expiry, group_buy, issue, list, publish, redemption, reservation};
+use domain::due::Swept;
 use domain::group_buy::Group;
 use domain::order_number::OrderNumber;
 use edge::config::Config;
@@ -121,7 +122,7 @@ async fn answer(operation: Operation, call: &Call, stages: &mut Stages) -> Resul
     let context = context(&call.config, store.as_ref(), &templates);
     let done = perform(&context, command).await?;
     stages.end("commit");
-    render::done(&done, context.now)
+    render::done(&done, context.now).await
 }
 
 /// One request's world.
@@ -158,8 +159,8 @@ pub enum Done {
     Campaign(String, Campaign),
     /// A group, and whether it was opened earlier.
     Group(Opening, Group, bool),
-    /// Reservations that were ended, and rewards that were given.
-    Swept(u64, u64),
+    /// What a sweep did of reservations that end, and of rewards that are due.
+    Swept(Swept, Swept),
 }
 
 /// Carries a command out: whatever is done is durable when it returns.

@@ -1,11 +1,13 @@
 //! Answers -> wire.
 
+use domain::due::Swept;
 use domain::group_buy::{Group, Phase};
 use domain::ids::UserId;
 use domain::integer::Count;
 use domain::money::Amount;
 use domain::order_number::OrderNumber;
 use domain::time::UnixMillis;
+use edge::sweep::{Left, StuckItem, left};
 use edge::{Answer, Problem};
 use serde::Serialize;
 
@@ -115,6 +117,9 @@ struct BatchBody<'a> {
 struct SweptBody {
     expired: Option<Count>,
     rewarded: Option<Count>,
+    stuck: Option<Count>,
+    stuck_items: Vec<StuckItem>,
+    has_more: bool,
 }
 
 #[derive(Serialize)]
@@ -168,11 +173,11 @@ fn coupon<'a>(
     })
 }
 
-/// What came of a command.
+/// What came of a command. What a sweep could not do is written into the log, too.
 ///
 /// # Errors
 /// It cannot be written as JSON.
-pub fn done(done: &Done, now: UnixMillis) -> Result<Answer, Problem> {
+pub async fn done(done: &Done, now: UnixMillis) -> Result<Answer, Problem> {
     match done {
         Done::Template(id, version, definition, stock) => {
             template(id, *version, definition, stock.as_ref())
@@ -185,7 +190,7 @@ pub fn done(done: &Done, now: UnixMillis) -> Result<Answer, Problem> {
         Done::Scene(id, definition) => scene(id, definition),
         Done::Campaign(id, definition) => campaign(id, definition),
         Done::Group(opening, opened, replayed) => group(opening, opened, *replayed),
-        Done::Swept(expired, rewarded) => swept(*expired, *rewarded),
+        Done::Swept(expired, rewarded) => swept(expired, rewarded).await,
     }
 }
 
@@ -248,9 +253,13 @@ fn batch(status: u16, batch: &str, parts: u32, tally: &Tally) -> Result<Answer, 
     Answer::json_with(status, &BatchBody { batch, parts, tally })
 }
 
-/// What a sweep did: reservations that it ended, and rewards that it gave.
-fn swept(expired: u64, rewarded: u64) -> Result<Answer, Problem> {
-    Answer::json(&SweptBody { expired: Count::new(expired), rewarded: Count::new(rewarded) })
+/// What a sweep did: reservations that it ended, rewards that it gave, and what it left of both.
+async fn swept(expired: &Swept, rewarded: &Swept) -> Result<Answer, Problem> {
+    let mut both = expired.clone();
+    both.add(rewarded.clone());
+    let Left { stuck, stuck_items, has_more } = left(&both).await;
+    let (expired, rewarded) = (Count::new(expired.done), Count::new(rewarded.done));
+    Answer::json(&SweptBody { expired, rewarded, stuck, stuck_items, has_more })
 }
 
 /// A group-buy campaign.

@@ -2,6 +2,7 @@
 
 use domain::answers::{fields, unexpected};
 use domain::error::InvalidInput;
+use domain::time::UnixMillis;
 use domain::transaction::{
     CommitError, Guard, Outcome, Read, Transaction, VALUE_BYTES_MAX, Value, Write,
 };
@@ -57,10 +58,10 @@ pub async fn replace<B: Binding>(
         None => Guard::FieldAbsent(record.clone(), field),
     };
     writes.push(Write::Set(record, id.into(), value));
-    writes.push(match head.retired.is_empty() {
-        true => Write::Unset(records::retiring(), id.into()),
-        false => Write::Set(records::retiring(), id.into(), Value::Integer(1)),
-    });
+    let (before, after) = (found.head.retires_since(), head.retires_since());
+    let gone = before.filter(|_| before != after);
+    writes.extend(gone.map(|at| records::RETIRING.remove(at, id.as_bytes())));
+    writes.extend(after.map(|at| records::RETIRING.add(at, id.as_bytes())));
     let transaction = Transaction { guards: vec![guard], writes, ..Transaction::default() };
     let outcome = context.commit(context.shelf_of(id), transaction).await?;
     context.catalogue.outdate();
@@ -71,6 +72,12 @@ impl Head {
     /// The versions there are.
     pub fn versions(&self) -> impl Iterator<Item = &Version> {
         [&self.live, &self.draft, &self.staged].into_iter().flatten()
+    }
+
+    /// Since when the first key set is to be retired, which is where the activity stands in
+    /// [`records::RETIRING`]; `None` where there is none.
+    pub fn retires_since(&self) -> Option<UnixMillis> {
+        self.retired.first().map(|retired| UnixMillis(retired.since))
     }
 
     /// Parts with a version, and with its key set where no other one has it; what is to be written
@@ -85,23 +92,36 @@ impl Head {
     }
 }
 
-/// The definition of a version.
+/// The definition of a version of a head that was just read.
 ///
 /// # Errors
-/// The store's.
+/// The store's; `Unavailable` where the definition has gone since.
 pub async fn definition<B: Binding>(
     context: &Context<'_, B>,
     id: &str,
     version: u64,
 ) -> Result<Activity, CommitError> {
+    // The head was changed since it was read: asking again finds what it is now.
+    let gone = || CommitError::Unavailable("a definition that has just gone".into());
+    stored_definition(context, id, version).await?.ok_or_else(gone)
+}
+
+/// The definition of a version, if it is there.
+///
+/// # Errors
+/// The store's.
+pub async fn stored_definition<B: Binding>(
+    context: &Context<'_, B>,
+    id: &str,
+    version: u64,
+) -> Result<Option<Activity>, CommitError> {
     let read = Read::Fields(records::definitions(id), vec![records::number(version)]);
     let answers = context.read_all(vec![(context.shelf_of(id), read)]).await?;
     let broken = || CommitError::Unusable("the definition of an activity cannot be read".into());
     let json = match fields(answers.first())? {
         [Some(Value::Bytes(json))] => json,
-        // The head was changed since it was read: asking again finds what it is now.
-        [None] => return Err(CommitError::Unavailable("a definition that has just gone".into())),
+        [None] => return Ok(None),
         _ => return Err(broken()),
     };
-    edge::json::stored(json).ok_or_else(broken)
+    edge::json::stored(json).map(Some).ok_or_else(broken)
 }

@@ -80,12 +80,18 @@ pub async fn let_go<B: Binding>(
         };
         let steps: Vec<_> = groups.iter().map(step).collect();
         let outcomes = context.commit_all(&steps).await?;
-        let is_open = |outcome: &Outcome| match outcome {
-            Outcome::Committed(_) => false,
-            Outcome::Refused(refused) => refused.seen != Seen::Field(Some(Value::Integer(0))),
-        };
-        let open = groups.into_iter().zip(&outcomes).filter(|(_, outcome)| is_open(outcome));
-        groups = open.map(|(group, _)| group).collect();
+        let mut open = Vec::new();
+        for (group, outcome) in groups.into_iter().zip(outcomes) {
+            let Outcome::Refused(refused) = outcome else { continue };
+            match refused.seen {
+                Seen::Field(Some(Value::Integer(0))) => {}
+                // Held where it was thought not to be, or the other way round.
+                Seen::Field(None | Some(Value::Integer(1))) => open.push(group),
+                // No step would ever change what no hold is.
+                _ => return Err(unexpected()),
+            }
+        }
+        groups = open;
         if groups.is_empty() {
             return Ok(());
         }

@@ -9,6 +9,7 @@
 //! - [`evaluate`](mod@evaluate) and [`labels`]: carts and product pages
 //! - [`heads`], [`index`], [`publish`], [`retire`]: how activities come and go
 //! - [`order`], [`holds`], [`purchase`]: taking uses for an order, and giving them back
+//! - [`walk`]: going through what is due, for the sweeps of both
 //! - [`prices`]: prices and stock states in bulk
 //! - [`refusal`]: why a request got nothing, by code
 //! - [`parse`], [`render`], and here what puts them together; `typed` is the same without HTTP
@@ -23,6 +24,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use domain::due::Swept;
 use domain::order_number::OrderNumber;
 use edge::config::Config;
 use edge::route::{Verb, route};
@@ -47,9 +49,12 @@ pub mod refusal;
 pub mod render;
 pub mod retire;
 pub mod selectors;
+#[cfg(test)]
+mod tests;
 #[cfg(any(target_arch = "wasm32", test))]
 mod typed;
 pub mod uses;
+pub mod walk;
 
 use catalogue::{Catalogue, View};
 use context::Context;
@@ -159,7 +164,7 @@ async fn answer(operation: Operation, call: &Call, stages: &mut Stages) -> Resul
         command => {
             let done = perform(&context, command).await?;
             stages.end("commit");
-            render::done(&done)
+            render::done(&done).await
         }
     }
 }
@@ -183,8 +188,9 @@ pub enum Done {
     Taken(OrderNumber, Box<Purchase>, bool),
     /// What an order took.
     Order(OrderNumber, Box<Purchase>),
-    /// Activities that were looked at, key sets that are left with them, orders that were undone.
-    Swept(u64, u64, u64),
+    /// What became of activities with old versions, key sets that are left with them, and what became of orders
+    /// that were abandoned.
+    Swept(Swept, u64, Swept),
 }
 
 /// Carries a command out, of those whose answer does not borrow from the request.

@@ -3,6 +3,7 @@
 use domain::answers::{fields, unexpected};
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
+use domain::time::UnixMillis;
 use domain::transaction::{
     Answer, CommitError, Field, Guard, MapKey, Outcome, Read, Transaction, Value, Write,
 };
@@ -28,7 +29,7 @@ pub struct Purchase {
     pub attempt: u32,
     /// How far it is.
     pub state: State,
-    /// When it began, in unix milliseconds.
+    /// When it began, or began to give back, in unix milliseconds.
     pub at: i64,
     /// What it uses, of activities with limits.
     pub uses: Vec<Used>,
@@ -77,6 +78,16 @@ pub struct Order<'a> {
     pub number: &'a OrderNumber,
 }
 
+impl Purchase {
+    /// Since when it is under way, which is where it stands in [`records::UNDER_WAY`]; `None` where it is not.
+    pub fn under_way_since(&self) -> Option<UnixMillis> {
+        match self.state {
+            State::Taking | State::Undoing(_) | State::GivingBack => Some(UnixMillis(self.at)),
+            State::Taken | State::Refused | State::GivenBack => None,
+        }
+    }
+}
+
 impl Order<'_> {
     fn record(&self) -> MapKey {
         records::order(self.user, self.number)
@@ -87,22 +98,42 @@ impl Order<'_> {
         Read::Fields(self.record(), vec![ORDER.into()])
     }
 
-    /// Guards and writes that change its record, and its mark among those under way.
-    pub fn change(&self, before: Option<&Value>, after: &Purchase) -> (Guard, Vec<Write>) {
+    /// Demands that its record is what it was.
+    fn unchanged(&self, before: Option<&Value>) -> Guard {
         let (record, field) = (self.record(), Field::from(ORDER));
-        let guard = match before {
-            Some(before) => Guard::FieldEquals(record.clone(), field.clone(), before.clone()),
-            None => Guard::FieldAbsent(record.clone(), field.clone()),
-        };
-        let (index, mark) =
-            (records::under_way(), records::under_way_field(self.user, self.number));
-        let mark = match after.state {
-            State::Taking | State::Undoing(_) | State::GivingBack => {
-                Write::Set(index, mark, Value::Integer(after.at))
-            }
-            State::Taken | State::Refused | State::GivenBack => Write::Unset(index, mark),
-        };
-        (guard, vec![Write::Set(record, field, records::encode(after)), mark])
+        match before {
+            Some(before) => Guard::FieldEquals(record, field, before.clone()),
+            None => Guard::FieldAbsent(record, field),
+        }
+    }
+
+    /// Guards and writes that change its record, and its place among those under way.
+    ///
+    /// # Errors
+    /// What was there before cannot be read.
+    pub fn change(
+        &self,
+        before: Option<&Value>,
+        after: &Purchase,
+    ) -> Result<(Guard, Vec<Write>), CommitError> {
+        let was = before.map(records::decode::<Purchase>).transpose()?;
+        let (was, is) = (was.and_then(|was| was.under_way_since()), after.under_way_since());
+        let what = records::under_way(self.user, self.number);
+        let mut writes = vec![Write::Set(self.record(), ORDER.into(), records::encode(after))];
+        let gone = was.filter(|_| was != is);
+        writes.extend(gone.map(|at| records::UNDER_WAY.remove(at, &what)));
+        writes.extend(is.map(|at| records::UNDER_WAY.add(at, &what)));
+        Ok((self.unchanged(before), writes))
+    }
+
+    /// Takes it out of those that are under way since a moment, as long as it is what it was.
+    pub fn forget(&self, found: &Value, since: UnixMillis) -> Transaction {
+        let what = records::under_way(self.user, self.number);
+        Transaction {
+            guards: vec![self.unchanged(Some(found))],
+            writes: vec![records::UNDER_WAY.remove(since, &what)],
+            ..Transaction::default()
+        }
     }
 
     /// What the user's counts change by, `sign` times what is used.
@@ -164,7 +195,7 @@ pub async fn change<B: Binding>(
     after: &Purchase,
     more: Vec<Write>,
 ) -> Result<bool, CommitError> {
-    let (guard, mut writes) = order.change(before, after);
+    let (guard, mut writes) = order.change(before, after)?;
     writes.extend(more);
     let transaction = Transaction { guards: vec![guard], writes, ..Transaction::default() };
     let outcome = context.commit(context.home(order.user), transaction).await?;

@@ -10,11 +10,13 @@
 //! orders of which nobody asks again are undone by the sweep.
 
 use domain::answers::unexpected;
+use domain::due::Swept;
 use domain::error::InvalidInput;
 use domain::ids::UserId;
 use domain::integer::Count;
 use domain::partition::{Partition, fnv1a};
-use domain::transaction::{Answer, CommitError, Failed, Guard, Outcome, Read, Transaction, Value};
+use domain::time::UnixMillis;
+use domain::transaction::{CommitError, Failed, Guard, Member, Outcome, Transaction, Value};
 use edge::store::Binding;
 use pricing::activity::{Activity, Counted};
 
@@ -28,13 +30,17 @@ use crate::order::{
 };
 use crate::records;
 use crate::refusal::{Failure, Refusal};
+use crate::walk::{self, Path};
 
 /// Units of one user that are counted.
 const UNITS_MAX: u32 = 4_096;
 /// How long an order may be under way before the sweep undoes it.
 const ABANDONED_MS: i64 = 60_000;
-/// Orders of one partition that one sweep looks at.
-const SWEEP_MAX: u32 = 64;
+/// Orders of one partition that one sweep undoes, each with some commits; the next sweep goes on.
+const ORDERS_MAX: u32 = 64;
+
+/// What the index lists, in words for operators.
+const NAME: &str = "orders under way";
 
 /// A use that is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,7 +104,7 @@ pub async fn take<B: Binding>(
                 hold_and_go_on(context, order, &value, purchase).await?;
             }
             State::Undoing(place) => {
-                undo(context, order, &value, purchase).await?;
+                undo(context, order, &value, purchase, State::Refused).await?;
                 if place != NOBODY {
                     return Err(Refusal::LimitUsedUp(format!("uses[{place}]")).into());
                 }
@@ -143,10 +149,9 @@ pub async fn give_back<B: Binding>(
                 purchase.at = context.now.0;
                 change(context, order, Some(&value), &purchase, vec![]).await?;
             }
-            State::Undoing(_) => undo(context, order, &value, purchase).await?,
+            State::Undoing(_) => undo(context, order, &value, purchase, State::Refused).await?,
             State::GivingBack => {
-                let_go(context, order, &purchase).await?;
-                close(context, order, &value, purchase, State::GivenBack).await?;
+                undo(context, order, &value, purchase, State::GivenBack).await?;
             }
         }
     }
@@ -166,47 +171,83 @@ pub async fn look<B: Binding>(
     known.map(|(_, purchase)| purchase).ok_or_else(|| Refusal::UnknownOrder.into())
 }
 
-/// Undoes orders of these partitions that nobody asks for any more; how many.
+/// Undoes orders of these partitions of which nobody asks any more, in each the oldest first. An order that
+/// cannot be undone for a fault of its records stops only itself.
 ///
 /// # Errors
 /// The store's.
 pub async fn sweep<B: Binding>(
     context: &Context<'_, B>,
     partitions: &[Partition],
-) -> Result<u64, Failure> {
-    let read = |one: &Partition| (*one, Read::Some(records::under_way(), SWEEP_MAX));
-    let reads: Vec<_> = partitions.iter().map(read).collect();
-    let mut swept = 0;
-    for answer in context.read_all(reads).await? {
-        let Answer::Map(marks) = answer else { return Err(unexpected().into()) };
-        for (field, at) in marks {
-            let Value::Integer(at) = at else { continue };
-            let Some((user, number)) = records::under_way_of(&field) else { continue };
-            if at + ABANDONED_MS <= context.now.0 {
-                abandon(context, Order { user, number: &number }).await?;
-                swept += 1;
+) -> Result<Swept, Failure> {
+    let until = Some(UnixMillis(context.now.0.saturating_sub(ABANDONED_MS)));
+    let path = Path { index: records::UNDER_WAY, until, name: NAME };
+    let mut swept = Swept::default();
+    for mut walk in walk::begin(context, path, partitions).await {
+        while let Some(member) = walk.next(context, &mut swept).await? {
+            if walk.is_over(ORDERS_MAX) {
+                swept.has_more = true;
+                break;
             }
+            let result = end(context, &member).await;
+            walk.pass(&mut swept, || place(&member), result)?;
         }
     }
     Ok(swept)
 }
 
-async fn abandon<B: Binding>(context: &Context<'_, B>, order: Order<'_>) -> Result<(), Failure> {
+/// What a member of the index is, in words for operators.
+fn place(member: &Member) -> String {
+    match records::under_way_of(member) {
+        Ok((_, user, number)) => format!("{NAME}: {number} of user {user}"),
+        Err(_) => format!("{NAME}: {member:?}"),
+    }
+}
+
+/// Ends what stands in the index; whether it was still under way.
+async fn end<B: Binding>(context: &Context<'_, B>, member: &Member) -> Result<bool, CommitError> {
+    let (since, user, number) = records::under_way_of(member)?;
+    abandon(context, Order { user, number: &number }, since).await
+}
+
+/// Undoes an order that is under way since a moment, or finishes that it gives back; whether there was anything
+/// to do.
+async fn abandon<B: Binding>(
+    context: &Context<'_, B>,
+    order: Order<'_>,
+    since: UnixMillis,
+) -> Result<bool, CommitError> {
+    let mut is_begun = false;
     for _ in 0..STEPS_MAX {
-        let Some((value, mut purchase)) = find(context, order).await? else { return Ok(()) };
+        let found = find(context, order).await?;
+        let is_this =
+            |(_, purchase): &&(Value, Purchase)| purchase.under_way_since() == Some(since);
+        let Some((value, purchase)) = found.as_ref().filter(is_this) else {
+            // An order is never taken away, and its counts would stay: somebody has to look.
+            let Some((value, _)) = &found else {
+                return Err(CommitError::Unusable("the order is under way, and not there".into()));
+            };
+            if !is_begun {
+                // Nothing of it is under way since then: the mark is stale. Where the order is changed at
+                // this moment, whoever changes it writes its marks.
+                context.commit(context.home(order.user), order.forget(value, since)).await?;
+            }
+            return Ok(is_begun);
+        };
+        is_begun = true;
+        let mut purchase = purchase.clone();
         match purchase.state {
-            State::Taken | State::Refused | State::GivenBack => return Ok(()),
-            State::Undoing(_) => undo(context, order, &value, purchase).await?,
             State::Taking => {
                 purchase.state = State::Undoing(NOBODY);
-                change(context, order, Some(&value), &purchase, vec![]).await?;
+                change(context, order, Some(value), &purchase, vec![]).await?;
             }
-            State::GivingBack => {
-                give_back(context, order).await?;
-            }
+            State::GivingBack => undo(context, order, value, purchase, State::GivenBack).await?,
+            // It is under way, so that nothing else is left.
+            _ => undo(context, order, value, purchase, State::Refused).await?,
         }
     }
-    Ok(())
+    // Others change it all the time. It is still in the index, and the next sweep goes on.
+    Ok(is_begun)
 }
 
 /// Of the request, so that the same number with another body is told.
@@ -299,7 +340,7 @@ async fn begin<B: Binding>(
     let done = counted_for_all(&uses).is_empty();
     let state = if done { State::Taken } else { State::Taking };
     let purchase = Purchase { digest, attempt, state, at: context.now.0, uses };
-    let (guard, mut writes) = order.change(before.as_ref().map(|(value, _)| value), &purchase);
+    let (guard, mut writes) = order.change(before.as_ref().map(|(value, _)| value), &purchase)?;
     writes.extend(order.count(&purchase.uses, 1));
     let mut guards = vec![guard, Guard::SizeAtMost(records::user(order.user), UNITS_MAX)];
     let counted = purchase.uses.iter().filter_map(|used| Some((used, used.of_user?)));
@@ -343,15 +384,16 @@ async fn hold_and_go_on<B: Binding>(
     Ok(())
 }
 
-/// Undoes an attempt.
+/// Undoes an attempt, or gives back; then the order is in that state.
 async fn undo<B: Binding>(
     context: &Context<'_, B>,
     order: Order<'_>,
     value: &Value,
     purchase: Purchase,
-) -> Result<(), Failure> {
+    state: State,
+) -> Result<(), CommitError> {
     let_go(context, order, &purchase).await?;
-    close(context, order, value, purchase, State::Refused).await?;
+    close(context, order, value, purchase, state).await?;
     Ok(())
 }
 

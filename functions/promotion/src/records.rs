@@ -7,7 +7,8 @@
 //! - `ad<activity>`: version -> its definition as operators wrote it, in JSON
 //! - `al<activity>:<set>`: part of a list of SKUs -> the SKUs
 //! - `am<activity>:<set>`: the parts that are in the index
-//! - `ar`: activities with keys in the index that no version needs any more
+//! - `ar`: activities with keys in the index that no version needs any more, by the moment since when that is
+//!   so of the oldest of them; an ordered set
 //! - `ap`: SKU -> its [`Offer`](crate::prices::Offer)
 //!
 //! In a partition of an activity's own:
@@ -17,14 +18,17 @@
 //! In the partition of a user:
 //! - `an<user>`: activity and unit -> how often the user used it
 //! - `ao<user>:<order>`: what an order took
-//! - `at`: orders that are taking or giving back, and since when
+//! - `at`: orders that are taking or giving back, by the moment when they began to; an ordered set
 //!
 //! Names are short, because Redis keeps them with every record.
 
+use domain::answers::unexpected;
+use domain::due::{self, Due, DueIndex};
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::partition::{Partition, Partitions, fnv1a, mix};
-use domain::transaction::{CommitError, Field, MapKey, Value};
+use domain::time::UnixMillis;
+use domain::transaction::{CommitError, Field, MapKey, Member, Value};
 use pricing::activity::{Activity, KeyKind};
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +40,13 @@ pub const SHELVES: u64 = 16;
 const ENCODING: u8 = 1;
 /// The index's field for activities that name no products.
 const EVERYTHING: &str = "*";
+
+/// Activities of a shelf that have key sets to retire: since when the first of them is not needed, and the
+/// activity. It follows from the head, and changes with it.
+pub const RETIRING: DueIndex = DueIndex("ar");
+/// Orders of a partition's users that are under way: [`Purchase::at`](crate::order::Purchase::at), the user and
+/// the number. It follows from the order, and changes with it.
+pub const UNDER_WAY: DueIndex = DueIndex("at");
 
 /// Where a key or an activity lies.
 pub fn shelf_of(name: &str) -> u64 {
@@ -77,11 +88,6 @@ pub fn listed(activity: &str, set: u64) -> MapKey {
     MapKey(format!("am{activity}:{set}"))
 }
 
-/// Activities of a shelf that have something to retire.
-pub fn retiring() -> MapKey {
-    "ar".into()
-}
-
 /// Prices and stock states of a shelf.
 pub fn offers() -> MapKey {
     "ap".into()
@@ -117,20 +123,29 @@ pub fn order(user: UserId, order: &OrderNumber) -> MapKey {
     MapKey(format!("ao{user}:{order}"))
 }
 
-/// Orders that are under way.
-pub fn under_way() -> MapKey {
-    "at".into()
+/// An order in [`UNDER_WAY`].
+pub fn under_way(user: UserId, order: &OrderNumber) -> Vec<u8> {
+    due::of_user(user, order.as_str())
 }
 
-/// An order among those.
-pub fn under_way_field(user: UserId, order: &OrderNumber) -> Field {
-    Field(format!("{user} {order}").into_bytes())
+/// What a member of [`UNDER_WAY`] stands for: an order, and since when it is under way.
+///
+/// # Errors
+/// It stands for nothing.
+pub fn under_way_of(member: &Member) -> Result<(UnixMillis, UserId, OrderNumber), CommitError> {
+    let Due { at, what } = due::due(member)?;
+    let (user, number) = due::user_of(what)?;
+    let number = OrderNumber::parse(number, "order_number").map_err(|_| unexpected())?;
+    Ok((at, user, number))
 }
 
-/// The order of a field.
-pub fn under_way_of(field: &Field) -> Option<(UserId, OrderNumber)> {
-    let (user, number) = std::str::from_utf8(&field.0).ok()?.split_once(' ')?;
-    Some((user.parse().ok()?, OrderNumber::parse(number, "order_number").ok()?))
+/// What a member of [`RETIRING`] stands for: an activity, and since when it has something to retire.
+///
+/// # Errors
+/// It stands for nothing.
+pub fn retiring_of(member: &Member) -> Result<(UnixMillis, &str), CommitError> {
+    let Due { at, what } = due::due(member)?;
+    Ok((at, std::str::from_utf8(what).map_err(|_| unexpected())?))
 }
 
 /// The field of a unit in [`stock`].

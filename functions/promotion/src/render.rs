@@ -1,10 +1,12 @@
 //! Answers -> wire.
 
+use domain::due::Swept;
 use domain::ids::UserId;
 use domain::integer::Count;
 use domain::money::Amount;
 use domain::order_number::OrderNumber;
 use domain::time::UnixMillis;
+use edge::sweep::{self, Left, StuckItem};
 use edge::{Answer, Problem};
 use litemap::LiteMap;
 use pricing::activity::Activity;
@@ -107,6 +109,9 @@ struct SweptBody {
     activities: Option<Count>,
     retiring: Option<Count>,
     orders: Option<Count>,
+    stuck: Option<Count>,
+    stuck_items: Vec<StuckItem>,
+    has_more: bool,
 }
 
 /// Both evaluations, and where they differ.
@@ -137,7 +142,7 @@ struct ActivityDifference<'a> {
 ///
 /// # Errors
 /// It cannot be written as JSON.
-pub fn done(done: &Done) -> Result<Answer, Problem> {
+pub async fn done(done: &Done) -> Result<Answer, Problem> {
     match done {
         Done::Saved(activity, version) => {
             Answer::json(&VersionBody { activity, version: Count::new(*version) })
@@ -158,12 +163,22 @@ pub fn done(done: &Done) -> Result<Answer, Problem> {
             Ok(Answer::json_with(201, &body)?.replayed(*replayed))
         }
         Done::Order(number, purchase) => Answer::json(&purchase_body(number, purchase, None)),
-        Done::Swept(activities, retiring, orders) => Answer::json(&SweptBody {
-            activities: Count::new(*activities),
-            retiring: Count::new(*retiring),
-            orders: Count::new(*orders),
-        }),
+        Done::Swept(activities, retiring, orders) => swept(activities, *retiring, orders).await,
     }
+}
+
+async fn swept(activities: &Swept, retiring: u64, orders: &Swept) -> Result<Answer, Problem> {
+    let mut both = activities.clone();
+    both.add(orders.clone());
+    let Left { stuck, stuck_items, has_more } = sweep::left(&both).await;
+    Answer::json(&SweptBody {
+        activities: Count::new(activities.done),
+        retiring: Count::new(retiring),
+        orders: Count::new(orders.done),
+        stuck,
+        stuck_items,
+        has_more,
+    })
 }
 
 fn found(activity: &str, published: &Published) -> Result<Answer, Problem> {

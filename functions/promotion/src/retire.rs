@@ -1,49 +1,114 @@
 //! Taking key sets out of the index that no version needs any more: later, and in small steps.
 
-use domain::answers::unexpected;
-use domain::transaction::{Answer, CommitError, Field, Read, Transaction, Value, Write};
+use domain::answers::{fields, unexpected};
+use domain::due::Swept;
+use domain::time::UnixMillis;
+use domain::transaction::{
+    Answer, CommitError, Field, Guard, Member, Read, Transaction, Value, Write,
+};
 use edge::store::Binding;
 use pricing::activity::KeyKind;
 
 use crate::context::Context;
-use crate::heads::{Found, definition, find, replace};
+use crate::heads::{Found, find, replace, stored_definition};
 use crate::index::{self, Change, named_keys};
 use crate::records::{self, Retired};
-use crate::refusal::Failure;
+use crate::refusal::{Failure, Refusal};
+use crate::walk::{self, Path, Walk};
 
 /// How long a key set stays: for so long an instance may still read by the version before, and a request
 /// that is under way, too.
 const KEEP_MS: i64 = 5_000;
 /// Parts of lists that one call takes out.
 const PARTS_MAX: u32 = 8;
-/// Activities of one shelf that a sweep looks at.
+/// Parts of a list that are asked for at once. Those that are gone cost nothing; of the others each may have
+/// 64 KB.
+const PARTS_READ_MAX: usize = 4;
+/// Activities of one shelf that a sweep takes something from, or counts the key sets of.
 const ACTIVITIES_MAX: u32 = 16;
 
-/// Takes out of the index what an activity does not need any more, as far as one call may; how many key
-/// sets are left.
+/// What the index lists, in words for operators.
+const NAME: &str = "activities with old versions";
+
+/// What a call left of what an activity does not need any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// Key sets that are still in the index.
+    pub sets: usize,
+    /// Whether some of them could go already: another call goes on.
+    pub has_more: bool,
+}
+
+/// Takes out of the index what an activity does not need any more, as far as one call may.
 ///
 /// # Errors
 /// The store's; `published_meanwhile` where others change the same keys all the time.
-pub async fn clean<B: Binding>(context: &Context<'_, B>, id: &str) -> Result<usize, Failure> {
+pub async fn clean<B: Binding>(context: &Context<'_, B>, id: &str) -> Result<Left, Failure> {
     let found = find(context, id).await?;
+    clean_found(context, id, &found).await
+}
+
+async fn clean_found<B: Binding>(
+    context: &Context<'_, B>,
+    id: &str,
+    found: &Found,
+) -> Result<Left, Failure> {
     let mut parts_left = PARTS_MAX;
     let mut done = Vec::new();
+    let mut has_more = false;
+    let mut result = Ok(());
     for retired in &found.head.retired {
-        if retired.since + KEEP_MS > context.now.0 || parts_left == 0 {
+        if !is_due(UnixMillis(retired.since), context.now) {
             break;
         }
-        if take_parts(context, id, retired, &mut parts_left).await? {
-            let definition = definition(context, id, retired.version).await?;
-            let keys = named_keys(&definition);
-            index::change(context, id, retired.set, &keys, Change::Remove).await?;
-            done.push(retired.clone());
+        match take_out(context, id, found, retired, &mut parts_left).await {
+            Ok(true) => done.push(retired.clone()),
+            Ok(false) => {
+                has_more = true;
+                break;
+            }
+            // What went before stays done.
+            Err(failure) => {
+                result = Err(failure);
+                break;
+            }
         }
     }
-    let left = found.head.retired.len() - done.len();
-    if !done.is_empty() {
-        forget(context, id, &found, &done).await?;
+    let sets = found.head.retired.len() - done.len();
+    if !done.is_empty() && !forget(context, id, found, &done).await? {
+        // Somebody else changed the head: another call drops what was taken out.
+        has_more = true;
     }
-    Ok(left)
+    result.map(|()| Left { sets, has_more })
+}
+
+/// Whether what is not needed since a moment may go.
+fn is_due(since: UnixMillis, now: UnixMillis) -> bool {
+    since.0.saturating_add(KEEP_MS) <= now.0
+}
+
+/// Takes a key set out of the index; `false` where it is not done.
+async fn take_out<B: Binding>(
+    context: &Context<'_, B>,
+    id: &str,
+    found: &Found,
+    retired: &Retired,
+    parts_left: &mut u32,
+) -> Result<bool, Failure> {
+    if !take_parts(context, id, retired, parts_left).await? {
+        return Ok(false);
+    }
+    let Some(definition) = stored_definition(context, id, retired.version).await? else {
+        if find(context, id).await?.value == found.value {
+            let gone = format!("version {} of activity {id} has no definition", retired.version);
+            return Err(CommitError::Unusable(gone).into());
+        }
+        // Somebody else took it out.
+        return Ok(false);
+    };
+    let keys = named_keys(&definition);
+    index::change(context, id, retired.set, &keys, Change::Remove).await?;
+    Ok(true)
 }
 
 /// Takes parts of a list out of the index; whether none is left.
@@ -53,23 +118,45 @@ async fn take_parts<B: Binding>(
     retired: &Retired,
     parts_left: &mut u32,
 ) -> Result<bool, Failure> {
+    if retired.parts == 0 {
+        return Ok(true);
+    }
     let shelf = context.shelf_of(id);
     let (list, listed) = (records::list(id, retired.set), records::listed(id, retired.set));
-    while retired.parts > 0 && *parts_left > 0 {
-        let read = (shelf, Read::Some(list.clone(), 1));
-        let answers = context.read_all(vec![read]).await?;
-        let Some(Answer::Map(parts)) = answers.into_iter().next() else {
-            return Err(unexpected().into());
-        };
-        let Some((part, skus)) = parts.into_iter().next() else { return Ok(true) };
-        let keys = keys_of(&skus)?;
-        index::change(context, id, retired.set, &keys, Change::Remove).await?;
-        let writes =
-            vec![Write::Unset(list.clone(), part.clone()), Write::Unset(listed.clone(), part)];
-        context.commit(shelf, Transaction { writes, ..Transaction::default() }).await?;
-        *parts_left -= 1;
+    let size = context.read_all(vec![(shelf, Read::Size(list.clone()))]).await?;
+    let Some(Answer::Size(mut left)) = size.first().cloned() else {
+        return Err(unexpected().into());
+    };
+    for numbers in in_turn(retired.parts, left).chunks(PARTS_READ_MAX) {
+        if left == 0 {
+            break;
+        }
+        let numbers: Vec<Field> = numbers.iter().map(|one| records::number(*one)).collect();
+        let read = Read::Fields(list.clone(), numbers.clone());
+        let answers = context.read_all(vec![(shelf, read)]).await?;
+        for (part, skus) in numbers.into_iter().zip(fields(answers.first())?) {
+            let Some(skus) = skus else { continue };
+            if *parts_left == 0 {
+                return Ok(false);
+            }
+            let keys = keys_of(skus)?;
+            index::change(context, id, retired.set, &keys, Change::Remove).await?;
+            let writes =
+                vec![Write::Unset(list.clone(), part.clone()), Write::Unset(listed.clone(), part)];
+            context.commit(shelf, Transaction { writes, ..Transaction::default() }).await?;
+            *parts_left -= 1;
+            left = left.saturating_sub(1);
+        }
     }
-    Ok(retired.parts == 0)
+    Ok(true)
+}
+
+/// The numbers of all parts, in the order in which they are looked for. They go in the order of their numbers,
+/// so that of a list that was complete exactly the last `left` are there; of another one the rest comes then.
+fn in_turn(parts: u32, left: u64) -> Vec<u64> {
+    let parts = u64::from(parts);
+    let first = parts.saturating_sub(left) + 1;
+    (first..=parts).chain(1..first).collect()
 }
 
 /// The index's fields of a part of a list.
@@ -79,41 +166,110 @@ fn keys_of(skus: &Value) -> Result<Vec<(String, u64)>, CommitError> {
     Ok(text.split('\n').map(|sku| (records::key(KeyKind::Sku, sku), 0)).collect())
 }
 
-/// Drops what was taken out. Where somebody else changed the head it is done by the next call.
+/// Drops what was taken out; `false` where somebody else changed the head.
 async fn forget<B: Binding>(
     context: &Context<'_, B>,
     id: &str,
     found: &Found,
     done: &[Retired],
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
     let mut head = found.head.clone();
     head.retired.retain(|retired| !done.contains(retired));
     let definition = |retired: &Retired| {
         Write::Unset(records::definitions(id), records::number(retired.version))
     };
     let writes = done.iter().map(definition).collect();
-    replace(context, id, found, head, writes).await?;
-    Ok(())
+    replace(context, id, found, head, writes).await
 }
 
-/// Takes out what is due on all shelves, as far as one call may; activities that were looked at, and key
-/// sets that are left with them.
+/// Takes out what is due on all shelves, the oldest first, as far as one call may; what became of the activities,
+/// and the key sets that are left with them and with those that are not due yet. An activity whose records
+/// are at fault stops only itself.
 ///
 /// # Errors
-/// As [`clean`].
-pub async fn sweep<B: Binding>(context: &Context<'_, B>) -> Result<(u64, u64), Failure> {
-    let read = |shelf| (context.shelf(shelf), Read::Some(records::retiring(), ACTIVITIES_MAX));
-    let reads: Vec<_> = (0..records::SHELVES).map(read).collect();
-    let mut activities: Vec<Field> = Vec::new();
-    for answer in context.read_all(reads).await? {
-        let Answer::Map(map) = answer else { return Err(unexpected().into()) };
-        activities.extend(map.into_iter().map(|(activity, _)| activity));
+/// The store's.
+pub async fn sweep<B: Binding>(context: &Context<'_, B>) -> Result<(Swept, u64), Failure> {
+    let mut shelves: Vec<_> = (0..records::SHELVES).map(|shelf| context.shelf(shelf)).collect();
+    // Of few partitions one may have several shelves.
+    shelves.sort_unstable();
+    shelves.dedup();
+    // Behind what is due stands what was replaced in these seconds, if anything: it is counted.
+    let path = Path { index: records::RETIRING, until: None, name: NAME };
+    let mut walks = walk::begin(context, path, &shelves).await;
+    let (mut swept, mut left) = (Swept::default(), 0);
+    while let Some((place, member)) = oldest(context, &mut walks, &mut swept).await? {
+        if walks[place].is_over(ACTIVITIES_MAX) {
+            let due = records::retiring_of(&member);
+            swept.has_more |= due.is_ok_and(|(since, _)| is_due(since, context.now));
+            walks.swap_remove(place);
+            continue;
+        }
+        let result = end(context, &member, &mut swept.has_more, &mut left).await;
+        let name = || match records::retiring_of(&member) {
+            Ok((_, id)) => format!("{NAME}: {id}"),
+            Err(_) => format!("{NAME}: {member:?}"),
+        };
+        walks[place].pass(&mut swept, name, result)?;
     }
-    let (mut looked, mut left) = (0, 0);
-    for activity in activities {
-        let id = String::from_utf8(activity.0).map_err(|_| unexpected())?;
-        left += clean(context, &id).await? as u64;
-        looked += 1;
+    Ok((swept, left))
+}
+
+/// The walk whose next item is the oldest of all, and the item.
+async fn oldest<B: Binding>(
+    context: &Context<'_, B>,
+    walks: &mut [Walk],
+    swept: &mut Swept,
+) -> Result<Option<(usize, Member)>, CommitError> {
+    let mut oldest: Option<(usize, Member)> = None;
+    for (place, walk) in walks.iter_mut().enumerate() {
+        if let Some(member) = walk.next(context, swept).await?
+            && oldest.as_ref().is_none_or(|(_, other)| member < *other)
+        {
+            oldest = Some((place, member));
+        }
     }
-    Ok((looked, left))
+    Ok(oldest)
+}
+
+/// Does what stands in the index; whether it was due. Adds the key sets that are left, and notes where something
+/// could go already.
+async fn end<B: Binding>(
+    context: &Context<'_, B>,
+    member: &Member,
+    has_more: &mut bool,
+    left: &mut u64,
+) -> Result<bool, CommitError> {
+    let (since, id) = records::retiring_of(member)?;
+    let found = find(context, id).await?;
+    let Some(value) = &found.value else {
+        return Err(CommitError::Unusable("an activity that has old versions is missing".into()));
+    };
+    if found.head.retires_since() != Some(since) {
+        // The mark is stale. Where the head is changed at this moment, whoever changes it writes its marks.
+        let unchanged = Guard::FieldEquals(records::heads(), id.into(), value.clone());
+        let stale = Transaction {
+            guards: vec![unchanged],
+            writes: vec![records::RETIRING.remove(since, id.as_bytes())],
+            ..Transaction::default()
+        };
+        context.commit(context.shelf_of(id), stale).await?;
+        return Ok(false);
+    }
+    let sets = found.head.retired.len();
+    let (result, sets) = match clean_found(context, id, &found).await {
+        Ok(Left { sets, has_more: more }) => {
+            *has_more |= more;
+            (Ok(is_due(since, context.now)), sets)
+        }
+        // Others publish for the same keys all the time: the next sweep tries again.
+        Err(Failure::Refused(Refusal::PublishedMeanwhile)) => {
+            *has_more = true;
+            (Ok(false), sets)
+        }
+        Err(Failure::Store(error)) => (Err(error), sets),
+        Err(Failure::Refused(refusal)) => (Err(CommitError::Unusable(refusal.detail())), sets),
+        Err(Failure::Invalid(error)) => (Err(CommitError::Unusable(error.detail)), sets),
+    };
+    *left += sets as u64;
+    result
 }

@@ -165,7 +165,8 @@ impl<B: Binding> Attempt<'_, B> {
             let (why, drawn): (Vec<_>, Vec<_>) = draw.guards.into_iter().unzip();
             guards.extend(drawn);
             let stored = envelope.to_stored();
-            let mut writes = pending::writes(user, number.as_str(), stored, context.now).to_vec();
+            let now = context.now;
+            let mut writes = pending::writes(user, number.as_str(), stored, now, now).to_vec();
             writes.extend(draw.writes);
             let transaction = Transaction { guards, writes, ..Transaction::default() };
             let refused = match context.commit(partition, transaction).await? {

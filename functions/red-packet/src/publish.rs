@@ -136,7 +136,10 @@ async fn put_up<B: Binding>(
     rain: &Rain,
 ) -> Result<i64, Failure> {
     let list = Transaction {
-        writes: vec![Write::Set(rain::all(), id.into(), Value::Integer(version))],
+        writes: vec![
+            Write::AddMember(rain::all(), rain::listed(id)),
+            rain::OVER.add(rain.until(), id.as_bytes()),
+        ],
         ..Transaction::default()
     };
     context.commit(rain::home_of_all(context.partitions), list).await?;

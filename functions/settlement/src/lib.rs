@@ -19,6 +19,7 @@ use std::rc::Rc;
 use coupons::context::Templates;
 use domain::transaction::CommitError;
 use edge::config::{self, Config, ConfigError};
+use edge::log::Line;
 use edge::route::{Verb, route};
 use edge::store::Binding;
 use edge::{Access, Answer, Call, Kept, Problem, Request, Response, Route, Stages};
@@ -100,7 +101,8 @@ async fn nudge() -> Result<(), Problem> {
     let keys = keys(&config).await?;
     let store = edge::store::open(&config).await?;
     let templates = Templates::default();
-    settle::settle(&books(&config, &keys, store.as_ref(), &templates), USERS_DEFAULT).await?;
+    let books = books(&config, &keys, store.as_ref(), &templates);
+    tell(&settle::settle(&books, USERS_DEFAULT).await?).await;
     Ok(())
 }
 
@@ -141,6 +143,16 @@ fn books<'a, B>(
     }
 }
 
+/// Writes into the log what a call could not do.
+async fn tell(settled: &Settled) {
+    edge::sweep::log(&settled.stuck).await;
+    if let Some(error) = &settled.interrupted {
+        let (code, cause) = ("settlement_interrupted", &*error.to_string());
+        let line = Line { level: "warning", code, cause, ..Line::default() };
+        edge::log::write(&line).await;
+    }
+}
+
 /// What came of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Done {
@@ -155,7 +167,11 @@ pub enum Done {
 /// Carries a command out: whatever is done is durable when it returns.
 async fn perform<B: Binding>(books: &Books<'_, B>, command: Command) -> Result<Done, CommitError> {
     Ok(match command {
-        Command::Settle(users_max) => Done::Settled(settle::settle(books, users_max).await?),
+        Command::Settle(users_max) => {
+            let settled = settle::settle(books, users_max).await?;
+            tell(&settled).await;
+            Done::Settled(settled)
+        }
         Command::LookAtSwitches => Done::Switches(mode::read(&books.wallets).await?),
         Command::Switch(switches) => {
             mode::switch(&books.wallets, switches).await?;

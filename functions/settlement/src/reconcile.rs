@@ -6,16 +6,19 @@
 //! - [`coupons`]: stocks, and what users have of them, a partition at a time
 //! - [`user`]: what one user's wallet says of itself
 //!
-//! A call looks at a bounded part; its cursor says where the next one goes on. Records that change while
-//! they are looked at are looked at again, so that traffic is no difference.
+//! A call looks at a bounded part; its cursor says where the next one goes on. Lists are read page by page to
+//! their end. Records that change while they are looked at are looked at again, so that traffic is no difference.
+//! A record that cannot be read is a difference, and keeps nothing else from being looked at.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use domain::answers::{fields, integer, unexpected};
-use domain::day_lists::{BUCKETS, DayLists, day, user_of};
+use domain::day_lists::{BUCKETS, DayLists, day};
+use domain::due;
 use domain::ids::UserId;
 use domain::partition::{Partition, fnv1a, mix};
-use domain::transaction::{Answer, CommitError, Field, MapKey, READ_FIELDS_MAX, Read, Value};
+use domain::transaction::{Answer, CommitError, Field, MapKey, Member, Range, Read, Value};
 use edge::store::Binding;
 use lease::{FREE, credited, returned};
 use wallet::context::Context;
@@ -33,6 +36,8 @@ use crate::Books;
 
 /// Users that one call looks at before it gives a cursor.
 const USERS_MAX: u64 = 500;
+/// Commits after which a call gives a cursor, at the next place where it can.
+const COMMITS_MAX: u64 = 1_500;
 /// Partitions that one call looks at.
 const PARTITIONS_MAX: u32 = 256;
 /// Lists of users that one call looks at: most of a small site's are empty.
@@ -53,11 +58,11 @@ pub enum Scope {
     Full,
 }
 
-/// Where a call goes on: in which partition, after which day's list.
+/// Where a call goes on: in which partition, after which user of which day's list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
     partition: u32,
-    after: Option<(i64, u64)>,
+    after: Option<(i64, u64, UserId)>,
 }
 
 impl Cursor {
@@ -65,9 +70,11 @@ impl Cursor {
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('.');
         let partition = parts.next()?.parse().ok()?;
-        let after = match (parts.next(), parts.next(), parts.next()) {
-            (None, None, None) => None,
-            (Some(day), Some(bucket), None) => Some((day.parse().ok()?, bucket.parse().ok()?)),
+        let after = match (parts.next(), parts.next(), parts.next(), parts.next()) {
+            (None, ..) => None,
+            (Some(day), Some(bucket), Some(user), None) => {
+                Some((day.parse().ok()?, bucket.parse().ok()?, user.parse().ok()?))
+            }
             _ => return None,
         };
         Some(Self { partition, after })
@@ -77,7 +84,7 @@ impl Cursor {
     pub fn text(&self) -> String {
         match self.after {
             None => self.partition.to_string(),
-            Some((day, bucket)) => format!("{}.{day}.{bucket}", self.partition),
+            Some((day, bucket, user)) => format!("{}.{day}.{bucket}.{user}", self.partition),
         }
     }
 }
@@ -123,6 +130,24 @@ impl Report {
     fn broken(&mut self, what: What, place: impl Into<String>) {
         self.add(what, place, 0, 1);
     }
+
+    /// Keeps what a look at one place cannot read from ending the others.
+    ///
+    /// # Errors
+    /// The store's, which say nothing of the place.
+    fn isolate(
+        &mut self,
+        place: impl FnOnce() -> String,
+        result: Result<(), CommitError>,
+    ) -> Result<(), CommitError> {
+        match result {
+            Err(CommitError::Unusable(_) | CommitError::Invalid(_)) => {
+                self.broken(What::RecordUnreadable, place());
+                Ok(())
+            }
+            result => result,
+        }
+    }
 }
 
 /// What every look needs.
@@ -131,6 +156,8 @@ struct Look<'a, 'b, B> {
     stage: &'a str,
     keys: &'a VerifyingKeys,
     scope: Scope,
+    /// How often the store was asked.
+    commits: Cell<u64>,
 }
 
 impl<B: Binding> Look<'_, '_, B> {
@@ -139,23 +166,41 @@ impl<B: Binding> Look<'_, '_, B> {
         partition: Partition,
         reads: Vec<Read>,
     ) -> Result<Vec<Answer>, CommitError> {
+        self.commits.set(self.commits.get() + 1);
         self.context.read(partition, reads).await
+    }
+
+    /// Reads of some partitions, all at once.
+    async fn read_all(&self, reads: Vec<(Partition, Read)>) -> Result<Vec<Answer>, CommitError> {
+        self.commits.set(self.commits.get() + reads.len() as u64);
+        edge::store::read_all(self.context.store, reads).await
+    }
+
+    /// All members of an ordered set, page by page, behind one.
+    async fn members(
+        &self,
+        partition: Partition,
+        mut after: Option<Member>,
+        page: impl Fn(Option<Member>) -> Read,
+    ) -> Result<Vec<Member>, CommitError> {
+        let mut members = Vec::new();
+        loop {
+            let answers = self.read(partition, vec![page(after)]).await?;
+            let page = due::page(answers.first())?;
+            members.extend_from_slice(&page.members);
+            after = page.members.last().cloned();
+            if !page.has_more || after.is_none() {
+                return Ok(members);
+            }
+        }
     }
 
     /// The days of a partition's lists that are to be looked at, in order.
     async fn days(&self, partition: Partition, lists: DayLists) -> Result<Vec<i64>, CommitError> {
-        let answers = self.read(partition, vec![lists.days()]).await?;
-        self.days_of(answers.first())
-    }
-
-    fn days_of(&self, answer: Option<&Answer>) -> Result<Vec<i64>, CommitError> {
-        let mut days = Vec::new();
-        for (field, _) in map(answer)? {
-            days.push(DayLists::day_of(field).ok_or_else(unexpected)?);
-        }
+        let members = self.members(partition, None, |after| lists.days(after)).await?;
+        let mut days = members.iter().map(DayLists::day_of).collect::<Result<Vec<_>, _>>()?;
         let today = day(self.context.now);
         days.retain(|day| self.scope == Scope::Full || *day >= today - 1);
-        days.sort_unstable();
         Ok(days)
     }
 
@@ -168,9 +213,16 @@ impl<B: Binding> Look<'_, '_, B> {
     ) -> Result<Option<Vec<UserId>>, CommitError> {
         let mut users = BTreeSet::new();
         for day in days.iter().copied() {
-            let read = |bucket| Read::Some(lists.list(day, bucket), READ_FIELDS_MAX);
-            for answer in self.read(partition, (0..BUCKETS).map(read).collect()).await? {
-                users.extend(users_of(Some(&answer))?);
+            let first = |bucket| lists.users(day, bucket, None);
+            let first = self.read(partition, (0..BUCKETS).map(first).collect()).await?;
+            for (bucket, answer) in (0..).zip(&first) {
+                let page = due::page(Some(answer))?;
+                users.extend(users_of(&page.members)?);
+                if let (true, Some(last)) = (page.has_more, page.members.last()) {
+                    let read = |after| lists.users(day, bucket, after);
+                    let rest = self.members(partition, Some(last.clone()), read).await?;
+                    users.extend(users_of(&rest)?);
+                }
             }
             if users.len() > SUM_USERS_MAX {
                 return Ok(None);
@@ -223,9 +275,9 @@ fn value(answer: Option<&Answer>) -> Result<Option<&Value>, CommitError> {
     Ok(fields(answer)?.first().and_then(Option::as_ref))
 }
 
-/// The users of an answer to a list.
-fn users_of(answer: Option<&Answer>) -> Result<Vec<UserId>, CommitError> {
-    map(answer)?.iter().map(|(field, _)| user_of(field).ok_or_else(unexpected)).collect()
+/// The users of a list.
+fn users_of(members: &[Member]) -> Result<Vec<UserId>, CommitError> {
+    members.iter().map(DayLists::user_of).collect()
 }
 
 /// Looks at a part of the books.
@@ -241,7 +293,7 @@ pub async fn reconcile<B: Binding>(
     let keys =
         VerifyingKeys::parse(&books.keys.verifying_text(), true).map_err(|_| unexpected())?;
     let context = &books.wallets;
-    let look = Look { context, stage: books.stage, keys: &keys, scope };
+    let look = Look { context, stage: books.stage, keys: &keys, scope, commits: Cell::new(0) };
     let mut report = Report::default();
     let rains = partition::rains(&look).await?;
     let templates = coupons::templates(&look).await?;
@@ -249,35 +301,55 @@ pub async fn reconcile<B: Binding>(
     let mut after = cursor.after;
     for (index, partition) in (0..).zip(context.partitions.all()).skip(cursor.partition as usize) {
         if after.is_none() {
-            partition::check_pools(&look, index, &rains, &mut report).await?;
-            partition::check(&look, partition, &rains, &mut report).await?;
-            coupons::check_pools(&look, index, &templates, &mut report).await?;
-            coupons::check(&look, partition, &templates, &mut report).await?;
+            check_partition(&look, index, partition, &rains, &templates, &mut report).await?;
         }
         for (day, bucket) in lists_of(&look, partition).await? {
-            if after.is_some_and(|after| (day, bucket) <= after) {
-                continue;
-            }
-            let list = Read::Some(CHANGED.list(day, bucket), READ_FIELDS_MAX);
-            let answers = look.read(partition, vec![list]).await?;
-            for user in users_of(answers.first())? {
-                user::check(&look, user, &mut report).await?;
-                report.users += 1;
-            }
+            let behind = match after {
+                Some((last_day, last, _)) if (day, bucket) < (last_day, last) => continue,
+                Some((last_day, last, user)) if (day, bucket) == (last_day, last) => Some(user),
+                _ => None,
+            };
+            let read = |after| CHANGED.users(day, bucket, after);
+            let users = look.members(partition, behind.map(DayLists::member), read).await?;
             lists += 1;
-            if report.users >= USERS_MAX || lists >= LISTS_MAX {
-                report.next = Some(Cursor { partition: index, after: Some((day, bucket)) });
-                return Ok(report);
+            for user in users_of(&users)? {
+                let result = user::check(&look, user, &mut report).await;
+                report.isolate(|| format!("user {user}"), result)?;
+                report.users += 1;
+                let is_much = report.users >= USERS_MAX || lists >= LISTS_MAX;
+                if is_much || look.commits.get() >= COMMITS_MAX {
+                    let after = Some((day, bucket, user));
+                    report.next = Some(Cursor { partition: index, after });
+                    return Ok(report);
+                }
             }
         }
         after = None;
         let is_much = report.users >= USERS_MAX || index + 1 - cursor.partition >= PARTITIONS_MAX;
+        let is_much = is_much || look.commits.get() >= COMMITS_MAX;
         if is_much && index + 1 < context.partitions.count() {
             report.next = Some(Cursor { partition: index + 1, after: None });
             return Ok(report);
         }
     }
     Ok(report)
+}
+
+/// What no single user's is, or is all users' of a partition together.
+async fn check_partition<B: Binding>(
+    look: &Look<'_, '_, B>,
+    index: u32,
+    partition: Partition,
+    rains: &partition::Rains,
+    templates: &coupons::Templates,
+    report: &mut Report,
+) -> Result<(), CommitError> {
+    let place = |what: &str| format!("{what} of {partition}");
+    partition::check_pools(look, index, rains, report).await?;
+    partition::check(look, partition, rains, report).await?;
+    coupons::check_pools(look, index, templates, report).await?;
+    let result = coupons::check(look, partition, templates, report).await;
+    report.isolate(|| place("coupons"), result)
 }
 
 /// The lists of users of a partition whose wallets are to be looked at, and that are not empty, in order.
@@ -287,7 +359,7 @@ async fn lists_of<B: Binding>(
 ) -> Result<Vec<(i64, u64)>, CommitError> {
     let mut lists = Vec::new();
     for day in look.days(partition, CHANGED).await? {
-        let size = |bucket| Read::Size(CHANGED.list(day, bucket));
+        let size = |bucket| Read::Count(CHANGED.list(day, bucket), Range::default());
         let answers = look.read(partition, (0..BUCKETS).map(size).collect()).await?;
         let found = (0..).zip(answers).filter(|(_, size)| *size != Answer::Size(0));
         lists.extend(found.map(|(bucket, _)| (day, bucket)));
@@ -301,11 +373,11 @@ mod tests {
 
     #[test]
     fn a_cursor_is_itself_again() {
-        for after in [None, Some((20_000, 63))] {
+        for after in [None, Some((20_000, 63, UserId(7)))] {
             let cursor = Cursor { partition: 7, after };
             assert_eq!(Cursor::parse(&cursor.text()), Some(cursor));
         }
-        for text in ["", "x", "1.2", "1.2.3.4", "-1"] {
+        for text in ["", "x", "1.2", "1.2.3", "1.2.3.4.5", "-1"] {
             assert_eq!(Cursor::parse(text), None, "{text}");
         }
     }

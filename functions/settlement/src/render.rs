@@ -2,6 +2,7 @@
 
 use domain::integer::Count;
 use domain::money::Amount;
+use edge::sweep::StuckItem;
 use edge::{Answer, Problem};
 use serde::Serialize;
 use wallet::mode::{Mode, Statements};
@@ -14,6 +15,7 @@ struct SettledBody {
     users: Option<Count>,
     tokens: Option<Count>,
     left: Option<Count>,
+    queued: Option<Count>,
     sent: Option<Count>,
     paid: Option<Count>,
     closed: Option<Count>,
@@ -21,6 +23,10 @@ struct SettledBody {
     rewards: Option<Count>,
     rains: Option<Count>,
     templates: Option<Count>,
+    stuck: Option<Count>,
+    stuck_items: Vec<StuckItem>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interrupted: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -60,6 +66,7 @@ pub fn done(done: &Done) -> Result<Answer, Problem> {
             users: Count::new(settled.users),
             tokens: Count::new(settled.tokens),
             left: Count::new(settled.left),
+            queued: Count::new(settled.queued),
             sent: Count::new(settled.sent),
             paid: Count::new(settled.paid),
             closed: Count::new(settled.closed),
@@ -67,6 +74,9 @@ pub fn done(done: &Done) -> Result<Answer, Problem> {
             rewards: Count::new(settled.rewards),
             rains: Count::new(settled.rains),
             templates: Count::new(settled.templates),
+            stuck: Count::new(settled.stuck.len() as u64),
+            stuck_items: edge::sweep::items(&settled.stuck),
+            interrupted: settled.interrupted.as_ref().map(ToString::to_string),
         }),
         Done::Switches(switches) => {
             let (mode, large_from) = match switches.mode {

@@ -35,10 +35,6 @@ const PAGE_ENTRIES: u32 = 3;
 /// Faults that the product does not stand yet, by name, and why. Whoever mends one takes its line out.
 /// `simulate --with <name>` switches one on.
 pub const SWITCHED_OFF: &[(&str, &str)] = &[
-    (
-        "small-pages",
-        "reconciliation takes the first page of a list for all of it, and reports differences",
-    ),
     ("garbage", "one unreadable record stops settlement and answers 500 to others"),
     ("other-version", "a record of another version stops settlement and answers 500 to others"),
     ("absent", "a record that is missing where another one names it stops settlement"),

@@ -4,6 +4,7 @@
 use binding::Binding;
 use binding::redis::Redis;
 use coupons::records::{self as coupon, Gave, Order};
+use domain::due;
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::partition::{Partition, Partitions};
@@ -20,7 +21,7 @@ use end_to_end::wallet::{
 use host::App;
 use serde_json::json;
 use wallet::records;
-use wallet::token::Envelope;
+use wallet::token::{Envelope, Token};
 
 const PARTITIONS: u32 = 4;
 /// Has posted entries, a withdrawal, a packet that was sent, and one token that is not posted.
@@ -57,6 +58,17 @@ impl Store<'_> {
         let order = Order::decode(values[0].as_ref().expect("an order")).expect("an order");
         let Gave::Reserved(_, until) = order.gave else { panic!("{order:?}") };
         UnixMillis(until)
+    }
+
+    /// When a token was drawn that is not posted.
+    async fn drawn(&self, user: UserId, number: &str) -> UnixMillis {
+        let read = Read::Fields(records::pending(user), vec![number.into()]);
+        let transaction = Transaction { reads: vec![read], ..Transaction::default() };
+        let outcome = self.commit(self.home(user.0), transaction).await;
+        let Outcome::Committed(answers) = outcome else { panic!("{outcome:?}") };
+        let Answer::Fields(values) = &answers[0] else { panic!("{answers:?}") };
+        let Some(Value::Bytes(stored)) = &values[0] else { panic!("{values:?}") };
+        Token::from_stored(stored).expect("a token").open_time
     }
 
     async fn write(&self, partition: Partition, writes: Vec<Write>) {
@@ -184,8 +196,10 @@ async fn corrupt(store: &Store<'_>, app: &App, kind: &str) {
             store.write(home, vec![Write::Set(records::pending(user), field, value)]).await;
         }
         "not_queued" => {
-            let writes = vec![Write::Unset(records::queue(), records::user_field(user))];
-            store.write(home, writes).await;
+            let number = rain_number(USER, "d");
+            let drawn = store.drawn(user, &number).await;
+            let write = records::QUEUE.remove(drawn, &due::of_user(user, &number));
+            store.write(home, vec![write]).await;
         }
         // Zero in all, and wrong.
         "account_differs" => {
@@ -218,8 +232,8 @@ async fn corrupt(store: &Store<'_>, app: &App, kind: &str) {
         "reservation_unlisted" => {
             let number = number("reserved");
             let until = store.reserved_until(user, &number).await;
-            let ends = coupon::ends_in(coupon::period(until));
-            store.write(home, vec![Write::Unset(ends, coupon::end(user, &number))]).await;
+            let end = coupon::end(user, &number);
+            store.write(home, vec![coupon::ENDS.remove(until, &end)]).await;
         }
         other => panic!("{other}"),
     }

@@ -7,8 +7,8 @@ use binding::redis::Redis;
 use binding::{Binding, layout};
 use domain::partition::{Partition, Partitions};
 use domain::transaction::{
-    Answer, CommitError, Field, Guard, MapKey, OPERATIONS_MAX, Outcome, READ_FIELDS_MAX, Read,
-    Transaction, Value, Write,
+    Answer, CommitError, Field, Guard, MapKey, Member, OPERATIONS_MAX, OrderedKey, Outcome, Page,
+    READ_FIELDS_MAX, Range, Read, Transaction, Value, Write,
 };
 use end_to_end::redis_port::NativeConnector;
 use end_to_end::redis_server::RedisServer;
@@ -132,6 +132,9 @@ async fn the_time_of_collection_is_the_stores_own_expiry() {
     assert_eq!(expiry().await, soon);
     redis.commit(HOME, &writes(vec![collect(later)])).await.unwrap();
     assert_eq!(expiry().await, later);
+    redis.commit(HOME, &writes(vec![Write::Keep("map".into())])).await.unwrap();
+    assert_eq!(expiry().await, -1, "what is kept has no time");
+    redis.commit(HOME, &writes(vec![collect(later)])).await.unwrap();
     let again = vec![Write::Drop("map".into()), set("a")];
     redis.commit(HOME, &writes(again)).await.unwrap();
     assert_eq!(expiry().await, -1, "a new map of the same name has no time");
@@ -156,7 +159,6 @@ async fn the_largest_transaction_and_the_largest_reads_are_answered() {
         reads: vec![
             Read::Fields("map".into(), (0..most).map(field).collect()),
             Read::All("map".into(), most),
-            Read::Some("map".into(), most),
             Read::All("map".into(), most - 1),
         ],
         ..Transaction::default()
@@ -165,7 +167,6 @@ async fn the_largest_transaction_and_the_largest_reads_are_answered() {
     let all: Vec<_> = (0..most).map(|number| (field(number), value(number))).collect();
     let expected = vec![
         Answer::Fields((0..most).map(|number| Some(value(number))).collect()),
-        Answer::Map(all.clone()),
         Answer::Map(all),
         Answer::Size(most.into()),
     ];
@@ -179,6 +180,44 @@ async fn the_largest_transaction_and_the_largest_reads_are_answered() {
     assert_eq!(redis.commit(HOME, &batch).await, committed(vec![]));
     let again = redis.commit(HOME, &batch).await;
     assert!(matches!(again, Ok(Outcome::Refused(_))), "{again:?}");
+}
+
+/// Beyond 128 members Redis keeps them in another form.
+#[tokio::test]
+async fn an_ordered_set_is_read_in_the_order_of_bytes_whatever_its_size() {
+    let server = RedisServer::start(&[]).unwrap();
+    let connector = NativeConnector::default();
+    let redis = back_end(&connector, &server);
+    let member = |number: u32| Member(number.to_be_bytes().to_vec());
+    let page = |after, most| Transaction {
+        reads: vec![
+            Read::Page("set".into(), Range { after, below: None }, most),
+            Read::Count("set".into(), Range::default()),
+        ],
+        ..Transaction::default()
+    };
+    for (count, encoding) in [(100, "listpack"), (3_000, "skiplist")] {
+        for numbers in (0..count).rev().collect::<Vec<u32>>().chunks(OPERATIONS_MAX) {
+            let add = |number: &u32| Write::AddMember("set".into(), member(*number));
+            redis.commit(HOME, &writes(numbers.iter().map(add).collect())).await.unwrap();
+        }
+        let key = format!("{PREFIX}oset");
+        let kept: String = server.command(&["OBJECT", "ENCODING", &key]).await.unwrap();
+        assert_eq!(kept, encoding);
+        let (mut after, mut found) = (None, 0);
+        loop {
+            let members: Vec<_> = (found..count).take(1_000).map(member).collect();
+            found += members.len() as u32;
+            let last = members.last().cloned();
+            let expected = Answer::Page(Page { members, has_more: found < count });
+            let expected = committed(vec![expected, Answer::Size(count.into())]);
+            assert_eq!(redis.commit(HOME, &page(after, 1_000)).await, expected);
+            after = last;
+            if found == count {
+                break;
+            }
+        }
+    }
 }
 
 /// Whatever operation meets a key of another type, and wherever in the transaction: nothing before it
@@ -200,11 +239,11 @@ async fn what_this_binding_did_not_write_is_unusable_and_nothing_happens() {
         with(Write::Unset(foreign(), field())),
         with(Write::Drop(foreign())),
         with(Write::CollectAfter(foreign(), 4_000_000_000_000)),
+        with(Write::Keep(foreign())),
         with(Write::Move(foreign(), "map".into(), field())),
         with(Write::Move("map".into(), foreign(), field())),
         reading(Read::Size(foreign())),
         reading(Read::All(foreign(), 1)),
-        reading(Read::Some(foreign(), 1)),
         reading(Read::Fields(foreign(), vec![field()])),
         Transaction { guards: vec![Guard::FieldAbsent(foreign(), field())], ..size() },
         Transaction { guards: vec![Guard::SizeAtMost(foreign(), 1)], ..size() },
@@ -215,13 +254,25 @@ async fn what_this_binding_did_not_write_is_unusable_and_nothing_happens() {
         reading(Read::Contains("ids".into(), 5)),
         Transaction { guards: vec![Guard::IdAbsent("ids".into(), 5)], ..size() },
     ];
+    let member = || Member::from("m");
+    let (name, part) = (|| OrderedKey::from("foreign"), Range::default);
+    let ordered = vec![
+        with(Write::AddMember(name(), member())),
+        with(Write::RemoveMember(name(), member())),
+        reading(Read::Page(name(), part(), 1)),
+        reading(Read::Count(name(), part())),
+        reading(Read::HasMember(name(), member())),
+        Transaction { guards: vec![Guard::MemberAbsent(name(), member())], ..size() },
+    ];
     let no_number = vec![
         with(Write::Add(foreign(), field(), 1)),
         Transaction { guards: vec![Guard::IntegerAtLeast(foreign(), field(), 1)], ..size() },
     ];
     let map_key = format!("{PREFIX}mforeign");
     let bitmap = format!("{PREFIX}bids:0");
-    let table: [(&[&str], &[Transaction]); 6] = [
+    let ordered_key = format!("{PREFIX}oforeign");
+    let table: [(&[&str], &[Transaction]); 7] = [
+        (&["SET", &ordered_key, "x"], &ordered),
         (&["SET", &map_key, "x"], &map),
         (&["HSET", &map_key, "f", "no number"], &no_number),
         (&["RPUSH", &bucket, "x"], &ids),

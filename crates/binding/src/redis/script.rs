@@ -4,8 +4,8 @@ use litemap::LiteMap;
 
 use domain::partition::Partitions;
 use domain::transaction::{
-    Answer, Failed, Field, Guard, Invalid, MapKey, Outcome, Read, Refusal, Seen, SetKey,
-    Transaction, Value, Write,
+    Answer, Failed, Field, Guard, Invalid, MapKey, Member, OrderedKey, Outcome, Page, Range, Read,
+    Refusal, Seen, SetKey, Transaction, Value, Write,
 };
 
 use super::id_set::position;
@@ -125,6 +125,17 @@ impl Form<'_> {
         self.operation(name, bitmap, bucket, Argument::Bytes(position.entry.to_vec()));
     }
 
+    fn on_member(&mut self, name: &str, set: &OrderedKey, member: &Member) {
+        let key = self.key('o', &set.0, None);
+        self.operation(name, key, Argument::Bytes(member.0.clone()), bytes(""));
+    }
+
+    /// Both bounds, as Redis takes them.
+    fn on_range(&mut self, name: &str, set: &OrderedKey, range: &Range) {
+        let key = self.key('o', &set.0, None);
+        self.operation(name, key, bound(&range.after, "-"), bound(&range.below, "+"));
+    }
+
     fn guard(&mut self, guard: &Guard) {
         match guard {
             Guard::FieldAbsent(map, field) => self.on_field("absent", map, field, bytes("")),
@@ -143,6 +154,8 @@ impl Form<'_> {
             }
             Guard::IdPresent(set, id) => self.on_id("in", set, *id),
             Guard::IdAbsent(set, id) => self.on_id("out", set, *id),
+            Guard::MemberPresent(set, member) => self.on_member("has", set, member),
+            Guard::MemberAbsent(set, member) => self.on_member("lacks", set, member),
         }
     }
 
@@ -168,6 +181,9 @@ impl Form<'_> {
             Write::CollectAfter(map, at_ms) => {
                 self.on_map("collect", map, Argument::Integer(*at_ms));
             }
+            Write::Keep(map) => self.on_map("keep", map, bytes("")),
+            Write::AddMember(set, member) => self.on_member("add-member", set, member),
+            Write::RemoveMember(set, member) => self.on_member("remove-member", set, member),
         }
     }
 
@@ -179,10 +195,24 @@ impl Form<'_> {
                 self.arguments.extend(fields);
             }
             Read::All(map, most) => self.on_map("all", map, Argument::Integer(i64::from(*most))),
-            Read::Some(map, most) => self.on_map("some", map, Argument::Integer(i64::from(*most))),
             Read::Size(map) => self.on_map("size", map, bytes("")),
             Read::Contains(set, id) => self.on_id("contains", set, *id),
+            Read::HasMember(set, member) => self.on_member("has", set, member),
+            Read::Page(set, range, most) => {
+                self.on_range("page", set, range);
+                // One more, which says that there are more.
+                self.arguments.push(Argument::Integer(i64::from(*most) + 1));
+            }
+            Read::Count(set, range) => self.on_range("count", set, range),
         }
+    }
+}
+
+/// The member itself is not in the range.
+fn bound(member: &Option<Member>, none: &str) -> Argument {
+    match member {
+        None => bytes(none),
+        Some(Member(member)) => Argument::Bytes([b"(", member.as_slice()].concat()),
     }
 }
 
@@ -229,7 +259,10 @@ type Replies = std::vec::IntoIter<Reply>;
 fn decode_seen(guard: &Guard, replies: &mut Replies) -> Option<Seen> {
     match guard {
         Guard::SizeAtMost(..) => Some(Seen::Size(size(replies)?)),
-        Guard::IdPresent(..) | Guard::IdAbsent(..) => Some(Seen::Contains(flag(replies)?)),
+        Guard::IdPresent(..)
+        | Guard::IdAbsent(..)
+        | Guard::MemberPresent(..)
+        | Guard::MemberAbsent(..) => Some(Seen::Contains(flag(replies)?)),
         _ => Some(Seen::Field(value(replies)?)),
     }
 }
@@ -247,13 +280,24 @@ fn decode_read(read: &Read, replies: &mut Replies) -> Option<Answer> {
             let size = size(replies)?;
             if size > u64::from(*most) { Some(Answer::Size(size)) } else { fields(size, replies) }
         }
-        Read::Some(..) => {
-            let size = size(replies)?;
-            fields(size, replies)
+        Read::Size(_) | Read::Count(..) => Some(Answer::Size(size(replies)?)),
+        Read::Page(_, _, most) => {
+            let found = size(replies)?;
+            let has_more = found > u64::from(*most);
+            let mut members = members(found, replies)?;
+            members.truncate(*most as usize);
+            Some(Answer::Page(Page { members, has_more }))
         }
-        Read::Size(_) => Some(Answer::Size(size(replies)?)),
-        Read::Contains(..) => Some(Answer::Contains(flag(replies)?)),
+        Read::Contains(..) | Read::HasMember(..) => Some(Answer::Contains(flag(replies)?)),
     }
+}
+
+fn members(count: u64, replies: &mut Replies) -> Option<Vec<Member>> {
+    let mut member = || match replies.next()? {
+        Reply::Bytes(member) => Some(Member(member)),
+        _ => None,
+    };
+    (0..count).map(|_| member()).collect()
 }
 
 fn fields(count: u64, replies: &mut Replies) -> Option<Answer> {

@@ -7,7 +7,8 @@
 --
 -- KEYS: every key that the operations name, by number.
 -- ARGV: the numbers of guards, writes and reads; then four arguments for each operation (its name, a
---   key, two more); the read 'fields' is followed by as many fields as its third says.
+--   key, two more); the read 'fields' is followed by as many fields as its third says, the read 'page' by
+--   its length.
 -- Fields hold integers in decimal, or '=' and bytes.
 -- Answer: 0 and the reads; or 1, the guard, what it saw, and the reads; or 2, the write, and the
 --   reads; or 3, what is invalid.
@@ -86,6 +87,16 @@ local function integer(value, name)
   if not value then return 0 end
   if byte(value) == BYTES_MARK then return nil end
   return tonumber(value) or unusable(name)
+end
+
+-- Ordered sets: sorted sets in which every score is 0, so that Redis orders members by their bytes. ---
+
+local function check_ordered(name)
+  call('ZCARD', name)
+end
+
+local function has_member(name, member)
+  return call('ZSCORE', name, member) and 1 or 0
 end
 
 -- Id sets -------------------------------------------------------------------------------------------
@@ -227,6 +238,9 @@ for index = 0, guards - 1 do
   if operation == 'in' or operation == 'out' then
     seen = contains(name, key(third), fourth)
     holds = (seen == 1) == (operation == 'in')
+  elseif operation == 'has' or operation == 'lacks' then
+    seen = has_member(name, third)
+    holds = (seen == 1) == (operation == 'has')
   elseif operation == 'size' then
     seen = call('HLEN', name)
     known[name] = true
@@ -268,6 +282,8 @@ if not answer then
     if operation == 'insert' or operation == 'remove' then
       has_bitmap(name)
       bucket_of(key(third))
+    elseif operation == 'add-member' or operation == 'remove-member' then
+      check_ordered(name)
     elseif operation == 'set' then
       check_map(name)
       change(name, third, fourth)
@@ -296,10 +312,16 @@ if not answer then
       chosen[index], moved[index] = field, look(name, field)
       change(name, field, false)
       change(to, fourth, moved[index])
-    else -- collect
+    else -- collect, keep
       check_map(name)
     end
   end
+end
+
+-- How many arguments follow the four of a read.
+local function further(operation, third)
+  if operation == 'fields' then return tonumber(third) end
+  return operation == 'page' and 1 or 0
 end
 
 -- What is read must be ours before the first write, too.
@@ -309,10 +331,12 @@ if writes > 0 then
     if ARGV[at] == 'contains' then
       has_bitmap(key(ARGV[at + 1]))
       bucket_of(key(ARGV[at + 2]))
+    elseif ARGV[at] == 'page' or ARGV[at] == 'count' or ARGV[at] == 'has' then
+      check_ordered(key(ARGV[at + 1]))
     else
       check_map(key(ARGV[at + 1]))
     end
-    at = at + 4 + (ARGV[at] == 'fields' and tonumber(ARGV[at + 2]) or 0)
+    at = at + 4 + further(ARGV[at], ARGV[at + 2])
   end
 end
 
@@ -338,6 +362,12 @@ if not answer then
       insert(name, key(third), fourth)
     elseif operation == 'remove' then
       remove(name, key(third), fourth)
+    elseif operation == 'add-member' then
+      call('ZADD', name, 0, third)
+    elseif operation == 'remove-member' then
+      call('ZREM', name, third)
+    elseif operation == 'keep' then
+      call('PERSIST', name)
     else -- collect
       call('PEXPIREAT', name, third)
     end
@@ -368,17 +398,20 @@ for _ = 1, reads do
   if operation == 'contains' then
     add(contains(name, key(third), fourth))
   elseif operation == 'fields' then
-    local count = tonumber(third)
-    add_all(call('HMGET', name, unpack(ARGV, at, at + count - 1)))
-    at = at + count
-  elseif operation == 'some' then
-    local entries = call('HRANDFIELD', name, third, 'WITHVALUES')
-    add(#entries / 2)
-    add_all(entries)
+    add_all(call('HMGET', name, unpack(ARGV, at, at + tonumber(third) - 1)))
+  elseif operation == 'has' then
+    add(has_member(name, third))
+  elseif operation == 'page' then
+    local members = call('ZRANGEBYLEX', name, third, fourth, 'LIMIT', 0, ARGV[at])
+    add(#members)
+    add_all(members)
+  elseif operation == 'count' then
+    add(call('ZLEXCOUNT', name, third, fourth))
   else -- size, all
     local fields = call('HLEN', name)
     add(fields)
     if operation == 'all' and fields <= tonumber(third) then add_all(call('HGETALL', name)) end
   end
+  at = at + further(operation, third)
 end
 return answer

@@ -1,39 +1,45 @@
 //! The sweep that ends reservations, and the index by which it finds them.
 
+use domain::due::Swept;
 use domain::ids::UserId;
 use domain::time::UnixMillis;
-use domain::transaction::{Answer, CommitError, Read, Value, Write};
+use domain::transaction::{CommitError, Invalid, Value, Write};
 use futures::executor::block_on;
 use lease::{HELD, LEFT};
 use serde_json::json;
 
 use super::shop::{START, Shop, USER, claim, number, refused};
-use crate::expiry::{expire_due, settled};
-use crate::issue::{issue, look_up};
+use crate::expiry::{ENDS_MAX, expire_due, settled};
+use crate::issue::{Claim, issue, look_up};
 use crate::publish::Stock;
-use crate::records::{self, Gave};
+use crate::records::{self, ENDS, Gave, Order};
 use crate::refusal::Refusal;
 use crate::reservation::{cancel, confirm};
 
 impl Shop {
-    /// How many reservations a sweep of everything ends, so long after the start.
-    fn sweep(&self, ms: i64) -> u64 {
+    /// What a sweep of everything does, so long after the start.
+    fn swept(&self, ms: i64) -> Swept {
         let partitions: Vec<_> = self.now().partitions.all().collect();
         block_on(expire_due(&self.behind(ms), &partitions)).unwrap()
+    }
+
+    /// How many reservations it ends, where nothing is stuck.
+    fn sweep(&self, ms: i64) -> u64 {
+        let swept = self.swept(ms);
+        assert_eq!(swept, Swept { done: swept.done, ..Swept::default() });
+        swept.done
     }
 
     /// What the order number "n" of a user gave.
     fn gave(&self, user: UserId) -> Gave {
         block_on(look_up(&self.now(), user, &number("n"))).unwrap().unwrap().gave
     }
+}
 
-    /// How many periods of a user's partition have reservations.
-    fn periods(&self, user: UserId) -> u64 {
-        match self.read(self.now().home(user), Read::Size(records::ends())) {
-            Answer::Size(size) => size,
-            other => panic!("{other:?}"),
-        }
-    }
+/// Makes the order number "n" of a user one that nobody can read.
+fn broken(user: UserId) -> Write {
+    let bytes = Value::Bytes(b"no order".to_vec());
+    Write::Set(records::user(user), records::order(&number("n")), bytes)
 }
 
 #[test]
@@ -43,7 +49,6 @@ fn a_sweep_ends_what_is_due_and_counts_it() {
     for user in &users[..3] {
         shop.hold(*user, "n", 30_000);
     }
-    // In the same minute, and in the next one.
     shop.hold(users[3], "n", 30_001);
     shop.hold(users[4], "n", 70_000);
     assert_eq!(shop.sweep(29_999), 0);
@@ -65,8 +70,9 @@ fn a_sweep_looks_only_at_the_partitions_it_was_given() {
     shop.hold(USER, "n", 30_000);
     let home = shop.now().home(USER);
     let others: Vec<_> = shop.now().partitions.all().filter(|one| *one != home).collect();
-    assert_eq!(block_on(expire_due(&shop.behind(30_000), &others)), Ok(0));
-    assert_eq!(block_on(expire_due(&shop.behind(30_000), &[home])), Ok(1));
+    assert_eq!(block_on(expire_due(&shop.behind(30_000), &others)), Ok(Swept::default()));
+    let once = Swept { done: 1, ..Swept::default() };
+    assert_eq!(block_on(expire_due(&shop.behind(30_000), &[home])), Ok(once));
 }
 
 #[test]
@@ -92,43 +98,168 @@ fn whoever_had_a_reservation_that_was_swept_may_have_another_coupon() {
 }
 
 #[test]
-fn a_period_that_is_over_and_empty_is_forgotten() {
+fn a_reservation_leaves_the_index_however_it_ends() {
     let shop = Shop::open();
-    shop.hold(USER, "n", 30_000);
-    assert_eq!(shop.periods(USER), 1);
+    let users: Vec<_> = shop.neighbours().take(3).collect();
+    for user in &users {
+        shop.hold(*user, "n", 30_000);
+    }
+    let home = shop.now().home(USER);
+    assert_eq!(shop.entries(home, ENDS), 3);
+    block_on(confirm(&shop.now(), users[0], &number("n"))).unwrap();
+    assert_eq!(shop.entries(home, ENDS), 2);
+    block_on(cancel(&shop.now(), users[1], &number("n"))).unwrap();
+    assert_eq!(shop.entries(home, ENDS), 1);
     assert_eq!(shop.sweep(30_000), 1);
-    // As long as it lasts, another reservation may come into it.
-    assert_eq!(shop.sweep(59_749), 0);
-    assert_eq!(shop.periods(USER), 1);
-    assert_eq!(shop.sweep(59_750), 0);
-    assert_eq!(shop.periods(USER), 0);
+    assert_eq!(shop.entries(home, ENDS), 0);
 }
 
 #[test]
-fn a_reservation_that_comes_late_into_a_period_is_swept_later() {
+fn many_are_ended_by_repeated_sweeps_the_oldest_first() {
+    let shop = Shop::open();
+    shop.publish("t", &[("stock", json!(1_000))]).unwrap();
+    let count = ENDS_MAX as usize + 10;
+    let users: Vec<_> = shop.neighbours().take(count).collect();
+    // Whoever comes later holds for a shorter time.
+    for (user, hold_ms) in users.iter().zip((1..=count as i64).rev()) {
+        shop.hold(*user, "n", 30_000 + hold_ms);
+    }
+    let swept = Swept { done: ENDS_MAX, stuck: vec![], has_more: true };
+    assert_eq!(shop.swept(60_000), swept);
+    let is_held = |user: &&UserId| matches!(shop.gave(**user), Gave::Reserved(..));
+    let held: Vec<_> = users.iter().filter(is_held).collect();
+    assert_eq!(held, users[..10].iter().collect::<Vec<_>>());
+    assert_eq!(shop.swept(60_000), Swept { done: 10, ..Swept::default() });
+    assert_eq!(shop.swept(60_000), Swept::default());
+    let stock = shop.stock();
+    assert_eq!((stock.issued, stock.reserved, stock.leased + stock.remaining), (0, 0, 1_000));
+}
+
+#[test]
+fn a_reservation_that_cannot_be_ended_stops_only_itself() {
+    let shop = Shop::open();
+    for (id, stock) in [("u", 1), ("v", 9)] {
+        shop.publish(id, &[("stock", json!(stock))]).unwrap();
+    }
+    let users: Vec<_> = shop.neighbours().take(4).collect();
+    let hold = |user: UserId, template: &str, hold_ms| {
+        let held = Claim { hold_ms: Some(hold_ms), template: template.into(), ..claim(user, "n") };
+        shop.issue(&held).unwrap();
+    };
+    // The oldest has an order that nobody can read, and the next one a lease that cannot be counted.
+    hold(users[0], "t", 10_000);
+    hold(users[1], "v", 20_000);
+    hold(users[2], "u", 30_000);
+    hold(users[3], "t", 30_000);
+    let home = shop.now().home(USER);
+    shop.write(
+        home,
+        vec![
+            broken(users[0]),
+            Write::Set(records::lease("v"), HELD.into(), Value::Bytes(vec![1])),
+            Write::AddMember(ENDS.key(), "foreign".into()),
+        ],
+    );
+    // Nothing of it stops who needs stock of another template.
+    let elsewhere = |user: &UserId| shop.now().home(*user) != home;
+    let other = (8..).map(UserId).find(elsewhere).unwrap();
+    let needs = Claim { template: "u".into(), ..claim(other, "n") };
+    assert_eq!(refused(block_on(issue(&shop.behind(28_000), &needs))), Refusal::SoldOut);
+    let given = block_on(issue(&shop.behind(30_000), &needs)).unwrap();
+    assert!(matches!(given.order.gave, Gave::Issued(_)));
+    assert_eq!(shop.gave(users[2]), Gave::Expired);
+    assert_eq!(shop.gave(users[3]), Gave::Expired);
+
+    let swept = shop.swept(30_000);
+    assert_eq!((swept.done, swept.has_more), (0, false));
+    let stuck: Vec<_> = swept.stuck.iter().map(|one| one.place.clone()).collect();
+    let places = [
+        "reservations that end: Member(b\"foreign\")".to_owned(),
+        format!("reservation of user {}, number n", users[0]),
+        format!("reservation of user {}, number n", users[1]),
+    ];
+    assert_eq!(stuck, places);
+    assert_eq!(swept.stuck[2].error, CommitError::Invalid(Invalid::NotAnInteger));
+}
+
+#[test]
+fn what_is_stuck_does_not_hide_what_is_behind_it() {
+    let shop = Shop::open();
+    let stuck = ENDS_MAX as usize + 10;
+    let home = shop.now().home(USER);
+    for user in shop.neighbours().take(stuck) {
+        let entry = records::end(user, &number("n"));
+        shop.write(home, vec![broken(user), ENDS.add(UnixMillis(START.0 + 1), &entry)]);
+    }
+    shop.hold(USER, "n", 30_000);
+    let swept = shop.swept(30_000);
+    assert_eq!((swept.done, swept.stuck.len(), swept.has_more), (1, stuck, false));
+    assert_eq!(shop.gave(USER), Gave::Expired);
+}
+
+#[test]
+fn an_entry_without_its_reservation_goes() {
+    let shop = Shop::open();
+    shop.hold(USER, "n", 60_000);
+    let users: Vec<_> = shop.neighbours().take(2).collect();
+    shop.hold(users[0], "n", 60_000);
+    block_on(confirm(&shop.now(), users[0], &number("n"))).unwrap();
+    // Held until another moment, and confirmed.
+    let home = shop.now().home(USER);
+    let entry = |user| ENDS.add(UnixMillis(START.0 + 30_000), &records::end(user, &number("n")));
+    shop.write(home, [USER, users[0]].map(entry).to_vec());
+    assert_eq!(shop.entries(home, ENDS), 3);
+    assert_eq!(shop.sweep(30_000), 0);
+    assert_eq!(shop.entries(home, ENDS), 1);
+    assert!(matches!(shop.gave(USER), Gave::Reserved(..)));
+    assert_eq!((shop.sweep(60_000), shop.entries(home, ENDS)), (1, 0));
+    // An order that was lost: somebody has to look.
+    shop.write(home, vec![entry(users[1])]);
+    for _ in 0..2 {
+        let swept = block_on(expire_due(&shop.behind(60_000), &[home])).unwrap();
+        assert_eq!((swept.done, swept.stuck.len(), swept.has_more), (0, 1, false), "{swept:?}");
+        assert!(swept.stuck[0].place.contains(&users[1].to_string()), "{swept:?}");
+    }
+}
+
+#[test]
+fn an_entry_whose_reservation_comes_late_stays() {
     let shop = Shop::open();
     let held = shop.hold(USER, "n", 30_000);
     assert_eq!(shop.sweep(30_000), 1);
-    // By a clock that is behind, between the look into the empty period and the commit that forgets it.
-    let (home, until) = (shop.now().home(USER), START.0 + 30_000);
-    let period = records::period(UnixMillis(until));
-    let late = number("late");
+    let (home, until, late) = (shop.now().home(USER), UnixMillis(START.0 + 30_000), number("late"));
+    let entry = ENDS.add(until, &records::end(USER, &late));
+    let cancelled = Order { gave: Gave::Cancelled, ..held.order.clone() }.encode();
+    let order = |value| Write::Set(records::user(USER), records::order(&late), value);
+    shop.write(home, vec![order(cancelled), entry.clone()]);
+    // Between the look at the order and the commit that takes the entry out.
     let writes = vec![
-        Write::Set(records::user(USER), records::order(&late), held.order.encode()),
+        order(held.order.encode()),
         Write::Add(records::user(USER), records::held_count("t"), 1),
         Write::Add(records::lease("t"), LEFT.into(), -1),
         Write::Add(records::lease("t"), HELD.into(), 1),
-        Write::Set(records::ends(), period.to_string().as_str().into(), Value::Integer(1)),
-        Write::Set(records::ends_in(period), records::end(USER, &late), Value::Integer(until)),
+        entry,
     ];
     shop.meanwhile(2, home, writes);
-    assert_eq!(block_on(expire_due(&shop.behind(120_000), &[home])), Ok(0));
+    assert_eq!(block_on(expire_due(&shop.behind(120_000), &[home])), Ok(Swept::default()));
     assert!(shop.was_interrupted());
-    assert_eq!(shop.periods(USER), 1);
-    assert_eq!(shop.stock().reserved, 1);
-    assert_eq!(block_on(expire_due(&shop.behind(120_000), &[home])), Ok(1));
+    assert_eq!((shop.entries(home, ENDS), shop.stock().reserved), (1, 1));
+    let once = Swept { done: 1, ..Swept::default() };
+    assert_eq!(block_on(expire_due(&shop.behind(120_000), &[home])), Ok(once));
     let stock = Stock { total: 100, issued: 0, reserved: 0, leased: 6, remaining: 94 };
     assert_eq!(shop.stock(), stock);
+}
+
+#[test]
+fn a_sweep_fails_where_the_store_does() {
+    let shop = Shop::open();
+    shop.hold(USER, "n", 30_000);
+    shop.store.set_gone(true);
+    let home = shop.now().home(USER);
+    let result = block_on(expire_due(&shop.behind(30_000), &[home]));
+    assert!(matches!(result, Err(CommitError::Unavailable(_))), "{result:?}");
+    shop.store.set_gone(false);
+    assert_eq!(shop.sweep(30_000), 1);
 }
 
 #[test]

@@ -1,15 +1,18 @@
 //! Campaigns, groups that take the user's one chance, and rewards that are due.
 
-use domain::group_buy::{Groups, Phase};
+use domain::due::{Swept, of_user};
+use domain::group_buy::{Chance, Group, Groups, Phase, REWARDS};
 use domain::ids::UserId;
+use domain::time::UnixMillis;
+use domain::transaction::{Value, Write};
 use futures::executor::block_on;
 use serde_json::json;
 
-use super::shop::{CHANCE, Shop, USER, claim, invalid, number, opening, refused, settle};
-use crate::group_buy::{self, Campaign, Opening};
+use super::shop::{CHANCE, START, Shop, USER, claim, invalid, number, opening, refused, settle};
+use crate::group_buy::{self, Campaign, Opening, REWARDS_MAX};
 use crate::issue::{self, Claim};
 use crate::list::{Page, list};
-use crate::records::Gave;
+use crate::records::{self, Gave};
 use crate::refusal::Refusal;
 use crate::scene::{RateLimit, Scene};
 
@@ -22,6 +25,27 @@ impl Shop {
             Ok((group, replayed)) => Ok((group.phase, replayed)),
             failure => Err(refused(failure)),
         }
+    }
+
+    /// A group that was opened so long before the start has succeeded, and its reward is due.
+    fn earn_of(&self, chance: Chance<'_>, template: &str, age_ms: i64) {
+        let group = Group {
+            group: "g".into(),
+            template: template.into(),
+            gives_back: true,
+            opened_at: UnixMillis(START.0 - age_ms),
+            lasts_seconds: 60,
+            phase: Phase::Open,
+        };
+        let open = Groups::default().opened(group).unwrap();
+        let succeeded = open.ended("g", Phase::Succeeded, START).unwrap();
+        self.write(self.now().home(chance.user), chance.change(&open, &succeeded).writes);
+    }
+
+    /// What a sweep of everything does.
+    fn settled(&self) -> Swept {
+        let partitions: Vec<_> = self.now().partitions.all().collect();
+        block_on(group_buy::settle_due(&self.now(), &partitions)).unwrap()
     }
 }
 
@@ -134,6 +158,83 @@ fn a_reward_that_cannot_be_given_stays_due_until_it_can() {
     assert_eq!(settle(&shop.behind(2_000)), 2);
     assert!(users.iter().all(|user| shop.phase(*user) == Phase::Rewarded));
     assert_eq!(shop.stock().issued, 3);
+}
+
+#[test]
+fn many_rewards_are_given_by_repeated_sweeps_those_of_the_oldest_groups_first() {
+    let shop = Shop::open();
+    shop.publish("t", &[("stock", json!(1_000))]).unwrap();
+    let count = REWARDS_MAX as usize + 10;
+    let users: Vec<_> = shop.neighbours().take(count).collect();
+    // Whoever comes later has an older group.
+    for (user, age) in (0..).zip(&users).map(|(age, user)| (*user, age)) {
+        shop.earn_of(Chance { user, ..CHANCE }, "t", age);
+    }
+    let swept = Swept { done: REWARDS_MAX, stuck: vec![], has_more: true };
+    assert_eq!(shop.settled(), swept);
+    let is_due = |user: &&UserId| shop.phase(**user) == Phase::Succeeded;
+    let due: Vec<_> = users.iter().filter(is_due).collect();
+    assert_eq!(due, users[..10].iter().collect::<Vec<_>>());
+    assert_eq!(shop.settled(), Swept { done: 10, ..Swept::default() });
+    assert_eq!((shop.settled(), shop.stock().issued), (Swept::default(), count as i64));
+}
+
+#[test]
+fn rewards_that_stay_due_do_not_hide_those_behind_them() {
+    let shop = Shop::open();
+    shop.publish("t", &[("enabled", json!(false))]).unwrap();
+    shop.publish("u", &[]).unwrap();
+    let refused = REWARDS_MAX as usize + 10;
+    for user in shop.neighbours().take(refused) {
+        shop.earn_of(Chance { user, ..CHANCE }, "t", 1);
+    }
+    shop.earn_of(CHANCE, "u", 0);
+    assert_eq!(shop.settled(), Swept { done: 1, ..Swept::default() });
+    assert_eq!((shop.phase(USER), shop.stock_of("u").issued), (Phase::Rewarded, 1));
+    assert_eq!(shop.entries(shop.now().home(USER), REWARDS), refused as u64);
+}
+
+#[test]
+fn a_chance_that_cannot_be_read_stops_only_itself() {
+    let shop = Shop::open();
+    let broken = shop.neighbours().next().unwrap();
+    shop.earn_of(Chance { user: broken, ..CHANCE }, "t", 1);
+    shop.earn(USER);
+    let foreign = Value::Bytes(b"no chance".to_vec());
+    let writes = vec![
+        Write::Set(records::user(broken), "gspring".into(), foreign),
+        Write::AddMember(REWARDS.key(), "foreign".into()),
+    ];
+    shop.write(shop.now().home(USER), writes);
+    let swept = shop.settled();
+    assert_eq!((swept.done, swept.has_more, shop.phase(USER)), (1, false, Phase::Rewarded));
+    let mut stuck: Vec<_> = swept.stuck.iter().map(|one| one.place.clone()).collect();
+    stuck.sort_unstable();
+    let places = [
+        format!("reward of user {broken}, campaign spring"),
+        "rewards that are due: Member(b\"foreign\")".to_owned(),
+    ];
+    assert_eq!(stuck, places);
+}
+
+#[test]
+fn an_entry_under_which_no_reward_is_due_goes() {
+    let shop = Shop::open();
+    let nobody = shop.neighbours().next().unwrap();
+    shop.publish("t", &[("enabled", json!(false))]).unwrap();
+    shop.earn(USER);
+    let home = shop.now().home(USER);
+    // Of another group of a user whose reward is due.
+    let entry = |user| REWARDS.add(UnixMillis(START.0 - 1), &of_user(user, CHANCE.campaign));
+    shop.write(home, vec![entry(USER)]);
+    assert_eq!(shop.entries(home, REWARDS), 2);
+    assert_eq!((shop.settled(), shop.entries(home, REWARDS)), (Swept::default(), 1));
+    shop.publish("t", &[]).unwrap();
+    assert_eq!((settle(&shop.now()), shop.entries(home, REWARDS)), (1, 0));
+    // A chance that was lost: somebody has to look.
+    shop.write(home, vec![entry(nobody)]);
+    let swept = shop.settled();
+    assert_eq!((swept.done, swept.stuck.len(), shop.entries(home, REWARDS)), (0, 1, 1));
 }
 
 #[test]

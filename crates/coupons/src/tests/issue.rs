@@ -1,10 +1,10 @@
 //! Giving coupons: what they are worth, who gets none, and what stands in their place.
 
-use domain::day_lists::{BUCKETS, day, user_of};
+use domain::day_lists::{BUCKETS, DayLists, day};
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::time::UnixMillis;
-use domain::transaction::{Answer, READ_FIELDS_MAX, Read, Value, Write};
+use domain::transaction::{Answer, Value, Write};
 use futures::executor::block_on;
 use lease::{CREDITED, LEFT, SIZE};
 use serde_json::json;
@@ -98,15 +98,15 @@ fn whoever_got_a_coupon_is_on_the_list_of_the_day() {
     shop.issue(&claim(USER, "n")).unwrap();
     let users: Vec<_> = (0..BUCKETS)
         .flat_map(|bucket| {
-            let read = Read::Some(HOLDERS.list(day(START), bucket), READ_FIELDS_MAX);
+            let read = HOLDERS.users(day(START), bucket, None);
             match shop.read(shop.now().home(USER), read) {
-                Answer::Map(fields) => fields,
+                Answer::Page(page) => page.members,
                 other => panic!("{other:?}"),
             }
         })
-        .map(|(field, _)| user_of(&field))
+        .map(|member| DayLists::user_of(&member))
         .collect();
-    assert_eq!(users, [Some(USER)]);
+    assert_eq!(users, [Ok(USER)]);
 }
 
 #[test]

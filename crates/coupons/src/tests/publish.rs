@@ -1,14 +1,16 @@
 //! Publishing templates, and the stock that is left.
 
+use domain::due::{self, Due};
 use domain::ids::UserId;
-use domain::transaction::{Answer, READ_FIELDS_MAX, Read, Value, Write};
+use domain::time::UnixMillis;
+use domain::transaction::{Answer, Member, Range, Read, Value, Write};
 use futures::executor::block_on;
 use serde_json::json;
 
 use super::shop::{Shop, USER, changed, claim, invalid, refused};
 use crate::context::PUBLISHED_VERSION;
 use crate::publish::{self, Stock, publish};
-use crate::records::{self, LISTS};
+use crate::records::{self, OVER};
 use crate::refusal::Refusal;
 use crate::scene::Scene;
 use crate::template::Template;
@@ -25,20 +27,13 @@ impl Shop {
         block_on(self.now().template(id)).unwrap().map(|published| published.version)
     }
 
-    /// What the list of all templates says, in their order.
-    fn listed(&self) -> Vec<(String, i64)> {
+    /// What a list of templates has, in its order.
+    fn listed(&self, read: Read) -> Vec<Member> {
         let home = records::home_of_list(self.now().partitions);
-        let mut all = Vec::new();
-        for bucket in 0..LISTS {
-            let read = Read::Some(records::listed(bucket), READ_FIELDS_MAX);
-            let Answer::Map(templates) = self.read(home, read) else { panic!("{bucket}") };
-            for (template, until) in templates {
-                let Value::Integer(until) = until else { panic!("{until:?}") };
-                all.push((String::from_utf8(template.0).unwrap(), until));
-            }
+        match self.read(home, read) {
+            Answer::Page(page) => page.members,
+            other => panic!("{other:?}"),
         }
-        all.sort_unstable();
-        all
     }
 }
 
@@ -65,12 +60,29 @@ fn all_templates_are_listed_with_the_end_of_their_windows() {
     for id in &ids {
         shop.publish(id, &[]).unwrap();
     }
-    let mut expected: Vec<_> = ids.into_iter().map(|id| (id, until)).collect();
-    assert_eq!(shop.listed(), expected);
-    // A version with another window says so.
-    shop.publish("t4", &[("claim_until", json!("2026-03-02T00:00:00Z"))]).unwrap();
-    expected[4].1 += 86_400_000;
-    assert_eq!(shop.listed(), expected);
+    let all = || {
+        let members = shop.listed(Read::Page(records::templates(), Range::default(), 100));
+        let id = |Member(id): Member| String::from_utf8(id).unwrap();
+        members.into_iter().map(id).collect::<Vec<_>>()
+    };
+    let over = |now: i64| {
+        let members = shop.listed(OVER.page(UnixMillis(now), None, 100));
+        let entry = |member: &Member| {
+            let Due { at, what } = due::due(member).unwrap();
+            (at.0, String::from_utf8(what.to_vec()).unwrap())
+        };
+        members.iter().map(entry).collect::<Vec<_>>()
+    };
+    let mut expected: Vec<_> = ids.iter().map(|id| (until, id.clone())).collect();
+    assert_eq!((all(), over(until - 1), over(until)), (ids.clone(), vec![], expected.clone()));
+    // A version with another window stands there, too. The same again changes nothing.
+    let later = [("claim_until", json!("2026-03-02T00:00:00Z"))];
+    assert_eq!(shop.publish("t4", &later), Ok(2));
+    assert_eq!(shop.publish("t4", &later), Ok(2));
+    let later = until + 86_400_000;
+    assert_eq!((all(), over(later - 1)), (ids, expected.clone()));
+    expected.push((later, "t4".into()));
+    assert_eq!(over(later), expected);
 }
 
 #[test]

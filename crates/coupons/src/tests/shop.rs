@@ -2,13 +2,14 @@
 
 use binding::Binding;
 use binding::memory::Interrupted;
+use domain::due::{DueIndex, Swept};
 use domain::group_buy::{Chance, Groups, Phase};
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::paid::mark_paid;
 use domain::partition::{Partition, Partitions};
 use domain::time::UnixMillis;
-use domain::transaction::{Answer, Field, Outcome, Read, Transaction, Value, Write};
+use domain::transaction::{Answer, Field, Outcome, Range, Read, Transaction, Value, Write};
 use futures::FutureExt as _;
 use futures::executor::block_on;
 
@@ -115,6 +116,20 @@ impl Shop {
         block_on(self.now().read_all(&[(partition, read)])).unwrap().remove(0)
     }
 
+    /// How many entries an index of a partition has.
+    pub fn entries(&self, partition: Partition, index: DueIndex) -> u64 {
+        match self.read(partition, Read::Count(index.key(), Range::default())) {
+            Answer::Size(size) => size,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Users of the partition of [`USER`], and not that one.
+    pub fn neighbours(&self) -> impl Iterator<Item = UserId> {
+        let (partitions, home) = (self.now().partitions, self.now().home(USER));
+        (1_000..).map(UserId).filter(move |user| partitions.locate(*user).partition == home)
+    }
+
     /// Writes behind everybody's back.
     pub fn write(&self, partition: Partition, writes: Vec<Write>) {
         let outcome = block_on(self.now().commit(partition, writing(writes))).unwrap();
@@ -216,10 +231,12 @@ pub fn opening(user: UserId, group: &str) -> Opening {
     Opening { campaign: CHANCE.campaign.into(), group: group.into(), user, lasts_seconds: 60 }
 }
 
-/// The instance gives the rewards that are due everywhere; how many.
+/// The instance gives the rewards that are due everywhere; how many. Nothing is stuck.
 pub fn settle(context: &Context<'_, Interrupted>) -> u64 {
     let partitions: Vec<_> = context.partitions.all().collect();
-    block_on(group_buy::settle_due(context, &partitions)).unwrap()
+    let swept = block_on(group_buy::settle_due(context, &partitions)).unwrap();
+    assert_eq!(swept, Swept { done: swept.done, ..Swept::default() });
+    swept.done
 }
 
 /// The coupon that was given.

@@ -3,6 +3,7 @@
 //! behind; and the other way round, where the one behind is first.
 
 use binding::memory::Interrupted;
+use domain::due::Swept;
 use domain::group_buy::{Groups, Phase};
 use domain::order_number::OrderNumber;
 use domain::transaction::{Outcome, Transaction, Write};
@@ -152,7 +153,7 @@ fn a_reservation_that_was_told_expired_is_not_confirmed_later() {
         assert_eq!(told(&shop.behind(0)).gave, Gave::Expired);
         // It went back once, and no sweep finds it again.
         let partitions: Vec<_> = shop.behind(0).partitions.all().collect();
-        assert_eq!(block_on(expire_due(&shop.ahead(0), &partitions)), Ok(0));
+        assert_eq!(block_on(expire_due(&shop.ahead(0), &partitions)), Ok(Swept::default()));
         let stock = shop.stock();
         assert_eq!((stock.issued, stock.reserved), (0, 0));
         assert_eq!(stock.leased + stock.remaining, stock.total);

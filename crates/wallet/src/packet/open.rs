@@ -2,7 +2,9 @@
 
 use binding::Binding;
 use domain::answers::{fields, integer, unexpected};
+use domain::due;
 use domain::ids::UserId;
+use domain::time::UnixMillis;
 use domain::transaction::{
     Answer, CommitError, Failed, Field, Guard, MapKey, Outcome, Read, Seen, Transaction, Value,
     Write,
@@ -194,7 +196,6 @@ pub async fn open<B: Binding>(
     user: UserId,
 ) -> Result<(Opening, bool), Failure> {
     let (record, field) = (records::packet(packet), records::user_field(user));
-    let now = Value::Integer(context.now.0);
     let guards = vec![
         Guard::FieldAbsent(records::openings(packet), field.clone()),
         Guard::FieldEquals(record.clone(), STATE.into(), State::Open.value()),
@@ -202,8 +203,8 @@ pub async fn open<B: Binding>(
     ];
     let writes = vec![
         Write::Move(records::parts(packet), records::openings(packet), field.clone()),
-        Write::Set(records::opened_at(packet), field.clone(), now.clone()),
-        Write::Set(records::owed(), records::pair(user, packet), now),
+        Write::Set(records::opened_at(packet), field.clone(), Value::Integer(context.now.0)),
+        records::OWED.add(context.now, &due::of_user(user, packet)),
     ];
     let read = |map: MapKey| Read::Fields(map, vec![field.clone()]);
     let reads = || {
@@ -321,11 +322,11 @@ async fn pay_token<B: Binding>(
     token: &Payload,
 ) -> Result<String, CommitError> {
     let signed = keys.sign(token, stage).map_err(|_| unexpected())?;
-    let number = &token.out_trade_no;
+    let (number, drawn) = (&token.out_trade_no, UnixMillis(token.open_time));
     for _ in 0..ATTEMPTS_MAX {
         let transaction = Transaction {
             guards: pending::guards(user, number).to_vec(),
-            writes: pending::writes(user, number, signed.to_stored(), context.now).to_vec(),
+            writes: pending::writes(user, number, signed.to_stored(), drawn, context.now).to_vec(),
             ..Transaction::default()
         };
         match context.commit(context.home(user), transaction).await? {

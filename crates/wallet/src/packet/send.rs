@@ -2,6 +2,7 @@
 
 use binding::Binding;
 use domain::answers::{fields, unexpected};
+use domain::due;
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::time::UnixMillis;
@@ -21,8 +22,6 @@ use crate::split;
 
 /// An order that nobody pays for is forgotten after that: a payment may take days.
 const UNPAID_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
-/// When the store may forget a packet that was paid: never.
-const NEVER_MS: i64 = 253_402_300_799_999;
 
 /// Writes a packet down, if it is not there: its parts are drawn here. Idempotent. What is shown of it is
 /// added where it is missing, because settlement, which does not know it, may have come first.
@@ -89,15 +88,12 @@ fn draw_parts(
 }
 
 /// From now on a packet can be opened, until a moment.
-fn open_until(packet: &str, until: i64) -> [Write; 4] {
+fn open_until(packet: &str, until: i64) -> [Write; 3] {
     let record = records::packet(packet);
-    let period = records::period(UnixMillis(until));
-    let name = period.to_string();
     [
         Write::Set(record.clone(), STATE.into(), State::Open.value()),
         Write::Set(record, EXPIRES.into(), Value::Integer(until)),
-        Write::Set(records::ends(), name.as_str().into(), Value::Integer(1)),
-        Write::Set(records::ends_in(period), packet.into(), Value::Integer(until)),
+        records::ENDS.add(UnixMillis(until), packet.as_bytes()),
     ]
 }
 
@@ -167,9 +163,8 @@ async fn take_from_sender<B: Binding>(
         let what = What::Sent(number.as_str().to_owned());
         movement.entry(&Entry { amount: -order.total, at: order.at, what });
         movement.write(Write::Set(record.clone(), field.clone(), order.encode()));
-        let since = Value::Integer(order.at);
-        let mark = records::pair(sender, number.as_str());
-        movement.write(Write::Set(records::unsent(), mark, since));
+        let mark = due::of_user(sender, number.as_str());
+        movement.write(records::UNSENT.add(UnixMillis(order.at), &mark));
         let mut transaction = movement.transaction(reads());
         transaction.guards.insert(0, Guard::FieldAbsent(record.clone(), field.clone()));
         let refused = match context.commit(home, transaction).await? {
@@ -182,11 +177,15 @@ async fn take_from_sender<B: Binding>(
             return if same { Ok((earlier, true)) } else { Err(Refusal::OrderNumberReused.into()) };
         }
         account = Account::answered(refused.reads.first())?;
-        let pending = pending::answered(refused.reads.get(1))?;
-        if account.balance < order.total && pending.is_empty() {
-            return Err(Refusal::ExceedsBalance.into());
+        let pending::Found { readable, unreadable } = pending::found(refused.reads.get(1))?;
+        if account.balance < order.total && readable.is_empty() {
+            // What cannot be read might be enough.
+            return Err(match unreadable.first() {
+                Some(number) => pending::unreadable(number).into(),
+                None => Refusal::ExceedsBalance.into(),
+            });
         }
-        if !pending.is_empty() {
+        if !readable.is_empty() {
             account = posting::post(context, sender).await?.account;
         }
     }
@@ -214,7 +213,8 @@ pub async fn pay<B: Binding>(
     for (account, cents) in [(records::PAID_IN, -order.total), (records::PACKETS, order.total)] {
         writes.push(Write::Add(records::accounts(), account.into(), cents));
     }
-    writes.push(Write::CollectAfter(record.clone(), NEVER_MS));
+    // What was paid for may not be collected, and may not be taken by a store that is short of memory either.
+    writes.push(Write::Keep(record.clone()));
     let guards = vec![
         Guard::FieldPresent(record.clone(), ORDER.into()),
         Guard::FieldEquals(record, STATE.into(), State::Unpaid.value()),

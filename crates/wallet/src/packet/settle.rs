@@ -2,12 +2,12 @@
 
 use binding::Binding;
 use domain::answers::{fields, integer, unexpected};
+use domain::due::{self, Due, DueIndex, Swept};
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::partition::Partition;
-use domain::transaction::{
-    Answer, CommitError, Field, Guard, MapKey, Outcome, Read, Transaction, Value, Write,
-};
+use domain::time::UnixMillis;
+use domain::transaction::{Answer, CommitError, Field, Outcome, Read, Transaction, Value};
 
 use super::open::{pay_refund, step};
 use super::send::write_down;
@@ -16,24 +16,26 @@ use crate::context::Context;
 use crate::keys::SigningKeys;
 use crate::records;
 use crate::split;
+use crate::sweep::Queue;
 
 /// What settling the packets of a partition did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settled {
     /// Packets that were sent and are now written down for certain.
-    pub sent: u64,
+    pub sent: Swept,
     /// Openings and refunds that are now paid for certain.
-    pub paid: u64,
+    pub paid: Swept,
     /// Packets that expired and are closed now.
-    pub closed: u64,
+    pub closed: Swept,
 }
 
-/// Periods of the index: a packet lives for as many as a day has, so that all are seen.
-const PERIODS_MAX: u32 = 1_024;
-/// What one call looks at, of each kind; the next one goes on.
-const SETTLE_MAX: u32 = 256;
+/// What one call does in a partition, of each kind; the next one goes on.
+const SETTLE_MAX: u64 = 256;
+/// Everything in an index is due: nothing is later.
+const ALWAYS: UnixMillis = UnixMillis(i64::MAX);
 
-/// Finishes what is under way in a partition, and closes packets that have expired. Bounded.
+/// Finishes what is under way in a partition, and closes packets that have expired; each kind the oldest first,
+/// bounded. What cannot be done for a fault of its own records is named, and stops nothing else.
 ///
 /// # Errors
 /// The store's; what was done stays so.
@@ -44,42 +46,30 @@ pub async fn settle<B: Binding>(
     partition: Partition,
     random: &mut dyn FnMut() -> u64,
 ) -> Result<Settled, CommitError> {
-    let reads = vec![
-        Read::Some(records::unsent(), SETTLE_MAX),
-        Read::Some(records::owed(), SETTLE_MAX),
-        Read::Some(records::ends(), PERIODS_MAX),
-    ];
-    let answers = context.read(partition, reads).await?;
-    let [Answer::Map(unsent), Answer::Map(owed), Answer::Map(ends)] = &answers[..] else {
-        return Err(unexpected());
-    };
-    let mut settled = Settled::default();
-    for (field, _) in unsent {
-        finish_sending(context, partition, field, random).await?;
-        settled.sent += 1;
-    }
-    for (field, _) in owed {
-        finish_paying(context, keys, stage, partition, field).await?;
-        settled.paid += 1;
-    }
-    let now = records::period(context.now);
-    for (field, _) in ends {
-        let name = std::str::from_utf8(&field.0).ok().and_then(|text| text.parse::<i64>().ok());
-        let period = name.ok_or_else(unexpected)?;
-        if period <= now {
-            settled.closed += close_due(context, keys, stage, partition, period).await?;
-        }
-    }
-    Ok(settled)
+    let queue = |index, until, name| Queue { partition, index, until, name };
+    let sent = queue(records::UNSENT, ALWAYS, "a packet on its way")
+        .sweep(context, SETTLE_MAX, async |due| {
+            finish_sending(context, partition, due, random).await
+        })
+        .await?;
+    let paid = queue(records::OWED, ALWAYS, "an opening that is owed")
+        .sweep(context, SETTLE_MAX, async |due| {
+            finish_paying(context, keys, stage, partition, due).await
+        })
+        .await?;
+    let closed = queue(records::ENDS, context.now, "a packet that has expired")
+        .sweep(context, SETTLE_MAX, async |due| close(context, keys, stage, partition, due).await)
+        .await?;
+    Ok(Settled { sent, paid, closed })
 }
 
 async fn finish_sending<B: Binding>(
     context: &Context<'_, B>,
     partition: Partition,
-    field: &Field,
+    due: &Due<'_>,
     random: &mut dyn FnMut() -> u64,
-) -> Result<(), CommitError> {
-    let (sender, number) = records::pair_of(field).ok_or_else(unexpected)?;
+) -> Result<bool, CommitError> {
+    let (sender, number) = due::user_of(due.what)?;
     let read = Read::Fields(records::sent(sender), vec![number.into()]);
     let answers = context.read(partition, vec![read]).await?;
     let value = fields(answers.first())?.first().and_then(Option::as_ref);
@@ -90,7 +80,7 @@ async fn finish_sending<B: Binding>(
         Err(Failure::Store(error)) => return Err(error),
         Err(Failure::Refused(_)) => return Err(unexpected()),
     }
-    forget(context, partition, records::unsent(), field).await
+    forget(context, partition, records::UNSENT, due).await
 }
 
 async fn finish_paying<B: Binding>(
@@ -98,9 +88,9 @@ async fn finish_paying<B: Binding>(
     keys: &SigningKeys,
     stage: &str,
     partition: Partition,
-    field: &Field,
-) -> Result<(), CommitError> {
-    let (user, packet) = records::pair_of(field).ok_or_else(unexpected)?;
+    due: &Due<'_>,
+) -> Result<bool, CommitError> {
+    let (user, packet) = due::user_of(due.what)?;
     let one = records::user_field(user);
     let reads = vec![
         Read::Fields(records::openings(packet), vec![one.clone()]),
@@ -114,50 +104,19 @@ async fn finish_paying<B: Binding>(
         }
         _ => return Err(unexpected()),
     }
-    forget(context, partition, records::owed(), field).await
+    forget(context, partition, records::OWED, due).await
 }
 
+/// Takes an item out that is done. A commit that comes late finds nothing: what was done is never due again.
 async fn forget<B: Binding>(
     context: &Context<'_, B>,
     partition: Partition,
-    list: MapKey,
-    field: &Field,
-) -> Result<(), CommitError> {
-    let writes = vec![Write::Unset(list, field.clone())];
+    index: DueIndex,
+    due: &Due<'_>,
+) -> Result<bool, CommitError> {
+    let writes = vec![index.remove(due.at, due.what)];
     context.commit(partition, Transaction { writes, ..Transaction::default() }).await?;
-    Ok(())
-}
-
-/// Closes the packets of a period that have expired; how many.
-async fn close_due<B: Binding>(
-    context: &Context<'_, B>,
-    keys: &SigningKeys,
-    stage: &str,
-    partition: Partition,
-    period: i64,
-) -> Result<u64, CommitError> {
-    let list = records::ends_in(period);
-    let answers = context.read(partition, vec![Read::Some(list.clone(), SETTLE_MAX)]).await?;
-    let Some(Answer::Map(packets)) = answers.first() else { return Err(unexpected()) };
-    let mut closed = 0;
-    for (field, until) in packets {
-        if integer(Some(until))? > context.now.0 {
-            continue;
-        }
-        let packet = std::str::from_utf8(&field.0).map_err(|_| unexpected())?;
-        close(context, keys, stage, partition, packet).await?;
-        forget(context, partition, list.clone(), field).await?;
-        closed += 1;
-    }
-    if packets.is_empty() && period < records::period(context.now) {
-        let forget = Transaction {
-            guards: vec![Guard::SizeAtMost(list, 0)],
-            writes: vec![Write::Unset(records::ends(), Field(period.to_string().into_bytes()))],
-            ..Transaction::default()
-        };
-        context.commit(partition, forget).await?;
-    }
-    Ok(closed)
+    Ok(true)
 }
 
 /// Closes a packet, and gives back what is left of it: first nobody can open it any more, then what is
@@ -167,8 +126,9 @@ async fn close<B: Binding>(
     keys: &SigningKeys,
     stage: &str,
     partition: Partition,
-    packet: &str,
-) -> Result<(), CommitError> {
+    due: &Due<'_>,
+) -> Result<bool, CommitError> {
+    let packet = std::str::from_utf8(due.what).map_err(|_| unexpected())?;
     let reads = vec![
         Read::Fields(records::packet(packet), [ORDER, STATE, EXPIRES].map(Field::from).to_vec()),
         Read::All(records::parts(packet), split::COUNT_MAX),
@@ -181,19 +141,18 @@ async fn close<B: Binding>(
     let [Some(order), state, Some(expires)] = fields(answers.first())? else {
         return Err(unexpected());
     };
-    if State::of(state.as_ref())? != State::Closing {
-        return Ok(());
+    if State::of(state.as_ref())? == State::Closing {
+        let Some(Answer::Map(parts)) = answers.get(1) else { return Err(unexpected()) };
+        let mut left = 0;
+        for (_, cents) in parts {
+            left += integer(Some(cents))?;
+        }
+        if left > 0 {
+            let user = UserId(Order::decode(order)?.sender);
+            let refund = Opening { user, amount: left, at: integer(Some(expires))? };
+            pay_refund(context, keys, stage, packet, &refund).await?;
+        }
+        context.commit(partition, step(packet, State::Closing, State::Closed, vec![])).await?;
     }
-    let Some(Answer::Map(parts)) = answers.get(1) else { return Err(unexpected()) };
-    let mut left = 0;
-    for (_, cents) in parts {
-        left += integer(Some(cents))?;
-    }
-    if left > 0 {
-        let user = UserId(Order::decode(order)?.sender);
-        let refund = Opening { user, amount: left, at: integer(Some(expires))? };
-        pay_refund(context, keys, stage, packet, &refund).await?;
-    }
-    context.commit(partition, step(packet, State::Closing, State::Closed, vec![])).await?;
-    Ok(())
+    forget(context, partition, records::ENDS, due).await
 }

@@ -3,19 +3,21 @@
 
 use binding::Binding;
 use binding::memory::{Interrupted, Memory};
+use domain::due;
 use domain::ids::UserId;
 use domain::partition::Partition;
-use domain::transaction::{Answer, Guard, Outcome, Read, Transaction, Value, Write};
+use domain::time::UnixMillis;
+use domain::transaction::{Answer, CommitError, Guard, Outcome, Read, Transaction, Value, Write};
 use futures::FutureExt as _;
 use futures::executor::block_on;
 
-use super::requests::{STAGE, at, keys, number, settled};
+use super::requests::{STAGE, at, keys, number, settled, settled_all};
 use crate::account::Account;
 use crate::context::Context;
 use crate::entry::{Entry, What};
 use crate::keys::VerifyingKeys;
 use crate::mode::{self, Mode, Statements, Switches};
-use crate::packet::{self, Details, Funding, Kind, Order, Settled};
+use crate::packet::{self, Details, Funding, Kind, Order};
 use crate::posting::{self, BATCH_MAX, Posted};
 use crate::records::{self, PENDING_MAX};
 use crate::token::{Payload, TokenError};
@@ -57,7 +59,8 @@ fn give_payload(store: &Memory, user: UserId, payload: &Payload) -> (String, boo
     let signed = keys().sign(payload, STAGE).unwrap();
     let (context, number) = (now(store), &payload.out_trade_no);
     let guards = pending::guards(user, number).to_vec();
-    let writes = pending::writes(user, number, signed.to_stored(), context.now).to_vec();
+    let drawn = UnixMillis(payload.open_time);
+    let writes = pending::writes(user, number, signed.to_stored(), drawn, context.now).to_vec();
     let outcome = write(store, context.home(user), guards, writes);
     (signed.to_text(), matches!(outcome, Outcome::Committed(_)))
 }
@@ -107,11 +110,13 @@ fn check_balanced(store: &Memory) {
     }
 }
 
-fn queued(store: &Memory, user: UserId) -> bool {
-    let home = now(store).home(user);
-    let field = records::user_field(user);
-    let answer = read(store, home, Read::Fields(records::queue(), vec![field]));
-    matches!(answer, Answer::Fields(values) if values[0].is_some())
+/// The numbers of a user's tokens in the queue, the oldest first.
+fn queued(store: &Memory, user: UserId) -> Vec<String> {
+    let answer = read(store, now(store).home(user), records::QUEUE.page_of_all(None, 1_000));
+    let page = due::page(Some(&answer)).unwrap();
+    let entry = |member| due::user_of(due::due(member).unwrap().what).unwrap();
+    let of_user = page.members.iter().map(entry).filter(|(of, _)| *of == user);
+    of_user.map(|(_, number)| number.to_owned()).collect()
 }
 
 fn entries(store: &Memory, user: UserId) -> Vec<(i64, Entry)> {
@@ -128,16 +133,19 @@ fn a_token_counts_once_before_and_after_it_is_posted() {
     let before = viewed(&store, USER);
     assert_eq!((before.balance, before.pending, before.income), (345, 345, 345));
     assert_eq!((before.withdrawn, before.held, before.entries), (0, 0, 0));
-    assert!(queued(&store, USER));
+    assert_eq!(queued(&store, USER), ["a", "b"]);
 
     let posted = post(&store, USER);
     let account_after = Account { balance: 345, income: 345, sequence: 2, ..Account::default() };
-    assert_eq!(posted, Posted { tokens: 2, account: account_after });
+    assert_eq!(posted, Posted { tokens: 2, account: account_after, unreadable: vec![] });
     let after = viewed(&store, USER);
     assert_eq!((after.balance, after.pending, after.income, after.entries), (345, 0, 345, 2));
     assert_eq!(after.tokens, []);
-    assert!(!queued(&store, USER));
-    assert_eq!(post(&store, USER), Posted { tokens: 0, account: account_after });
+    assert_eq!(queued(&store, USER), [""; 0]);
+    assert_eq!(
+        post(&store, USER),
+        Posted { tokens: 0, account: account_after, unreadable: vec![] }
+    );
     // Its number has acted for good.
     assert!(!give_payload(&store, USER, &payload(USER, "a", 300)).1);
 
@@ -164,7 +172,7 @@ fn more_tokens_than_one_transaction_holds_are_all_posted() {
     let posted = post(&store, USER);
     assert_eq!((posted.tokens, posted.account.balance), (count as u64, sum));
     assert!(count as usize > BATCH_MAX);
-    assert!(!queued(&store, USER));
+    assert_eq!(queued(&store, USER), [""; 0]);
     check_balanced(&store);
 }
 
@@ -193,16 +201,61 @@ fn a_copy_of_a_token_that_was_posted_is_dropped() {
 }
 
 #[test]
-fn only_who_has_nothing_to_post_leaves_the_queue() {
+fn only_an_entry_whose_token_was_posted_leaves_the_queue() {
+    let store = Memory::new();
+    let leave =
+        |number| block_on(posting::leave_queue(&now(&store), USER, UnixMillis(NOW_MS), number));
+    let queue = |number| {
+        let entry = records::QUEUE.add(UnixMillis(NOW_MS), &due::of_user(USER, number));
+        write(&store, now(&store).home(USER), vec![], vec![entry]);
+    };
+    give(&store, USER, "a", 1);
+    leave("a").unwrap();
+    assert_eq!(queued(&store, USER), ["a"], "its token is there");
+    post(&store, USER);
+    leave("a").unwrap();
+    assert_eq!(queued(&store, USER), [""; 0]);
+    queue("a");
+    queue("lost");
+    leave("b").unwrap();
+    assert_eq!(queued(&store, USER), ["a", "lost"]);
+    leave("a").unwrap();
+    let lost = leave("lost");
+    assert!(matches!(lost, Err(CommitError::Unusable(text)) if text.contains("lost")));
+    assert_eq!(queued(&store, USER), ["lost"], "somebody has to look");
+}
+
+#[test]
+fn a_token_that_cannot_be_read_stops_no_other() {
     let store = Memory::new();
     give(&store, USER, "a", 1);
-    block_on(posting::leave_queue(&now(&store), USER)).unwrap();
-    assert!(queued(&store, USER));
-    post(&store, USER);
-    let mark = Write::Set(records::queue(), records::user_field(USER), Value::Integer(1));
-    write(&store, now(&store).home(USER), vec![], vec![mark]);
-    block_on(posting::leave_queue(&now(&store), USER)).unwrap();
-    assert!(!queued(&store, USER));
+    give(&store, USER, "b", 2);
+    let (home, pending) = (now(&store).home(USER), records::pending(USER));
+    let garbage = Write::Set(pending, "a".into(), Value::Bytes(vec![0xff]));
+    write(&store, home, vec![], vec![garbage]);
+    for tokens in [1, 0] {
+        let posted = post(&store, USER);
+        assert_eq!((posted.tokens, posted.account.balance), (tokens, 2));
+        assert_eq!(posted.unreadable, ["a"]);
+    }
+    assert_eq!(queued(&store, USER), ["a"], "it is not lost");
+    check_balanced(&store);
+}
+
+#[test]
+fn as_many_tokens_as_a_transaction_holds_may_be_of_as_many_rains() {
+    let store = Memory::new();
+    for number in 0..BATCH_MAX + 1 {
+        let number = number.to_string();
+        let payload = Payload { activity_id: format!("a{number}"), ..payload(USER, &number, 1) };
+        give_payload(&store, USER, &payload);
+    }
+    let tokens = BATCH_MAX as u64 + 1;
+    assert_eq!(post(&store, USER).tokens, tokens);
+    assert_eq!(viewed(&store, USER).balance, tokens as i64);
+    assert_eq!(queued(&store, USER), [""; 0]);
+    let accounts = read(&store, now(&store).home(USER), Read::Size(records::accounts()));
+    assert_eq!(accounts, Answer::Size(tokens + 1), "a fund each, and the users");
 }
 
 #[test]
@@ -235,7 +288,7 @@ fn lost_tokens_are_put_back_once_and_wrong_ones_not_at_all() {
     assert!(matches!(restore(&[known.clone(), lost.clone(), lost.clone()]), Ok(1)));
     assert!(matches!(restore(&[known.clone(), lost.clone()]), Ok(0)));
     assert_eq!(viewed(&store, USER).balance, 200);
-    assert!(queued(&store, USER));
+    assert_eq!(queued(&store, USER), ["known", "lost"]);
     post(&store, USER);
     assert!(matches!(restore(&[lost]), Ok(0)));
 
@@ -442,8 +495,8 @@ fn a_packet_from_the_balance_is_taken_once_and_shared() {
 
     // Nobody has come to pay what was taken.
     assert_eq!(viewed(&store, OTHER).balance, 0);
-    assert_eq!(settled(&now(&store)), Settled { sent: 1, paid: 2, closed: 0 });
-    assert_eq!(settled(&now(&store)), Settled::default());
+    assert_eq!(settled(&now(&store)), [1, 2, 0]);
+    assert_eq!(settled(&now(&store)), [0, 0, 0]);
     assert_eq!([OTHER, UserId(9)].map(|user| viewed(&store, user).balance), [100, 100]);
     assert_eq!(viewed(&store, OTHER).income, 100);
     for user in [OTHER, UserId(9)] {
@@ -489,10 +542,10 @@ fn what_nobody_takes_comes_back_once_and_is_no_income() {
     assert_eq!(send(&store, "p", &order(Funding::Balance)), Ok(false));
     assert_eq!(open(&store, &packet, OTHER), Ok(100));
     let end = NOW_MS + packet::LIFE_MS;
-    assert_eq!(settled(&at(&store, end - 1)), Settled { sent: 1, paid: 1, closed: 0 });
-    assert_eq!(settled(&at(&store, end)), Settled { closed: 1, ..Settled::default() });
-    assert_eq!(settled(&at(&store, end + 3_600_000)), Settled::default());
-    assert_eq!(settled(&at(&store, end + 3_600_000)), Settled::default());
+    assert_eq!(settled(&at(&store, end - 1)), [1, 1, 0]);
+    assert_eq!(settled(&at(&store, end)), [0, 0, 1]);
+    assert_eq!(settled(&at(&store, end + 3_600_000)), [0, 0, 0]);
+    assert_eq!(settled(&at(&store, end + 3_600_000)), [0, 0, 0]);
     assert!(shown(&store, &packet).is_expired());
     let sender = viewed(&store, USER);
     assert_eq!((sender.balance, sender.pending, sender.income), (200, 100, 300));
@@ -546,7 +599,55 @@ fn a_packet_whose_sender_went_away_is_written_down_by_settlement() {
     // As if its record had not been written: settlement finds the note and writes it.
     let gone = ["d", "s", "x"].map(|field| Write::Unset(records::packet(&packet), field.into()));
     write(&store, home, vec![], gone.to_vec());
-    assert_eq!(settled(&now(&store)), Settled { sent: 1, paid: 0, closed: 0 });
+    assert_eq!(settled(&now(&store)), [1, 0, 0]);
     assert_eq!(open(&store, &packet, OTHER), Ok(100));
-    assert_eq!(settled(&now(&store)), Settled { sent: 0, paid: 1, closed: 0 });
+    assert_eq!(settled(&now(&store)), [0, 1, 0]);
+}
+
+/// Packets of one partition, from the balance; their names.
+fn packets_of_one_partition(store: &Memory, count: usize) -> Vec<String> {
+    let mut partitions = std::collections::BTreeMap::<_, Vec<_>>::new();
+    for index in 0.. {
+        let number = number(&format!("p{index}"));
+        let packet = packet::name(USER, &number);
+        let home = records::home_of_packet(now(store).partitions, &packet);
+        let here = partitions.entry(home).or_default();
+        here.push((number, packet));
+        if here.len() == count {
+            let chosen = std::mem::take(here);
+            for (number, _) in &chosen {
+                let order = Order { total: 2, ..order(Funding::Balance) };
+                assert_eq!(send(store, number.as_str(), &order), Ok(false));
+            }
+            return chosen.into_iter().map(|(_, packet)| packet).collect();
+        }
+    }
+    unreachable!("names do not end");
+}
+
+#[test]
+fn a_packet_that_cannot_be_read_does_not_keep_others_from_being_closed() {
+    let store = Memory::new();
+    give(&store, USER, "a", 1_000);
+    let packets = packets_of_one_partition(&store, 300);
+    for (done, has_more) in [(256, true), (44, false)] {
+        let sent = settled_all(&now(&store)).sent;
+        assert_eq!((sent.done, sent.has_more), (done, has_more));
+    }
+    let home = records::home_of_packet(now(&store).partitions, &packets[0]);
+    let garbage = Value::Bytes(vec![0xff]);
+    write(
+        &store,
+        home,
+        vec![],
+        vec![Write::Set(records::packet(&packets[0]), "d".into(), garbage)],
+    );
+    let end = at(&store, NOW_MS + packet::LIFE_MS);
+    // As many as one call does, then the others; the bad one is named each time.
+    for (done, has_more) in [(256, true), (43, false), (0, false)] {
+        let closed = settled_all(&end).closed;
+        assert_eq!((closed.done, closed.has_more), (done, has_more));
+        let [stuck] = &closed.stuck[..] else { panic!("{closed:?}") };
+        assert!(stuck.place.contains(&packets[0]), "{stuck:?}");
+    }
 }

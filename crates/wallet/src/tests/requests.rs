@@ -31,13 +31,22 @@ pub fn number(text: &str) -> OrderNumber {
 }
 
 /// What settlement does in all partitions.
-pub fn settled<B: Binding>(context: &Context<'_, B>) -> Settled {
+pub fn settled_all<B: Binding>(context: &Context<'_, B>) -> Settled {
     let mut all = Settled::default();
     for partition in context.partitions.all() {
         let one = block_on(settle(context, &keys(), STAGE, partition, &mut || 0)).unwrap();
-        all.sent += one.sent;
-        all.paid += one.paid;
-        all.closed += one.closed;
+        all.sent.add(one.sent);
+        all.paid.add(one.paid);
+        all.closed.add(one.closed);
     }
     all
+}
+
+/// How many packets settlement writes down, openings it pays and packets it closes, where nothing is wrong.
+pub fn settled<B: Binding>(context: &Context<'_, B>) -> [u64; 3] {
+    let Settled { sent, paid, closed } = settled_all(context);
+    [sent, paid, closed].map(|swept| {
+        assert_eq!((swept.stuck, swept.has_more), (vec![], false));
+        swept.done
+    })
 }

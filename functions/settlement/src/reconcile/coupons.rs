@@ -5,11 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use coupons::context::{BODY, PUBLISHED_VERSION, published};
 use coupons::records::{self, Gave, Order};
+use domain::answers::unexpected;
+use domain::due;
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::partition::Partition;
 use domain::time::UnixMillis;
-use domain::transaction::{Answer, CommitError, Field, READ_FIELDS_MAX, Read, Value};
+use domain::transaction::{
+    Answer, CommitError, Field, Member, READ_FIELDS_MAX, Range, Read, Value,
+};
 use edge::store::Binding;
 use lease::Lease;
 
@@ -51,13 +55,18 @@ pub(super) async fn templates<B: Binding>(
     look: &Look<'_, '_, B>,
 ) -> Result<Templates, CommitError> {
     let home = records::home_of_list(look.context.partitions);
-    let read = |bucket| Read::Some(records::listed(bucket), READ_FIELDS_MAX);
-    let mut templates = Templates::new();
-    for answer in look.read(home, (0..records::LISTS).map(read).collect()).await? {
-        let names = map(Some(&answer))?.iter();
-        templates.extend(names.map(|(field, _)| String::from_utf8_lossy(&field.0).into_owned()));
+    let (mut templates, mut after) = (Templates::new(), None);
+    loop {
+        let read = Read::Page(records::templates(), Range { after, below: None }, READ_FIELDS_MAX);
+        let answers = look.read(home, vec![read]).await?;
+        let page = due::page(answers.first())?;
+        let id = |Member(id): &Member| String::from_utf8_lossy(id).into_owned();
+        templates.extend(page.members.iter().map(id));
+        after = page.members.last().cloned();
+        if !page.has_more || after.is_none() {
+            return Ok(templates);
+        }
     }
-    Ok(templates)
 }
 
 /// Looks at the pools of some templates: what is free and what was leased out are the stock.
@@ -71,13 +80,23 @@ pub(super) async fn check_pools<B: Binding>(
     report: &mut Report,
 ) -> Result<(), CommitError> {
     for id in templates.iter().filter(|id| look.is_with(index, id)) {
-        let home = records::home_of_pool(look.context.partitions, id);
-        let own = [BODY, PUBLISHED_VERSION].map(Field::from).to_vec();
-        let (own, units) = look.pool(home, &records::pool(id), own).await?;
-        let Some((_, template)) = published(Some(&Answer::Fields(own)))? else { continue };
-        if template.is_counted() {
-            report.add(What::StockDiffers, id.as_str(), template.leasable(), units);
-        }
+        let result = check_pool(look, id, report).await;
+        report.isolate(|| format!("template {id}"), result)?;
+    }
+    Ok(())
+}
+
+async fn check_pool<B: Binding>(
+    look: &Look<'_, '_, B>,
+    id: &str,
+    report: &mut Report,
+) -> Result<(), CommitError> {
+    let home = records::home_of_pool(look.context.partitions, id);
+    let own = [BODY, PUBLISHED_VERSION].map(Field::from).to_vec();
+    let (own, units) = look.pool(home, &records::pool(id), own).await?;
+    let (_, template) = published(Some(&Answer::Fields(own)))?.ok_or_else(unexpected)?;
+    if template.is_counted() {
+        report.add(What::StockDiffers, id, template.leasable(), units);
     }
     Ok(())
 }
@@ -105,7 +124,8 @@ pub(super) async fn check<B: Binding>(
     let mut templates = templates.clone();
     let mut last = BTreeMap::new();
     for attempt in 0..LOOKS_MAX {
-        let (before, days) = leases(look, partition, &templates).await?;
+        let before = leases(look, partition, &templates).await?;
+        let days = look.days(partition, records::HOLDERS).await?;
         let Some(users) = look.everybody(partition, records::HOLDERS, &days).await? else { break };
         let holdings = match attempt {
             0 => check_users(look, partition, &users, report).await?,
@@ -113,7 +133,7 @@ pub(super) async fn check<B: Binding>(
             _ => holdings(look, partition, &users, &mut Report::default()).await?,
         };
         // What no user has was read in one moment.
-        let is_still = users.is_empty() || leases(look, partition, &templates).await?.0 == before;
+        let is_still = users.is_empty() || leases(look, partition, &templates).await? == before;
         let is_still = is_still && holdings.had.keys().all(|id| templates.contains(id));
         templates.extend(holdings.had.keys().cloned());
         let differs = |(id, lease): (String, Lease)| {
@@ -148,24 +168,21 @@ async fn check_users<B: Binding>(
     Ok(holdings)
 }
 
-/// What a partition has of each template, and the days on which users had to do with coupons.
+/// What a partition has of each template.
 async fn leases<B: Binding>(
     look: &Look<'_, '_, B>,
     partition: Partition,
     templates: &Templates,
-) -> Result<(BTreeMap<String, Lease>, Vec<i64>), CommitError> {
-    let mut reads = vec![records::HOLDERS.days()];
-    reads.extend(templates.iter().map(|id| Lease::read(records::lease(id))));
+) -> Result<BTreeMap<String, Lease>, CommitError> {
+    let reads: Vec<_> = templates.iter().map(|id| Lease::read(records::lease(id))).collect();
     let mut answers = Vec::new();
     for part in reads.chunks(FIELDS) {
         answers.extend(look.read(partition, part.to_vec()).await?);
     }
-    let days = look.days_of(answers.first())?;
     let lease = |(id, answer): (&String, &Answer)| -> Result<_, CommitError> {
         Ok((id.clone(), Lease::answered(Some(answer))?))
     };
-    let leases = templates.iter().zip(&answers[1..]).map(lease).collect::<Result<_, _>>()?;
-    Ok((leases, days))
+    templates.iter().zip(&answers).map(lease).collect()
 }
 
 async fn holdings<B: Binding>(
@@ -235,17 +252,15 @@ async fn check_reservations<B: Binding>(
     report: &mut Report,
 ) -> Result<(), CommitError> {
     for one in reservations {
-        let period = records::period(one.until);
         let reads = vec![
             Read::Fields(records::user(one.user), vec![records::order(&one.number)]),
-            Read::Fields(records::ends(), vec![period.to_string().as_str().into()]),
-            Read::Fields(records::ends_in(period), vec![records::end(one.user, &one.number)]),
+            records::ENDS.has(one.until, &records::end(one.user, &one.number)),
         ];
         let answers = look.read(partition, reads).await?;
         if value(answers.first())? != Some(&one.order) {
             continue;
         }
-        if value(answers.get(1))?.is_none() || value(answers.get(2))?.is_none() {
+        if answers.get(1) != Some(&Answer::Contains(true)) {
             report.broken(What::ReservationUnlisted, format!("{}/{}", one.user, one.number));
         }
     }

@@ -1,41 +1,69 @@
 //! What no user's is: accounts of a partition, budgets of rains, packets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::answers::{fields, integer, unexpected};
+use domain::due;
 use domain::ids::UserId;
 use domain::partition::Partition;
-use domain::transaction::{Answer, CommitError, Field, READ_FIELDS_MAX, Read, Value};
+use domain::time::UnixMillis;
+use domain::transaction::{
+    Answer, CommitError, Field, Member, READ_FIELDS_MAX, Range, Read, Value,
+};
 use edge::store::Binding;
 use lease::Lease;
 use wallet::account::Account;
 use wallet::packet::{self, Failure, Refusal};
 use wallet::rain::{self, Rain};
 use wallet::records;
-use wallet::token::Token;
 
 use super::{FIELDS, LOOKS_MAX, Look, Report, Scope, What, map};
 
+/// Pools that are read at once.
+const POOLS: usize = 64;
+/// Wallets that are read at once.
+const WALLETS: usize = 32;
+/// Queued users of a partition whose tokens are added up in one look.
+const QUEUED_USERS_MAX: usize = 16_384;
+
 /// A rain, and what it gives.
-pub(super) type Named = (String, Rain);
+type Named = (String, Rain);
 
 /// The rains there are.
+pub(super) struct Rains {
+    /// Those that can be read.
+    readable: Vec<Named>,
+    /// Those that are listed, and are not there or cannot be read.
+    unreadable: Vec<String>,
+}
+
+/// Reads the rains there are.
 ///
 /// # Errors
 /// The store's.
-pub(super) async fn rains<B: Binding>(look: &Look<'_, '_, B>) -> Result<Vec<Named>, CommitError> {
+pub(super) async fn rains<B: Binding>(look: &Look<'_, '_, B>) -> Result<Rains, CommitError> {
     let partitions = look.context.partitions;
-    let home = rain::home_of_all(partitions);
-    let answers = look.read(home, vec![Read::Some(rain::all(), READ_FIELDS_MAX)]).await?;
-    let listed = map(answers.first())?;
-    let mut rains = Vec::new();
-    for (field, _) in listed {
-        let id = String::from_utf8(field.0.clone()).map_err(|_| unexpected())?;
-        let place = rain::place(partitions, &id);
-        let read = Read::Fields(place.pool, vec![rain::BODY.into()]);
-        let answers = look.read(place.partition, vec![read]).await?;
-        let [Some(Value::Bytes(body))] = fields(answers.first())? else { continue };
-        rains.push((id, edge::json::stored(body).ok_or_else(unexpected)?));
+    let page = |after| Read::Page(rain::all(), Range { after, below: None }, READ_FIELDS_MAX);
+    let listed = look.members(rain::home_of_all(partitions), None, page).await?;
+    let mut rains = Rains { readable: Vec::new(), unreadable: Vec::new() };
+    for part in listed.chunks(POOLS) {
+        let ids: Vec<_> =
+            part.iter().map(|Member(id)| String::from_utf8_lossy(id).into_owned()).collect();
+        let read = |id: &String| {
+            let place = rain::place(partitions, id);
+            (place.partition, Read::Fields(place.pool, vec![rain::BODY.into()]))
+        };
+        let answers = look.read_all(ids.iter().map(read).collect()).await?;
+        for (id, answer) in ids.into_iter().zip(answers) {
+            let body = match fields(Some(&answer))? {
+                [Some(Value::Bytes(body))] => edge::json::stored(body),
+                _ => None,
+            };
+            match body {
+                Some(rain) => rains.readable.push((id, rain)),
+                None => rains.unreadable.push(id),
+            }
+        }
     }
     Ok(rains)
 }
@@ -47,17 +75,31 @@ pub(super) async fn rains<B: Binding>(look: &Look<'_, '_, B>) -> Result<Vec<Name
 pub(super) async fn check_pools<B: Binding>(
     look: &Look<'_, '_, B>,
     index: u32,
-    rains: &[Named],
+    rains: &Rains,
     report: &mut Report,
 ) -> Result<(), CommitError> {
-    for (id, _) in rains.iter().filter(|(id, _)| look.is_with(index, id)) {
-        let place = rain::place(look.context.partitions, id);
-        let own = vec![rain::BODY.into()];
-        let (own, cents) = look.pool(place.partition, &place.pool, own).await?;
-        let [Some(Value::Bytes(body))] = &own[..] else { continue };
-        let rain: Rain = edge::json::stored(body).ok_or_else(unexpected)?;
-        report.add(What::PoolDiffers, id.as_str(), rain.budget.minor_units(), cents);
+    for id in rains.unreadable.iter().filter(|id| look.is_with(index, id)) {
+        report.broken(What::RecordUnreadable, format!("rain {id}"));
     }
+    for (id, _) in rains.readable.iter().filter(|(id, _)| look.is_with(index, id)) {
+        let result = check_pool(look, id, report).await;
+        report.isolate(|| format!("rain {id}"), result)?;
+    }
+    Ok(())
+}
+
+async fn check_pool<B: Binding>(
+    look: &Look<'_, '_, B>,
+    id: &str,
+    report: &mut Report,
+) -> Result<(), CommitError> {
+    let place = rain::place(look.context.partitions, id);
+    let own = vec![rain::BODY.into()];
+    let (own, cents) = look.pool(place.partition, &place.pool, own).await?;
+    // Of the same moment as the cents.
+    let [Some(Value::Bytes(body))] = &own[..] else { return Err(unexpected()) };
+    let rain: Rain = edge::json::stored(body).ok_or_else(unexpected)?;
+    report.add(What::PoolDiffers, id, rain.budget.minor_units(), cents);
     Ok(())
 }
 
@@ -68,13 +110,13 @@ pub(super) async fn check_pools<B: Binding>(
 pub(super) async fn check<B: Binding>(
     look: &Look<'_, '_, B>,
     partition: Partition,
-    rains: &[Named],
+    Rains { readable: rains, .. }: &Rains,
     report: &mut Report,
 ) -> Result<(), CommitError> {
-    check_accounts(look, partition, report).await?;
-    for (id, rain) in rains {
-        check_budget(look, partition, id, rain, report).await?;
-    }
+    let result = check_accounts(look, partition, rains, report).await;
+    report.isolate(|| format!("accounts of {partition}"), result)?;
+    let result = check_budgets(look, partition, rains, report).await;
+    report.isolate(|| format!("budgets of {partition}"), result)?;
     check_packets(look, partition, report).await
 }
 
@@ -84,13 +126,14 @@ pub(super) async fn check<B: Binding>(
 async fn check_accounts<B: Binding>(
     look: &Look<'_, '_, B>,
     partition: Partition,
+    rains: &[Named],
     report: &mut Report,
 ) -> Result<(), CommitError> {
     let names = [records::USERS, records::HELD, records::PAID_OUT];
     let mut last = None;
     for attempt in 0..LOOKS_MAX {
-        let answers = look.read(partition, vec![accounts(), records::CHANGED.days()]).await?;
-        let (before, days) = (balances(answers.first())?, look.days_of(answers.get(1))?);
+        // An account that no rain explains may be of one that is just begun.
+        let Some(before) = balances(look, partition, rains).await? else { break };
         if attempt == 0 {
             let total = before.values().sum();
             report.add(What::AccountsUnbalanced, partition.to_string(), 0, total);
@@ -98,6 +141,7 @@ async fn check_accounts<B: Binding>(
         if look.scope == Scope::Recent {
             return Ok(());
         }
+        let days = look.days(partition, records::CHANGED).await?;
         let Some(users) = look.everybody(partition, records::CHANGED, &days).await? else { break };
         let mut sums = [0; 3];
         for users in users.chunks(FIELDS) {
@@ -109,8 +153,8 @@ async fn check_accounts<B: Binding>(
             }
         }
         // What no user has was read in one moment.
-        let is_still = users.is_empty()
-            || balances(look.read(partition, vec![accounts()]).await?.first())? == before;
+        let is_still =
+            users.is_empty() || balances(look, partition, rains).await?.as_ref() == Some(&before);
         if !is_still {
             continue;
         }
@@ -127,72 +171,124 @@ async fn check_accounts<B: Binding>(
     Ok(())
 }
 
-fn accounts() -> Read {
-    Read::Some(records::accounts(), READ_FIELDS_MAX)
-}
-
-fn balances(answer: Option<&Answer>) -> Result<BTreeMap<Field, i64>, CommitError> {
-    let one = |(field, value): &(Field, Value)| Ok((field.clone(), integer(Some(value))?));
-    map(answer)?.iter().map(one).collect()
-}
-
-/// What was given of a rain in a partition is pending or posted. The pending tokens lie in many records,
-/// so that it is looked at again where anything moved meanwhile.
-async fn check_budget<B: Binding>(
+/// The accounts of a partition that are no user's, at one moment; nothing where there is one that is neither of
+/// the house nor of one of these rains.
+async fn balances<B: Binding>(
     look: &Look<'_, '_, B>,
     partition: Partition,
-    id: &str,
-    rain: &Rain,
+    rains: &[Named],
+) -> Result<Option<BTreeMap<Field, i64>>, CommitError> {
+    let house =
+        [records::USERS, records::HELD, records::PAID_OUT, records::PAID_IN, records::PACKETS];
+    let mut names: Vec<_> = house.map(Field::from).to_vec();
+    let funds = rains.iter().map(|(_, rain)| records::fund(&rain.activity, &rain.scene));
+    names.extend(funds.map(|fund| Field::from(fund.as_str())));
+    let mut reads = vec![Read::Size(records::accounts())];
+    let parts = names.chunks(FIELDS);
+    reads.extend(parts.map(|part| Read::Fields(records::accounts(), part.to_vec())));
+    let answers = look.read(partition, reads).await?;
+    let mut balances = BTreeMap::new();
+    for (part, answer) in names.chunks(FIELDS).zip(&answers[1..]) {
+        for (name, value) in part.iter().zip(fields(Some(answer))?) {
+            if value.is_some() {
+                balances.insert(name.clone(), integer(value.as_ref())?);
+            }
+        }
+    }
+    let is_all = answers.first() == Some(&Answer::Size(balances.len() as u64));
+    Ok(is_all.then_some(balances))
+}
+
+/// What was given of each rain in a partition is pending or posted. The pending tokens lie in many records: a rain
+/// of which something moved while they were read is looked at again. Of one that kept still nothing came or went,
+/// because each token that comes changes what was given, and each that goes what was posted.
+async fn check_budgets<B: Binding>(
+    look: &Look<'_, '_, B>,
+    partition: Partition,
+    rains: &[Named],
     report: &mut Report,
 ) -> Result<(), CommitError> {
-    let fund = Field::from(records::fund(&rain.activity, &rain.scene).as_str());
-    let sides = || {
-        let fund = Read::Fields(records::accounts(), vec![fund.clone()]);
-        vec![Lease::read(rain::lease(id)), fund, Read::Some(records::queue(), READ_FIELDS_MAX)]
-    };
+    let mut rest: Vec<&Named> = rains.iter().collect();
     for _ in 0..LOOKS_MAX {
-        let answers = look.read(partition, sides()).await?;
-        let given = Lease::answered(answers.first())?.issued();
-        let posted = fields(answers.get(1))?.first().and_then(Option::as_ref);
-        let posted = -integer(posted)?;
-        let queue = map(answers.get(2))?;
-        if queue.len() >= READ_FIELDS_MAX as usize {
-            // More than can be seen in one moment; settlement has to come first.
-            break;
+        let before = sides(look, partition, &rest).await?;
+        let Some(pending) = pending(look, partition).await? else { break };
+        let after = sides(look, partition, &rest).await?;
+        let mut moved = Vec::new();
+        for ((named, before), after) in rest.into_iter().zip(before).zip(after) {
+            if before != after {
+                moved.push(named);
+                continue;
+            }
+            let ((id, rain), (given, posted)) = (named, before);
+            let fund = records::fund(&rain.activity, &rain.scene);
+            let found = posted + pending.get(&fund).copied().unwrap_or(0);
+            report.add(What::BudgetDiffers, format!("{id}/{partition}"), given, found);
         }
-        let mut pending = 0;
-        for (field, _) in queue {
-            let user = records::user_of(field).ok_or_else(unexpected)?;
-            pending += pending_of(look, partition, user, rain).await?;
-        }
-        if look.read(partition, sides()).await? == answers {
-            report.add(What::BudgetDiffers, format!("{id}/{partition}"), given, pending + posted);
+        rest = moved;
+        if rest.is_empty() {
             return Ok(());
         }
     }
-    report.unsettled += 1;
+    report.unsettled += rest.len() as u64;
     Ok(())
 }
 
-async fn pending_of<B: Binding>(
+/// What was given of each rain in a partition, and what of it was posted.
+async fn sides<B: Binding>(
     look: &Look<'_, '_, B>,
     partition: Partition,
-    user: UserId,
-    rain: &Rain,
-) -> Result<i64, CommitError> {
-    let read = Read::All(records::pending(user), records::PENDING_MAX);
-    let answers = look.read(partition, vec![read]).await?;
-    let tokens = map(answers.first())?;
-    let mut sum = 0;
-    for (_, value) in tokens {
-        let Value::Bytes(stored) = value else { continue };
-        // What cannot be read is a difference of the user's.
-        let Ok(token) = Token::from_stored(stored) else { continue };
-        if token.activity == rain.activity && token.scene == rain.scene {
-            sum += token.amount.minor_units();
+    rains: &[&Named],
+) -> Result<Vec<(i64, i64)>, CommitError> {
+    let mut sides = Vec::with_capacity(rains.len());
+    for part in rains.chunks(FIELDS) {
+        let funds = part.iter().map(|(_, rain)| records::fund(&rain.activity, &rain.scene));
+        let funds = funds.map(|fund| Field::from(fund.as_str())).collect();
+        let mut reads = vec![Read::Fields(records::accounts(), funds)];
+        reads.extend(part.iter().map(|(id, _)| Lease::read(rain::lease(id))));
+        let answers = look.read(partition, reads).await?;
+        let [funds, leases @ ..] = &answers[..] else { return Err(unexpected()) };
+        for (fund, lease) in fields(Some(funds))?.iter().zip(leases) {
+            sides.push((Lease::answered(Some(lease))?.issued(), -integer(fund.as_ref())?));
         }
     }
-    Ok(sum)
+    Ok(sides)
+}
+
+/// The cents that are pending in a partition, by fund; nothing where too many users are queued.
+async fn pending<B: Binding>(
+    look: &Look<'_, '_, B>,
+    partition: Partition,
+) -> Result<Option<BTreeMap<String, i64>>, CommitError> {
+    let page = |after| records::QUEUE.page_of_all(after, READ_FIELDS_MAX);
+    let mut users = BTreeSet::new();
+    let mut after = None;
+    loop {
+        let answers = look.read(partition, vec![page(after)]).await?;
+        let page = due::page(answers.first())?;
+        for member in &page.members {
+            users.insert(due::user_of(due::due(member)?.what)?.0);
+        }
+        after = page.members.last().cloned();
+        if users.len() > QUEUED_USERS_MAX {
+            return Ok(None);
+        }
+        if !page.has_more || after.is_none() {
+            break;
+        }
+    }
+    let users: Vec<_> = users.into_iter().collect();
+    let mut cents = BTreeMap::new();
+    for part in users.chunks(WALLETS) {
+        let read = |user: &UserId| Read::All(records::pending(*user), records::PENDING_MAX);
+        for answer in look.read(partition, part.iter().map(read).collect()).await? {
+            // What cannot be read is a difference of the user's.
+            for one in wallet::pending::found(Some(&answer))?.readable {
+                let fund = records::fund(&one.token.activity, &one.token.scene);
+                *cents.entry(fund).or_insert(0) += one.amount();
+            }
+        }
+    }
+    Ok(Some(cents))
 }
 
 /// Packets of a partition that can still be opened, or are on their way to be closed.
@@ -201,19 +297,13 @@ async fn check_packets<B: Binding>(
     partition: Partition,
     report: &mut Report,
 ) -> Result<(), CommitError> {
-    let answers = look.read(partition, vec![Read::Some(records::ends(), READ_FIELDS_MAX)]).await?;
-    let periods = map(answers.first())?;
-    for (field, _) in periods {
-        let text = std::str::from_utf8(&field.0).map_err(|_| unexpected())?;
-        let period = text.parse().map_err(|_| unexpected())?;
-        let read = Read::Some(records::ends_in(period), READ_FIELDS_MAX);
-        let answers = look.read(partition, vec![read]).await?;
-        let packets = map(answers.first())?;
-        for (field, _) in packets {
-            let packet = std::str::from_utf8(&field.0).map_err(|_| unexpected())?;
-            check_packet(look, partition, packet, report).await?;
-            report.packets += 1;
-        }
+    let page = |after| records::ENDS.page_of_all(after, READ_FIELDS_MAX);
+    for member in look.members(partition, None, page).await? {
+        let packet = due::due(&member)?.what;
+        let packet = std::str::from_utf8(packet).map_err(|_| unexpected())?;
+        let result = check_packet(look, partition, packet, report).await;
+        report.isolate(|| format!("packet {packet}"), result)?;
+        report.packets += 1;
     }
     Ok(())
 }
@@ -249,9 +339,9 @@ async fn check_packet<B: Binding>(
             Read::Fields(records::posted(opening.user), vec![number]),
         ];
         // First whether its payment is under way: whoever ends that has paid before.
-        let owed = Read::Fields(records::owed(), vec![records::pair(opening.user, packet)]);
-        let answers = look.read(partition, vec![owed]).await?;
-        if fields(answers.first())?.first() != Some(&None) {
+        let mark = due::of_user(opening.user, packet);
+        let owed = records::OWED.has(UnixMillis(opening.at), &mark);
+        if look.read(partition, vec![owed]).await? != [Answer::Contains(false)] {
             continue;
         }
         let answers = look.read(home, reads).await?;

@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use domain::answers::fields;
+use domain::answers::{fields, unexpected};
+use domain::due;
 use domain::ids::UserId;
+use domain::time::UnixMillis;
 use domain::transaction::{Answer, CommitError, Field, Read, Value};
 use edge::store::Binding;
 use wallet::account::Account;
@@ -188,56 +190,62 @@ async fn check_pending<B: Binding>(
     report: &mut Report,
 ) -> Result<(), CommitError> {
     let home = look.context.home(user);
-    let reads = vec![
-        Read::All(records::pending(user), PENDING_MAX),
-        Read::Fields(records::queue(), vec![records::user_field(user)]),
-    ];
-    let answers = look.read(home, reads).await?;
+    let answers = look.read(home, vec![Read::All(records::pending(user), PENDING_MAX)]).await?;
     let tokens = map(answers.first())?;
-    if !tokens.is_empty() && fields(answers.get(1))?.first() == Some(&None) {
-        report.broken(What::NotQueued, user.to_string());
-    }
     let mut numbers = Vec::new();
     for (field, value) in tokens {
         let number = String::from_utf8_lossy(&field.0).into_owned();
         let place = format!("{user}/{number}");
         match opened(look, user, &number, value) {
-            Ok(()) => numbers.push(field.clone()),
+            Ok(drawn) => numbers.push((field.clone(), drawn)),
             Err(what) => report.broken(what, place),
         }
     }
     for part in numbers.chunks(FIELDS) {
         // In the same moment: a token that is posted meanwhile is not pending any more.
-        let reads = vec![
-            Read::Fields(records::pending(user), part.to_vec()),
-            Read::Fields(records::posted(user), part.to_vec()),
+        let fields_of = || part.iter().map(|(field, _)| field.clone()).collect();
+        let queued = |(Field(number), drawn): &(Field, UnixMillis)| {
+            let number = String::from_utf8_lossy(number);
+            records::QUEUE.has(*drawn, &due::of_user(user, &number))
+        };
+        let mut reads = vec![
+            Read::Fields(records::pending(user), fields_of()),
+            Read::Fields(records::posted(user), fields_of()),
         ];
+        reads.extend(part.iter().map(queued));
         let answers = look.read(home, reads).await?;
-        let both = fields(answers.first())?.iter().zip(fields(answers.get(1))?);
-        for (field, (pending, posted)) in part.iter().zip(both) {
+        let [pending, posted, queued @ ..] = &answers[..] else { return Err(unexpected()) };
+        let both = fields(Some(pending))?.iter().zip(fields(Some(posted))?);
+        for (((Field(number), _), (pending, posted)), queued) in part.iter().zip(both).zip(queued) {
+            let place = || format!("{user}/{}", String::from_utf8_lossy(number));
             if pending.is_some() && posted.is_some() {
-                let number = String::from_utf8_lossy(&field.0);
-                report.broken(What::TokenTwice, format!("{user}/{number}"));
+                report.broken(What::TokenTwice, place());
+            }
+            if pending.is_some() && *queued == Answer::Contains(false) {
+                report.broken(What::NotQueued, place());
             }
         }
     }
     Ok(())
 }
 
-/// Whether a pending token is one, of this user and number, and signed.
+/// When a pending token was drawn, if it is one, of this user and number, and signed.
 fn opened<B>(
     look: &Look<'_, '_, B>,
     user: UserId,
     number: &str,
     value: &Value,
-) -> Result<(), What> {
+) -> Result<UnixMillis, What> {
     let Value::Bytes(stored) = value else { return Err(What::TokenUnreadable) };
     let envelope = Envelope::from_stored(stored).map_err(|_| What::TokenUnreadable)?;
     match look.keys.open(&envelope.to_text(), user, look.stage, look.context.now) {
-        Ok(token) if token.order_number.as_str() == number => Ok(()),
+        Ok(token) if token.order_number.as_str() == number => Ok(token.open_time),
         Ok(_) | Err(TokenError::Foreign | TokenError::BadSignature) => Err(What::TokenForged),
         Err(TokenError::Malformed(_)) => Err(What::TokenUnreadable),
         // Of a key that is not used any more.
-        Err(TokenError::UnknownKey | TokenError::KeyExpired) => Ok(()),
+        Err(TokenError::UnknownKey | TokenError::KeyExpired) => {
+            let token = Token::from_stored(stored).map_err(|_| What::TokenUnreadable)?;
+            Ok(token.open_time)
+        }
     }
 }

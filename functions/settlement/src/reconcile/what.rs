@@ -33,7 +33,7 @@ pub enum What {
     TokenForged,
     /// A token is pending and posted.
     TokenTwice,
-    /// A user has pending tokens and is not queued.
+    /// A pending token is not queued.
     NotQueued,
     /// The cents that users of a partition have, hold or took are not those of its accounts.
     AccountDiffers,
@@ -49,6 +49,8 @@ pub enum What {
     OrderBroken,
     /// A reservation is not among those that end.
     ReservationUnlisted,
+    /// A record cannot be read, or is not there although another one names it.
+    RecordUnreadable,
 }
 
 impl What {
@@ -78,6 +80,7 @@ impl What {
             Self::CouponCountDiffers => "coupon_count_differs",
             Self::OrderBroken => "order_broken",
             Self::ReservationUnlisted => "reservation_unlisted",
+            Self::RecordUnreadable => "record_unreadable",
         }
     }
 
@@ -124,6 +127,7 @@ impl What {
             Self::ReservationUnlisted => {
                 "have the user cancel or confirm it, or cancel it for them"
             }
+            Self::RecordUnreadable => "restore the record from a backup",
         }
     }
 }

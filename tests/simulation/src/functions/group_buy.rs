@@ -4,6 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
+use domain::due;
+use domain::group_buy::REWARDS as DUE;
+use domain::transaction::Member;
 use end_to_end::app::{Ask, Reply};
 use end_to_end::coupon::{Stock, list, look, publish, template};
 use end_to_end::group_buy::{ended, open_for, put, set_up};
@@ -179,10 +182,15 @@ impl Function for GroupBuys {
 
     /// The template never refuses.
     fn due(&self, _: &World, books: &Books) -> Vec<String> {
-        let index = domain::group_buy::due().0;
         let partitions = books.partitions().all().map(|partition| partition.to_string());
-        let due = partitions.flat_map(|partition| books.record(&partition, &index).keys());
-        due.map(|entry| format!("the reward of {}", String::from_utf8_lossy(entry))).collect()
+        let due = partitions.flat_map(|partition| books.record(&partition, DUE.0).keys());
+        due.map(|entry| {
+            let member = Member(entry.clone());
+            let what = due::due(&member).expect("an entry of the index").what;
+            let (user, campaign) = due::user_of(what).expect("a user and a campaign");
+            format!("the reward of user {user}, campaign {campaign}")
+        })
+        .collect()
     }
 
     fn rest<'a>(&'a self, world: &'a World, asker: &'a mut Patient) -> BoxFuture<'a, ()> {

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::transaction::Value;
+use domain::transaction::{Member, Value};
 use promotion::order::{Purchase, State};
-use promotion::records::decode;
+use promotion::records::{Head, decode, retiring_of, under_way_of};
 
 use super::orders::{Known, Name, Orders, Use};
 use super::{Activity, Limits};
@@ -25,8 +25,12 @@ struct Store {
     holds: BTreeMap<(String, Name, u32), bool>,
     /// `ao`: orders.
     orders: BTreeMap<Name, Purchase>,
-    /// `at`: orders under way, and since when.
+    /// `at`, an ordered set: orders under way, and since when.
     under_way: BTreeMap<Name, i64>,
+    /// `ar`, an ordered set: activities with old versions, and since when; by shelf.
+    retiring: BTreeSet<(String, String, i64)>,
+    /// `ah`: the same, as heads say it.
+    retired: BTreeSet<(String, String, i64)>,
 }
 
 fn utf8(bytes: &[u8]) -> String {
@@ -39,8 +43,8 @@ fn count(value: &Value) -> i64 {
 }
 
 /// The user and the rest of a name.
-fn name(text: &str, separator: char) -> Name {
-    let (user, number) = text.split_once(separator).expect("a user, and more");
+fn name(text: &str) -> Name {
+    let (user, number) = text.split_once(':').expect("a user, and more");
     (user.parse().expect("a user"), number.to_owned())
 }
 
@@ -52,10 +56,25 @@ impl Store {
                 assert_eq!(*partition, books.home(user), "{record} is not where its user is");
             };
             if record == "at" {
-                for (field, since) in fields {
-                    let name = name(&utf8(field), ' ');
-                    is_home(name.0);
-                    store.under_way.insert(name, count(since));
+                for member in fields.keys() {
+                    let of = under_way_of(&Member(member.clone()));
+                    let (since, user, number) = of.expect("an order that is under way");
+                    is_home(user.0);
+                    let name = (user.0, number.as_str().to_owned());
+                    let other = store.under_way.insert(name, since.0);
+                    assert_eq!(other, None, "{user} {number} is under way twice");
+                }
+            } else if record == "ar" {
+                for member in fields.keys() {
+                    let member = Member(member.clone());
+                    let (since, id) = retiring_of(&member).expect("an activity with old versions");
+                    store.retiring.insert((partition.clone(), id.to_owned(), since.0));
+                }
+            } else if record == "ah" {
+                for (id, head) in fields {
+                    let since = decode::<Head>(head).expect("a head").retires_since();
+                    let one = since.map(|since| (partition.clone(), utf8(id), since.0));
+                    store.retired.extend(one);
                 }
             } else if let Some(user) = record.strip_prefix("an") {
                 is_home(user.parse().expect("a user"));
@@ -75,10 +94,10 @@ impl Store {
                         other => panic!("{id} {field}: {other}"),
                     };
                     let attempt = attempt.parse().expect("a number");
-                    store.holds.insert((id.to_owned(), name(order, ':'), attempt), held);
+                    store.holds.insert((id.to_owned(), name(order), attempt), held);
                 }
             } else if let Some(order) = record.strip_prefix("ao") {
-                let name = name(order, ':');
+                let name = name(order);
                 is_home(name.0);
                 // The one field; none where it was made unreadable and is shown as it is.
                 for value in fields.values() {
@@ -139,6 +158,7 @@ pub fn used_in_all(books: &Books, id: &str, unit: &str) -> i64 {
 pub fn check(world: &World, books: &Books, activities: &[Activity], known: &Orders) {
     let store = Store::read(books);
     tell(world, &store);
+    assert_eq!(store.retiring, store.retired, "what is marked as old is old");
     check_limits(&store, activities);
     check_orders(&store, activities, known);
     check_holds(&store, activities, known);

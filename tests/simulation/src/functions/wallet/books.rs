@@ -1,9 +1,10 @@
 //! What must hold of wallets, rains and packets in the store at any moment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use domain::due::{self, DueIndex};
 use domain::ids::UserId;
-use domain::transaction::Value;
+use domain::transaction::{Member, Value};
 use end_to_end::dump::{Record, integer};
 use lease::{CREDITED, FREE, LEFT, RETURNED};
 use wallet::entry::{Entry, What};
@@ -148,7 +149,36 @@ pub fn wallets(books: &Books) -> Wallets {
             wallets.entry(user).or_insert_with(|| wallet(books, user));
         }
     }
+    let mut queued = BTreeSet::new();
+    for partition in books.partitions().all() {
+        queued.extend(of_users(books, &partition.to_string(), records::QUEUE));
+    }
+    let mut pending = BTreeSet::new();
+    for (user, wallet) in &wallets {
+        let of_user = wallet.pending.iter();
+        pending.extend(of_user.map(|(number, token)| (token.open_time.0, *user, number.clone())));
+    }
+    assert_eq!(queued, pending, "what is queued, and what is not posted");
     wallets
+}
+
+/// What stands in an index of a partition: moments, and what is due then.
+fn items(books: &Books, home: &str, index: DueIndex) -> Vec<(i64, Vec<u8>)> {
+    let item = |member: &Vec<u8>| {
+        let member = Member(member.clone());
+        let due = due::due(&member).expect("an entry of an index");
+        (due.at.0, due.what.to_vec())
+    };
+    books.record(home, index.0).keys().map(item).collect()
+}
+
+/// The same where each is something of a user.
+fn of_users(books: &Books, home: &str, index: DueIndex) -> Vec<(i64, u64, String)> {
+    let item = |(at, what): (i64, Vec<u8>)| {
+        let (user, name) = due::user_of(&what).expect("something of a user");
+        (at, user.0, name.to_owned())
+    };
+    items(books, home, index).into_iter().map(item).collect()
 }
 
 fn wallet(books: &Books, user: u64) -> Wallet {
@@ -168,8 +198,6 @@ fn wallet(books: &Books, user: u64) -> Wallet {
         assert_eq!((token.user.0, token.order_number.as_str()), (user, &*text(field)));
         wallet.pending.insert(text(field), token);
     }
-    let is_queued = record("mq".into()).contains_key(user.to_string().as_bytes());
-    assert!(wallet.pending.is_empty() || is_queued, "{user} is not queued");
     let moved = read_entries(books, user, of_account("s"), &mut wallet);
     let (of_entries, income) = moved.sums;
     let found = (wallet.balance, of_account("i"));
@@ -399,10 +427,10 @@ pub fn packets(books: &Books, wallets: &Wallets) -> BTreeMap<String, Found> {
     }
     for (user, wallet) in wallets {
         for number in wallet.sent.keys() {
-            let unsent = books.record(&books.home(*user), "mv");
-            let mark = records::pair(UserId(*user), number);
+            let unsent = of_users(books, &books.home(*user), records::UNSENT);
+            let mark = (wallet.orders[number].at, *user, number.clone());
             let is_there = there.contains_key(&format!("{user}.{number}"));
-            assert!(is_there || unsent.contains_key(&mark.0), "{user}.{number} is nowhere");
+            assert!(is_there || unsent.contains(&mark), "{user}.{number} is nowhere");
         }
     }
     there
@@ -428,14 +456,19 @@ fn check_packet(books: &Books, name: &str, found: &Found, wallets: &Wallets) {
     }
     assert_eq!(left + openings.values().sum::<i64>(), order.total, "{name}");
     assert_eq!(parts.len() + openings.len(), order.count as usize, "{name}");
-    let owed = books.record(&home, "mu");
+    let owed = of_users(books, &home, records::OWED);
     for (user, expected) in openings {
         let paid = wallets.get(user);
         let paid = paid.and_then(|wallet| wallet.given(&packet::opening_number(name)));
-        let is_owed = owed.contains_key(format!("{user} {name}").as_bytes());
+        let at = integer(times, &user.to_string());
+        let is_owed = owed.contains(&(at, *user, name.to_owned()));
         let is_paid = paid == Some(*expected) || (paid.is_none() && is_owed);
         assert!(is_paid, "{name} {user}: {paid:?}");
     }
+    // What can be opened, or is on its way to be closed, is found when its time is over.
+    let ends = items(books, &home, records::ENDS);
+    let is_listed = ends.contains(&(found.until_ms, name.as_bytes().to_vec()));
+    assert!(is_listed || found.state == CLOSED, "{name} is not among the packets that end");
     match found.state {
         OPEN => assert_eq!(*refund, None, "{name}"),
         CLOSING => assert!(refund.is_none() || *refund == Some(*left), "{name}"),
@@ -454,18 +487,15 @@ pub fn due(
     let mut due = Vec::new();
     for partition in books.partitions().all() {
         let home = partition.to_string();
-        for (list, what) in [("mq", "queued"), ("mu", "owed"), ("mv", "not sent")] {
-            let fields = books.record(&home, list).keys();
-            due.extend(fields.map(|field| format!("{home}: {} is {what}", text(field))));
+        let lists =
+            [(records::QUEUE, "queued"), (records::OWED, "owed"), (records::UNSENT, "not sent")];
+        for (index, what) in lists {
+            let items = of_users(books, &home, index).into_iter();
+            due.extend(items.map(|(_, user, name)| format!("{home}: {name} of {user} is {what}")));
         }
-        for period in books.record(&home, "mx").keys().map(|field| text(field)) {
-            for packet in books.record(&home, &format!("mx{period}")) {
-                let (Value::Integer(until), name) = (packet.1, text(packet.0)) else {
-                    panic!("{packet:?}")
-                };
-                if is_past(*until, now_ms) {
-                    due.push(format!("{home}: {name} is in the index of packets that end"));
-                }
+        for (until, name) in items(books, &home, records::ENDS) {
+            if is_past(until, now_ms) {
+                due.push(format!("{home}: {} is among the packets that end", text(&name)));
             }
         }
     }

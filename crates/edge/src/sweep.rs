@@ -1,0 +1,58 @@
+//! What a sweep could not do: told in its answer, and in the log.
+
+use domain::due::{Stuck, Swept};
+use domain::integer::Count;
+use serde::Serialize;
+
+use crate::log::{self, Line};
+
+/// Items that one answer names; the others are counted, and in the log.
+const NAMED_MAX: usize = 100;
+
+/// What a sweep left, as a part of its answer.
+#[derive(Debug, Serialize)]
+pub struct Left {
+    /// Items that cannot be done for a fault of their own records.
+    pub stuck: Option<Count>,
+    /// Some of them.
+    pub stuck_items: Vec<StuckItem>,
+    /// Whether more was due than the sweep looked at: another one goes on.
+    pub has_more: bool,
+}
+
+/// An item that cannot be done.
+#[derive(Debug, Serialize)]
+pub struct StuckItem {
+    /// Which.
+    pub place: String,
+    /// Why.
+    pub cause: String,
+}
+
+/// Writes what a sweep could not do into the log, and makes its part of the answer.
+pub async fn left(swept: &Swept) -> Left {
+    log(&swept.stuck).await;
+    Left {
+        stuck: Count::new(swept.stuck.len() as u64),
+        stuck_items: items(&swept.stuck),
+        has_more: swept.has_more,
+    }
+}
+
+/// Writes each into the log.
+pub async fn log(stuck: &[Stuck]) {
+    for Stuck { place, error } in stuck {
+        let cause = format!("{place}: {error}");
+        log::write(&Line { level: "error", code: "stuck", cause: &cause, ..Line::default() }).await;
+    }
+}
+
+/// Those that an answer names.
+#[must_use]
+pub fn items(stuck: &[Stuck]) -> Vec<StuckItem> {
+    let item = |Stuck { place, error }: &Stuck| StuckItem {
+        place: place.clone(),
+        cause: error.to_string(),
+    };
+    stuck.iter().take(NAMED_MAX).map(item).collect()
+}

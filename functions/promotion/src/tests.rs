@@ -1,0 +1,395 @@
+//! Sweeps, on a store in memory: what is due, what is stale, and what is stuck.
+
+use binding::memory::{Interrupted, Memory};
+use domain::due::{DueIndex, Swept, page};
+use domain::ids::UserId;
+use domain::order_number::OrderNumber;
+use domain::partition::{Partition, Partitions};
+use domain::time::UnixMillis;
+use domain::transaction::{CommitError, Read, Transaction, Value, Write};
+use edge::store::Binding;
+use futures::FutureExt;
+use futures::executor::block_on;
+use pricing::activity::Activity;
+use serde_json::{Value as Json, json};
+
+use crate::catalogue::Catalogue;
+use crate::context::Context;
+use crate::order::{Order, Purchase, State, change, find};
+use crate::publish::{Which, add_part, look, publish, save};
+use crate::purchase::{Use, give_back, take};
+use crate::records::{self, RETIRING, UNDER_WAY};
+use crate::{purchase, retire};
+
+const START: i64 = 1_771_300_000_000;
+/// As the sweeps say.
+const KEEP_MS: i64 = 5_000;
+const ABANDONED_MS: i64 = 60_000;
+const USER: UserId = UserId(7);
+
+fn number(text: &str) -> OrderNumber {
+    OrderNumber::parse(text, "order_number").unwrap()
+}
+
+/// A store, and what an instance remembers of it.
+struct Shop<B = Memory> {
+    store: B,
+    partitions: Partitions,
+    catalogue: Catalogue,
+}
+
+impl<B: Binding> Shop<B> {
+    fn new(store: B) -> Self {
+        let partitions = Partitions::new(2).unwrap();
+        Self { store, partitions, catalogue: Catalogue::new(1) }
+    }
+
+    /// At a moment after the start.
+    fn at(&self, ms: i64) -> Context<'_, B> {
+        let Self { store, partitions, catalogue } = self;
+        Context { store, partitions: *partitions, now: UnixMillis(START + ms), catalogue }
+    }
+
+    fn save(&self, ms: i64, id: &str, which: Which, more: Json) -> u64 {
+        let mut activity = json!({
+            "id": id, "name": "A", "currency": "CNY", "scope": "sku",
+            "from": "2026-02-01T00:00:00Z", "until": "2026-03-01T00:00:00Z",
+            "tiers": [{"benefit": {"percent_off": {"percent": 15}}}],
+        });
+        for (name, value) in more.as_object().unwrap() {
+            activity[name] = value.clone();
+        }
+        let activity: Activity = serde_json::from_value(activity).unwrap();
+        block_on(save(&self.at(ms), &activity, which)).unwrap()
+    }
+
+    /// An activity of which all users have so many uses.
+    fn limited(&self, id: &str) {
+        self.save(0, id, Which::Live, json!({"limits": {"total": "1000"}}));
+    }
+
+    fn take(&self, ms: i64, user: UserId, order: &str) {
+        let uses = [Use { activity: "all".to_owned(), key: None, uses: 1 }];
+        let number = number(order);
+        block_on(take(&self.at(ms), Order { user, number: &number }, &uses)).unwrap();
+    }
+
+    fn order(&self, user: UserId, order: &str) -> Option<Purchase> {
+        let number = number(order);
+        let found = block_on(find(&self.at(0), Order { user, number: &number }));
+        found.unwrap().map(|(_, purchase)| purchase)
+    }
+
+    /// Puts an order that took something back to a state in which a crash may leave it.
+    fn crash(&self, user: UserId, order: &str, state: State, ms: i64) {
+        let number = number(order);
+        let order = Order { user, number: &number };
+        let (value, mut purchase) = block_on(find(&self.at(0), order)).unwrap().unwrap();
+        purchase.state = state;
+        purchase.at = START + ms;
+        let (context, before) = (self.at(ms), Some(&value));
+        let changed = block_on(change(&context, order, before, &purchase, vec![]));
+        assert_eq!(changed, Ok(true));
+    }
+
+    fn write(&self, partition: Partition, writes: Vec<Write>) {
+        let transaction = Transaction { writes, ..Transaction::default() };
+        block_on(self.store.commit(partition, &transaction)).unwrap();
+    }
+
+    /// Moments after the start of what stands in an index.
+    fn listed(&self, index: DueIndex, partition: Partition) -> Vec<i64> {
+        let answers =
+            block_on(self.at(0).read_all(vec![(partition, index.page_of_all(None, 1_024))]));
+        let answers = answers.unwrap();
+        let members = &page(answers.first()).unwrap().members;
+        members.iter().map(|member| domain::due::due(member).unwrap().at.0 - START).collect()
+    }
+
+    fn under_way(&self, user: UserId) -> Vec<i64> {
+        self.listed(UNDER_WAY, self.at(0).home(user))
+    }
+
+    fn retiring(&self, id: &str) -> Vec<i64> {
+        self.listed(RETIRING, self.at(0).shelf_of(id))
+    }
+
+    fn sweep_orders(&self, ms: i64) -> Swept {
+        let partitions: Vec<_> = self.partitions.all().collect();
+        block_on(purchase::sweep(&self.at(ms), &partitions)).unwrap()
+    }
+
+    fn sweep_activities(&self, ms: i64) -> (Swept, u64) {
+        block_on(retire::sweep(&self.at(ms))).unwrap()
+    }
+}
+
+/// An order that is garbage.
+fn garbage(user: UserId, order: &str) -> Write {
+    let record = records::order(user, &number(order));
+    Write::Set(record, "o".into(), Value::Bytes(b"\xffgarbage".to_vec()))
+}
+
+fn done(done: u64) -> Swept {
+    Swept { done, ..Swept::default() }
+}
+
+#[test]
+fn an_order_stands_in_the_index_as_long_as_it_is_under_way_and_since_when_it_is() {
+    let shop = Shop::new(Memory::new());
+    shop.limited("all");
+    shop.take(1, USER, "n");
+    assert_eq!(shop.under_way(USER), [0; 0]);
+    shop.crash(USER, "n", State::Taking, 2);
+    assert_eq!(shop.under_way(USER), [2]);
+    // Giving back begins at another moment.
+    shop.crash(USER, "n", State::GivingBack, 3);
+    assert_eq!(shop.under_way(USER), [3]);
+    let number = number("n");
+    block_on(give_back(&shop.at(4), Order { user: USER, number: &number })).unwrap();
+    assert_eq!(shop.under_way(USER), [0; 0]);
+}
+
+#[test]
+fn an_order_that_is_abandoned_is_undone_when_it_is_due() {
+    let shop = Shop::new(Memory::new());
+    shop.limited("all");
+    for (order, state) in [("t", State::Taking), ("u", State::Undoing(0)), ("g", State::GivingBack)]
+    {
+        shop.take(0, USER, order);
+        shop.crash(USER, order, state, 10);
+    }
+    assert_eq!(shop.sweep_orders(10 + ABANDONED_MS - 1), done(0));
+    assert_eq!(shop.under_way(USER), [10; 3]);
+    assert_eq!(shop.sweep_orders(10 + ABANDONED_MS), done(3));
+    assert_eq!(shop.under_way(USER), [0; 0]);
+    let state = |order| shop.order(USER, order).unwrap().state;
+    assert_eq!(["t", "u", "g"].map(state), [State::Refused, State::Refused, State::GivenBack]);
+    let stock = Read::Fields(records::stock("all"), vec![records::unit("")]);
+    let stock = (records::stock_of(shop.partitions, "all"), stock);
+    let left = block_on(shop.at(0).read_all(vec![stock])).unwrap();
+    assert_eq!(domain::answers::integers(left.first()), Ok([0]), "all of it went back");
+}
+
+#[test]
+fn an_order_that_cannot_be_read_stops_only_itself() {
+    let shop = Shop::new(Memory::new());
+    shop.limited("all");
+    // More than a page, in front of the one that can be undone.
+    let broken: Vec<_> = (0..100).map(|one| format!("b{one}")).collect();
+    for order in broken.iter().map(String::as_str).chain(["n"]) {
+        shop.take(0, USER, order);
+        shop.crash(USER, order, State::Taking, if order == "n" { 2 } else { 1 });
+    }
+    let home = shop.at(0).home(USER);
+    shop.write(home, broken.iter().map(|order| garbage(USER, order)).collect());
+    let swept = shop.sweep_orders(ABANDONED_MS + 2);
+    assert_eq!((swept.done, swept.stuck.len(), swept.has_more), (1, 100, false));
+    assert_eq!(swept.stuck[0].place, "orders under way: b0 of user 7");
+    assert_eq!(shop.order(USER, "n").unwrap().state, State::Refused);
+    // They stay, and are told of again.
+    assert_eq!(shop.sweep_orders(ABANDONED_MS + 2).stuck.len(), 100);
+}
+
+#[test]
+fn an_order_whose_hold_is_none_stops_only_itself() {
+    let shop = Shop::new(Memory::new());
+    shop.limited("all");
+    for order in ["a", "b"] {
+        shop.take(0, USER, order);
+        shop.crash(USER, order, State::Taking, 0);
+    }
+    let hold = records::hold(USER, &number("a"), 1);
+    let none = Write::Set(records::holds("all"), hold, Value::Bytes(vec![]));
+    shop.write(records::stock_of(shop.partitions, "all"), vec![none]);
+    let swept = shop.sweep_orders(ABANDONED_MS);
+    assert_eq!((swept.done, swept.stuck.len()), (1, 1));
+    assert_eq!(shop.order(USER, "b").unwrap().state, State::Refused);
+}
+
+#[test]
+fn a_mark_that_is_stale_goes_and_no_other_one() {
+    let shop = Shop::new(Memory::new());
+    shop.limited("all");
+    let home = shop.at(0).home(USER);
+    let mark = |at: i64, order: &str| {
+        UNDER_WAY.add(UnixMillis(START + at), &records::under_way(USER, &number(order)))
+    };
+    shop.take(0, USER, "taken");
+    shop.take(0, USER, "taking");
+    shop.crash(USER, "taking", State::Taking, ABANDONED_MS);
+    shop.write(home, vec![mark(1, "taken"), mark(2, "taking"), mark(3, "lost")]);
+    let swept = shop.sweep_orders(ABANDONED_MS + 3);
+    assert_eq!((swept.done, swept.stuck.len()), (0, 1), "{swept:?}");
+    assert!(swept.stuck[0].place.contains("lost"), "{swept:?}");
+    assert_eq!(shop.under_way(USER), [3, ABANDONED_MS], "somebody has to look");
+    assert_eq!(shop.order(USER, "taken").unwrap().state, State::Taken);
+}
+
+#[test]
+fn a_mark_stays_where_the_order_changes_while_it_is_found_to_be_stale() {
+    let shop = Shop::new(Interrupted::default());
+    shop.limited("all");
+    shop.take(0, USER, "n");
+    let home = shop.at(0).home(USER);
+    let at = UnixMillis(START + 1);
+    let what = records::under_way(USER, &number("n"));
+    shop.write(home, vec![UNDER_WAY.add(at, &what)]);
+    // Between the look and the removal it is under way since that very moment.
+    let (record, mut purchase) =
+        (records::order(USER, &number("n")), shop.order(USER, "n").unwrap());
+    purchase.state = State::GivingBack;
+    purchase.at = at.0;
+    let writes =
+        vec![Write::Set(record, "o".into(), records::encode(&purchase)), UNDER_WAY.add(at, &what)];
+    // The first pages of both partitions, and the look.
+    shop.store.interrupt(3, move |memory| {
+        let transaction = Transaction { writes, ..Transaction::default() };
+        // Inside of the sweep, whose executor is at work.
+        memory.commit(home, &transaction).now_or_never().unwrap().unwrap();
+    });
+    assert_eq!(shop.sweep_orders(ABANDONED_MS + 1), done(0));
+    assert!(shop.store.was_interrupted());
+    assert_eq!(shop.under_way(USER), [1]);
+    assert_eq!(shop.sweep_orders(ABANDONED_MS + 1), done(1));
+    assert_eq!(shop.order(USER, "n").unwrap().state, State::GivenBack);
+}
+
+#[test]
+fn a_store_that_is_gone_ends_both_sweeps() {
+    let shop = Shop::new(Interrupted::default());
+    shop.store.set_gone(true);
+    let partitions: Vec<_> = shop.partitions.all().collect();
+    let gone = crate::refusal::Failure::Store(CommitError::Unavailable("gone".into()));
+    assert_eq!(block_on(purchase::sweep(&shop.at(0), &partitions)), Err(gone.clone()));
+    assert_eq!(block_on(retire::sweep(&shop.at(0))), Err(gone));
+}
+
+#[test]
+fn a_sweep_undoes_so_many_orders_and_says_that_more_are_due() {
+    let shop = Shop::new(Memory::new());
+    shop.limited("all");
+    for one in 0..65 {
+        let order = format!("n{one}");
+        shop.take(0, USER, &order);
+        shop.crash(USER, &order, State::Taking, one);
+    }
+    assert_eq!(shop.sweep_orders(ABANDONED_MS + 63), done(64));
+    assert_eq!(shop.under_way(USER), [64]);
+    shop.take(0, USER, "later");
+    for one in 0..64 {
+        let order = format!("m{one}");
+        shop.take(0, USER, &order);
+        shop.crash(USER, &order, State::Taking, one);
+    }
+    let swept = shop.sweep_orders(ABANDONED_MS + 64);
+    assert_eq!(swept, Swept { done: 64, has_more: true, ..Swept::default() });
+    assert_eq!(shop.under_way(USER), [64], "the oldest go first");
+}
+
+fn naming(skus: &[&str]) -> Json {
+    json!({"dimensions": {"products": {"include": [{ "skus": skus }]}}})
+}
+
+#[test]
+fn old_versions_go_when_they_are_due_and_the_index_says_when_the_next_one_is() {
+    let shop = Shop::new(Memory::new());
+    for (ms, sku) in [(0, "a"), (10, "b"), (20, "c")] {
+        shop.save(ms, "x", Which::Live, naming(&[sku]));
+    }
+    assert_eq!(shop.retiring("x"), [10]);
+    assert_eq!(shop.sweep_activities(10 + KEEP_MS - 1), (done(0), 2));
+    assert_eq!(shop.sweep_activities(10 + KEEP_MS), (done(1), 1));
+    assert_eq!(shop.retiring("x"), [20]);
+    assert_eq!(shop.sweep_activities(20 + KEEP_MS), (done(1), 0));
+    assert_eq!(shop.retiring("x"), [0; 0]);
+    assert_eq!(shop.sweep_activities(20 + KEEP_MS), (done(0), 0));
+    assert_eq!(block_on(look(&shop.at(30), "x", Which::Live)).unwrap().retiring, 0);
+}
+
+/// A list of SKUs in these parts, of so many, that was live and is not any more since `10`.
+fn list_of(shop: &Shop, parts: u32) {
+    let list = json!({"dimensions": {"products": {"sku_list": {"name": "l", "parts": parts}}}});
+    let version = shop.save(0, "x", Which::Draft, list);
+    for part in 1..=parts {
+        block_on(add_part(&shop.at(0), "x", part, &[format!("s{part}")])).unwrap();
+    }
+    block_on(publish(&shop.at(0), "x", version)).unwrap();
+    shop.save(10, "x", Which::Live, naming(&["a"]));
+}
+
+/// Keys in the index, of all shelves.
+fn keys(shop: &Shop) -> usize {
+    let mut shelves: Vec<_> = (0..records::SHELVES).map(|shelf| shop.at(0).shelf(shelf)).collect();
+    shelves.sort_unstable();
+    shelves.dedup();
+    let read = |one: Partition| (one, Read::Size(records::index()));
+    let sizes = block_on(shop.at(0).read_all(shelves.into_iter().map(read).collect())).unwrap();
+    let size = |one: &domain::transaction::Answer| match one {
+        domain::transaction::Answer::Size(size) => *size as usize,
+        other => panic!("{other:?}"),
+    };
+    sizes.iter().map(size).sum()
+}
+
+#[test]
+fn parts_of_a_list_go_some_at_a_time_until_none_is_left() {
+    let shop = Shop::new(Memory::new());
+    list_of(&shop, 19);
+    assert_eq!(keys(&shop), 20);
+    for left in [12, 4] {
+        let swept = Swept { done: 1, has_more: true, ..Swept::default() };
+        assert_eq!(shop.sweep_activities(10 + KEEP_MS), (swept, 1));
+        assert_eq!(keys(&shop), left);
+    }
+    assert_eq!(shop.sweep_activities(10 + KEEP_MS), (done(1), 0));
+    assert_eq!(keys(&shop), 1, "what is live stays");
+}
+
+#[test]
+fn parts_that_are_gone_or_were_never_sent_are_passed_over() {
+    let shop = Shop::new(Memory::new());
+    list_of(&shop, 40);
+    // What is gone by other hands, as of a draft that was never complete.
+    let list = records::list("x", 1);
+    let gone = (1..=40).filter(|part| part % 3 != 0);
+    let gone = gone.map(|part| Write::Unset(list.clone(), records::number(part))).collect();
+    shop.write(shop.at(0).shelf_of("x"), gone);
+    let more = Swept { done: 1, has_more: true, ..Swept::default() };
+    assert_eq!(shop.sweep_activities(10 + KEEP_MS), (more, 1));
+    assert_eq!(shop.sweep_activities(10 + KEEP_MS), (done(1), 0));
+    let size = (shop.at(0).shelf_of("x"), Read::Size(list));
+    let answers = block_on(shop.at(0).read_all(vec![size])).unwrap();
+    assert_eq!(answers, [domain::transaction::Answer::Size(0)]);
+}
+
+#[test]
+fn an_activity_whose_records_are_at_fault_stops_only_itself() {
+    let shop = Shop::new(Memory::new());
+    for (ms, id) in [(1, "head"), (2, "definition"), (3, "missing"), (4, "whole")] {
+        shop.save(0, id, Which::Live, naming(&["a"]));
+        shop.save(ms, id, Which::Live, naming(&["b"]));
+    }
+    let garbage = || Value::Bytes(b"\xff".to_vec());
+    let shelf = |id| shop.at(0).shelf_of(id);
+    shop.write(shelf("head"), vec![Write::Set(records::heads(), "head".into(), garbage())]);
+    shop.write(shelf("definition"), vec![Write::Drop(records::definitions("definition"))]);
+    shop.write(shelf("missing"), vec![Write::Unset(records::heads(), "missing".into())]);
+    let (swept, left) = shop.sweep_activities(10 + KEEP_MS);
+    let places: Vec<_> = swept.stuck.iter().map(|stuck| stuck.place.as_str()).collect();
+    let named = |id: &str| format!("activities with old versions: {id}");
+    assert_eq!(places, ["head", "definition", "missing"].map(named));
+    assert_eq!((swept.done, swept.has_more, left), (1, false, 1));
+    assert_eq!(block_on(look(&shop.at(20), "whole", Which::Live)).unwrap().retiring, 0);
+}
+
+#[test]
+fn a_mark_of_an_activity_that_is_stale_goes() {
+    let shop = Shop::new(Memory::new());
+    shop.save(0, "x", Which::Live, naming(&["a"]));
+    shop.save(20, "x", Which::Live, naming(&["b"]));
+    shop.write(shop.at(0).shelf_of("x"), vec![RETIRING.add(UnixMillis(START + 10), b"x")]);
+    assert_eq!(shop.retiring("x"), [10, 20]);
+    assert_eq!(shop.sweep_activities(10 + KEEP_MS), (done(0), 1));
+    assert_eq!(shop.retiring("x"), [20]);
+}
