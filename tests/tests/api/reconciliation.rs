@@ -105,7 +105,7 @@ async fn set_up(app: &App) {
 }
 
 /// Which corruption.
-const KINDS: [&str; 23] = [
+const KINDS: [&str; 24] = [
     "accounts_unbalanced",
     "pool_differs",
     "budget_differs",
@@ -129,6 +129,7 @@ const KINDS: [&str; 23] = [
     "coupon_count_differs",
     "order_broken",
     "reservation_unlisted",
+    "record_unreadable",
 ];
 
 async fn corrupt(store: &Store<'_>, app: &App, kind: &str) {
@@ -234,6 +235,12 @@ async fn corrupt(store: &Store<'_>, app: &App, kind: &str) {
             let until = store.reserved_until(user, &number).await;
             let end = coupon::end(user, &number);
             store.write(home, vec![coupon::ENDS.remove(until, &end)]).await;
+        }
+        // A rain that is listed, and not there.
+        "record_unreadable" => {
+            let home = wallet::rain::home_of_all(store.partitions);
+            let listed = Write::AddMember(wallet::rain::all(), wallet::rain::listed("lost"));
+            store.write(home, vec![listed]).await;
         }
         other => panic!("{other}"),
     }
