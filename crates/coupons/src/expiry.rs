@@ -260,6 +260,7 @@ impl<B: Binding> World for Context<'_, B> {
 
     async fn before_recall(&self, partitions: &[Partition]) -> Result<(), CommitError> {
         // What is stuck keeps its own unit and no other; a sweep tells of it.
-        expire_due(self, partitions).await.map(drop)
+        // Boxed, because the compiler follows types only so deep.
+        Box::pin(expire_due(self, partitions)).await.map(drop)
     }
 }

@@ -1,16 +1,18 @@
 //! Rains: rounds in which users open packets of a campaign's money. Pure.
 
+use domain::answers::unexpected;
 use domain::due::DueIndex;
 use domain::error::InvalidInput;
 use domain::money::{Amount, Currency};
 use domain::order_number::{OrderNumber, Part};
 use domain::partition::{Partition, Partitions, fnv1a, mix};
 use domain::time::UnixMillis;
-use domain::transaction::{MapKey, Member, OrderedKey};
+use domain::transaction::{CommitError, MapKey, Member, OrderedKey};
 use lease::Place;
 use serde::{Deserialize, Serialize};
 
 use crate::packet;
+use crate::records;
 
 /// Rounds of one rain: one every ten minutes for a week.
 pub const ROUNDS_MAX: usize = 1_000;
@@ -339,14 +341,35 @@ pub fn claim(activity: &str, scene: &str) -> MapKey {
     MapKey(format!("ms{activity}/{scene}"))
 }
 
-/// All rains there are, by their names.
+/// All rains there are, by their names, with the activity and the scene of each, which never change: so whoever
+/// checks books knows all funds by the list alone.
 pub fn all() -> OrderedKey {
     "mi".into()
 }
 
-/// The member of a rain in [`all`].
-pub fn listed(rain: &str) -> Member {
-    rain.into()
+/// The member of a rain in [`all`]. Names are parts, which have no space.
+pub fn listed(id: &str, rain: &Rain) -> Member {
+    Member(format!("{id} {}/{}", rain.activity, rain.scene).into_bytes())
+}
+
+/// A rain of the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name.
+    pub id: String,
+    /// The account of its fund.
+    pub fund: String,
+}
+
+/// The rain of a member of [`all`].
+///
+/// # Errors
+/// It is none.
+pub fn listed_of(member: &Member) -> Result<Listed, CommitError> {
+    let text = std::str::from_utf8(&member.0).map_err(|_| unexpected())?;
+    let (id, of) = text.split_once(' ').ok_or_else(unexpected)?;
+    let (activity, scene) = of.split_once('/').ok_or_else(unexpected)?;
+    Ok(Listed { id: id.to_owned(), fund: records::fund(activity, scene) })
 }
 
 /// Rains whose leases are to be taken back: when each gives nothing any more ([`Rain::until`]), and which. An
@@ -428,6 +451,15 @@ mod tests {
             change(&mut wrong);
             let error = wrong.validate().unwrap_err();
             assert_eq!((error.code, error.field.as_str()), (code, field));
+        }
+    }
+
+    #[test]
+    fn a_rain_of_the_list_tells_its_fund() {
+        let listed = listed_of(&listed("r-1", &rain())).unwrap();
+        assert_eq!((listed.id.as_str(), listed.fund.as_str()), ("r-1", "fund:spring/rain"));
+        for wrong in ["r", "r spring"] {
+            assert!(listed_of(&wrong.into()).is_err(), "{wrong}");
         }
     }
 

@@ -137,7 +137,7 @@ async fn put_up<B: Binding>(
 ) -> Result<i64, Failure> {
     let list = Transaction {
         writes: vec![
-            Write::AddMember(rain::all(), rain::listed(id)),
+            Write::AddMember(rain::all(), rain::listed(id, rain)),
             rain::OVER.add(rain.until(), id.as_bytes()),
         ],
         ..Transaction::default()

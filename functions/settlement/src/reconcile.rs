@@ -23,6 +23,7 @@ use edge::store::Binding;
 use lease::{FREE, credited, returned};
 use wallet::context::Context;
 use wallet::keys::VerifyingKeys;
+use wallet::rain::Listed;
 use wallet::records::CHANGED;
 
 pub mod coupons;
@@ -168,12 +169,6 @@ impl<B: Binding> Look<'_, '_, B> {
     ) -> Result<Vec<Answer>, CommitError> {
         self.commits.set(self.commits.get() + 1);
         self.context.read(partition, reads).await
-    }
-
-    /// Reads of some partitions, all at once.
-    async fn read_all(&self, reads: Vec<(Partition, Read)>) -> Result<Vec<Answer>, CommitError> {
-        self.commits.set(self.commits.get() + reads.len() as u64);
-        edge::store::read_all(self.context.store, reads).await
     }
 
     /// All members of an ordered set, page by page, behind one.
@@ -340,7 +335,7 @@ async fn check_partition<B: Binding>(
     look: &Look<'_, '_, B>,
     index: u32,
     partition: Partition,
-    rains: &partition::Rains,
+    rains: &[Listed],
     templates: &coupons::Templates,
     report: &mut Report,
 ) -> Result<(), CommitError> {

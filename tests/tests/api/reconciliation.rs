@@ -239,7 +239,7 @@ async fn corrupt(store: &Store<'_>, app: &App, kind: &str) {
         // A rain that is listed, and not there.
         "record_unreadable" => {
             let home = wallet::rain::home_of_all(store.partitions);
-            let listed = Write::AddMember(wallet::rain::all(), wallet::rain::listed("lost"));
+            let listed = Write::AddMember(wallet::rain::all(), "lost autumn/rain".into());
             store.write(home, vec![listed]).await;
         }
         other => panic!("{other}"),

@@ -3,9 +3,11 @@
 //!
 //! - [`flash_sale`], [`packet_rush`], [`purchase_sale`]: rushes, on a Redis that loses replies
 //! - [`paid_mark_counts`], [`coupon_counts`], [`promotion_counts`], [`wallet_counts`]: round trips and fuel
+//! - [`backlog`]: thousands of what waits or is listed
 //! - [`leases`]: how the load of a sale lies on the partitions
 //! - [`promotion_catalogue`]: a cart costs the same in a catalogue of any size
 
+mod backlog;
 mod coupon_counts;
 mod flash_sale;
 mod leases;

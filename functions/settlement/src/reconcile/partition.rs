@@ -7,65 +7,29 @@ use domain::due;
 use domain::ids::UserId;
 use domain::partition::Partition;
 use domain::time::UnixMillis;
-use domain::transaction::{
-    Answer, CommitError, Field, Member, READ_FIELDS_MAX, Range, Read, Value,
-};
+use domain::transaction::{Answer, CommitError, Field, READ_FIELDS_MAX, Range, Read, Value};
 use edge::store::Binding;
 use lease::Lease;
 use wallet::account::Account;
 use wallet::packet::{self, Failure, Refusal};
-use wallet::rain::{self, Rain};
+use wallet::rain::{self, Listed, Rain};
 use wallet::records;
 
 use super::{FIELDS, LOOKS_MAX, Look, Report, Scope, What, map};
 
-/// Pools that are read at once.
-const POOLS: usize = 64;
 /// Wallets that are read at once.
 const WALLETS: usize = 32;
 /// Queued users of a partition whose tokens are added up in one look.
 const QUEUED_USERS_MAX: usize = 16_384;
 
-/// A rain, and what it gives.
-type Named = (String, Rain);
-
-/// The rains there are.
-pub(super) struct Rains {
-    /// Those that can be read.
-    readable: Vec<Named>,
-    /// Those that are listed, and are not there or cannot be read.
-    unreadable: Vec<String>,
-}
-
 /// Reads the rains there are.
 ///
 /// # Errors
 /// The store's.
-pub(super) async fn rains<B: Binding>(look: &Look<'_, '_, B>) -> Result<Rains, CommitError> {
-    let partitions = look.context.partitions;
+pub(super) async fn rains<B: Binding>(look: &Look<'_, '_, B>) -> Result<Vec<Listed>, CommitError> {
     let page = |after| Read::Page(rain::all(), Range { after, below: None }, READ_FIELDS_MAX);
-    let listed = look.members(rain::home_of_all(partitions), None, page).await?;
-    let mut rains = Rains { readable: Vec::new(), unreadable: Vec::new() };
-    for part in listed.chunks(POOLS) {
-        let ids: Vec<_> =
-            part.iter().map(|Member(id)| String::from_utf8_lossy(id).into_owned()).collect();
-        let read = |id: &String| {
-            let place = rain::place(partitions, id);
-            (place.partition, Read::Fields(place.pool, vec![rain::BODY.into()]))
-        };
-        let answers = look.read_all(ids.iter().map(read).collect()).await?;
-        for (id, answer) in ids.into_iter().zip(answers) {
-            let body = match fields(Some(&answer))? {
-                [Some(Value::Bytes(body))] => edge::json::stored(body),
-                _ => None,
-            };
-            match body {
-                Some(rain) => rains.readable.push((id, rain)),
-                None => rains.unreadable.push(id),
-            }
-        }
-    }
-    Ok(rains)
+    let home = rain::home_of_all(look.context.partitions);
+    look.members(home, None, page).await?.iter().map(rain::listed_of).collect()
 }
 
 /// Looks at the pools of some rains: what is free and what was leased out are the budget.
@@ -75,13 +39,10 @@ pub(super) async fn rains<B: Binding>(look: &Look<'_, '_, B>) -> Result<Rains, C
 pub(super) async fn check_pools<B: Binding>(
     look: &Look<'_, '_, B>,
     index: u32,
-    rains: &Rains,
+    rains: &[Listed],
     report: &mut Report,
 ) -> Result<(), CommitError> {
-    for id in rains.unreadable.iter().filter(|id| look.is_with(index, id)) {
-        report.broken(What::RecordUnreadable, format!("rain {id}"));
-    }
-    for (id, _) in rains.readable.iter().filter(|(id, _)| look.is_with(index, id)) {
+    for Listed { id, .. } in rains.iter().filter(|rain| look.is_with(index, &rain.id)) {
         let result = check_pool(look, id, report).await;
         report.isolate(|| format!("rain {id}"), result)?;
     }
@@ -110,7 +71,7 @@ async fn check_pool<B: Binding>(
 pub(super) async fn check<B: Binding>(
     look: &Look<'_, '_, B>,
     partition: Partition,
-    Rains { readable: rains, .. }: &Rains,
+    rains: &[Listed],
     report: &mut Report,
 ) -> Result<(), CommitError> {
     let result = check_accounts(look, partition, rains, report).await;
@@ -126,7 +87,7 @@ pub(super) async fn check<B: Binding>(
 async fn check_accounts<B: Binding>(
     look: &Look<'_, '_, B>,
     partition: Partition,
-    rains: &[Named],
+    rains: &[Listed],
     report: &mut Report,
 ) -> Result<(), CommitError> {
     let names = [records::USERS, records::HELD, records::PAID_OUT];
@@ -176,13 +137,12 @@ async fn check_accounts<B: Binding>(
 async fn balances<B: Binding>(
     look: &Look<'_, '_, B>,
     partition: Partition,
-    rains: &[Named],
+    rains: &[Listed],
 ) -> Result<Option<BTreeMap<Field, i64>>, CommitError> {
     let house =
         [records::USERS, records::HELD, records::PAID_OUT, records::PAID_IN, records::PACKETS];
     let mut names: Vec<_> = house.map(Field::from).to_vec();
-    let funds = rains.iter().map(|(_, rain)| records::fund(&rain.activity, &rain.scene));
-    names.extend(funds.map(|fund| Field::from(fund.as_str())));
+    names.extend(rains.iter().map(|rain| Field::from(rain.fund.as_str())));
     let mut reads = vec![Read::Size(records::accounts())];
     let parts = names.chunks(FIELDS);
     reads.extend(parts.map(|part| Read::Fields(records::accounts(), part.to_vec())));
@@ -205,23 +165,22 @@ async fn balances<B: Binding>(
 async fn check_budgets<B: Binding>(
     look: &Look<'_, '_, B>,
     partition: Partition,
-    rains: &[Named],
+    rains: &[Listed],
     report: &mut Report,
 ) -> Result<(), CommitError> {
-    let mut rest: Vec<&Named> = rains.iter().collect();
+    let mut rest: Vec<&Listed> = rains.iter().collect();
     for _ in 0..LOOKS_MAX {
         let before = sides(look, partition, &rest).await?;
         let Some(pending) = pending(look, partition).await? else { break };
         let after = sides(look, partition, &rest).await?;
         let mut moved = Vec::new();
-        for ((named, before), after) in rest.into_iter().zip(before).zip(after) {
+        for ((listed, before), after) in rest.into_iter().zip(before).zip(after) {
             if before != after {
-                moved.push(named);
+                moved.push(listed);
                 continue;
             }
-            let ((id, rain), (given, posted)) = (named, before);
-            let fund = records::fund(&rain.activity, &rain.scene);
-            let found = posted + pending.get(&fund).copied().unwrap_or(0);
+            let (Listed { id, fund }, (given, posted)) = (listed, before);
+            let found = posted + pending.get(fund).copied().unwrap_or(0);
             report.add(What::BudgetDiffers, format!("{id}/{partition}"), given, found);
         }
         rest = moved;
@@ -237,14 +196,13 @@ async fn check_budgets<B: Binding>(
 async fn sides<B: Binding>(
     look: &Look<'_, '_, B>,
     partition: Partition,
-    rains: &[&Named],
+    rains: &[&Listed],
 ) -> Result<Vec<(i64, i64)>, CommitError> {
     let mut sides = Vec::with_capacity(rains.len());
     for part in rains.chunks(FIELDS) {
-        let funds = part.iter().map(|(_, rain)| records::fund(&rain.activity, &rain.scene));
-        let funds = funds.map(|fund| Field::from(fund.as_str())).collect();
+        let funds = part.iter().map(|rain| Field::from(rain.fund.as_str())).collect();
         let mut reads = vec![Read::Fields(records::accounts(), funds)];
-        reads.extend(part.iter().map(|(id, _)| Lease::read(rain::lease(id))));
+        reads.extend(part.iter().map(|rain| Lease::read(rain::lease(&rain.id))));
         let answers = look.read(partition, reads).await?;
         let [funds, leases @ ..] = &answers[..] else { return Err(unexpected()) };
         for (fund, lease) in fields(Some(funds))?.iter().zip(leases) {
