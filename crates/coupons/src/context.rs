@@ -103,33 +103,22 @@ impl<B: Binding> Context<'_, B> {
         results
     }
 
-    /// Reads, all at once; what each read, in their order. A record that cannot be read is its own fault.
-    ///
-    /// # Errors
-    /// The store's, where it does not answer.
-    pub async fn read_some(
-        &self,
-        reads: &[(Partition, Read)],
-    ) -> Result<Vec<Result<Answer, CommitError>>, CommitError> {
-        match self.read_all(reads).await {
-            Ok(answers) => return Ok(answers.into_iter().map(Ok).collect()),
-            Err(error) if !is_fault(&error) => return Err(error),
-            Err(_) => {}
+    /// Reads, all at once; what each read, in their order. A record that cannot be read is its own fault, and a
+    /// partition that does not answer keeps no other from it.
+    pub async fn read_some(&self, reads: &[(Partition, Read)]) -> Vec<Result<Answer, CommitError>> {
+        if let Ok(answers) = self.read_all(reads).await {
+            return answers.into_iter().map(Ok).collect();
         }
         let read = |(partition, read): &(Partition, Read)| {
             (*partition, Transaction { reads: vec![read.clone()], ..Transaction::default() })
         };
         let reads: Vec<_> = reads.iter().map(read).collect();
-        let mut answers = Vec::with_capacity(reads.len());
-        for result in self.commit_some(&reads).await {
-            answers.push(match result {
-                Ok(Outcome::Committed(mut answers)) => answers.pop().ok_or_else(unexpected),
-                Ok(Outcome::Refused(_)) => Err(unexpected()),
-                Err(error) if is_fault(&error) => Err(error),
-                Err(error) => return Err(error),
-            });
-        }
-        Ok(answers)
+        let answer = |result| match result {
+            Ok(Outcome::Committed(mut answers)) => answers.pop().ok_or_else(unexpected),
+            Ok(Outcome::Refused(_)) => Err(unexpected()),
+            Err(error) => Err(error),
+        };
+        self.commit_some(&reads).await.into_iter().map(answer).collect()
     }
 
     /// Where a user lives.
@@ -322,7 +311,7 @@ mod tests {
 
         let size = (home, Read::Size("map".into()));
         let fault = (home, Read::Size("".into()));
-        let answers = block_on(context.read_some(&[size.clone(), fault, size])).unwrap();
+        let answers = block_on(context.read_some(&[size.clone(), fault, size]));
         let two = Ok(Answer::Size(2));
         assert_eq!(answers, [two.clone(), Err(Invalid::RecordName.into()), two]);
     }

@@ -143,15 +143,16 @@ pub async fn expire_due<B: Binding>(
     let mut swept = Swept::default();
     let mut walks = walk::begin(partitions);
     while !walks.is_empty() {
-        let mut nexts = walk::next(context, ENDS, LISTED, walks, &mut swept).await?;
+        let mut nexts = walk::next(context, ENDS, LISTED, walks, &mut swept).await;
         for Next { walk, items, .. } in &mut nexts {
-            let before = swept.done;
-            expire_page(context, walk.partition, items, &mut swept).await?;
-            walk.done += swept.done - before;
+            let page = expire_page(context, walk.partition, items).await;
+            walk.done += page.done;
+            walk.has_failed |= page.failure.is_some();
+            swept.add(page);
         }
         walks = walk::going_on(nexts, ENDS_MAX, &mut swept);
     }
-    Ok(swept)
+    swept.finish()
 }
 
 /// One wave reads the orders of a page, another one ends the reservations.
@@ -159,17 +160,19 @@ async fn expire_page<B: Binding>(
     context: &Context<'_, B>,
     partition: Partition,
     items: &[Member],
-    swept: &mut Swept,
-) -> Result<(), CommitError> {
+) -> Swept {
+    let mut swept = Swept::default();
     let mut listed = Vec::new();
     for item in items {
         match Listed::of(item) {
             Ok(one) => listed.push(one),
-            Err(error) => swept.count(|| format!("{LISTED}: {item:?}"), Err(error))?,
+            Err(error) => {
+                swept.count(|| format!("{LISTED}: {item:?}"), Err(error));
+            }
         }
     }
     let orders: Vec<_> = listed.iter().map(|one| (partition, one.read())).collect();
-    let orders = context.read_some(&orders).await?;
+    let orders = context.read_some(&orders).await;
     let (mut steps, mut of) = (Vec::new(), Vec::new());
     for (one, order) in listed.iter().zip(orders) {
         match order.and_then(|order| one.step(&order, context.now)) {
@@ -177,15 +180,17 @@ async fn expire_page<B: Binding>(
                 steps.push((partition, step));
                 of.push((one, is_end));
             }
-            Err(error) => swept.count(|| one.place(), Err(error))?,
+            Err(error) => {
+                swept.count(|| one.place(), Err(error));
+            }
         }
     }
     for ((one, is_end), result) in of.into_iter().zip(context.commit_some(&steps).await) {
         // Where it was refused somebody else was first.
         let is_done = |outcome| is_end && matches!(outcome, Outcome::Committed(_));
-        swept.count(|| one.place(), result.map(is_done))?;
+        swept.count(|| one.place(), result.map(is_done));
     }
-    Ok(())
+    swept
 }
 
 /// What stands in the index of reservations.

@@ -8,6 +8,8 @@
 //! reward stays due, and the next one tries again; unless its scene is not compensated, where it lapses. The
 //! first commit decides: giving demands that the reward is due, and lapsing that it was not given.
 
+use std::cell::Cell;
+
 use domain::due::{self, Due, Swept};
 use domain::error::InvalidInput;
 use domain::group_buy::{Chance, Group, Groups, Phase, REWARDS, campaign_of};
@@ -320,28 +322,38 @@ pub async fn settle_due<B: Binding>(
     let mut swept = Swept::default();
     let mut walks = walk::begin(partitions);
     while !walks.is_empty() {
-        let mut nexts = walk::next(context, REWARDS, LISTED, walks, &mut swept).await?;
+        let mut nexts = walk::next(context, REWARDS, LISTED, walks, &mut swept).await;
+        // Where the store fails with one of a partition, no other one of it is begun.
+        let failed: Vec<_> = nexts.iter().map(|_| Cell::new(false)).collect();
+        let failed = &failed;
         let items = nexts.iter().enumerate().flat_map(|(index, next)| {
             next.items.iter().map(move |item| (index, next.walk.partition, item))
         });
         let gifts: Vec<_> = items
-            .map(async |(index, partition, item)| {
-                (index, item, settle_listed(context, partition, item).await)
+            .map(async move |(index, partition, item)| {
+                let result = match failed[index].get() {
+                    true => Ok(false),
+                    false => settle_listed(context, partition, item).await,
+                };
+                (index, item, result)
             })
             .collect();
         let mut given = vec![0; nexts.len()];
         let mut results = stream::iter(gifts).buffer_unordered(CONCURRENT);
         while let Some((index, item, result)) = results.next().await {
             given[index] += u64::from(result == Ok(true));
-            swept.count(|| place(item), result)?;
+            if !swept.count(|| place(item), result) {
+                failed[index].set(true);
+            }
         }
         drop(results);
-        for (next, given) in nexts.iter_mut().zip(given) {
+        for ((next, given), failed) in nexts.iter_mut().zip(given).zip(failed) {
             next.walk.done += given;
+            next.walk.has_failed |= failed.get();
         }
         walks = walk::going_on(nexts, REWARDS_MAX, &mut swept);
     }
-    Ok(swept)
+    swept.finish()
 }
 
 /// Gives a reward that stands in the index, as [`settle`] does; or takes it out, where none is due there.

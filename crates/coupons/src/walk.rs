@@ -5,7 +5,7 @@
 
 use domain::due::{self, DueIndex, Swept};
 use domain::partition::Partition;
-use domain::transaction::{CommitError, Member};
+use domain::transaction::Member;
 use edge::store::Binding;
 
 use crate::context::Context;
@@ -24,6 +24,8 @@ pub struct Walk {
     pub partition: Partition,
     /// How many items were done.
     pub done: u64,
+    /// Whether the store failed with one of them. Then it ends.
+    pub has_failed: bool,
     after: Option<Member>,
     looked: usize,
 }
@@ -39,23 +41,27 @@ pub struct Next {
 
 /// Walks that begin at the oldest.
 pub fn begin(partitions: &[Partition]) -> Vec<Walk> {
-    let walk = |one: &Partition| Walk { partition: *one, done: 0, after: None, looked: 0 };
+    let walk = |one: &Partition| Walk {
+        partition: *one,
+        done: 0,
+        has_failed: false,
+        after: None,
+        looked: 0,
+    };
     partitions.iter().map(walk).collect()
 }
 
-/// The next page of each walk, all at once. An index that cannot be read is stuck, with `what` it lists.
-///
-/// # Errors
-/// The store's.
+/// The next page of each walk, all at once. An index that cannot be read is stuck, with `what` it lists; where
+/// the store does not answer, that walk ends.
 pub async fn next<B: Binding>(
     context: &Context<'_, B>,
     index: DueIndex,
     what: &str,
     walks: Vec<Walk>,
     swept: &mut Swept,
-) -> Result<Vec<Next>, CommitError> {
+) -> Vec<Next> {
     let read = |walk: &Walk| (walk.partition, index.page(context.now, walk.after.clone(), PAGE));
-    let pages = context.read_some(&walks.iter().map(read).collect::<Vec<_>>()).await?;
+    let pages = context.read_some(&walks.iter().map(read).collect::<Vec<_>>()).await;
     let mut nexts = Vec::new();
     for (mut walk, answer) in walks.into_iter().zip(pages) {
         match answer.and_then(|answer| due::page(Some(&answer)).cloned()) {
@@ -67,11 +73,11 @@ pub async fn next<B: Binding>(
             }
             Err(error) => {
                 let place = || format!("{what} of partition {}", walk.partition);
-                swept.count(place, Err(error))?;
+                swept.count(place, Err(error));
             }
         }
     }
-    Ok(nexts)
+    nexts
 }
 
 /// The walks that go on, after what was due next was dealt with: those that have done less than
@@ -79,7 +85,7 @@ pub async fn next<B: Binding>(
 pub fn going_on(nexts: Vec<Next>, done_max: u64, swept: &mut Swept) -> Vec<Walk> {
     let mut walks = Vec::new();
     for Next { walk, has_more, .. } in nexts {
-        if has_more && walk.done < done_max && walk.looked < LOOKS_MAX {
+        if has_more && !walk.has_failed && walk.done < done_max && walk.looked < LOOKS_MAX {
             walks.push(walk);
         } else {
             swept.has_more |= has_more;

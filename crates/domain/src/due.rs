@@ -39,7 +39,13 @@ pub struct Swept {
     pub stuck: Vec<Stuck>,
     /// Whether more is due than this sweep looked at.
     pub has_more: bool,
+    /// The first failure of the store that it met. What failed stays, and `has_more` is true.
+    pub failure: Option<CommitError>,
 }
+
+/// Failures of the store after which a sweep of one partition ends: an item may need another partition, which is
+/// away, and those behind it may not.
+pub const FAILURES_MAX: u32 = 3;
 
 /// An item that cannot be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,25 +57,25 @@ pub struct Stuck {
 }
 
 impl Swept {
-    /// Counts what became of an item: whether there was anything to do, or why it cannot be done.
-    ///
-    /// # Errors
-    /// The store's: it says nothing of this item, and the next one would meet it, too.
+    /// Counts what became of an item: whether there was anything to do, or why it cannot be done. Whether the
+    /// store answered: where it did not, that says nothing of the item, which stays.
     pub fn count(
         &mut self,
         place: impl FnOnce() -> String,
         result: Result<bool, CommitError>,
-    ) -> Result<(), CommitError> {
+    ) -> bool {
         match result {
             Ok(is_done) => self.done += u64::from(is_done),
             Err(error @ (CommitError::Unusable(_) | CommitError::Invalid(_))) => {
                 self.stuck.push(Stuck { place: place(), error });
             }
             Err(error @ (CommitError::Unavailable(_) | CommitError::Unknown(_))) => {
-                return Err(error);
+                self.has_more = true;
+                self.failure.get_or_insert(error);
+                return false;
             }
         }
-        Ok(())
+        true
     }
 
     /// Adds what another sweep did.
@@ -77,6 +83,33 @@ impl Swept {
         self.done += other.done;
         self.stuck.extend(other.stuck);
         self.has_more |= other.has_more;
+        self.failure = self.failure.take().or(other.failure);
+    }
+
+    /// The sweep at its end.
+    ///
+    /// # Errors
+    /// The store's, where it failed before anything was done or found.
+    pub fn finish(self) -> Result<Self, CommitError> {
+        match self.failure {
+            Some(failure) if self.done == 0 && self.stuck.is_empty() => Err(failure),
+            _ => Ok(self),
+        }
+    }
+}
+
+/// What two sweeps did, of which neither keeps the other.
+///
+/// # Errors
+/// The store's, where it kept both from doing anything.
+pub fn either(
+    one: Result<Swept, CommitError>,
+    other: Result<Swept, CommitError>,
+) -> Result<(Swept, Swept), CommitError> {
+    let failed = |failure| Swept { has_more: true, failure: Some(failure), ..Swept::default() };
+    match (one, other) {
+        (Err(failure), Err(_)) => Err(failure),
+        (one, other) => Ok((one.unwrap_or_else(failed), other.unwrap_or_else(failed))),
     }
 }
 
@@ -211,13 +244,18 @@ mod tests {
     fn what_is_wrong_with_a_record_stops_that_item_only() {
         let mut swept = Swept::default();
         let place = || "packets that expire: 7.a".to_owned();
-        swept.count(place, Ok(true)).unwrap();
-        swept.count(place, Ok(false)).unwrap();
-        swept.count(place, Err(unexpected())).unwrap();
-        assert_eq!((swept.done, swept.stuck.len()), (1, 1));
+        for result in [Ok(true), Ok(false), Err(unexpected())] {
+            assert!(swept.count(place, result));
+        }
+        assert_eq!((swept.done, swept.stuck.len(), swept.has_more), (1, 1, false));
         assert_eq!(swept.stuck[0].place, place());
         let gone = CommitError::Unavailable("gone".into());
-        assert_eq!(swept.count(place, Err(gone.clone())), Err(gone));
+        assert!(!swept.count(place, Err(gone.clone())));
+        assert!(!swept.count(place, Err(CommitError::Unknown("late".into()))));
+        assert_eq!((swept.failure.as_ref(), swept.has_more), (Some(&gone), true));
+        assert_eq!(swept.clone().finish(), Ok(swept.clone()), "what was done is told");
+        let nothing = Swept { done: 0, stuck: vec![], ..swept };
+        assert_eq!(nothing.finish(), Err(gone));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use domain::due::{Stuck, Swept};
 use domain::integer::Count;
+use domain::transaction::CommitError;
 use serde::Serialize;
 
 use crate::log::{self, Line};
@@ -18,6 +19,8 @@ pub struct Left {
     pub stuck_items: Vec<StuckItem>,
     /// Whether more was due than the sweep looked at: another one goes on.
     pub has_more: bool,
+    /// The store's failure that kept a part from being done.
+    pub interrupted: Option<String>,
 }
 
 /// An item that cannot be done.
@@ -32,10 +35,14 @@ pub struct StuckItem {
 /// Writes what a sweep could not do into the log, and makes its part of the answer.
 pub async fn left(swept: &Swept) -> Left {
     log(&swept.stuck).await;
+    if let Some(failure) = &swept.failure {
+        interrupted(failure).await;
+    }
     Left {
         stuck: Count::new(swept.stuck.len() as u64),
         stuck_items: items(&swept.stuck),
         has_more: swept.has_more,
+        interrupted: swept.failure.as_ref().map(ToString::to_string),
     }
 }
 
@@ -45,6 +52,12 @@ pub async fn log(stuck: &[Stuck]) {
         let cause = format!("{place}: {error}");
         log::write(&Line { level: "error", code: "stuck", cause: &cause, ..Line::default() }).await;
     }
+}
+
+/// Writes into the log that the store kept a part from being done.
+pub async fn interrupted(failure: &CommitError) {
+    let (code, cause) = ("sweep_interrupted", &*failure.to_string());
+    log::write(&Line { level: "warning", code, cause, ..Line::default() }).await;
 }
 
 /// Those that an answer names.

@@ -1,7 +1,7 @@
 //! Doing what is due in an index, the oldest first.
 
 use binding::Binding;
-use domain::due::{self, Due, DueIndex, Swept};
+use domain::due::{self, Due, DueIndex, FAILURES_MAX, Swept};
 use domain::partition::Partition;
 use domain::time::UnixMillis;
 use domain::transaction::CommitError;
@@ -29,9 +29,10 @@ pub struct Queue {
 impl Queue {
     /// Does what is due, so many items at most. Each is done by `act`, which says whether there was anything to do
     /// and takes the item out; one that cannot be done for a fault of its own records is passed over, and named.
+    /// Where the store fails with an item, those behind it are tried, for a while.
     ///
     /// # Errors
-    /// The store's; what was done stays so.
+    /// The store's, where it failed before anything was done or found.
     pub async fn sweep<B: Binding>(
         &self,
         context: &Context<'_, B>,
@@ -39,14 +40,21 @@ impl Queue {
         mut act: impl AsyncFnMut(&Due<'_>) -> Result<bool, CommitError>,
     ) -> Result<Swept, CommitError> {
         let Self { partition, index, until, name } = *self;
-        let (mut swept, mut after, mut looked) = (Swept::default(), None, 0);
+        let (mut swept, mut after, mut looked, mut failures) = (Swept::default(), None, 0, 0);
         loop {
-            let answers = context.read(partition, vec![index.page(until, after, PAGE)]).await?;
-            let page = due::page(answers.first())?;
+            let answers = context.read(partition, vec![index.page(until, after, PAGE)]).await;
+            let page = answers.and_then(|answers| due::page(answers.first()).cloned());
+            let page = match page {
+                Ok(page) => page,
+                Err(error) => {
+                    swept.count(|| format!("{name} in {partition}"), Err(error));
+                    return swept.finish();
+                }
+            };
             for member in &page.members {
                 if swept.done >= most || looked >= most + PASSED_OVER_MAX {
                     swept.has_more = true;
-                    return Ok(swept);
+                    return swept.finish();
                 }
                 looked += 1;
                 let place = || format!("{name} in {partition}: {}", member.0.escape_ascii());
@@ -54,10 +62,13 @@ impl Queue {
                     Ok(due) => act(&due).await,
                     Err(error) => Err(error),
                 };
-                swept.count(place, result)?;
+                failures += u32::from(!swept.count(place, result));
+                if failures >= FAILURES_MAX {
+                    return swept.finish();
+                }
             }
             if !page.has_more {
-                return Ok(swept);
+                return swept.finish();
             }
             after = page.members.last().cloned();
         }

@@ -230,8 +230,10 @@ async fn perform<B: Binding>(context: &Context<'_, B>, command: Command) -> Resu
         }
         Command::Sweep => {
             let partitions: Vec<_> = context.partitions.all().collect();
-            let expired = expiry::expire_due(context, &partitions).await?;
-            let rewarded = group_buy::settle_due(context, &partitions).await?;
+            // Neither keeps the other.
+            let expired = expiry::expire_due(context, &partitions).await;
+            let rewarded = group_buy::settle_due(context, &partitions).await;
+            let (expired, rewarded) = domain::due::either(expired, rewarded)?;
             Done::Swept(expired, rewarded)
         }
     })

@@ -120,6 +120,8 @@ struct SweptBody {
     stuck: Option<Count>,
     stuck_items: Vec<StuckItem>,
     has_more: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interrupted: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -257,9 +259,9 @@ fn batch(status: u16, batch: &str, parts: u32, tally: &Tally) -> Result<Answer, 
 async fn swept(expired: &Swept, rewarded: &Swept) -> Result<Answer, Problem> {
     let mut both = expired.clone();
     both.add(rewarded.clone());
-    let Left { stuck, stuck_items, has_more } = left(&both).await;
+    let Left { stuck, stuck_items, has_more, interrupted } = left(&both).await;
     let (expired, rewarded) = (Count::new(expired.done), Count::new(rewarded.done));
-    Answer::json(&SweptBody { expired, rewarded, stuck, stuck_items, has_more })
+    Answer::json(&SweptBody { expired, rewarded, stuck, stuck_items, has_more, interrupted })
 }
 
 /// A group-buy campaign.

@@ -244,9 +244,11 @@ async fn perform<B: Binding>(
             Done::Order(number, Box::new(purchase))
         }
         Command::Sweep => {
-            let (activities, retiring) = retire::sweep(context).await?;
+            // Neither keeps the other.
+            let (activities, retiring) = retire::sweep(context).await;
             let partitions: Vec<_> = context.partitions.all().collect();
-            let orders = purchase::sweep(context, &partitions).await?;
+            let orders = purchase::sweep(context, &partitions).await;
+            let (activities, orders) = domain::due::either(activities, orders)?;
             Done::Swept(activities, retiring, orders)
         }
         Command::Evaluate(..) | Command::Compare(..) => {

@@ -179,21 +179,21 @@ pub async fn look<B: Binding>(
 pub async fn sweep<B: Binding>(
     context: &Context<'_, B>,
     partitions: &[Partition],
-) -> Result<Swept, Failure> {
+) -> Result<Swept, CommitError> {
     let until = Some(UnixMillis(context.now.0.saturating_sub(ABANDONED_MS)));
     let path = Path { index: records::UNDER_WAY, until, name: NAME };
     let mut swept = Swept::default();
     for mut walk in walk::begin(context, path, partitions).await {
-        while let Some(member) = walk.next(context, &mut swept).await? {
+        while let Some(member) = walk.next(context, &mut swept).await {
             if walk.is_over(ORDERS_MAX) {
                 swept.has_more = true;
                 break;
             }
             let result = end(context, &member).await;
-            walk.pass(&mut swept, || place(&member), result)?;
+            walk.pass(&mut swept, || place(&member), result);
         }
     }
-    Ok(swept)
+    swept.finish()
 }
 
 /// What a member of the index is, in words for operators.

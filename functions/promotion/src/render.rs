@@ -112,6 +112,8 @@ struct SweptBody {
     stuck: Option<Count>,
     stuck_items: Vec<StuckItem>,
     has_more: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interrupted: Option<String>,
 }
 
 /// Both evaluations, and where they differ.
@@ -170,7 +172,7 @@ pub async fn done(done: &Done) -> Result<Answer, Problem> {
 async fn swept(activities: &Swept, retiring: u64, orders: &Swept) -> Result<Answer, Problem> {
     let mut both = activities.clone();
     both.add(orders.clone());
-    let Left { stuck, stuck_items, has_more } = sweep::left(&both).await;
+    let Left { stuck, stuck_items, has_more, interrupted } = sweep::left(&both).await;
     Answer::json(&SweptBody {
         activities: Count::new(activities.done),
         retiring: Count::new(retiring),
@@ -178,6 +180,7 @@ async fn swept(activities: &Swept, retiring: u64, orders: &Swept) -> Result<Answ
         stuck,
         stuck_items,
         has_more,
+        interrupted,
     })
 }
 

@@ -188,7 +188,7 @@ async fn forget<B: Binding>(
 ///
 /// # Errors
 /// The store's.
-pub async fn sweep<B: Binding>(context: &Context<'_, B>) -> Result<(Swept, u64), Failure> {
+pub async fn sweep<B: Binding>(context: &Context<'_, B>) -> (Result<Swept, CommitError>, u64) {
     let mut shelves: Vec<_> = (0..records::SHELVES).map(|shelf| context.shelf(shelf)).collect();
     // Of few partitions one may have several shelves.
     shelves.sort_unstable();
@@ -197,7 +197,7 @@ pub async fn sweep<B: Binding>(context: &Context<'_, B>) -> Result<(Swept, u64),
     let path = Path { index: records::RETIRING, until: None, name: NAME };
     let mut walks = walk::begin(context, path, &shelves).await;
     let (mut swept, mut left) = (Swept::default(), 0);
-    while let Some((place, member)) = oldest(context, &mut walks, &mut swept).await? {
+    while let Some((place, member)) = oldest(context, &mut walks, &mut swept).await {
         if walks[place].is_over(ACTIVITIES_MAX) {
             let due = records::retiring_of(&member);
             swept.has_more |= due.is_ok_and(|(since, _)| is_due(since, context.now));
@@ -209,9 +209,9 @@ pub async fn sweep<B: Binding>(context: &Context<'_, B>) -> Result<(Swept, u64),
             Ok((_, id)) => format!("{NAME}: {id}"),
             Err(_) => format!("{NAME}: {member:?}"),
         };
-        walks[place].pass(&mut swept, name, result)?;
+        walks[place].pass(&mut swept, name, result);
     }
-    Ok((swept, left))
+    (swept.finish(), left)
 }
 
 /// The walk whose next item is the oldest of all, and the item.
@@ -219,16 +219,16 @@ async fn oldest<B: Binding>(
     context: &Context<'_, B>,
     walks: &mut [Walk],
     swept: &mut Swept,
-) -> Result<Option<(usize, Member)>, CommitError> {
+) -> Option<(usize, Member)> {
     let mut oldest: Option<(usize, Member)> = None;
     for (place, walk) in walks.iter_mut().enumerate() {
-        if let Some(member) = walk.next(context, swept).await?
+        if let Some(member) = walk.next(context, swept).await
             && oldest.as_ref().is_none_or(|(_, other)| member < *other)
         {
             oldest = Some((place, member));
         }
     }
-    Ok(oldest)
+    oldest
 }
 
 /// Does what stands in the index; whether it was due. Adds the key sets that are left, and notes where something

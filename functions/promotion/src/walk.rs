@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use domain::due::{self, DueIndex, Swept};
+use domain::due::{self, DueIndex, FAILURES_MAX, Swept};
 use domain::partition::Partition;
 use domain::time::UnixMillis;
 use domain::transaction::{CommitError, Member, Outcome, Page, Read, Transaction};
@@ -41,6 +41,7 @@ pub struct Walk {
     has_more: bool,
     looked: u32,
     stuck: u32,
+    failures: u32,
 }
 
 /// Walks through these partitions, whose first pages are read at once. Where a page is not read, the walk reads
@@ -64,6 +65,7 @@ pub async fn begin<B: Binding>(
             has_more: true,
             looked: 0,
             stuck: 0,
+            failures: 0,
         };
         if let Ok(Outcome::Committed(answers)) = outcome
             && let Ok(page) = due::page(answers.first())
@@ -99,46 +101,43 @@ impl Walk {
         Ok(())
     }
 
-    /// The next item, which stays the next one. A walk ends where its index cannot be read, which is stuck.
-    ///
-    /// # Errors
-    /// The store's.
+    /// The next item, which stays the next one. A walk ends where its index cannot be read, which is stuck, or
+    /// the store does not answer.
     pub async fn next<B: Binding>(
         &mut self,
         context: &Context<'_, B>,
         swept: &mut Swept,
-    ) -> Result<Option<Member>, CommitError> {
+    ) -> Option<Member> {
         if self.ahead.is_empty()
             && self.has_more
             && let Err(error) = self.turn(context).await
         {
             self.has_more = false;
             let place = || format!("{} of partition {}", self.path.name, self.partition);
-            swept.count(place, Err(error))?;
+            swept.count(place, Err(error));
         }
-        Ok(self.ahead.front().cloned())
+        self.ahead.front().cloned()
     }
 
-    /// Whether it has had so many items that were not stuck, or more than a sweep may look at.
+    /// Whether it has had so many items that were not stuck, more than a sweep may look at, or too many with which
+    /// the store failed.
     pub fn is_over(&self, most: u32) -> bool {
-        self.looked - self.stuck >= most || self.looked >= LOOKS_MAX
+        self.looked - self.stuck >= most
+            || self.looked >= LOOKS_MAX
+            || self.failures >= FAILURES_MAX
     }
 
     /// Passes the next item, and counts what became of it.
-    ///
-    /// # Errors
-    /// The store's.
     pub fn pass(
         &mut self,
         swept: &mut Swept,
         place: impl FnOnce() -> String,
         result: Result<bool, CommitError>,
-    ) -> Result<(), CommitError> {
+    ) {
         self.ahead.pop_front();
         self.looked += 1;
         let before = swept.stuck.len();
-        swept.count(place, result)?;
+        self.failures += u32::from(!swept.count(place, result));
         self.stuck += u32::from(swept.stuck.len() > before);
-        Ok(())
     }
 }

@@ -19,7 +19,6 @@ use std::rc::Rc;
 use coupons::context::Templates;
 use domain::transaction::CommitError;
 use edge::config::{self, Config, ConfigError};
-use edge::log::Line;
 use edge::route::{Verb, route};
 use edge::store::Binding;
 use edge::{Access, Answer, Call, Kept, Problem, Request, Response, Route, Stages};
@@ -30,6 +29,8 @@ pub mod parse;
 pub mod reconcile;
 pub mod render;
 pub mod settle;
+#[cfg(test)]
+mod tests;
 
 use parse::Command;
 use reconcile::Report;
@@ -146,10 +147,8 @@ fn books<'a, B>(
 /// Writes into the log what a call could not do.
 async fn tell(settled: &Settled) {
     edge::sweep::log(&settled.stuck).await;
-    if let Some(error) = &settled.interrupted {
-        let (code, cause) = ("settlement_interrupted", &*error.to_string());
-        let line = Line { level: "warning", code, cause, ..Line::default() };
-        edge::log::write(&line).await;
+    if let Some(failure) = &settled.interrupted {
+        edge::sweep::interrupted(failure).await;
     }
 }
 

@@ -193,7 +193,9 @@ impl<B: Binding> Look<'_, '_, B> {
     /// The days of a partition's lists that are to be looked at, in order.
     async fn days(&self, partition: Partition, lists: DayLists) -> Result<Vec<i64>, CommitError> {
         let members = self.members(partition, None, |after| lists.days(after)).await?;
-        let mut days = members.iter().map(DayLists::day_of).collect::<Result<Vec<_>, _>>()?;
+        // What is no day has no users.
+        let days = members.iter().filter_map(|member| DayLists::day_of(member).ok());
+        let mut days: Vec<_> = days.collect();
         let today = day(self.context.now);
         days.retain(|day| self.scope == Scope::Full || *day >= today - 1);
         Ok(days)
@@ -212,11 +214,11 @@ impl<B: Binding> Look<'_, '_, B> {
             let first = self.read(partition, (0..BUCKETS).map(first).collect()).await?;
             for (bucket, answer) in (0..).zip(&first) {
                 let page = due::page(Some(answer))?;
-                users.extend(users_of(&page.members)?);
+                users.extend(users_of(&page.members));
                 if let (true, Some(last)) = (page.has_more, page.members.last()) {
                     let read = |after| lists.users(day, bucket, after);
                     let rest = self.members(partition, Some(last.clone()), read).await?;
-                    users.extend(users_of(&rest)?);
+                    users.extend(users_of(&rest));
                 }
             }
             if users.len() > SUM_USERS_MAX {
@@ -270,9 +272,9 @@ fn value(answer: Option<&Answer>) -> Result<Option<&Value>, CommitError> {
     Ok(fields(answer)?.first().and_then(Option::as_ref))
 }
 
-/// The users of a list.
-fn users_of(members: &[Member]) -> Result<Vec<UserId>, CommitError> {
-    members.iter().map(DayLists::user_of).collect()
+/// The users of a list. What is none of them is told where the list is looked at.
+fn users_of(members: &[Member]) -> impl Iterator<Item = UserId> {
+    members.iter().filter_map(|member| DayLists::user_of(member).ok())
 }
 
 /// Looks at a part of the books.
@@ -290,7 +292,7 @@ pub async fn reconcile<B: Binding>(
     let context = &books.wallets;
     let look = Look { context, stage: books.stage, keys: &keys, scope, commits: Cell::new(0) };
     let mut report = Report::default();
-    let rains = partition::rains(&look).await?;
+    let rains = partition::rains(&look, cursor, &mut report).await?;
     let templates = coupons::templates(&look).await?;
     let mut lists = 0;
     let mut after = cursor.after;
@@ -307,7 +309,15 @@ pub async fn reconcile<B: Binding>(
             let read = |after| CHANGED.users(day, bucket, after);
             let users = look.members(partition, behind.map(DayLists::member), read).await?;
             lists += 1;
-            for user in users_of(&users)? {
+            for member in &users {
+                let user = match DayLists::user_of(member) {
+                    Ok(user) => user,
+                    Err(error) => {
+                        let place = format!("{day}.{bucket} of {partition}");
+                        report.isolate(|| place, Err(error))?;
+                        continue;
+                    }
+                };
                 let result = user::check(&look, user, &mut report).await;
                 report.isolate(|| format!("user {user}"), result)?;
                 report.users += 1;

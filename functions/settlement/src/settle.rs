@@ -17,7 +17,7 @@ use domain::time::UnixMillis;
 use domain::transaction::{
     Answer, CommitError, Field, Member, Outcome, READ_FIELDS_MAX, Range, Read, Transaction, Value,
 };
-use edge::store::{Binding, random, read_all};
+use edge::store::{Binding, random};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use lease::call_back_all;
@@ -42,6 +42,8 @@ const AT_ONCE: usize = 16;
 const PAGES_MAX: u32 = 64;
 /// Rains and templates whose leases one call takes back, of each.
 const BUDGETS_MAX: u64 = 4;
+/// Queues that are looked at, also where fewer users may be posted: at the head of some stands who cannot be.
+const QUEUES_MIN: usize = 64;
 /// Partitions whose coupons are swept at once.
 const WAVE: usize = 64;
 /// How long after its end a budget gives nothing for certain: clocks of two instances may be 20 minutes apart,
@@ -97,63 +99,94 @@ impl Settled {
         done.iter().any(|count| *count > 0)
     }
 
-    /// Counts what a sweep did, and keeps what it could not do; how many it did.
-    fn take(&mut self, swept: Swept) -> u64 {
-        self.stuck.extend(swept.stuck);
-        swept.done
+    /// Keeps what a sweep could not do, and the store's failure; what it did.
+    fn take(&mut self, result: Result<Swept, CommitError>) -> Taken {
+        match result {
+            Ok(Swept { done, stuck, has_more, failure }) => {
+                let taken = Taken { done, stuck: stuck.len() as u64, has_more };
+                self.stuck.extend(stuck);
+                self.interrupted = self.interrupted.take().or(failure);
+                taken
+            }
+            Err(failure) => {
+                self.interrupt(failure);
+                Taken { done: 0, stuck: 0, has_more: true }
+            }
+        }
     }
+
+    /// The store kept something from being done.
+    fn interrupt(&mut self, failure: CommitError) {
+        self.interrupted.get_or_insert(failure);
+    }
+}
+
+/// What a sweep did, in numbers.
+struct Taken {
+    done: u64,
+    stuck: u64,
+    has_more: bool,
+}
+
+/// Items that cannot be done, by kind.
+#[derive(Default)]
+struct StuckCounts {
+    tokens: u64,
+    packets: u64,
+    reservations: u64,
+    rewards: u64,
 }
 
 /// Settles.
 ///
 /// # Errors
-/// The store's, where nothing was done; what was done stays so.
+/// The store's, where nothing was done or found; what was done stays so.
 pub async fn settle<B: Binding>(
     books: &Books<'_, B>,
     users_max: u32,
 ) -> Result<Settled, CommitError> {
     let context = &books.wallets;
-    let mut settled = Settled::default();
+    let (mut settled, mut stuck) = (Settled::default(), StuckCounts::default());
     // What fails does not keep the rest.
-    let (mut waiting, looked) = look(context).await;
+    let mut waiting = look(context, &mut settled).await;
     // First, because they give users tokens.
-    let mut results = vec![looked, finish_packets(books, &waiting, &mut settled).await];
+    finish_packets(books, &waiting, &mut settled, &mut stuck).await;
     if settled.has_done() {
-        let (now, looked) = look(context).await;
-        results.push(looked);
-        waiting = now;
+        waiting = look(context, &mut settled).await;
     }
-    let is_off = mode::read(context).await?.mode == Mode::Off;
+    let is_off = match mode::read(context).await {
+        Ok(switches) => switches.mode == Mode::Off,
+        Err(failure) => {
+            settled.interrupt(failure);
+            true
+        }
+    };
     if !is_off {
-        results.push(post(context, &waiting, users_max, &mut settled).await);
+        stuck.tokens = post(context, &waiting, users_max, &mut settled).await;
     }
-    let (coupons, mut rewards_left) = (&books.coupons, false);
-    let swept = sweep_coupons(coupons, &waiting, users_max, &mut settled).await;
-    results.push(swept.map(|has_more| rewards_left = has_more));
-    let mut over = 0;
-    for result in [
-        take_back_rains(context, &mut settled).await,
-        take_back_templates(books, &mut settled).await,
-    ] {
-        results.push(result.map(|left| over += left));
-    }
+    let rewards_left =
+        sweep_coupons(&books.coupons, &waiting, users_max, &mut settled, &mut stuck).await;
+    let over = take_back_rains(context, &mut settled).await
+        + take_back_templates(books, &mut settled).await;
     if settled.has_done() {
-        let (now, looked) = look(context).await;
-        results.push(looked);
-        waiting = now;
-        // What was done is told; whoever calls again goes on.
-        settled.interrupted = results.into_iter().find_map(Result::err);
-    } else {
-        results.into_iter().collect::<Result<(), _>>()?;
+        waiting = look(context, &mut settled).await;
+    } else if settled.stuck.is_empty()
+        && let Some(failure) = settled.interrupted
+    {
+        return Err(failure);
     }
-    for one in &waiting {
-        settled.queued += one.queued;
-        settled.left += one.packets + one.reservations;
-        // A reward whose template refuses stays due, and another call would find the same.
-        settled.left += if rewards_left { one.rewards } else { 0 };
+    let sum = |of: fn(&Waiting) -> u64| waiting.iter().map(of).sum::<u64>();
+    settled.queued = sum(|one| one.queued);
+    settled.left = over
+        + sum(|one| one.packets).saturating_sub(stuck.packets)
+        + sum(|one| one.reservations).saturating_sub(stuck.reservations);
+    if rewards_left {
+        // Else those that are due are such whose template refuses: another call would find the same.
+        settled.left += sum(|one| one.rewards).saturating_sub(stuck.rewards);
     }
-    settled.left += over + if is_off { 0 } else { settled.queued };
-    settled.left = settled.left.saturating_sub(settled.stuck.len() as u64);
+    if !is_off {
+        settled.left += settled.queued.saturating_sub(stuck.tokens);
+    }
     settled.left = settled.left.max(u64::from(settled.interrupted.is_some()));
     Ok(settled)
 }
@@ -174,7 +207,7 @@ struct Waiting {
 }
 
 /// One wave finds what waits, and where; where the store fails nothing is done in this call.
-async fn look<B: Binding>(context: &Context<'_, B>) -> (Vec<Waiting>, Result<(), CommitError>) {
+async fn look<B: Binding>(context: &Context<'_, B>, settled: &mut Settled) -> Vec<Waiting> {
     let all = |index: DueIndex| Read::Count(index.key(), Range::default());
     let look = |one: Partition| {
         let reads = vec![
@@ -189,7 +222,7 @@ async fn look<B: Binding>(context: &Context<'_, B>) -> (Vec<Waiting>, Result<(),
         (one, Transaction { reads, ..Transaction::default() })
     };
     let wave: Vec<_> = context.partitions.all().map(look).collect();
-    let (mut waiting, mut result) = (Vec::new(), Ok(()));
+    let mut waiting = Vec::new();
     for ((partition, _), outcome) in wave.iter().zip(context.store.commit_some(&wave).await) {
         let found = match outcome {
             Ok(Outcome::Committed(answers)) => found(*partition, &answers),
@@ -198,17 +231,22 @@ async fn look<B: Binding>(context: &Context<'_, B>) -> (Vec<Waiting>, Result<(),
         };
         match found {
             Ok(one) => waiting.push(one),
-            Err(error) => result = Err(error),
+            Err(error @ (CommitError::Unusable(_) | CommitError::Invalid(_))) => {
+                let place = format!("the indexes of {partition}");
+                settled.stuck.push(Stuck { place, error });
+            }
+            Err(failure) => settled.interrupt(failure),
         }
     }
-    (waiting, result)
+    waiting
 }
 
 /// What one partition answered.
 fn found(partition: Partition, answers: &[Answer]) -> Result<Waiting, CommitError> {
     let [first, counts @ ..] = answers else { return Err(unexpected()) };
     let oldest = due::page(Some(first))?.members.first();
-    let since = oldest.map(due::due).transpose()?.map(|oldest| oldest.at);
+    // One that cannot be read is named when its turn comes, which is now.
+    let since = oldest.map(|oldest| due::due(oldest).map_or(UnixMillis(i64::MIN), |due| due.at));
     let count = |answer: &Answer| match answer {
         Answer::Size(size) => Ok(*size),
         _ => Err(unexpected()),
@@ -225,118 +263,168 @@ async fn finish_packets<B: Binding>(
     books: &Books<'_, B>,
     waiting: &[Waiting],
     settled: &mut Settled,
-) -> Result<(), CommitError> {
-    let mut result = Ok(());
+    stuck: &mut StuckCounts,
+) {
     for one in waiting.iter().filter(|one| one.packets > 0) {
         let Books { wallets, keys, stage, .. } = books;
-        match packet::settle(wallets, keys, stage, one.partition, &mut random).await {
-            Ok(packet::Settled { sent, paid, closed }) => {
-                settled.sent += settled.take(sent);
-                settled.paid += settled.take(paid);
-                settled.closed += settled.take(closed);
-            }
-            Err(error) => result = Err(error),
-        }
+        let packet::Settled { sent, paid, closed } =
+            packet::settle(wallets, keys, stage, one.partition, &mut random).await;
+        let [sent, paid, closed] = [sent, paid, closed].map(|result| settled.take(result));
+        settled.sent += sent.done;
+        settled.paid += paid.done;
+        settled.closed += closed.done;
+        stuck.packets += sent.stuck + paid.stuck + closed.stuck;
     }
-    result
 }
 
 /// Users with their entries in the queue of which a page tells, those who wait longest first.
 type Queued = Vec<(UserId, Vec<(UnixMillis, String)>)>;
 
 /// Posts users, those who wait longest first, some at once, each in their own partition. One who fails does not
-/// keep the others.
+/// keep the others: who cannot be posted does not count, and a partition with which the store fails is left out.
+/// How many entries of the queue cannot be posted for a fault of their own records.
 async fn post<B: Binding>(
     context: &Context<'_, B>,
     waiting: &[Waiting],
     users_max: u32,
     settled: &mut Settled,
-) -> Result<(), CommitError> {
+) -> u64 {
     let mut queues: Vec<(UnixMillis, Partition, Option<Member>)> =
         waiting.iter().filter_map(|one| Some((one.since?, one.partition, None))).collect();
-    queues.sort();
-    let (mut seen, mut users_left) = (BTreeSet::new(), users_max as usize);
+    let mut posting = Posting {
+        settled,
+        left: users_max as usize,
+        seen: BTreeMap::new(),
+        failed: BTreeSet::new(),
+        stuck_entries: 0,
+    };
     for _ in 0..PAGES_MAX {
-        if queues.is_empty() || users_left == 0 {
+        queues.retain(|(_, partition, _)| !posting.failed.contains(partition));
+        if queues.is_empty() || posting.left == 0 {
             break;
         }
-        // Where there are more queues than users, those that wait longest.
-        queues.truncate(users_left);
-        let each = (users_left / queues.len()).clamp(1, READ_FIELDS_MAX as usize) as u32;
+        queues.sort();
+        // Where there are more queues than users, those that wait longest; some more, because of who cannot be posted.
+        let rest = queues.split_off(queues.len().min(posting.left.max(QUEUES_MIN)));
+        let each = (posting.left / queues.len()).clamp(1, READ_FIELDS_MAX as usize) as u32;
         let page = |(_, partition, after): &(_, Partition, Option<Member>)| {
-            (*partition, records::QUEUE.page_of_all(after.clone(), each))
+            let reads = vec![records::QUEUE.page_of_all(after.clone(), each)];
+            (*partition, Transaction { reads, ..Transaction::default() })
         };
-        let answers = read_all(context.store, queues.iter().map(page).collect()).await?;
-        let (mut batch, mut next) = (Queued::new(), Vec::new());
-        for ((since, partition, _), answer) in queues.iter().zip(&answers) {
-            let page = due::page(Some(answer))?;
-            batch.extend(users_of(*partition, &page.members, settled));
-            if page.has_more {
-                next.push((*since, *partition, page.members.last().cloned()));
+        let pages: Vec<_> = queues.iter().map(page).collect();
+        let (mut batch, mut next) = (Queued::new(), rest);
+        for ((partition, _), outcome) in pages.iter().zip(context.store.commit_some(&pages).await) {
+            let page = match outcome {
+                Ok(Outcome::Committed(answers)) => due::page(answers.first()).cloned(),
+                Ok(Outcome::Refused(_)) => Err(unexpected()),
+                Err(error) => Err(error),
+            };
+            match page {
+                Ok(page) => {
+                    batch.extend(posting.users_of(*partition, &page.members));
+                    let last = page.members.last().cloned().filter(|_| page.has_more);
+                    if let Some(last) = last {
+                        let since = due::due(&last).map_or(UnixMillis(i64::MIN), |due| due.at);
+                        next.push((since, *partition, Some(last)));
+                    }
+                }
+                Err(error) => posting.fails(*partition, error),
             }
         }
-        batch.retain(|(user, _)| seen.insert(*user));
-        batch.truncate(users_left);
-        users_left -= batch.len();
-        post_all(context, batch, settled).await?;
+        posting.post_all(context, batch).await;
         queues = next;
     }
-    Ok(())
+    posting.stuck_entries
 }
 
-/// The users of a page of a queue.
-fn users_of(partition: Partition, members: &[Member], settled: &mut Settled) -> Queued {
-    let mut places = BTreeMap::new();
-    let mut users = Queued::new();
-    for member in members {
-        let entry = due::due(member).and_then(|Due { at, what }| Ok((at, due::user_of(what)?)));
-        match entry {
-            Ok((drawn, (user, number))) => {
-                let place = *places.entry(user).or_insert_with(|| {
-                    users.push((user, Vec::new()));
-                    users.len() - 1
-                });
-                users[place].1.push((drawn, number.to_owned()));
-            }
-            Err(error) => {
-                let place = format!("the queue of {partition}: {}", member.0.escape_ascii());
-                settled.stuck.push(Stuck { place, error });
-            }
-        }
-    }
-    users
+/// What posting a call's users has come to.
+struct Posting<'a> {
+    settled: &'a mut Settled,
+    /// Users who may still be posted.
+    left: usize,
+    /// Users who had their turn, and whether they cannot be posted.
+    seen: BTreeMap<UserId, bool>,
+    /// Partitions with which the store failed.
+    failed: BTreeSet<Partition>,
+    /// Entries of queues that cannot be posted.
+    stuck_entries: u64,
 }
 
-/// Posts users. Where the store fails nobody else is begun.
-async fn post_all<B: Binding>(
-    context: &Context<'_, B>,
-    users: Queued,
-    settled: &mut Settled,
-) -> Result<(), CommitError> {
-    let mut failure = None;
-    let mut rest = users.into_iter();
-    let one = |(user, entries)| async move { (user, post_one(context, user, entries).await) };
-    let mut running = FuturesUnordered::new();
-    running.extend(rest.by_ref().take(AT_ONCE).map(one));
-    while let Some((user, posted)) = running.next().await {
-        let place = |what: &str| format!("{what} of user {user}");
-        match posted {
-            Ok((tokens, lost)) => {
-                settled.users += u64::from(tokens > 0);
-                settled.tokens += tokens;
-                let stuck = |error| Stuck { place: place("a token"), error };
-                settled.stuck.extend(lost.into_iter().map(stuck));
+impl Posting<'_> {
+    fn fails(&mut self, partition: Partition, failure: CommitError) {
+        self.failed.insert(partition);
+        self.settled.interrupt(failure);
+    }
+
+    fn is_stuck(&mut self, place: String, error: CommitError) {
+        self.settled.stuck.push(Stuck { place, error });
+    }
+
+    /// The users of a page of a queue who had no turn yet.
+    fn users_of(&mut self, partition: Partition, members: &[Member]) -> Queued {
+        let mut places = BTreeMap::new();
+        let mut users = Queued::new();
+        for member in members {
+            let entry = due::due(member).and_then(|Due { at, what }| Ok((at, due::user_of(what)?)));
+            match entry {
+                Ok((_, (user, _))) if self.seen.contains_key(&user) => {
+                    self.stuck_entries += u64::from(self.seen[&user]);
+                }
+                Ok((drawn, (user, number))) => {
+                    let place = *places.entry(user).or_insert_with(|| {
+                        users.push((user, Vec::new()));
+                        users.len() - 1
+                    });
+                    users[place].1.push((drawn, number.to_owned()));
+                }
+                Err(error) => {
+                    self.stuck_entries += 1;
+                    let place = format!("the queue of {partition}: {}", member.0.escape_ascii());
+                    self.is_stuck(place, error);
+                }
             }
-            Err(error @ (CommitError::Unusable(_) | CommitError::Invalid(_))) => {
-                settled.stuck.push(Stuck { place: place("the wallet"), error });
-            }
-            Err(error) => failure = Some(error),
         }
-        if failure.is_none() {
-            running.extend(rest.next().map(one));
+        users
+    }
+
+    /// Posts users, as many as may be. Where the store fails with one, no other one of that partition is begun.
+    async fn post_all<B: Binding>(&mut self, context: &Context<'_, B>, users: Queued) {
+        let mut rest = users.into_iter();
+        let one = |(user, entries): (UserId, Vec<_>)| async move {
+            let count = entries.len() as u64;
+            (user, count, post_one(context, user, entries).await)
+        };
+        let mut running = FuturesUnordered::new();
+        loop {
+            while running.len() < AT_ONCE.min(self.left)
+                && let Some((user, entries)) = rest.next()
+            {
+                if !self.failed.contains(&context.home(user)) {
+                    running.push(one((user, entries)));
+                }
+            }
+            let Some((user, entries, posted)) = running.next().await else { return };
+            let mut is_stuck = false;
+            match posted {
+                Ok((tokens, lost)) => {
+                    self.settled.users += u64::from(tokens > 0);
+                    self.settled.tokens += tokens;
+                    self.left -= usize::from(tokens > 0);
+                    self.stuck_entries += entries.min(lost.len() as u64);
+                    for error in lost {
+                        self.is_stuck(format!("a token of user {user}"), error);
+                    }
+                }
+                Err(error @ (CommitError::Unusable(_) | CommitError::Invalid(_))) => {
+                    is_stuck = true;
+                    self.stuck_entries += entries;
+                    self.is_stuck(format!("the wallet of user {user}"), error);
+                }
+                Err(failure) => self.fails(context.home(user), failure),
+            }
+            self.seen.insert(user, is_stuck);
         }
     }
-    failure.map_or(Ok(()), Err)
 }
 
 /// Posts a user: how many tokens, and what is wrong with those that cannot be posted.
@@ -367,45 +455,43 @@ async fn sweep_coupons<B: Binding>(
     waiting: &[Waiting],
     users_max: u32,
     settled: &mut Settled,
-) -> Result<bool, CommitError> {
+    stuck: &mut StuckCounts,
+) -> bool {
     let partitions = waiting.iter().filter(|one| one.reservations + one.rewards > 0);
     let partitions: Vec<_> = partitions.map(|one| one.partition).collect();
     let mut has_more = false;
     for wave in partitions.chunks(WAVE) {
         if settled.reservations + settled.rewards >= u64::from(users_max) {
-            return Ok(true);
+            return true;
         }
-        settled.reservations += settled.take(expiry::expire_due(context, wave).await?);
-        let rewards = group_buy::settle_due(context, wave).await?;
+        let reservations = settled.take(expiry::expire_due(context, wave).await);
+        settled.reservations += reservations.done;
+        stuck.reservations += reservations.stuck;
+        let rewards = settled.take(group_buy::settle_due(context, wave).await);
+        settled.rewards += rewards.done;
+        stuck.rewards += rewards.stuck;
         has_more |= rewards.has_more;
-        settled.rewards += settled.take(rewards);
     }
-    Ok(has_more)
+    has_more
 }
 
-/// Budgets whose leases are to be taken back: what is due in the index, and how many are left afterwards.
+/// Budgets whose leases are to be taken back: how many were, and how many are left.
 async fn take_back<B: Binding>(
     context: &Context<'_, B>,
     queue: Queue,
     act: impl AsyncFnMut(&Due<'_>) -> Result<bool, CommitError>,
     settled: &mut Settled,
-) -> Result<(u64, u64), CommitError> {
-    let swept = queue.sweep(context, BUDGETS_MAX, act).await?;
-    let mut left = 0;
-    if swept.has_more {
-        let count = queue.index.count(queue.until);
-        if let [Answer::Size(size)] = context.read(queue.partition, vec![count]).await?[..] {
-            left = size;
-        }
+) -> (u64, u64) {
+    let taken = settled.take(queue.sweep(context, BUDGETS_MAX, act).await);
+    let count = vec![queue.index.count(queue.until)];
+    match context.read(queue.partition, count).await.as_deref() {
+        Ok([Answer::Size(size)]) => (taken.done, size.saturating_sub(taken.stuck)),
+        _ => (taken.done, u64::from(taken.has_more)),
     }
-    Ok((settled.take(swept), left))
 }
 
 /// Takes back the leases of rains that give nothing any more; how many are left.
-async fn take_back_rains<B: Binding>(
-    context: &Context<'_, B>,
-    settled: &mut Settled,
-) -> Result<u64, CommitError> {
+async fn take_back_rains<B: Binding>(context: &Context<'_, B>, settled: &mut Settled) -> u64 {
     let home = rain::home_of_all(context.partitions);
     let queue = over(home, rain::OVER, "a rain that is over", context.now);
     let act = async |due: &Due<'_>| {
@@ -424,16 +510,16 @@ async fn take_back_rains<B: Binding>(
         put_to_rest(context, &queue, due, rain.until()).await?;
         Ok(is_over)
     };
-    let (rains, left) = take_back(context, queue, act, settled).await?;
+    let (rains, left) = take_back(context, queue, act, settled).await;
     settled.rains += rains;
-    Ok(left)
+    left
 }
 
 /// Takes back the leases of templates of which nothing is given any more; how many are left.
 async fn take_back_templates<B: Binding>(
     Books { wallets: context, coupons, .. }: &Books<'_, B>,
     settled: &mut Settled,
-) -> Result<u64, CommitError> {
+) -> u64 {
     let home = coupon::home_of_list(context.partitions);
     let queue = over(home, coupon::OVER, "a template that is over", context.now);
     let act = async |due: &Due<'_>| {
@@ -450,9 +536,9 @@ async fn take_back_templates<B: Binding>(
         put_to_rest(context, &queue, due, template.claim_until).await?;
         Ok(is_over)
     };
-    let (templates, left) = take_back(context, queue, act, settled).await?;
+    let (templates, left) = take_back(context, queue, act, settled).await;
     settled.templates += templates;
-    Ok(left)
+    left
 }
 
 fn over(partition: Partition, index: DueIndex, name: &'static str, now: UnixMillis) -> Queue {

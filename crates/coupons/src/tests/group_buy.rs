@@ -170,7 +170,7 @@ fn many_rewards_are_given_by_repeated_sweeps_those_of_the_oldest_groups_first() 
     for (user, age) in (0..).zip(&users).map(|(age, user)| (*user, age)) {
         shop.earn_of(Chance { user, ..CHANCE }, "t", age);
     }
-    let swept = Swept { done: REWARDS_MAX, stuck: vec![], has_more: true };
+    let swept = Swept { done: REWARDS_MAX, has_more: true, ..Swept::default() };
     assert_eq!(shop.settled(), swept);
     let is_due = |user: &&UserId| shop.phase(**user) == Phase::Succeeded;
     let due: Vec<_> = users.iter().filter(is_due).collect();

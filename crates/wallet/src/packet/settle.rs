@@ -18,15 +18,15 @@ use crate::records;
 use crate::split;
 use crate::sweep::Queue;
 
-/// What settling the packets of a partition did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What settling the packets of a partition did, or the store's failure where it failed before anything was.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settled {
     /// Packets that were sent and are now written down for certain.
-    pub sent: Swept,
+    pub sent: Result<Swept, CommitError>,
     /// Openings and refunds that are now paid for certain.
-    pub paid: Swept,
+    pub paid: Result<Swept, CommitError>,
     /// Packets that expired and are closed now.
-    pub closed: Swept,
+    pub closed: Result<Swept, CommitError>,
 }
 
 /// What one call does in a partition, of each kind; the next one goes on.
@@ -35,32 +35,30 @@ const SETTLE_MAX: u64 = 256;
 const ALWAYS: UnixMillis = UnixMillis(i64::MAX);
 
 /// Finishes what is under way in a partition, and closes packets that have expired; each kind the oldest first,
-/// bounded. What cannot be done for a fault of its own records is named, and stops nothing else.
-///
-/// # Errors
-/// The store's; what was done stays so.
+/// bounded. What cannot be done for a fault of its own records is named, and stops nothing else; nor does a kind
+/// with which the store fails.
 pub async fn settle<B: Binding>(
     context: &Context<'_, B>,
     keys: &SigningKeys,
     stage: &str,
     partition: Partition,
     random: &mut dyn FnMut() -> u64,
-) -> Result<Settled, CommitError> {
+) -> Settled {
     let queue = |index, until, name| Queue { partition, index, until, name };
     let sent = queue(records::UNSENT, ALWAYS, "a packet on its way")
         .sweep(context, SETTLE_MAX, async |due| {
             finish_sending(context, partition, due, random).await
         })
-        .await?;
+        .await;
     let paid = queue(records::OWED, ALWAYS, "an opening that is owed")
         .sweep(context, SETTLE_MAX, async |due| {
             finish_paying(context, keys, stage, partition, due).await
         })
-        .await?;
+        .await;
     let closed = queue(records::ENDS, context.now, "a packet that has expired")
         .sweep(context, SETTLE_MAX, async |due| close(context, keys, stage, partition, due).await)
-        .await?;
-    Ok(Settled { sent, paid, closed })
+        .await;
+    Settled { sent, paid, closed }
 }
 
 async fn finish_sending<B: Binding>(

@@ -631,7 +631,7 @@ fn a_packet_that_cannot_be_read_does_not_keep_others_from_being_closed() {
     give(&store, USER, "a", 1_000);
     let packets = packets_of_one_partition(&store, 300);
     for (done, has_more) in [(256, true), (44, false)] {
-        let sent = settled_all(&now(&store)).sent;
+        let [sent, ..] = settled_all(&now(&store));
         assert_eq!((sent.done, sent.has_more), (done, has_more));
     }
     let home = records::home_of_packet(now(&store).partitions, &packets[0]);
@@ -645,7 +645,7 @@ fn a_packet_that_cannot_be_read_does_not_keep_others_from_being_closed() {
     let end = at(&store, NOW_MS + packet::LIFE_MS);
     // As many as one call does, then the others; the bad one is named each time.
     for (done, has_more) in [(256, true), (43, false), (0, false)] {
-        let closed = settled_all(&end).closed;
+        let [.., closed] = settled_all(&end);
         assert_eq!((closed.done, closed.has_more), (done, has_more));
         let [stuck] = &closed.stuck[..] else { panic!("{closed:?}") };
         assert!(stuck.place.contains(&packets[0]), "{stuck:?}");

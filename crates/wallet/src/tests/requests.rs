@@ -1,6 +1,7 @@
 //! What native tests ask with: requests of a moment, keys, numbers; and settlement of all partitions.
 
 use binding::Binding;
+use domain::due::Swept;
 use domain::order_number::OrderNumber;
 use domain::partition::Partitions;
 use domain::time::UnixMillis;
@@ -31,22 +32,20 @@ pub fn number(text: &str) -> OrderNumber {
 }
 
 /// What settlement does in all partitions.
-pub fn settled_all<B: Binding>(context: &Context<'_, B>) -> Settled {
-    let mut all = Settled::default();
+pub fn settled_all<B: Binding>(context: &Context<'_, B>) -> [Swept; 3] {
+    let mut all = [Swept::default(), Swept::default(), Swept::default()];
     for partition in context.partitions.all() {
-        let one = block_on(settle(context, &keys(), STAGE, partition, &mut || 0)).unwrap();
-        all.sent.add(one.sent);
-        all.paid.add(one.paid);
-        all.closed.add(one.closed);
+        let Settled { sent, paid, closed } =
+            block_on(settle(context, &keys(), STAGE, partition, &mut || 0));
+        all.iter_mut().zip([sent, paid, closed]).for_each(|(all, one)| all.add(one.unwrap()));
     }
     all
 }
 
 /// How many packets settlement writes down, openings it pays and packets it closes, where nothing is wrong.
 pub fn settled<B: Binding>(context: &Context<'_, B>) -> [u64; 3] {
-    let Settled { sent, paid, closed } = settled_all(context);
-    [sent, paid, closed].map(|swept| {
-        assert_eq!((swept.stuck, swept.has_more), (vec![], false));
+    settled_all(context).map(|swept| {
+        assert_eq!((swept.stuck, swept.has_more, swept.failure), (vec![], false, None));
         swept.done
     })
 }

@@ -196,23 +196,21 @@ async fn holdings<B: Binding>(
         let read = |user: &UserId| Read::All(records::user(*user), READ_FIELDS_MAX);
         let answers = look.read(partition, users.iter().map(read).collect()).await?;
         for (user, answer) in users.iter().zip(answers) {
-            add_user(*user, map(Some(&answer))?, &mut holdings, report)?;
+            add_user(*user, map(Some(&answer))?, &mut holdings, report);
         }
     }
     Ok(holdings)
 }
 
 /// Adds what a user has, and compares the user's counts with it.
-fn add_user(
-    user: UserId,
-    record: &[(Field, Value)],
-    holdings: &mut Holdings,
-    report: &mut Report,
-) -> Result<(), CommitError> {
+fn add_user(user: UserId, record: &[(Field, Value)], holdings: &mut Holdings, report: &mut Report) {
     let (mut had, mut counts) = (BTreeMap::<String, Had>::new(), BTreeMap::new());
     for (field, value) in record {
         if let Some(template) = records::counted(field) {
-            counts.insert(template.to_owned(), domain::answers::integer(Some(value))?);
+            match domain::answers::integer(Some(value)) {
+                Ok(count) => drop(counts.insert(template.to_owned(), count)),
+                Err(_) => report.broken(What::RecordUnreadable, format!("{user}/{template}")),
+            }
         }
         let Some(number) = records::order_of(field) else { continue };
         let Ok(order) = Order::decode(value) else {
@@ -241,7 +239,6 @@ fn add_user(
     for (template, count) in counts {
         report.add(What::CouponCountDiffers, format!("{user}/{template}"), 0, count);
     }
-    Ok(())
 }
 
 /// Whether each reservation is found when it ends. One that has ended meanwhile has another order.

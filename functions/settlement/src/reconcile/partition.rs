@@ -15,21 +15,36 @@ use wallet::packet::{self, Failure, Refusal};
 use wallet::rain::{self, Listed, Rain};
 use wallet::records;
 
-use super::{FIELDS, LOOKS_MAX, Look, Report, Scope, What, map};
+use super::{Cursor, FIELDS, LOOKS_MAX, Look, Report, Scope, What, map};
 
 /// Wallets that are read at once.
 const WALLETS: usize = 32;
 /// Queued users of a partition whose tokens are added up in one look.
 const QUEUED_USERS_MAX: usize = 16_384;
 
-/// Reads the rains there are.
+/// Reads the rains there are. What is none is told on the first page of a report.
 ///
 /// # Errors
 /// The store's.
-pub(super) async fn rains<B: Binding>(look: &Look<'_, '_, B>) -> Result<Vec<Listed>, CommitError> {
+pub(super) async fn rains<B: Binding>(
+    look: &Look<'_, '_, B>,
+    cursor: Cursor,
+    report: &mut Report,
+) -> Result<Vec<Listed>, CommitError> {
     let page = |after| Read::Page(rain::all(), Range { after, below: None }, READ_FIELDS_MAX);
     let home = rain::home_of_all(look.context.partitions);
-    look.members(home, None, page).await?.iter().map(rain::listed_of).collect()
+    let mut rains = Vec::new();
+    for member in look.members(home, None, page).await? {
+        match rain::listed_of(&member) {
+            Ok(rain) => rains.push(rain),
+            Err(_) if cursor == Cursor::default() => {
+                let place = format!("the list of rains: {}", member.0.escape_ascii());
+                report.broken(What::RecordUnreadable, place);
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(rains)
 }
 
 /// Looks at the pools of some rains: what is free and what was leased out are the budget.
@@ -132,8 +147,8 @@ async fn check_accounts<B: Binding>(
     Ok(())
 }
 
-/// The accounts of a partition that are no user's, at one moment; nothing where there is one that is neither of
-/// the house nor of one of these rains.
+/// The accounts of a partition that are no user's, at one moment; nothing where there are too many for one read, and
+/// one among them that is neither of the house nor of one of these rains.
 async fn balances<B: Binding>(
     look: &Look<'_, '_, B>,
     partition: Partition,
@@ -143,11 +158,18 @@ async fn balances<B: Binding>(
         [records::USERS, records::HELD, records::PAID_OUT, records::PAID_IN, records::PACKETS];
     let mut names: Vec<_> = house.map(Field::from).to_vec();
     names.extend(rains.iter().map(|rain| Field::from(rain.fund.as_str())));
-    let mut reads = vec![Read::Size(records::accounts())];
+    let mut reads = vec![Read::All(records::accounts(), READ_FIELDS_MAX)];
     let parts = names.chunks(FIELDS);
     reads.extend(parts.map(|part| Read::Fields(records::accounts(), part.to_vec())));
     let answers = look.read(partition, reads).await?;
     let mut balances = BTreeMap::new();
+    if let Some(Answer::Map(all)) = answers.first() {
+        for (name, cents) in all {
+            balances.insert(name.clone(), integer(Some(cents))?);
+        }
+        return Ok(Some(balances));
+    }
+    // Too many for one read: those that there may be, by name.
     for (part, answer) in names.chunks(FIELDS).zip(&answers[1..]) {
         for (name, value) in part.iter().zip(fields(Some(answer))?) {
             if value.is_some() {
@@ -175,11 +197,15 @@ async fn check_budgets<B: Binding>(
         let after = sides(look, partition, &rest).await?;
         let mut moved = Vec::new();
         for ((listed, before), after) in rest.into_iter().zip(before).zip(after) {
-            if before != after {
+            let Listed { id, fund } = listed;
+            let (Some((given, posted)), Some(after)) = (before, after) else {
+                report.broken(What::RecordUnreadable, format!("{id}/{partition}"));
+                continue;
+            };
+            if (given, posted) != after {
                 moved.push(listed);
                 continue;
             }
-            let (Listed { id, fund }, (given, posted)) = (listed, before);
             let found = posted + pending.get(fund).copied().unwrap_or(0);
             report.add(What::BudgetDiffers, format!("{id}/{partition}"), given, found);
         }
@@ -192,12 +218,12 @@ async fn check_budgets<B: Binding>(
     Ok(())
 }
 
-/// What was given of each rain in a partition, and what of it was posted.
+/// What was given of each rain in a partition, and what of it was posted; nothing where that cannot be read.
 async fn sides<B: Binding>(
     look: &Look<'_, '_, B>,
     partition: Partition,
     rains: &[&Listed],
-) -> Result<Vec<(i64, i64)>, CommitError> {
+) -> Result<Vec<Option<(i64, i64)>>, CommitError> {
     let mut sides = Vec::with_capacity(rains.len());
     for part in rains.chunks(FIELDS) {
         let funds = part.iter().map(|rain| Field::from(rain.fund.as_str())).collect();
@@ -206,7 +232,9 @@ async fn sides<B: Binding>(
         let answers = look.read(partition, reads).await?;
         let [funds, leases @ ..] = &answers[..] else { return Err(unexpected()) };
         for (fund, lease) in fields(Some(funds))?.iter().zip(leases) {
-            sides.push((Lease::answered(Some(lease))?.issued(), -integer(fund.as_ref())?));
+            let given = Lease::answered(Some(lease)).map(|lease| lease.issued());
+            let posted = integer(fund.as_ref()).map(|fund| -fund);
+            sides.push(given.ok().zip(posted.ok()));
         }
     }
     Ok(sides)
@@ -224,7 +252,9 @@ async fn pending<B: Binding>(
         let answers = look.read(partition, vec![page(after)]).await?;
         let page = due::page(answers.first())?;
         for member in &page.members {
-            users.insert(due::user_of(due::due(member)?.what)?.0);
+            // Settlement names what is no entry.
+            let user = due::due(member).and_then(|due| Ok(due::user_of(due.what)?.0));
+            users.extend(user);
         }
         after = page.members.last().cloned();
         if users.len() > QUEUED_USERS_MAX {
@@ -257,10 +287,15 @@ async fn check_packets<B: Binding>(
 ) -> Result<(), CommitError> {
     let page = |after| records::ENDS.page_of_all(after, READ_FIELDS_MAX);
     for member in look.members(partition, None, page).await? {
-        let packet = due::due(&member)?.what;
-        let packet = std::str::from_utf8(packet).map_err(|_| unexpected())?;
-        let result = check_packet(look, partition, packet, report).await;
-        report.isolate(|| format!("packet {packet}"), result)?;
+        let name = due::due(&member).map(|due| String::from_utf8_lossy(due.what).into_owned());
+        let (name, result) = match name {
+            Ok(packet) => {
+                let result = check_packet(look, partition, &packet, report).await;
+                (packet, result)
+            }
+            Err(error) => (member.0.escape_ascii().to_string(), Err(error)),
+        };
+        report.isolate(|| format!("packet {name}"), result)?;
         report.packets += 1;
     }
     Ok(())

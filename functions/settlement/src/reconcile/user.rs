@@ -46,7 +46,7 @@ pub(super) async fn check<B: Binding>(
 ) -> Result<(), CommitError> {
     let home = look.context.home(user);
     let mut sums = Sums::default();
-    let mut seen = 0;
+    let (mut seen, mut is_still) = (0, false);
     for _ in 0..ATTEMPTS_MAX {
         let answers = look.read(home, vec![Account::read(user)]).await?;
         let account = Account::answered(answers.first())?;
@@ -62,8 +62,12 @@ pub(super) async fn check<B: Binding>(
         let now = Account::answered(answers.first())?;
         if now.sequence == seen {
             compare(user, &now, &sums, &answers[1..], report)?;
+            is_still = true;
             break;
         }
+    }
+    if !is_still {
+        report.unsettled += 1;
     }
     check_pending(look, user, report).await
 }
