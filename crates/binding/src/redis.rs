@@ -4,6 +4,7 @@
 //! - [`id_set`]: where an id lies, so that it takes few bytes
 //! - [`nodes`]: connections, and which node has a slot ([`cluster`])
 //! - [`error`]: what an error says about the transaction
+//! - [`durability`]: what a server says of how it keeps data
 //!
 //! Keys are `{prefix}:{stage}:{<partition>}:<kind><record>`: the partition, in literal braces, is the
 //! hash tag, so that a partition lies in one slot.
@@ -18,6 +19,7 @@ use nodes::Nodes;
 use script::Call;
 
 mod cluster;
+pub mod durability;
 mod error;
 mod id_set;
 mod nodes;
@@ -121,6 +123,22 @@ impl<C: Connector> Redis<C> {
     ) -> Self {
         let nodes = Nodes::new(connector, addresses);
         Self { nodes, prefix: format!("{prefix}:{stage}:"), partitions }
+    }
+
+    /// What a server says of itself in its answer to `INFO`: the one that has this key, or a part of it.
+    ///
+    /// # Errors
+    /// It does not answer, or does not say.
+    pub async fn info(&self, key: &str) -> Result<String, Failure> {
+        let address = self.nodes.address(key).await?;
+        let connection = self.nodes.connection(&address).await?;
+        let replies = connection.execute("INFO", Vec::new()).await;
+        match replies.inspect_err(|_| self.nodes.forget(&address, &connection))?.into_iter().next()
+        {
+            Some(Reply::Bytes(text)) => Ok(String::from_utf8_lossy(&text).into_owned()),
+            Some(Reply::Status(text)) => Ok(text),
+            _ => Err(Failure::Failed("the server says nothing of itself".to_owned())),
+        }
     }
 
     /// Runs a call where its slot is, following the slot and replacing a broken connection.

@@ -60,6 +60,9 @@ fn redeem(
     }
     if coupon.rolled_back.contains(&fnv1a(order.as_bytes())) {
         Err(Refusal::RolledBack)
+    } else if coupon.rolled_back.len() >= ROLLBACKS_MAX {
+        // It could not be rolled back any more: the order would have to keep it.
+        Err(Refusal::TooManyRollbacks)
     } else if given.has_expired {
         Err(Refusal::Expired)
     } else if given.since(now) < coupon.valid_from {
@@ -209,5 +212,18 @@ mod tests {
             coupon = next;
         }
         assert_eq!(roll_back(&coupon, "one more"), Err(Refusal::TooManyRollbacks));
+    }
+
+    #[test]
+    fn what_could_not_be_rolled_back_any_more_is_not_redeemed() {
+        let mut coupon = coupon();
+        for number in 0..ROLLBACKS_MAX {
+            let order = number.to_string();
+            let redeemed = redeem_at(&coupon, &order, None, GIVEN);
+            let Ok(Next::Changed(redeemed)) = redeemed else { panic!("{number}: {redeemed:?}") };
+            let Ok(Next::Changed(free)) = roll_back(&redeemed, &order) else { panic!("{number}") };
+            coupon = free;
+        }
+        assert_eq!(redeem_at(&coupon, "A", None, GIVEN), Err(Refusal::TooManyRollbacks));
     }
 }

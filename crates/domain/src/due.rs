@@ -101,16 +101,17 @@ impl Swept {
 /// What two sweeps did, of which neither keeps the other.
 ///
 /// # Errors
-/// The store's, where it kept both from doing anything.
+/// The store's, where it failed one of them before anything was done or found by either.
 pub fn either(
     one: Result<Swept, CommitError>,
     other: Result<Swept, CommitError>,
 ) -> Result<(Swept, Swept), CommitError> {
     let failed = |failure| Swept { has_more: true, failure: Some(failure), ..Swept::default() };
-    match (one, other) {
-        (Err(failure), Err(_)) => Err(failure),
-        (one, other) => Ok((one.unwrap_or_else(failed), other.unwrap_or_else(failed))),
-    }
+    let (one, other) = (one.unwrap_or_else(failed), other.unwrap_or_else(failed));
+    let mut both = one.clone();
+    both.add(other.clone());
+    both.finish()?;
+    Ok((one, other))
 }
 
 impl DueIndex {
@@ -186,6 +187,17 @@ pub fn due(member: &Member) -> Result<Due<'_>, CommitError> {
     Ok(Due { at, what })
 }
 
+/// A member in words for operators.
+#[must_use]
+pub fn words(member: &Member) -> String {
+    let Ok(Due { what, .. }) = due(member) else { return member.0.escape_ascii().to_string() };
+    match (std::str::from_utf8(what), user_of(what)) {
+        (Ok(text), _) if text.chars().all(|one| one.is_ascii_graphic()) => text.to_owned(),
+        (_, Ok((user, name))) => format!("{name} of user {user}"),
+        _ => what.escape_ascii().to_string(),
+    }
+}
+
 /// The answer to a page.
 ///
 /// # Errors
@@ -235,6 +247,9 @@ mod tests {
             assert_eq!(due(&member), Ok(Due { at: UnixMillis(at), what: &what }));
         }
         assert_eq!(user_of(&what), Ok((UserId(u64::MAX - 1), "7_a:b.c")));
+        assert_eq!(words(&added(0, &what)), format!("7_a:b.c of user {}", u64::MAX - 1));
+        assert_eq!(words(&added(0, b"7.p-1")), "7.p-1");
+        assert_eq!(words(&Member(vec![0xff])), "\\xff");
         assert!(due(&Member(vec![1; 7])).is_err());
         assert!(user_of(&[1; 7]).is_err());
         assert!(user_of(&[&[1; 8][..], &[0xff]].concat()).is_err());
@@ -254,8 +269,12 @@ mod tests {
         assert!(!swept.count(place, Err(CommitError::Unknown("late".into()))));
         assert_eq!((swept.failure.as_ref(), swept.has_more), (Some(&gone), true));
         assert_eq!(swept.clone().finish(), Ok(swept.clone()), "what was done is told");
-        let nothing = Swept { done: 0, stuck: vec![], ..swept };
-        assert_eq!(nothing.finish(), Err(gone));
+        let nothing = Swept { done: 0, stuck: vec![], ..swept.clone() };
+        assert_eq!(nothing.finish(), Err(gone.clone()));
+        let (idle, none) = (Ok(Swept::default()), Err(gone.clone()));
+        assert_eq!(either(idle, none.clone()), Err(gone.clone()), "nothing was done");
+        let (done, other) = either(Ok(Swept { done: 1, ..Swept::default() }), none).unwrap();
+        assert_eq!((done.done, other.failure, other.has_more), (1, Some(gone), true));
     }
 
     #[test]

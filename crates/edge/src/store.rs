@@ -10,6 +10,8 @@ use binding::kv::Kv;
 use binding::layout;
 use binding::pages;
 use binding::redis::Redis;
+use binding::redis::durability;
+pub use binding::redis::durability::Warning;
 use domain::answers::unexpected;
 use domain::partition::Partition;
 use domain::transaction::{Answer, CommitError, Outcome, Read, Transaction};
@@ -141,6 +143,18 @@ impl Store {
             }
         };
         Ok(Self { config: config.clone(), backend, layout: Cell::new(Layout::Unknown) })
+    }
+
+    /// What a deployment should know of how its store keeps data. Of a cluster one node is asked; the embedded store
+    /// has nothing to say.
+    pub async fn warnings(&self) -> Vec<Warning> {
+        match &self.backend {
+            Backend::Kv(_) => Vec::new(),
+            Backend::Redis(redis) => match redis.info(&self.config.key_prefix).await {
+                Ok(info) => durability::warnings(&info),
+                Err(_) => vec![Warning::Unknown],
+            },
+        }
     }
 
     /// Whether another configuration means this store: tokens do not matter to it.

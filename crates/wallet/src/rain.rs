@@ -5,11 +5,12 @@ use domain::due::DueIndex;
 use domain::error::InvalidInput;
 use domain::money::{Amount, Currency};
 use domain::order_number::{OrderNumber, Part};
-use domain::partition::{Partition, Partitions, fnv1a, mix};
+use domain::partition::{Partition, Partitions};
 use domain::time::UnixMillis;
 use domain::transaction::{CommitError, MapKey, Member, OrderedKey};
 use lease::Place;
 use serde::{Deserialize, Serialize};
+use siphasher::sip::SipHasher24;
 
 use crate::packet;
 use crate::records;
@@ -28,7 +29,10 @@ pub const BODY: &str = "body";
 /// Of pool and notice: the version, from 1 on.
 pub const VERSION: &str = "version";
 /// Of pool and notice: what amounts follow from, beside order numbers.
-pub const SEED: &str = "seed";
+pub const SECRET: &str = "secret";
+
+/// What the amounts of a rain follow from, beside order numbers.
+pub type Secret = [u8; 16];
 
 /// A rain, as operators write it and as the store keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -292,10 +296,11 @@ impl Rain {
         }
     }
 
-    /// What a number gives: it follows from the number and the rain's seed, so that asking again after
-    /// whatever was lost gives the same.
-    pub fn amount(&self, seed: u64, number: &OrderNumber) -> i64 {
-        self.amounts.draw(mix(fnv1a(number.as_str().as_bytes()) ^ seed))
+    /// What a number gives: it follows from the number and the rain's secret, so that asking again after whatever was
+    /// lost gives the same, and nobody who does not know the secret can tell which numbers give much.
+    pub fn amount(&self, secret: &Secret, number: &OrderNumber) -> i64 {
+        let random = SipHasher24::new_with_key(secret).hash(number.as_str().as_bytes());
+        self.amounts.draw(random)
     }
 
     /// When its last round is over.
@@ -455,6 +460,20 @@ mod tests {
     }
 
     #[test]
+    fn amounts_follow_from_each_byte_of_the_secret() {
+        let number = OrderNumber::parse("7_a", "n").unwrap();
+        let wide = Amounts::Between { minimum: cents(1), maximum: cents(10_000_000_000) };
+        let rain = Rain { amounts: wide, ..rain() };
+        let amount = |secret: &Secret| rain.amount(secret, &number);
+        assert_eq!(amount(&[7; 16]), amount(&[7; 16]));
+        for place in 0..16 {
+            let mut other = [7; 16];
+            other[place] ^= 1;
+            assert_ne!(amount(&other), amount(&[7; 16]), "{place}");
+        }
+    }
+
+    #[test]
     fn a_rain_of_the_list_tells_its_fund() {
         let listed = listed_of(&listed("r-1", &rain())).unwrap();
         assert_eq!((listed.id.as_str(), listed.fund.as_str()), ("r-1", "fund:spring/rain"));
@@ -504,7 +523,7 @@ mod tests {
         let number = |index: u64| OrderNumber::parse(&format!("{index}_a"), "n").unwrap();
         let mut seen = [0_u32; 501];
         for index in 0..100_000 {
-            seen[rain().amount(7, &number(index)) as usize] += 1;
+            seen[rain().amount(&[7; 16], &number(index)) as usize] += 1;
         }
         assert_eq!(seen[0], 0);
         // 200 each on average; six standard deviations are 85.

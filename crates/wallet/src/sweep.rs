@@ -57,7 +57,7 @@ impl Queue {
                     return swept.finish();
                 }
                 looked += 1;
-                let place = || format!("{name} in {partition}: {}", member.0.escape_ascii());
+                let place = || format!("{name} in {partition}: {}", due::words(member));
                 let result = match due::due(member) {
                     Ok(due) => act(&due).await,
                     Err(error) => Err(error),

@@ -2,6 +2,7 @@
 //! come.
 
 use domain::answers::fields;
+use domain::error::InvalidInput;
 use domain::money::{Amount, Currency};
 use domain::time::UnixMillis;
 use domain::transaction::{CommitError, Field, Guard, Outcome, Read, Transaction, Write};
@@ -15,6 +16,10 @@ use crate::refusal::Failure;
 
 /// Attempts on the SKUs of one shelf: each lost one saw another batch change one of them.
 const ATTEMPTS_MAX: u32 = 16;
+
+/// How far ahead of the clock of whoever takes it a change may be: clocks of shops and of instances may each be
+/// ten minutes off. One of the future would hide every correction until then.
+const AHEAD_MS: i64 = 20 * 60_000;
 
 /// A change of one SKU.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,12 +108,18 @@ fn merge(changes: Vec<Change>) -> (LiteMap<String, Vec<Change>>, u64) {
 /// Applies a batch of changes, each for itself: what was interrupted is sent again.
 ///
 /// # Errors
-/// The store's.
+/// `invalid_value`, naming a change of the future, with nothing changed; the store's.
 pub async fn apply<B: Binding>(
     context: &Context<'_, B>,
     currency: Currency,
     changes: Vec<Change>,
 ) -> Result<Tally, Failure> {
+    let latest = context.now.0.saturating_add(AHEAD_MS);
+    if let Some(place) = changes.iter().position(|change| change.changed_at.0 > latest) {
+        let field = format!("changes[{place}].changed_at");
+        let detail = "must be at most 20 minutes ahead";
+        return Err(InvalidInput::new("invalid_value", field, detail).into());
+    }
     let (by_sku, merged) = merge(changes);
     let mut tally = Tally { merged, ..Tally::default() };
     let mut shelves: [Vec<(String, Vec<Change>)>; SHELVES as usize] = Default::default();

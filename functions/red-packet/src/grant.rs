@@ -155,7 +155,7 @@ impl<B: Binding> Attempt<'_, B> {
             total: rain.budget.minor_units(),
             free: &published.free,
         };
-        let mut amount = rain.amount(published.seed, number);
+        let mut amount = rain.amount(&published.secret, number);
         let mut source = Source::Left;
         for _ in 0..ATTEMPTS_MAX {
             let payload = self.payload(published, amount);

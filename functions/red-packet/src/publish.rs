@@ -7,7 +7,7 @@ use domain::transaction::{
 use edge::store::Binding;
 use lease::{FREE, Lease, call_back_all};
 use wallet::context::Context;
-use wallet::rain::{self, BODY, Rain, SEED, VERSION};
+use wallet::rain::{self, BODY, Rain, SECRET, Secret, VERSION};
 
 use crate::rains::{Published, published};
 use crate::refusal::{Failure, Refusal};
@@ -37,7 +37,7 @@ async fn read_pool<B: Binding>(
     context: &Context<'_, B>,
     id: &str,
 ) -> Result<Option<Pool>, CommitError> {
-    let names = [BODY, VERSION, SEED, FREE].map(Field::from).to_vec();
+    let names = [BODY, VERSION, SECRET, FREE].map(Field::from).to_vec();
     let place = rain::place(context.partitions, id);
     let answers = context.read(place.partition, vec![Read::Fields(place.pool, names)]).await?;
     let Some(published) = published(answers.first())? else { return Ok(None) };
@@ -56,7 +56,7 @@ pub async fn publish<B: Binding>(
     context: &Context<'_, B>,
     id: &str,
     rain: &Rain,
-    random: u64,
+    random: Secret,
 ) -> Result<i64, Failure> {
     let mut called_back = false;
     for _ in 0..ATTEMPTS_MAX {
@@ -64,8 +64,8 @@ pub async fn publish<B: Binding>(
         match &before {
             None => claim(context, id, rain).await?,
             Some(before) if before.published.rain == *rain => {
-                let Published { version, seed, .. } = before.published;
-                return put_up(context, id, version, seed, rain).await;
+                let Published { version, secret, .. } = before.published;
+                return put_up(context, id, version, &secret, rain).await;
             }
             Some(before) => {
                 if let Some(fixed) = before.published.rain.fixed_field(rain) {
@@ -73,7 +73,7 @@ pub async fn publish<B: Binding>(
                 }
             }
         }
-        let seed = before.as_ref().map_or(random, |before| before.published.seed);
+        let secret = before.as_ref().map_or(random, |before| before.published.secret);
         let version = before.as_ref().map_or(1, |before| before.published.version + 1);
         let place = rain::place(context.partitions, id);
         let field = |name: &str| (place.pool.clone(), Field::from(name));
@@ -88,12 +88,12 @@ pub async fn publish<B: Binding>(
             let (record, name) = field(FREE);
             guards.push(Guard::IntegerAtLeast(record, name, -more));
         }
-        let mut writes = versions(&place.pool, version, seed, rain)?;
+        let mut writes = versions(&place.pool, version, &secret, rain)?;
         let (record, name) = field(FREE);
         writes.push(Write::Add(record, name, more));
         let transaction = Transaction { guards, writes, ..Transaction::default() };
         match context.commit(place.partition, transaction).await? {
-            Outcome::Committed(_) => return put_up(context, id, version, seed, rain).await,
+            Outcome::Committed(_) => return put_up(context, id, version, &secret, rain).await,
             Outcome::Refused(refused) if refused.failed == Failed::Guard(1) => {
                 if called_back {
                     return Err(Refusal::BudgetInUse.into());
@@ -132,7 +132,7 @@ async fn put_up<B: Binding>(
     context: &Context<'_, B>,
     id: &str,
     version: i64,
-    seed: u64,
+    secret: &Secret,
     rain: &Rain,
 ) -> Result<i64, Failure> {
     let list = Transaction {
@@ -146,7 +146,7 @@ async fn put_up<B: Binding>(
     let record = rain::notice(id);
     let transaction = Transaction {
         guards: vec![Guard::IntegerAtMost(record.clone(), VERSION.into(), version - 1)],
-        writes: versions(&record, version, seed, rain)?,
+        writes: versions(&record, version, secret, rain)?,
         ..Transaction::default()
     };
     context.commit(rain::home_of_notice(context.partitions, id), transaction).await?;
@@ -157,7 +157,7 @@ async fn put_up<B: Binding>(
 fn versions(
     record: &domain::transaction::MapKey,
     version: i64,
-    seed: u64,
+    secret: &Secret,
     rain: &Rain,
 ) -> Result<Vec<Write>, CommitError> {
     let body = serde_json::to_vec(rain)
@@ -165,7 +165,7 @@ fn versions(
     let values = [
         (BODY, Value::Bytes(body)),
         (VERSION, Value::Integer(version)),
-        (SEED, Value::Bytes(seed.to_le_bytes().to_vec())),
+        (SECRET, Value::Bytes(secret.to_vec())),
     ];
     let set = |(name, value): (&str, Value)| Write::Set(record.clone(), name.into(), value);
     Ok(values.map(set).to_vec())

@@ -10,7 +10,7 @@ use edge::store::Binding;
 use litemap::LiteMap;
 use wallet::context::Context;
 use wallet::mode::{self, Mode};
-use wallet::rain::{self, BODY, Rain, SEED, VERSION};
+use wallet::rain::{self, BODY, Rain, SECRET, Secret, VERSION};
 
 /// Rains that an instance remembers.
 const RAINS_MAX: usize = 256;
@@ -23,7 +23,7 @@ pub struct Published {
     /// What it gives.
     pub rain: Rain,
     /// What its amounts follow from, beside order numbers.
-    pub seed: u64,
+    pub secret: Secret,
     /// Cents that were free when this instance last saw the pool.
     pub free: Cell<Option<i64>>,
     /// Whether nothing was left anywhere when this instance last asked. It is forgotten with the rain, and
@@ -85,7 +85,7 @@ impl Rains {
 }
 
 /// What pool and notice both keep.
-pub const FIELDS: [&str; 3] = [BODY, VERSION, SEED];
+pub const FIELDS: [&str; 3] = [BODY, VERSION, SECRET];
 
 /// A published rain out of its fields.
 ///
@@ -95,14 +95,18 @@ pub fn published(answer: Option<&Answer>) -> Result<Option<Published>, CommitErr
     let broken = || CommitError::Unusable("a rain cannot be read".into());
     match fields(answer)? {
         [None, ..] => Ok(None),
-        [Some(Value::Bytes(body)), Some(Value::Integer(version)), Some(Value::Bytes(seed)), ..] => {
+        [
+            Some(Value::Bytes(body)),
+            Some(Value::Integer(version)),
+            Some(Value::Bytes(secret)),
+            ..,
+        ] => {
             let rain = edge::json::stored(body).ok_or_else(broken)?;
-            let seed = <[u8; 8]>::try_from(seed.as_slice()).map_err(|_| broken())?;
-            let (version, seed) = (*version, u64::from_le_bytes(seed));
+            let secret = Secret::try_from(secret.as_slice()).map_err(|_| broken())?;
             Ok(Some(Published {
-                version,
+                version: *version,
                 rain,
-                seed,
+                secret,
                 free: Cell::new(None),
                 is_exhausted: Cell::new(false),
             }))

@@ -415,7 +415,10 @@ async fn a_store_of_another_number_of_partitions_is_refused() {
         assert_misconfigured(&other, "256").await;
         let health = Ask::get("/healthz").of(&other).await;
         assert_eq!(health.status, 503);
-        assert_eq!(health.json(), json!({"status": "unavailable", "store": "unusable"}));
+        assert_eq!(
+            health.json(),
+            json!({"status": "unavailable", "store": "unusable", "warnings": []})
+        );
         let same = load(with("256")).await;
         assert!(!is_new(&same, 1).await && is_new(&same, 2).await);
     }

@@ -172,7 +172,7 @@ impl Table {
         let rows = vec![
             (409, "rolled_back", redeem(1, "s", "A")),
             (409, "rolled_back", redeem(1, "s", "7")),
-            (200, "", redeem(1, "s", "C")),
+            (409, "too_many_rollbacks", redeem(1, "s", "C")),
         ];
         self.check("post", REDEEM, rows).await;
         self.check("get", ORDER, vec![(404, "unknown_order", look_up(1, "x"))]).await;

@@ -232,7 +232,7 @@ fn a_sweep_of_what_is_retired() {
 }
 
 fn prices(amount: u32, at: u32) -> Ask {
-    let change = |sku: &&str| json!({"sku": sku, "unit_price": (amount * 100).to_string(), "changed_at": format!("2026-01-01T00:00:{at:02}Z")});
+    let change = |sku: &&str| json!({"sku": sku, "unit_price": (amount * 100).to_string(), "changed_at": format!("2023-01-01T00:00:{at:02}Z")});
     let changes: Vec<_> = SKUS.iter().map(change).collect();
     post("/v1/prices", &json!({"currency": "CNY", "changes": changes}))
 }

@@ -4,11 +4,13 @@
 //!   component
 //! - [`key_value`], [`races`]: the key-value back end, and two instances that create a partition at once
 //! - [`redis`], [`cluster`]: the Redis back end on one server and on a cluster
+//! - [`durability`]: what `/healthz` says of how a store keeps data
 //! - [`outage`]: the store goes away under load and comes back
 
 mod cluster;
 mod conformance;
 mod conformance_in_host;
+mod durability;
 mod key_value;
 mod outage;
 mod races;

@@ -44,7 +44,9 @@ pub(super) async fn write_down<B: Binding>(
         // What nobody pays for costs one small record.
         Funding::Payment => {
             writes.push(Write::Set(record.clone(), STATE.into(), State::Unpaid.value()));
-            writes.push(Write::CollectAfter(record.clone(), order.at + UNPAID_MS));
+            // From now on: whoever sends it again once it was forgotten has as long to pay.
+            let now = order.at.max(context.now.0);
+            writes.push(Write::CollectAfter(record.clone(), now + UNPAID_MS));
         }
     }
     let guards = vec![Guard::FieldAbsent(record.clone(), ORDER.into())];

@@ -591,6 +591,25 @@ fn a_packet_by_payment_can_be_opened_once_it_is_paid() {
 }
 
 #[test]
+fn a_packet_by_payment_that_was_forgotten_and_is_sent_again_can_be_paid() {
+    const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+    let store = Memory::new();
+    let packet = packet::name(USER, &number("p"));
+    assert_eq!(send(&store, "p", &order(Funding::Payment)), Ok(false));
+    let later = at(&store, NOW_MS + 8 * DAY_MS);
+    let pay = || block_on(packet::pay(&later, &packet, &mut || 0));
+    // Whoever writes meets what is forgotten as gone.
+    assert!(pay().is_err());
+    let again = Order { at: later.now.0, ..order(Funding::Payment) };
+    let sent = block_on(packet::send(&later, &number("p"), &again, None, &mut || 0));
+    assert!(matches!(sent, Ok((_, true))), "{sent:?}");
+    pay().unwrap();
+    let opened = block_on(packet::open(&later, &packet, OTHER));
+    assert!(matches!(opened, Ok((opening, false)) if opening.amount == 100), "{opened:?}");
+    check_balanced(&store);
+}
+
+#[test]
 fn a_packet_whose_sender_went_away_is_written_down_by_settlement() {
     let store = three();
     assert_eq!(send(&store, "p", &order(Funding::Balance)), Ok(false));
