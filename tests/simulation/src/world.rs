@@ -253,6 +253,16 @@ impl Step {
         from.choose(&mut self.random).expect("there are some").clone()
     }
 
+    /// Time passes until a moment, as far before it or after it as clocks are off.
+    pub fn wait_until_around(&mut self, moment_ms: u64) {
+        let spread = self.world.plan.skew_ms_max().max(1_000);
+        let then_ms = (moment_ms + self.random.random_range(0..=2 * spread)).saturating_sub(spread);
+        let ms = then_ms.saturating_sub(self.world.app.now_ms());
+        if ms > 0 {
+            self.world.advance(ms);
+        }
+    }
+
     /// One attempt, or two; nothing where there was no answer.
     pub async fn ask(&mut self, asked: &Ask) -> Option<Reply> {
         let who = self.id.to_string();

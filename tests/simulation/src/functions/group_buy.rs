@@ -22,7 +22,14 @@ use crate::world::{Paid, Step, USERS, World};
 /// How it joins.
 pub const ENTRY: Entry = Entry {
     name: "group-buy",
-    actions: &[("open", 4), ("succeeded", 4), ("failed", 1), ("expired", 1), ("list", 1)],
+    actions: &[
+        ("open", 4),
+        ("succeeded", 4),
+        ("succeeded near the end", 2),
+        ("failed", 1),
+        ("expired", 1),
+        ("list", 1),
+    ],
     is_always_in_play: false,
     states: &[
         "group-buy: open",
@@ -126,6 +133,18 @@ impl GroupBuys {
         let paid = if paid.is_none() { step.world.paid(user).map(|_| Paid::Tried) } else { paid };
         let state = self.opened(name, &before, paid, &reply);
         step.world.saw(format!("group-buy: {state}"));
+    }
+
+    /// When the time of a group is over by the clocks of some and not by those of others, somebody looks at it,
+    /// and the shop says that it succeeded.
+    async fn succeed_near_the_end(&self, step: &mut Step, name: Name) {
+        let tried_ms = self.with(name, |known| known.tried_ms);
+        if let Some(tried_ms) = tried_ms {
+            step.wait_until_around(tried_ms + seconds_of(name.2) * 1_000);
+        }
+        self.open(step, name).await;
+        self.end(step, name, "succeeded").await;
+        self.open(step, name).await;
     }
 
     /// Says how a group ended.
@@ -265,6 +284,7 @@ impl Client for Buyer {
             match action {
                 "open" => self.0.open(step, name).await,
                 "list" => drop(step.ask(&list(user)).await),
+                "succeeded near the end" => self.0.succeed_near_the_end(step, name).await,
                 how => self.0.end(step, name, how).await,
             }
         })

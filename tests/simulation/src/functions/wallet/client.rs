@@ -131,16 +131,6 @@ fn saw(step: &Step, state: &str) {
     step.world.saw(format!("wallet: {state}"));
 }
 
-/// Until a moment, as far as clocks are off before it or after it.
-fn wait_until_around(step: &mut Step, moment_ms: u64) {
-    let spread = skew_ms(step).max(1_000);
-    let then_ms = (moment_ms + step.random.random_range(0..=2 * spread)).saturating_sub(spread);
-    let ms = then_ms.saturating_sub(now_ms(step));
-    if ms > 0 {
-        step.world.advance(ms);
-    }
-}
-
 async fn call_schedule(step: &mut Step) {
     if let Some(reply) = step.ask(&settle()).await {
         assert_eq!(reply.status, 200, "{reply:?}");
@@ -181,7 +171,7 @@ impl Holder {
         let ends_ms = self.wallets.rains.iter().map(|rain| rain.ends_ms);
         let ending = ends_ms.enumerate().find_map(|(rain, ends_ms)| Some((rain, ends_ms?)));
         let Some((rain, ends_ms)) = ending else { return };
-        wait_until_around(step, ends_ms);
+        step.wait_until_around(ends_ms);
         if step.random.random_bool(0.5) {
             call_schedule(step).await;
         }
@@ -345,7 +335,7 @@ impl Holder {
     async fn open_near_the_end(&mut self, step: &mut Step) {
         let Some(name) = self.packet_to_open(step) else { return };
         let Some(end_ms) = self.model().packet(&name).end_ms() else { return };
-        wait_until_around(step, end_ms);
+        step.wait_until_around(end_ms);
         self.look_or_grab(step, &name).await;
         self.open(step, &name).await;
     }
