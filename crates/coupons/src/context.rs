@@ -96,7 +96,7 @@ impl<B: Binding> Context<'_, B> {
     ) -> Vec<Result<Outcome, CommitError>> {
         let mut results = self.store.commit_some(transactions).await;
         for ((partition, transaction), result) in transactions.iter().zip(&mut results) {
-            if result.as_ref().is_err_and(is_fault) {
+            if result.as_ref().is_err_and(CommitError::is_of_records) {
                 *result = self.store.commit(*partition, transaction).await;
             }
         }
@@ -231,11 +231,6 @@ impl<B: Binding> Context<'_, B> {
     pub fn forget_templates(&self) {
         self.templates.0.borrow_mut().clear();
     }
-}
-
-/// Whether a transaction or its records are at fault, and not the store.
-fn is_fault(error: &CommitError) -> bool {
-    matches!(error, CommitError::Unusable(_) | CommitError::Invalid(_))
 }
 
 /// The version and the template of an answer about both; nothing where nothing was published.

@@ -3,7 +3,8 @@
 //! What cannot be done now stays in its index, in front of the rest. So a walk goes on behind it until enough
 //! was done, and not until enough was looked at.
 
-use domain::due::{self, DueIndex, Swept};
+use domain::answers;
+use domain::due::{DueIndex, Swept};
 use domain::partition::Partition;
 use domain::transaction::Member;
 use edge::store::Binding;
@@ -64,7 +65,7 @@ pub async fn next<B: Binding>(
     let pages = context.read_some(&walks.iter().map(read).collect::<Vec<_>>()).await;
     let mut nexts = Vec::new();
     for (mut walk, answer) in walks.into_iter().zip(pages) {
-        match answer.and_then(|answer| due::page(Some(&answer)).cloned()) {
+        match answer.and_then(|answer| answers::page(Some(&answer)).cloned()) {
             Ok(page) => {
                 walk.looked += page.members.len();
                 walk.after = page.members.last().cloned();

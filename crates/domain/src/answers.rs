@@ -1,6 +1,6 @@
 //! What stands in the answers of a store.
 
-use crate::transaction::{Answer, CommitError, Value};
+use crate::transaction::{Answer, CommitError, Page, Value};
 
 /// The integers of an answer, absent ones as 0.
 ///
@@ -41,6 +41,17 @@ pub fn fields(answer: Option<&Answer>) -> Result<&[Option<Value>], CommitError> 
     }
 }
 
+/// The members of an answer to a page.
+///
+/// # Errors
+/// It is another answer.
+pub fn page(answer: Option<&Answer>) -> Result<&Page, CommitError> {
+    match answer {
+        Some(Answer::Page(page)) => Ok(page),
+        _ => Err(unexpected()),
+    }
+}
+
 /// The store answered with what was not asked for.
 pub fn unexpected() -> CommitError {
     CommitError::Unusable("an answer is not of the kind that was asked for".into())
@@ -58,6 +69,11 @@ mod tests {
         assert_eq!(fields(Some(&Answer::Fields(vec![]))), Ok([].as_slice()));
         for other in [None, Some(&Answer::Size(1)), Some(&Answer::Map(vec![]))] {
             assert_eq!(fields(other), Err(unexpected()), "{other:?}");
+        }
+        let members = Answer::Page(Page { members: vec!["m".into()], has_more: true });
+        assert!(page(Some(&members)).is_ok_and(|page| page.has_more && page.members.len() == 1));
+        for other in [None, Some(&answer)] {
+            assert_eq!(page(other), Err(unexpected()), "{other:?}");
         }
         assert_eq!(integer(values[0].as_ref()), Ok(3));
         assert_eq!(integer(None), Ok(0));

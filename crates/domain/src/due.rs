@@ -8,9 +8,7 @@
 use crate::answers::unexpected;
 use crate::ids::UserId;
 use crate::time::UnixMillis;
-use crate::transaction::{
-    Answer, CommitError, Guard, Member, OrderedKey, Page, Range, Read, Write,
-};
+use crate::transaction::{CommitError, Guard, Member, OrderedKey, Range, Read, Write};
 
 /// Bytes of a moment, and of a user.
 const NUMBER_BYTES: usize = 8;
@@ -66,10 +64,10 @@ impl Swept {
     ) -> bool {
         match result {
             Ok(is_done) => self.done += u64::from(is_done),
-            Err(error @ (CommitError::Unusable(_) | CommitError::Invalid(_))) => {
+            Err(error) if error.is_of_records() => {
                 self.stuck.push(Stuck { place: place(), error });
             }
-            Err(error @ (CommitError::Unavailable(_) | CommitError::Unknown(_))) => {
+            Err(error) => {
                 self.has_more = true;
                 self.failure.get_or_insert(error);
                 return false;
@@ -195,17 +193,6 @@ pub fn words(member: &Member) -> String {
         (Ok(text), _) if text.chars().all(|one| one.is_ascii_graphic()) => text.to_owned(),
         (_, Ok((user, name))) => format!("{name} of user {user}"),
         _ => what.escape_ascii().to_string(),
-    }
-}
-
-/// The answer to a page.
-///
-/// # Errors
-/// It is another one.
-pub fn page(answer: Option<&Answer>) -> Result<&Page, CommitError> {
-    match answer {
-        Some(Answer::Page(page)) => Ok(page),
-        _ => Err(unexpected()),
     }
 }
 

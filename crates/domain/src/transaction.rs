@@ -276,6 +276,17 @@ pub enum CommitError {
     Unusable(String),
 }
 
+impl CommitError {
+    /// Whether the transaction or the records that it names are at fault, and not the store: it says nothing of
+    /// other records, and asking again gives the same.
+    pub fn is_of_records(&self) -> bool {
+        match self {
+            Self::Invalid(_) | Self::Unusable(_) => true,
+            Self::Unavailable(_) | Self::Unknown(_) => false,
+        }
+    }
+}
+
 impl Transaction {
     /// Checks everything that can be told without the store. Back ends call it first, so that all of
     /// them refuse the same.

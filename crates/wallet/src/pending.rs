@@ -99,19 +99,6 @@ pub struct Found {
     pub unreadable: Vec<String>,
 }
 
-impl Found {
-    /// All of them.
-    ///
-    /// # Errors
-    /// One cannot be read.
-    pub fn all(self) -> Result<Vec<Pending>, CommitError> {
-        match self.unreadable.first() {
-            None => Ok(self.readable),
-            Some(number) => Err(unreadable(number)),
-        }
-    }
-}
-
 /// What is said of a token that cannot be read.
 pub fn unreadable(number: &str) -> CommitError {
     CommitError::Unusable(format!("the token {number} cannot be read"))
@@ -139,7 +126,11 @@ pub fn found(answer: Option<&Answer>) -> Result<Found, CommitError> {
 /// # Errors
 /// It is another one, or holds what is no token.
 pub fn answered(answer: Option<&Answer>) -> Result<Vec<Pending>, CommitError> {
-    found(answer)?.all()
+    let Found { readable, unreadable: of } = found(answer)?;
+    match of.first() {
+        None => Ok(readable),
+        Some(number) => Err(unreadable(number)),
+    }
 }
 
 fn one(field: &Field, value: &Value) -> Option<Pending> {

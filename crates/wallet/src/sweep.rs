@@ -1,6 +1,7 @@
 //! Doing what is due in an index, the oldest first.
 
 use binding::Binding;
+use domain::answers;
 use domain::due::{self, Due, DueIndex, FAILURES_MAX, Swept};
 use domain::partition::Partition;
 use domain::time::UnixMillis;
@@ -43,7 +44,7 @@ impl Queue {
         let (mut swept, mut after, mut looked, mut failures) = (Swept::default(), None, 0, 0);
         loop {
             let answers = context.read(partition, vec![index.page(until, after, PAGE)]).await;
-            let page = answers.and_then(|answers| due::page(answers.first()).cloned());
+            let page = answers.and_then(|answers| answers::page(answers.first()).cloned());
             let page = match page {
                 Ok(page) => page,
                 Err(error) => {

@@ -1,7 +1,8 @@
 //! Sweeps, on a store in memory: what is due, what is stale, and what is stuck.
 
 use binding::memory::{Interrupted, Memory};
-use domain::due::{DueIndex, Swept, page};
+use domain::answers::page;
+use domain::due::{DueIndex, Swept};
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::partition::{Partition, Partitions};

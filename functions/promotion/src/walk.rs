@@ -4,7 +4,8 @@
 
 use std::collections::VecDeque;
 
-use domain::due::{self, DueIndex, FAILURES_MAX, Swept};
+use domain::answers;
+use domain::due::{DueIndex, FAILURES_MAX, Swept};
 use domain::partition::Partition;
 use domain::time::UnixMillis;
 use domain::transaction::{CommitError, Member, Outcome, Page, Read, Transaction};
@@ -68,7 +69,7 @@ pub async fn begin<B: Binding>(
             failures: 0,
         };
         if let Ok(Outcome::Committed(answers)) = outcome
-            && let Ok(page) = due::page(answers.first())
+            && let Ok(page) = answers::page(answers.first())
         {
             walk.take(page);
         }
@@ -97,7 +98,7 @@ impl Walk {
     async fn turn<B: Binding>(&mut self, context: &Context<'_, B>) -> Result<(), CommitError> {
         let read = (self.partition, self.path.page(self.last.clone()));
         let answers = context.read_all(vec![read]).await?;
-        self.take(due::page(answers.first())?);
+        self.take(answers::page(answers.first())?);
         Ok(())
     }
 

@@ -144,9 +144,8 @@ async fn perform<B: Binding>(
             if rain.currency != settings.currency {
                 return Err(Refusal::WrongCurrency.into());
             }
-            let [low, high] = [random(), random()].map(u64::to_le_bytes);
-            let secret =
-                std::array::from_fn(|place| if place < 8 { low[place] } else { high[place - 8] });
+            let [low, high] = [random(), random()].map(u128::from);
+            let secret = (high << 64 | low).to_le_bytes();
             let version = publish::publish(context, &id, &rain, secret).await?;
             settings.rains.forget(&id);
             Done::Rain(id, version, rain, None)

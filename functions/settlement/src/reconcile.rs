@@ -13,9 +13,8 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 
-use domain::answers::{fields, integer, unexpected};
+use domain::answers::{self, fields, integer, unexpected};
 use domain::day_lists::{BUCKETS, DayLists, day};
-use domain::due;
 use domain::ids::UserId;
 use domain::partition::{Partition, fnv1a, mix};
 use domain::transaction::{Answer, CommitError, Field, MapKey, Member, Range, Read, Value};
@@ -142,7 +141,7 @@ impl Report {
         result: Result<(), CommitError>,
     ) -> Result<(), CommitError> {
         match result {
-            Err(CommitError::Unusable(_) | CommitError::Invalid(_)) => {
+            Err(error) if error.is_of_records() => {
                 self.broken(What::RecordUnreadable, place());
                 Ok(())
             }
@@ -181,7 +180,7 @@ impl<B: Binding> Look<'_, '_, B> {
         let mut members = Vec::new();
         loop {
             let answers = self.read(partition, vec![page(after)]).await?;
-            let page = due::page(answers.first())?;
+            let page = answers::page(answers.first())?;
             members.extend_from_slice(&page.members);
             after = page.members.last().cloned();
             if !page.has_more || after.is_none() {
@@ -213,7 +212,7 @@ impl<B: Binding> Look<'_, '_, B> {
             let first = |bucket| lists.users(day, bucket, None);
             let first = self.read(partition, (0..BUCKETS).map(first).collect()).await?;
             for (bucket, answer) in (0..).zip(&first) {
-                let page = due::page(Some(answer))?;
+                let page = answers::page(Some(answer))?;
                 users.extend(users_of(&page.members));
                 if let (true, Some(last)) = (page.has_more, page.members.last()) {
                     let read = |after| lists.users(day, bucket, after);

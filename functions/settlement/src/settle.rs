@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use coupons::context::{BODY, PUBLISHED_VERSION, published};
 use coupons::{expiry, group_buy, records as coupon};
-use domain::answers::{fields, unexpected};
+use domain::answers::{self, fields, unexpected};
 use domain::due::{self, Due, DueIndex, Stuck, Swept};
 use domain::group_buy::REWARDS;
 use domain::ids::UserId;
@@ -105,7 +105,7 @@ impl Settled {
             Ok(Swept { done, stuck, has_more, failure }) => {
                 let taken = Taken { done, stuck: stuck.len() as u64, has_more };
                 self.stuck.extend(stuck);
-                self.interrupted = self.interrupted.take().or(failure);
+                failure.into_iter().for_each(|failure| self.interrupt(failure));
                 taken
             }
             Err(failure) => {
@@ -231,9 +231,12 @@ async fn look<B: Binding>(context: &Context<'_, B>, settled: &mut Settled) -> Ve
         };
         match found {
             Ok(one) => waiting.push(one),
-            Err(error @ (CommitError::Unusable(_) | CommitError::Invalid(_))) => {
+            Err(error) if error.is_of_records() => {
                 let place = format!("the indexes of {partition}");
-                settled.stuck.push(Stuck { place, error });
+                // A call looks more than once.
+                if !settled.stuck.iter().any(|one| one.place == place) {
+                    settled.stuck.push(Stuck { place, error });
+                }
             }
             Err(failure) => settled.interrupt(failure),
         }
@@ -244,7 +247,7 @@ async fn look<B: Binding>(context: &Context<'_, B>, settled: &mut Settled) -> Ve
 /// What one partition answered.
 fn found(partition: Partition, answers: &[Answer]) -> Result<Waiting, CommitError> {
     let [first, counts @ ..] = answers else { return Err(unexpected()) };
-    let oldest = due::page(Some(first))?.members.first();
+    let oldest = answers::page(Some(first))?.members.first();
     // One that cannot be read is named when its turn comes, which is now.
     let since = oldest.map(|oldest| due::due(oldest).map_or(UnixMillis(i64::MIN), |due| due.at));
     let count = |answer: &Answer| match answer {
@@ -315,7 +318,7 @@ async fn post<B: Binding>(
         let (mut batch, mut next) = (Queued::new(), rest);
         for ((partition, _), outcome) in pages.iter().zip(context.store.commit_some(&pages).await) {
             let page = match outcome {
-                Ok(Outcome::Committed(answers)) => due::page(answers.first()).cloned(),
+                Ok(Outcome::Committed(answers)) => answers::page(answers.first()).cloned(),
                 Ok(Outcome::Refused(_)) => Err(unexpected()),
                 Err(error) => Err(error),
             };
@@ -379,7 +382,7 @@ impl Posting<'_> {
                 }
                 Err(error) => {
                     self.stuck_entries += 1;
-                    let place = format!("the queue of {partition}: {}", member.0.escape_ascii());
+                    let place = format!("the queue of {partition}: {}", due::words(member));
                     self.is_stuck(place, error);
                 }
             }
@@ -415,7 +418,7 @@ impl Posting<'_> {
                         self.is_stuck(format!("a token of user {user}"), error);
                     }
                 }
-                Err(error @ (CommitError::Unusable(_) | CommitError::Invalid(_))) => {
+                Err(error) if error.is_of_records() => {
                     is_stuck = true;
                     self.stuck_entries += entries;
                     self.is_stuck(format!("the wallet of user {user}"), error);

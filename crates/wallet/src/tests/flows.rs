@@ -3,11 +3,11 @@
 
 use binding::Binding;
 use binding::memory::{Interrupted, Memory};
-use domain::due;
 use domain::ids::UserId;
 use domain::partition::Partition;
 use domain::time::UnixMillis;
 use domain::transaction::{Answer, CommitError, Guard, Outcome, Read, Transaction, Value, Write};
+use domain::{answers, due};
 use futures::FutureExt as _;
 use futures::executor::block_on;
 
@@ -113,7 +113,7 @@ fn check_balanced(store: &Memory) {
 /// The numbers of a user's tokens in the queue, the oldest first.
 fn queued(store: &Memory, user: UserId) -> Vec<String> {
     let answer = read(store, now(store).home(user), records::QUEUE.page_of_all(None, 1_000));
-    let page = due::page(Some(&answer)).unwrap();
+    let page = answers::page(Some(&answer)).unwrap();
     let entry = |member| due::user_of(due::due(member).unwrap().what).unwrap();
     let of_user = page.members.iter().map(entry).filter(|(of, _)| *of == user);
     of_user.map(|(_, number)| number.to_owned()).collect()

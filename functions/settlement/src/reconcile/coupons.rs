@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use coupons::context::{BODY, PUBLISHED_VERSION, published};
 use coupons::records::{self, Gave, Order};
 use domain::answers::unexpected;
-use domain::due;
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::partition::Partition;
@@ -55,18 +54,10 @@ pub(super) async fn templates<B: Binding>(
     look: &Look<'_, '_, B>,
 ) -> Result<Templates, CommitError> {
     let home = records::home_of_list(look.context.partitions);
-    let (mut templates, mut after) = (Templates::new(), None);
-    loop {
-        let read = Read::Page(records::templates(), Range { after, below: None }, READ_FIELDS_MAX);
-        let answers = look.read(home, vec![read]).await?;
-        let page = due::page(answers.first())?;
-        let id = |Member(id): &Member| String::from_utf8_lossy(id).into_owned();
-        templates.extend(page.members.iter().map(id));
-        after = page.members.last().cloned();
-        if !page.has_more || after.is_none() {
-            return Ok(templates);
-        }
-    }
+    let page =
+        |after| Read::Page(records::templates(), Range { after, below: None }, READ_FIELDS_MAX);
+    let id = |Member(id): &Member| String::from_utf8_lossy(id).into_owned();
+    Ok(look.members(home, None, page).await?.iter().map(id).collect())
 }
 
 /// Looks at the pools of some templates: what is free and what was leased out are the stock.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::answers::{fields, integer, unexpected};
+use domain::answers::{self, fields, integer, unexpected};
 use domain::due;
 use domain::ids::UserId;
 use domain::partition::Partition;
@@ -154,22 +154,21 @@ async fn balances<B: Binding>(
     partition: Partition,
     rains: &[Listed],
 ) -> Result<Option<BTreeMap<Field, i64>>, CommitError> {
+    let all = Read::All(records::accounts(), READ_FIELDS_MAX);
+    if let [Answer::Map(all)] = &look.read(partition, vec![all]).await?[..] {
+        let one = |(name, cents): &(Field, Value)| Ok((name.clone(), integer(Some(cents))?));
+        return all.iter().map(one).collect::<Result<_, _>>().map(Some);
+    }
+    // Too many for one read: those that there may be, by name.
     let house =
         [records::USERS, records::HELD, records::PAID_OUT, records::PAID_IN, records::PACKETS];
     let mut names: Vec<_> = house.map(Field::from).to_vec();
     names.extend(rains.iter().map(|rain| Field::from(rain.fund.as_str())));
-    let mut reads = vec![Read::All(records::accounts(), READ_FIELDS_MAX)];
+    let mut reads = vec![Read::Size(records::accounts())];
     let parts = names.chunks(FIELDS);
     reads.extend(parts.map(|part| Read::Fields(records::accounts(), part.to_vec())));
     let answers = look.read(partition, reads).await?;
     let mut balances = BTreeMap::new();
-    if let Some(Answer::Map(all)) = answers.first() {
-        for (name, cents) in all {
-            balances.insert(name.clone(), integer(Some(cents))?);
-        }
-        return Ok(Some(balances));
-    }
-    // Too many for one read: those that there may be, by name.
     for (part, answer) in names.chunks(FIELDS).zip(&answers[1..]) {
         for (name, value) in part.iter().zip(fields(Some(answer))?) {
             if value.is_some() {
@@ -250,7 +249,7 @@ async fn pending<B: Binding>(
     let mut after = None;
     loop {
         let answers = look.read(partition, vec![page(after)]).await?;
-        let page = due::page(answers.first())?;
+        let page = answers::page(answers.first())?;
         for member in &page.members {
             // Settlement names what is no entry.
             let user = due::due(member).and_then(|due| Ok(due::user_of(due.what)?.0));
@@ -293,7 +292,7 @@ async fn check_packets<B: Binding>(
                 let result = check_packet(look, partition, &packet, report).await;
                 (packet, result)
             }
-            Err(error) => (member.0.escape_ascii().to_string(), Err(error)),
+            Err(error) => (due::words(&member), Err(error)),
         };
         report.isolate(|| format!("packet {name}"), result)?;
         report.packets += 1;
