@@ -185,7 +185,7 @@ impl<C: Connector> Redis<C> {
                     target = Some(Target { address, asking: true });
                 }
                 Problem::Answered(Verdict::Unusable, text) => {
-                    return Err(CommitError::Unusable(text));
+                    return Err(CommitError::Unreadable(text));
                 }
                 Problem::Answered(Verdict::Refused | Verdict::NoScript, text) => {
                     return Err(unavailable(lost, text));
@@ -271,7 +271,7 @@ impl<C: Connector> Binding for Redis<C> {
         match script::decode(transaction, replies) {
             Some(outcome) => Ok(outcome?),
             None if transaction.is_read_only() => {
-                Err(CommitError::Unusable("a record holds something else".to_owned()))
+                Err(CommitError::Unreadable("a record holds something else".to_owned()))
             }
             None => Err(CommitError::Unknown("the answer is not the script's".to_owned())),
         }

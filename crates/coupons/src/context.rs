@@ -217,7 +217,7 @@ impl<B: Binding> Context<'_, B> {
         let read = Read::Fields(records::scene(id), vec![BODY.into()]);
         let answers = self.read_all(&[(self.of_scene(id), read)]).await?;
         let [Some(Value::Bytes(body))] = fields(answers.first())? else { return Ok(None) };
-        let broken = || CommitError::Unusable("a scene cannot be read".into());
+        let broken = || CommitError::Unreadable("a scene cannot be read".into());
         let scene = edge::json::stored(body).ok_or_else(broken)?;
         Ok(Some((scene, Value::Bytes(body.clone()))))
     }
@@ -240,7 +240,7 @@ impl<B: Binding> Context<'_, B> {
 pub fn published(answer: Option<&Answer>) -> Result<Option<(i64, Template)>, CommitError> {
     let values = fields(answer)?;
     let Some(Some(Value::Bytes(body))) = values.first() else { return Ok(None) };
-    let broken = || CommitError::Unusable("a template cannot be read".into());
+    let broken = || CommitError::Unreadable("a template cannot be read".into());
     let template = edge::json::stored(body).ok_or_else(broken)?;
     Ok(Some((integer(values.get(1).and_then(Option::as_ref))?, template)))
 }

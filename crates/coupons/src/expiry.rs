@@ -222,7 +222,7 @@ impl Listed {
     /// that takes it out of the index as long as that is so.
     fn step(&self, order: &Answer, now: UnixMillis) -> Result<(bool, Transaction), CommitError> {
         // An order is never taken away, and its stock would stay held: somebody has to look.
-        let lost = || CommitError::Unusable("the order is listed, and not there".into());
+        let lost = || CommitError::Unreadable("the order is listed, and not there".into());
         let value = fields(Some(order))?.first().and_then(Option::as_ref).ok_or_else(lost)?;
         let order = Order::decode(value)?;
         let is_this = matches!(&order.gave, Gave::Reserved(_, until) if *until == self.until.0);

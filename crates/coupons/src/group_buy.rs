@@ -119,7 +119,7 @@ fn read<B: Binding>(context: &Context<'_, B>, campaign: &str) -> (Partition, Rea
 /// The answer to [`read`].
 fn answered(answer: Option<&Answer>) -> Result<Option<Campaign>, CommitError> {
     let [Some(Value::Bytes(body))] = fields(answer)? else { return Ok(None) };
-    let broken = || CommitError::Unusable("a campaign cannot be read".into());
+    let broken = || CommitError::Unreadable("a campaign cannot be read".into());
     edge::json::stored(body).map(Some).ok_or_else(broken)
 }
 
@@ -372,7 +372,7 @@ async fn settle_listed<B: Binding>(
     }
     if groups.is_empty() {
         // A chance is never taken away, and the reward would be lost: somebody has to look.
-        return Err(CommitError::Unusable("the chance is listed, and not there".into()));
+        return Err(CommitError::Unreadable("the chance is listed, and not there".into()));
     }
     context.commit(partition, chance.forget(&groups, at)).await?;
     Ok(false)

@@ -165,8 +165,9 @@ async fn put_up<B: Binding>(
 
 /// What pool and notice both keep.
 fn versions(record: &MapKey, version: i64, template: &Template) -> Result<Vec<Write>, CommitError> {
-    let body = serde_json::to_vec(template)
-        .map_err(|error| CommitError::Unusable(format!("a template cannot be written: {error}")))?;
+    let body = serde_json::to_vec(template).map_err(|error| {
+        CommitError::Unreadable(format!("a template cannot be written: {error}"))
+    })?;
     Ok(vec![
         Write::Set(record.clone(), BODY.into(), Value::Bytes(body)),
         Write::Set(record.clone(), PUBLISHED_VERSION.into(), Value::Integer(version)),

@@ -269,7 +269,7 @@ impl Order {
     /// # Errors
     /// It is none: another version wrote it, or somebody else.
     pub fn decode(value: &Value) -> Result<Self, CommitError> {
-        let broken = || CommitError::Unusable("an order's record cannot be read".into());
+        let broken = || CommitError::Unreadable("an order's record cannot be read".into());
         let Value::Bytes(bytes) = value else { return Err(broken()) };
         let (version, rest) = bytes.split_first().ok_or_else(broken)?;
         let has_expired = match *version {
@@ -315,7 +315,7 @@ mod tests {
     #[test]
     fn foreign_bytes_are_no_order() {
         for value in [Value::Integer(1), Value::Bytes(vec![]), Value::Bytes(vec![9, 1, 2])] {
-            assert!(matches!(Order::decode(&value), Err(CommitError::Unusable(_))), "{value:?}");
+            assert!(matches!(Order::decode(&value), Err(CommitError::Unreadable(_))), "{value:?}");
         }
     }
 

@@ -63,7 +63,7 @@ struct Pace {
 impl Pace {
     fn decode(value: &Value) -> Result<Self, CommitError> {
         let Value::Integer(integer) = value else {
-            return Err(CommitError::Unusable("a pace cannot be read".into()));
+            return Err(CommitError::Unreadable("a pace cannot be read".into()));
         };
         let (since_seconds, awards) = (integer / AWARDS_RANGE, integer % AWARDS_RANGE);
         Ok(Self { since_seconds, awards })

@@ -54,7 +54,7 @@ pub fn page(answer: Option<&Answer>) -> Result<&Page, CommitError> {
 
 /// The store answered with what was not asked for.
 pub fn unexpected() -> CommitError {
-    CommitError::Unusable("an answer is not of the kind that was asked for".into())
+    CommitError::Unreadable("an answer is not of the kind that was asked for".into())
 }
 
 #[cfg(test)]

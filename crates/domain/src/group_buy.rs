@@ -225,7 +225,7 @@ impl Groups {
             }
             lines.map(Group::decode).collect()
         };
-        let broken = || CommitError::Unusable("a group-buy chance cannot be read".into());
+        let broken = || CommitError::Unreadable("a group-buy chance cannot be read".into());
         decode().map(Self).ok_or_else(broken)
     }
 
@@ -353,7 +353,7 @@ mod tests {
         let values = texts.map(|text| Value::Bytes(text.as_bytes().to_vec()));
         for value in values.into_iter().chain([Value::Integer(1), Value::Bytes(vec![0xff])]) {
             let result = Groups::decode(Some(&value));
-            assert!(matches!(result, Err(CommitError::Unusable(_))), "{value:?}: {result:?}");
+            assert!(matches!(result, Err(CommitError::Unreadable(_))), "{value:?}: {result:?}");
         }
     }
 

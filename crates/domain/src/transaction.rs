@@ -270,10 +270,16 @@ pub enum CommitError {
     /// The transaction itself is at fault. Nothing happened.
     #[error("invalid transaction: {0}")]
     Invalid(#[from] Invalid),
-    /// The store holds what no version of this binding wrote, or was laid out otherwise (another
-    /// number of partitions). Nothing happened.
+    /// The store was laid out otherwise (another number of partitions), or refuses this app. Nothing happened.
     #[error("store is not usable: {0}")]
     Unusable(String),
+    /// A record that is needed is not what this app writes, or is missing where another one names it. Nothing
+    /// happened.
+    #[error("record unreadable: {0}")]
+    Unreadable(String),
+    /// A record that is needed was written by a newer version of this app. Nothing happened.
+    #[error("record of a newer version: {0}")]
+    Newer(String),
 }
 
 impl CommitError {
@@ -281,8 +287,8 @@ impl CommitError {
     /// other records, and asking again gives the same.
     pub fn is_of_records(&self) -> bool {
         match self {
-            Self::Invalid(_) | Self::Unusable(_) => true,
-            Self::Unavailable(_) | Self::Unknown(_) => false,
+            Self::Invalid(_) | Self::Unreadable(_) | Self::Newer(_) => true,
+            Self::Unavailable(_) | Self::Unknown(_) | Self::Unusable(_) => false,
         }
     }
 }

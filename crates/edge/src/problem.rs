@@ -1,7 +1,7 @@
 //! Errors as RFC 9457 problem details: the one mapping from what went wrong to a status.
 
 use domain::error::InvalidInput;
-use domain::transaction::CommitError;
+use domain::transaction::{CommitError, Invalid};
 use serde::Serialize;
 
 use crate::config::ConfigError;
@@ -154,6 +154,13 @@ impl From<CommitError> for Problem {
                 "store_timeout",
                 "the store did not answer in time; asking again is safe",
             ),
+            // A field holds bytes where this app writes integers, or a count that it would never reach.
+            CommitError::Unreadable(_)
+            | CommitError::Newer(_)
+            | CommitError::Invalid(Invalid::NotAnInteger | Invalid::Overflow) => unavailable(
+                "record_unreadable",
+                "a record that this request needs cannot be read; nothing is lost, and operators see it",
+            ),
             CommitError::Invalid(_) => Self::internal(error.to_string()),
             CommitError::Unusable(_) => Self::misconfigured(error.to_string()),
         }
@@ -182,7 +189,11 @@ mod tests {
             (CommitError::Unavailable(String::new()), 503, "store_unavailable"),
             (CommitError::Unknown(String::new()), 503, "store_timeout"),
             (CommitError::Unusable(String::new()), 500, "misconfigured"),
-            (CommitError::Invalid(domain::transaction::Invalid::Overflow), 500, "internal"),
+            (CommitError::Unreadable(String::new()), 503, "record_unreadable"),
+            (CommitError::Newer(String::new()), 503, "record_unreadable"),
+            (CommitError::Invalid(Invalid::Overflow), 503, "record_unreadable"),
+            (CommitError::Invalid(Invalid::NotAnInteger), 503, "record_unreadable"),
+            (CommitError::Invalid(Invalid::FieldName), 500, "internal"),
         ];
         for (error, status, code) in table {
             let problem = Problem::from(error);

@@ -30,9 +30,12 @@ impl From<CommitError> for types::Error {
         match error {
             CommitError::Unavailable(_) => Self::Unavailable,
             CommitError::Unknown(_) => Self::Unknown,
-            // A transaction that the binding refuses is a fault of ours, as is a store that we
+            // A transaction that the binding refuses is a fault of ours, as is a store or a record that we
             // cannot read: an operator has to look.
-            CommitError::Invalid(_) | CommitError::Unusable(_) => Self::Misconfigured,
+            CommitError::Invalid(_)
+            | CommitError::Unusable(_)
+            | CommitError::Unreadable(_)
+            | CommitError::Newer(_) => Self::Misconfigured,
         }
     }
 }

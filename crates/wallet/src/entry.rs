@@ -57,7 +57,7 @@ pub(crate) fn decoded<'a, T: Deserialize<'a>>(
     encoding: u8,
     name: &str,
 ) -> Result<T, CommitError> {
-    let broken = || CommitError::Unusable(format!("{name} cannot be read"));
+    let broken = || CommitError::Unreadable(format!("{name} cannot be read"));
     let Value::Bytes(bytes) = value else { return Err(broken()) };
     let rest = bytes.strip_prefix(&[encoding]).ok_or_else(broken)?;
     postcard::from_bytes(rest).map_err(|_| broken())

@@ -101,7 +101,7 @@ pub struct Found {
 
 /// What is said of a token that cannot be read.
 pub fn unreadable(number: &str) -> CommitError {
-    CommitError::Unusable(format!("the token {number} cannot be read"))
+    CommitError::Unreadable(format!("the token {number} cannot be read"))
 }
 
 /// The answer to [`read`].

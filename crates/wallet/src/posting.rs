@@ -151,7 +151,7 @@ async fn drop_posted<B: Binding>(
 /// Takes an entry out of the queue whose token was posted.
 ///
 /// # Errors
-/// `Unusable` where the token is neither there nor posted: it was lost, and the entry stays, so that somebody
+/// `Unreadable` where the token is neither there nor posted: it was lost, and the entry stays, so that somebody
 /// looks. The client's copy restores it. Else the store's.
 pub async fn leave_queue<B: Binding>(
     context: &Context<'_, B>,
@@ -171,7 +171,7 @@ pub async fn leave_queue<B: Binding>(
     };
     match context.commit(context.home(user), transaction).await? {
         Outcome::Refused(refused) if refused.failed == Failed::Guard(2) => {
-            Err(CommitError::Unusable(format!("the token {number} is queued, and not there")))
+            Err(CommitError::Unreadable(format!("the token {number} is queued, and not there")))
         }
         // The token is there, or somebody else took the entry out.
         Outcome::Committed(_) | Outcome::Refused(_) => Ok(()),

@@ -133,7 +133,7 @@ impl Line {
     fn of_entry(entry: &Entry) -> Result<Self, CommitError> {
         let (kind, number) = match &entry.what {
             What::Token(payload) => {
-                let broken = |_| CommitError::Unusable("a posted token cannot be read".into());
+                let broken = |_| CommitError::Unreadable("a posted token cannot be read".into());
                 return Ok(Self::of_token(&Token::from_payload(payload).map_err(broken)?, true));
             }
             What::Withdrawal(number) => (Kind::Withdrawal, number),

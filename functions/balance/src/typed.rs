@@ -69,7 +69,7 @@ async fn view(command: Command) -> Result<wit::View, Error> {
 async fn done(command: Command) -> Result<Done, Failure> {
     edge::log::catch_panics();
     let unreadable = |error: edge::config::ConfigError| {
-        Failure::Store(domain::transaction::CommitError::Unusable(error.to_string()))
+        Failure::Store(domain::transaction::CommitError::Unreadable(error.to_string()))
     };
     let config = Config::load(monotonic_ns()).await.map_err(unreadable)?;
     let settings = settings(&config).await.map_err(unreadable)?;

@@ -87,7 +87,7 @@ impl Step<'_> {
         let seen = match outcome {
             Outcome::Refused(refused) => match &refused.seen {
                 Seen::Field(value) => value.as_ref(),
-                _ => return Err(CommitError::Unusable("a guard saw no field".into()).into()),
+                _ => return Err(CommitError::Unreadable("a guard saw no field".into()).into()),
             },
             Outcome::Committed(_) => None,
         };

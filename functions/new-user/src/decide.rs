@@ -42,7 +42,7 @@ pub fn check(command: &Check, partitions: Partitions) -> Vec<(Partition, Transac
 /// Each user's standing, in the order of the command.
 ///
 /// # Errors
-/// [`CommitError::Unusable`] where an answer is not of the kind that was asked for.
+/// [`CommitError::Unreadable`] where an answer is not of the kind that was asked for.
 pub fn standings(
     command: &Check,
     partitions: Partitions,
@@ -88,7 +88,7 @@ pub fn set_import(complete: bool, partitions: Partitions) -> (Partition, Transac
 /// Whether the import is complete; it is not until somebody said so.
 ///
 /// # Errors
-/// [`CommitError::Unusable`] where the answer is not of the kind that was asked for.
+/// [`CommitError::Unreadable`] where the answer is not of the kind that was asked for.
 pub fn import_complete(outcome: Option<&Outcome>) -> Result<bool, CommitError> {
     let Some(Outcome::Committed(answers)) = outcome else { return Err(unexpected()) };
     match answers.as_slice() {
@@ -98,7 +98,7 @@ pub fn import_complete(outcome: Option<&Outcome>) -> Result<bool, CommitError> {
 }
 
 fn unexpected() -> CommitError {
-    CommitError::Unusable("an answer is not of the kind that was asked for".into())
+    CommitError::Unreadable("an answer is not of the kind that was asked for".into())
 }
 
 #[cfg(test)]
@@ -161,7 +161,7 @@ mod tests {
         for answers in [vec![], vec![Answer::Size(1)]] {
             let outcomes = [Outcome::Committed(answers)];
             let result = standings(&command, partitions, &transactions, &outcomes);
-            assert!(matches!(result, Err(CommitError::Unusable(_))));
+            assert!(matches!(result, Err(CommitError::Unreadable(_))));
         }
     }
 }

@@ -117,7 +117,7 @@ pub async fn stored_definition<B: Binding>(
 ) -> Result<Option<Activity>, CommitError> {
     let read = Read::Fields(records::definitions(id), vec![records::number(version)]);
     let answers = context.read_all(vec![(context.shelf_of(id), read)]).await?;
-    let broken = || CommitError::Unusable("the definition of an activity cannot be read".into());
+    let broken = || CommitError::Unreadable("the definition of an activity cannot be read".into());
     let json = match fields(answers.first())? {
         [Some(Value::Bytes(json))] => json,
         [None] => return Ok(None),

@@ -225,7 +225,9 @@ async fn abandon<B: Binding>(
         let Some((value, purchase)) = found.as_ref().filter(is_this) else {
             // An order is never taken away, and its counts would stay: somebody has to look.
             let Some((value, _)) = &found else {
-                return Err(CommitError::Unusable("the order is under way, and not there".into()));
+                return Err(CommitError::Unreadable(
+                    "the order is under way, and not there".into(),
+                ));
             };
             if !is_begun {
                 // Nothing of it is under way since then: the mark is stale. Where the order is changed at

@@ -264,7 +264,7 @@ pub fn encode(what: &impl Serialize) -> Value {
 /// # Errors
 /// It is something else.
 pub fn decode<'a, T: Deserialize<'a>>(value: &'a Value) -> Result<T, CommitError> {
-    let broken = || CommitError::Unusable("a record of promotions cannot be read".into());
+    let broken = || CommitError::Unreadable("a record of promotions cannot be read".into());
     let Value::Bytes(bytes) = value else { return Err(broken()) };
     let rest = bytes.strip_prefix(&[ENCODING]).ok_or_else(broken)?;
     postcard::from_bytes(rest).map_err(|_| broken())

@@ -101,7 +101,7 @@ async fn take_out<B: Binding>(
     let Some(definition) = stored_definition(context, id, retired.version).await? else {
         if find(context, id).await?.value == found.value {
             let gone = format!("version {} of activity {id} has no definition", retired.version);
-            return Err(CommitError::Unusable(gone).into());
+            return Err(CommitError::Unreadable(gone).into());
         }
         // Somebody else took it out.
         return Ok(false);
@@ -242,7 +242,7 @@ async fn end<B: Binding>(
     let (since, id) = records::retiring_of(member)?;
     let found = find(context, id).await?;
     let Some(value) = &found.value else {
-        return Err(CommitError::Unusable("an activity that has old versions is missing".into()));
+        return Err(CommitError::Unreadable("an activity that has old versions is missing".into()));
     };
     if found.head.retires_since() != Some(since) {
         // The mark is stale. Where the head is changed at this moment, whoever changes it writes its marks.
@@ -267,8 +267,8 @@ async fn end<B: Binding>(
             (Ok(false), sets)
         }
         Err(Failure::Store(error)) => (Err(error), sets),
-        Err(Failure::Refused(refusal)) => (Err(CommitError::Unusable(refusal.detail())), sets),
-        Err(Failure::Invalid(error)) => (Err(CommitError::Unusable(error.detail)), sets),
+        Err(Failure::Refused(refusal)) => (Err(CommitError::Unreadable(refusal.detail())), sets),
+        Err(Failure::Invalid(error)) => (Err(CommitError::Unreadable(error.detail)), sets),
     };
     *left += sets as u64;
     result

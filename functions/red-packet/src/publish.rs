@@ -161,7 +161,7 @@ fn versions(
     rain: &Rain,
 ) -> Result<Vec<Write>, CommitError> {
     let body = serde_json::to_vec(rain)
-        .map_err(|error| CommitError::Unusable(format!("a rain cannot be written: {error}")))?;
+        .map_err(|error| CommitError::Unreadable(format!("a rain cannot be written: {error}")))?;
     let values = [
         (BODY, Value::Bytes(body)),
         (VERSION, Value::Integer(version)),

@@ -92,7 +92,7 @@ pub const FIELDS: [&str; 3] = [BODY, VERSION, SECRET];
 /// # Errors
 /// They hold something else.
 pub fn published(answer: Option<&Answer>) -> Result<Option<Published>, CommitError> {
-    let broken = || CommitError::Unusable("a rain cannot be read".into());
+    let broken = || CommitError::Unreadable("a rain cannot be read".into());
     match fields(answer)? {
         [None, ..] => Ok(None),
         [

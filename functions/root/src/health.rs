@@ -103,7 +103,12 @@ async fn ask(config: &Config) -> (StoreState, Option<Rc<Store>>) {
         Err(CommitError::Unavailable(_) | CommitError::Unknown(_)) => {
             (StoreState::Unavailable, None)
         }
-        Err(CommitError::Invalid(_) | CommitError::Unusable(_)) => (StoreState::Unusable, None),
+        Err(
+            CommitError::Invalid(_)
+            | CommitError::Unusable(_)
+            | CommitError::Unreadable(_)
+            | CommitError::Newer(_),
+        ) => (StoreState::Unusable, None),
     }
 }
 

@@ -443,7 +443,7 @@ async fn post_one<B: Binding>(
         // Somebody else posted them, or they are not there.
         for (drawn, number) in entries {
             match posting::leave_queue(context, user, drawn, &number).await {
-                Err(error @ CommitError::Unusable(_)) => lost.push(error),
+                Err(error @ CommitError::Unreadable(_)) => lost.push(error),
                 result => result?,
             }
         }

@@ -286,7 +286,7 @@ async fn what_this_binding_did_not_write_is_unusable_and_nothing_happens() {
         for transaction in transactions {
             let answer = redis.commit(HOME, transaction).await;
             let at = format!("{command:?}, {transaction:?}: {answer:?}");
-            assert!(matches!(answer, Err(CommitError::Unusable(_))), "{at}");
+            assert!(matches!(answer, Err(CommitError::Unreadable(_))), "{at}");
             assert_eq!(keys(&server).await, [command[1]], "{at}");
         }
     }

@@ -221,7 +221,7 @@ fn only_an_entry_whose_token_was_posted_leaves_the_queue() {
     assert_eq!(queued(&store, USER), ["a", "lost"]);
     leave("a").unwrap();
     let lost = leave("lost");
-    assert!(matches!(lost, Err(CommitError::Unusable(text)) if text.contains("lost")));
+    assert!(matches!(lost, Err(CommitError::Unreadable(text)) if text.contains("lost")));
     assert_eq!(queued(&store, USER), ["lost"], "somebody has to look");
 }
 

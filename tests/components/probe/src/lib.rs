@@ -49,6 +49,8 @@ pub enum Committed {
     Invalid(Invalid),
     /// [`CommitError::Unusable`].
     Unusable(String),
+    /// [`CommitError::Unreadable`].
+    Unreadable(String),
 }
 
 impl Home {
@@ -68,6 +70,7 @@ impl From<Result<Outcome, CommitError>> for Committed {
             Err(CommitError::Unknown(text)) => Self::Unknown(text),
             Err(CommitError::Invalid(invalid)) => Self::Invalid(invalid),
             Err(CommitError::Unusable(text)) => Self::Unusable(text),
+            Err(CommitError::Unreadable(text) | CommitError::Newer(text)) => Self::Unreadable(text),
         }
     }
 }
@@ -80,6 +83,7 @@ impl From<Committed> for Result<Outcome, CommitError> {
             Committed::Unknown(text) => Err(CommitError::Unknown(text)),
             Committed::Invalid(invalid) => Err(CommitError::Invalid(invalid)),
             Committed::Unusable(text) => Err(CommitError::Unusable(text)),
+            Committed::Unreadable(text) => Err(CommitError::Unreadable(text)),
         }
     }
 }

@@ -1,0 +1,28 @@
+//! The layer between the binding, which is one transaction, and the rules: what every rule needs of a store, once.
+//! It knows neither HTTP nor a function.
+//!
+//! - [`context`]: the store, the time and the partitions of one request; reads and waves of them
+//! - [`plan`]: a transaction whose guards carry their reasons, so that a refusal *is* the reason
+//! - [`codec`]: how records are written, with a byte that names the version, and what cannot be read
+//! - [`versioned`]: one record that is changed from the exact value that was seen
+//! - [`attempts`]: the loop of whoever loses against another commit, with its bound
+//! - [`cache`]: what an instance read a moment ago
+//! - [`quarantine`]: what cannot be done for a fault of its own records, set aside with its reason
+//! - [`failure`]: why an operation gave nothing
+
+pub mod attempts;
+pub mod cache;
+pub mod codec;
+pub mod context;
+pub mod failure;
+pub mod plan;
+pub mod quarantine;
+pub mod versioned;
+
+pub use attempts::attempts;
+pub use binding::Binding;
+pub use codec::Record;
+pub use context::Context;
+pub use failure::Failure;
+pub use plan::{Plan, Refused};
+pub use versioned::{Seen, Versioned};

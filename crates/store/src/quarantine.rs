@@ -1,0 +1,245 @@
+//! What cannot be done for a fault of its own records is set aside, with the reason: it costs no sweep anything any
+//! more, and is told until somebody retries it or drops it.
+//!
+//! Protocol. An entry of a [`DueIndex`] is in its index, or set aside, and in neither once it is done:
+//! - *set aside*: one commit demands that the entry is in its index, takes it out, and puts it here with a note.
+//!   A commit that comes late meets an entry that is gone, or one that was retried, and which is told again.
+//! - *retry*: one commit demands that it is set aside, and puts it back. The next sweep tries it.
+//! - *drop*: one commit demands that it is set aside, and takes it out: nobody will do it. Records that it stands
+//!   for are not touched, so that reconciliation goes on to count and to name them.
+//!
+//! Only what is at fault itself comes here ([`CommitError::is_of_records`]), and only after it was due for
+//! [`PATIENCE_MS`]: a store that fails, a lost race or a fresh record whose writer is still at work never does. Nor
+//! does what a newer version wrote: it waits for an instance that can read it.
+//!
+//! Of the index's name and the entry's bytes its name here is made, so that it can be put back as it was. Two
+//! records in each partition: an ordered set of names, and a map of notes.
+
+use binding::Binding;
+use domain::answers::{self, fields, unexpected};
+use domain::due::DueIndex;
+use domain::partition::Partition;
+use domain::time::UnixMillis;
+use domain::transaction::{
+    Answer, CommitError, Field, Guard, MapKey, Member, OrderedKey, Range, Read, Write,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::codec::{Record, decode, encode};
+use crate::context::Context;
+use crate::plan::Plan;
+
+/// How long something must have been due before it is set aside.
+pub const PATIENCE_MS: i64 = 10 * 60_000;
+/// Between the index's name and the entry.
+const SEPARATOR: u8 = b':';
+/// Bytes of a reason that are kept.
+const REASON_BYTES_MAX: usize = 400;
+
+/// The names of what is set aside in a partition.
+pub fn names() -> OrderedKey {
+    "q".into()
+}
+
+/// The notes of what is set aside in a partition: name -> [`Note`].
+pub fn notes() -> MapKey {
+    "q".into()
+}
+
+/// What is known of something that was set aside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// When it was, in unix milliseconds.
+    pub at: i64,
+    /// What it is, in words for operators.
+    pub what: String,
+    /// Why it cannot be done.
+    pub reason: String,
+}
+
+impl Record for Note {
+    const NAME: &'static str = "a note of the quarantine";
+}
+
+/// Something that is set aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// In which partition.
+    pub partition: Partition,
+    /// Its name there.
+    pub name: Member,
+    /// What is known of it; nothing where the note cannot be read.
+    pub note: Option<Note>,
+}
+
+/// The name of an entry of an index.
+pub fn name(index: DueIndex, entry: &Member) -> Member {
+    Member([index.0.as_bytes(), &[SEPARATOR], &entry.0].concat())
+}
+
+/// The index and the entry of a name.
+pub fn entry(name: &Member) -> Option<(OrderedKey, Member)> {
+    let at = name.0.iter().position(|byte| *byte == SEPARATOR)?;
+    let (index, entry) = (name.0.get(..at)?, name.0.get(at + 1..)?);
+    let index = std::str::from_utf8(index).ok().filter(|index| !index.is_empty())?;
+    (!entry.is_empty()).then(|| (index.into(), Member(entry.to_vec())))
+}
+
+fn field(name: &Member) -> Field {
+    Field(name.0.clone())
+}
+
+/// The commit that sets an entry of an index aside. It is refused where the entry is gone.
+pub fn set_aside(
+    index: DueIndex,
+    member: &Member,
+    what: &str,
+    error: &CommitError,
+    now: UnixMillis,
+) -> Plan<()> {
+    let name = name(index, member);
+    let mut reason = error.to_string();
+    reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
+    let note = Note { at: now.0, what: what.to_owned(), reason };
+    let mut plan = Plan::new();
+    plan.demand((), Guard::MemberPresent(index.key(), member.clone()));
+    plan.write(Write::RemoveMember(index.key(), member.clone()));
+    plan.write(Write::Set(notes(), field(&name), encode(&note)));
+    plan.write(Write::AddMember(names(), name));
+    plan
+}
+
+/// Reads how many entries of a partition are set aside.
+pub fn count() -> Read {
+    Read::Count(names(), Range::default())
+}
+
+/// Reads a page of the entries of one index that are set aside, behind one of them.
+pub fn page_of(index: DueIndex, after: Option<Member>, most: u32) -> Read {
+    let prefix = |last: u8| Member([index.0.as_bytes(), &[last]].concat());
+    let after = after.map_or_else(|| prefix(SEPARATOR), |after| name(index, &after));
+    Read::Page(names(), Range { after: Some(after), below: Some(prefix(SEPARATOR + 1)) }, most)
+}
+
+/// What is set aside in a partition, behind a name; and whether there is more.
+///
+/// # Errors
+/// The store's.
+pub async fn list<B: Binding>(
+    context: &Context<'_, B>,
+    partition: Partition,
+    after: Option<Member>,
+    most: u32,
+) -> Result<(Vec<Item>, bool), CommitError> {
+    let page = Read::Page(names(), Range { after, below: None }, most);
+    let answers = context.read(partition, vec![page]).await?;
+    let page = answers::page(answers.first())?;
+    if page.members.is_empty() {
+        return Ok((Vec::new(), false));
+    }
+    let read = Read::Fields(notes(), page.members.iter().map(field).collect());
+    let answers = context.read(partition, vec![read]).await?;
+    let items = page.members.iter().zip(fields(answers.first())?).map(|(name, note)| Item {
+        partition,
+        name: name.clone(),
+        note: note.as_ref().and_then(|note| decode(note).ok()),
+    });
+    Ok((items.collect(), page.has_more))
+}
+
+/// What an operator does with something that is set aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// It is put back into its index, and tried by the next sweep.
+    Retry,
+    /// It is taken out, and nobody will do it.
+    Drop,
+}
+
+/// Retries or drops something; `false` where it is not set aside (any more).
+///
+/// # Errors
+/// `Unreadable` where its name does not say from which index it comes; the store's.
+pub async fn act<B: Binding>(
+    context: &Context<'_, B>,
+    partition: Partition,
+    name: &Member,
+    act: Act,
+) -> Result<bool, CommitError> {
+    let mut plan = Plan::new();
+    plan.demand((), Guard::MemberPresent(names(), name.clone()));
+    plan.write(Write::RemoveMember(names(), name.clone()));
+    plan.write(Write::Unset(notes(), field(name)));
+    if act == Act::Retry {
+        let (index, entry) = entry(name).ok_or_else(unexpected)?;
+        plan.write(Write::AddMember(index, entry));
+    }
+    Ok(context.commit(partition, plan).await?.is_ok())
+}
+
+/// How many an answer to [`count`] says.
+///
+/// # Errors
+/// It is another answer.
+pub fn counted(answer: Option<&Answer>) -> Result<u64, CommitError> {
+    match answer {
+        Some(Answer::Size(size)) => Ok(*size),
+        _ => Err(unexpected()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use binding::memory::Memory;
+    use futures::executor::block_on;
+
+    use super::*;
+    use crate::context::tests::context;
+
+    const INDEX: DueIndex = DueIndex("mq");
+
+    #[test]
+    fn a_name_says_where_it_comes_from() {
+        let member = Member(vec![b':', 0xff, 0, b':']);
+        assert_eq!(entry(&name(INDEX, &member)), Some((INDEX.key(), member)));
+        for name in ["", "mq", "mq:", ":x"] {
+            assert_eq!(entry(&Member(name.as_bytes().to_vec())), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_set_aside_is_told_and_comes_back_or_goes() {
+        let store = Memory::new();
+        let context = context(&store, 5);
+        let home = Partition::DESCRIPTION;
+        let (one, two) = (Member::from("one"), Member::from("two"));
+        let put = |index: DueIndex, member: &Member| {
+            context.write(home, [Write::AddMember(index.key(), member.clone())])
+        };
+        let other = DueIndex("mr");
+        for (index, member) in [(INDEX, &one), (INDEX, &two), (other, &one)] {
+            block_on(put(index, member)).unwrap();
+            let error = CommitError::Unreadable("x".repeat(999));
+            let plan = set_aside(index, member, "a thing", &error, context.now);
+            assert!(block_on(context.commit(home, plan.clone())).unwrap().is_ok());
+            // Delivered once more, it finds nothing to do.
+            assert!(block_on(context.commit(home, plan)).unwrap().is_err());
+        }
+        let listed = || block_on(list(&context, home, None, 9)).unwrap();
+        let (items, has_more) = listed();
+        assert_eq!((items.len(), has_more), (3, false));
+        let note = items[0].note.as_ref().expect("it has a note");
+        assert_eq!((note.at, note.what.as_str(), note.reason.len()), (5, "a thing", 400));
+        let of = |index| block_on(context.read(home, vec![page_of(index, None, 9)])).unwrap();
+        let page = answers::page(of(INDEX).first()).unwrap().clone();
+        assert_eq!(page.members, [name(INDEX, &one), name(INDEX, &two)]);
+
+        let act = |name: &Member, what| block_on(act(&context, home, name, what)).unwrap();
+        assert!(act(&name(INDEX, &one), Act::Retry) && !act(&name(INDEX, &one), Act::Drop));
+        assert!(act(&name(INDEX, &two), Act::Drop) && !act(&name(INDEX, &two), Act::Retry));
+        assert_eq!(listed().0.len(), 1);
+        let left = block_on(context.read(home, vec![INDEX.page_of_all(None, 9), count()])).unwrap();
+        assert_eq!(answers::page(left.first()).unwrap().members, [one]);
+        assert_eq!(counted(left.get(1)), Ok(1));
+    }
+}
