@@ -77,6 +77,30 @@ pub trait World {
     }
 }
 
+impl<B: Binding> World for store::Context<'_, B> {
+    type Store = B;
+
+    fn store(&self) -> &B {
+        self.store
+    }
+
+    fn partitions(&self) -> Partitions {
+        self.partitions
+    }
+
+    fn now(&self) -> UnixMillis {
+        self.now
+    }
+
+    fn lease_share(&self) -> i64 {
+        SHARE
+    }
+
+    fn pause(&self, ms: u64) -> Pin<Box<dyn Future<Output = ()>>> {
+        (self.pause)(ms)
+    }
+}
+
 /// Where a budget lies in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {

@@ -9,7 +9,8 @@
 use domain::answers::integers;
 use domain::ids::UserId;
 use domain::time::UnixMillis;
-use domain::transaction::{Answer, CommitError, Field, Guard, Read, Transaction, Value, Write};
+use domain::transaction::{Answer, CommitError, Field, Guard, Read, Value, Write};
+use store::Plan;
 
 use crate::entry::Entry;
 use crate::records;
@@ -63,37 +64,41 @@ impl Account {
     }
 }
 
-/// A movement of a user's account, as guards and writes. The first guard demands that no other movement
-/// came in between: entries stand one after the other.
+/// A movement of a user's account, as a part of a plan. Its first guard demands that no other movement came in
+/// between: entries stand one after the other.
 #[derive(Debug)]
-pub struct Movement {
+pub struct Movement<R> {
     user: UserId,
     sequence: i64,
-    now: UnixMillis,
-    guards: Vec<Guard>,
-    writes: Vec<Write>,
+    plan: Plan<R>,
 }
 
-impl Movement {
-    /// Begins where an account is.
-    pub fn new(user: UserId, account: &Account, now: UnixMillis) -> Self {
+impl<R> Movement<R> {
+    /// Begins where an account is, behind what a plan demands already; `moved` says that the account is elsewhere.
+    pub fn new(
+        mut plan: Plan<R>,
+        user: UserId,
+        account: &Account,
+        now: UnixMillis,
+        moved: R,
+    ) -> Self {
         let (record, field) = (records::account(user), Field::from(SEQUENCE));
         let guard = match account.sequence {
             0 => Guard::FieldAbsent(record, field),
             last => Guard::FieldEquals(record, field, Value::Integer(last)),
         };
-        let writes = records::CHANGED.mark(user, now).to_vec();
-        Self { user, sequence: account.sequence, now, guards: vec![guard], writes }
+        plan.at(now).demand(moved, guard).write_all(records::CHANGED.mark(user, now));
+        Self { user, sequence: account.sequence, plan }
     }
 
     /// Demands something else.
-    pub fn demand(&mut self, guard: Guard) {
-        self.guards.push(guard);
+    pub fn demand(&mut self, why: R, guard: Guard) {
+        self.plan.demand(why, guard);
     }
 
     /// Writes something else.
     pub fn write(&mut self, write: Write) {
-        self.writes.push(write);
+        self.plan.write(write);
     }
 
     /// Writes an entry; its sequence number.
@@ -104,7 +109,7 @@ impl Movement {
             records::entry(sequence),
             entry.encode(),
         );
-        self.writes.push(write);
+        self.plan.write(write);
         self.sequence += 1;
         sequence
     }
@@ -145,19 +150,18 @@ impl Movement {
     }
 
     fn add_to_user(&mut self, field: &str, cents: i64) {
-        self.writes.push(Write::Add(records::account(self.user), field.into(), cents));
+        self.plan.write(Write::Add(records::account(self.user), field.into(), cents));
     }
 
     fn add_to(&mut self, account: &str, cents: i64) {
-        self.writes.push(Write::Add(records::accounts(), account.into(), cents));
+        self.plan.write(Write::Add(records::accounts(), account.into(), cents));
     }
 
-    /// The transaction.
-    pub fn transaction(mut self, reads: Vec<Read>) -> Transaction {
+    /// The plan.
+    pub fn plan(mut self, reads: Vec<Read>) -> Plan<R> {
         let sequence = Value::Integer(self.sequence);
         let write = Write::Set(records::account(self.user), SEQUENCE.into(), sequence);
-        self.writes.push(write);
-        let Self { guards, writes, now, .. } = self;
-        Transaction { now_ms: now.0, guards, writes, reads }
+        self.plan.write(write).read_all(reads);
+        self.plan
     }
 }

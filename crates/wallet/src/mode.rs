@@ -3,7 +3,7 @@
 
 use binding::Binding;
 use domain::answers::{fields, integer, unexpected};
-use domain::transaction::{CommitError, Field, Read, Transaction, Value, Write};
+use domain::transaction::{CommitError, Field, Read, Value, Write};
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
@@ -94,7 +94,5 @@ pub async fn switch<B: Binding>(
     let Switches { mode, statements } = switches;
     let values = [(MODE, encoded(&mode, ENCODING)), (STATEMENTS, statements.value())];
     let set = |(name, value): (&str, Value)| Write::Set(records::posting(), name.into(), value);
-    let transaction = Transaction { writes: values.map(set).to_vec(), ..Transaction::default() };
-    context.commit(records::home_of_posting(context.partitions), transaction).await?;
-    Ok(())
+    context.write(records::home_of_posting(context.partitions), values.map(set)).await
 }

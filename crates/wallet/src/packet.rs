@@ -68,8 +68,6 @@ pub const REFUND: &str = "refund";
 pub const LIFE_MS: i64 = 24 * 60 * 60 * 1_000;
 /// The first byte of what is encoded here. Another one means another encoding.
 const ENCODING: u8 = 1;
-/// Attempts: each lost one saw something change.
-const ATTEMPTS_MAX: u32 = 16;
 /// Bytes of a sender's order number, so that the numbers that follow from it fit.
 pub const NUMBER_BYTES_MAX: usize = 128;
 
@@ -214,8 +212,4 @@ pub fn sender_of(packet: &str) -> Option<(UserId, OrderNumber)> {
 /// Whether a token gives back what was the user's own.
 pub fn is_refund(token: &Token) -> bool {
     token.activity == ACTIVITY && token.scene == REFUND
-}
-
-fn busy() -> CommitError {
-    CommitError::Unavailable(format!("{ATTEMPTS_MAX} attempts on a packet"))
 }

@@ -14,16 +14,21 @@ use domain::transaction::{Answer, CommitError, Field, Guard, Read, Value, Write}
 use crate::records::{self, PENDING_MAX};
 use crate::token::Token;
 
-/// Guards of [`guards`], in their order.
-pub const GUARDS: usize = 3;
+/// Why a user is not given a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The order number has acted. The guard saw the token where it is not posted ([`Token::from_stored`]), and the
+    /// sequence number of its entry where it is.
+    Known,
+    /// The user has too many that are not posted: whoever posts them makes room.
+    Full,
+}
 
-/// Demands that an order number has not acted, and that the user has room for one more token:
-/// - the first guard sees the token where it is not posted ([`Token::from_stored`]),
-/// - the second one the sequence number of its entry where it is,
-/// - the third one is refused where the user has too many: whoever posts them makes room.
-pub fn guards(user: UserId, number: &str) -> [Guard; GUARDS] {
+/// Demands that an order number has not acted, and that the user has room for one more token.
+pub fn demands(user: UserId, number: &str) -> [(Why, Guard); 3] {
     let [is_new, is_unposted] = unknown(user, number);
-    [is_new, is_unposted, Guard::SizeAtMost(records::pending(user), PENDING_MAX - 1)]
+    let has_room = Guard::SizeAtMost(records::pending(user), PENDING_MAX - 1);
+    [(Why::Known, is_new), (Why::Known, is_unposted), (Why::Full, has_room)]
 }
 
 /// Demands that an order number is neither pending nor posted.

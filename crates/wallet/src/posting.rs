@@ -11,10 +11,9 @@ use domain::answers::{fields, unexpected};
 use domain::due;
 use domain::ids::UserId;
 use domain::time::UnixMillis;
-use domain::transaction::{
-    CommitError, Failed, Field, Guard, Outcome, Read, Transaction, Value, Write,
-};
+use domain::transaction::{CommitError, Field, Guard, Read, Value, Write};
 use prost::Message as _;
+use store::{Plan, attempts};
 
 use crate::account::{Account, Movement};
 use crate::context::Context;
@@ -27,10 +26,6 @@ use crate::token::{Payload, Token};
 /// Tokens of one transaction: each takes two guards and four writes, and one more where its money comes from
 /// an account of its own: 1,792 operations of 2,048.
 pub const BATCH_MAX: usize = 256;
-/// Attempts: of requests that post one user at once each round lets one go on, and nobody waits for
-/// long.
-const ATTEMPTS_MAX: u32 = 64;
-
 /// What a posting did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Posted {
@@ -68,52 +63,59 @@ pub async fn post<B: Binding>(
     let home = context.home(user);
     let mut answers = context.read(home, reads(user)).await?;
     let mut posted = Posted::default();
-    for _ in 0..ATTEMPTS_MAX {
+    attempts("post", async || {
         let account = Account::answered(answers.first())?;
         let pending::Found { readable: tokens, unreadable } = pending::found(answers.get(1))?;
         (posted.account, posted.unreadable) = (account, unreadable);
         if tokens.is_empty() {
-            return Ok(posted);
+            return Ok(Some(std::mem::take(&mut posted)));
         }
         let batch = &tokens[..tokens.len().min(BATCH_MAX)];
-        let transaction = step(context, user, &account, batch);
-        answers = match context.commit(home, transaction).await? {
-            Outcome::Committed(answers) => {
+        answers = match context.commit(home, step(context, user, &account, batch)).await? {
+            Ok(answers) => {
                 posted.tokens += batch.len() as u64;
                 answers
             }
-            Outcome::Refused(refused) => {
-                if let Failed::Guard(guard) = refused.failed
-                    && let Some(one) = guard.checked_sub(1).and_then(|guard| batch.get(guard / 2))
-                    && guard % 2 == 0
+            Err(refused) => {
+                if let Why::Posted(place) = refused.why
+                    && let Some(one) = batch.get(place)
                 {
                     drop_posted(context, user, one).await?;
                 }
                 refused.reads
             }
         };
-    }
-    Err(CommitError::Unavailable(format!("{ATTEMPTS_MAX} attempts to post")))
+        Ok(None)
+    })
+    .await
 }
 
-/// The transaction that posts some tokens. Guard 0 is the account's; then each token has two: it is
-/// there, and not posted.
+/// Why some tokens are not posted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// The account is elsewhere, or a token is not what it was: somebody else posts.
+    Moved,
+    /// The number of the token of this place was posted.
+    Posted(usize),
+}
+
+/// What posts some tokens.
 fn step<B: Binding>(
     context: &Context<'_, B>,
     user: UserId,
     account: &Account,
     batch: &[Pending],
-) -> Transaction {
+) -> Plan<Why> {
     let now = context.now;
-    let mut movement = Movement::new(user, account, now);
+    let mut movement = Movement::new(Plan::new(), user, account, now, Why::Moved);
     let mut sources: Vec<(String, i64)> = Vec::new();
     let mut income = 0;
-    for one in batch {
+    for (place, one) in batch.iter().enumerate() {
         let (pending, posted) = (records::pending(user), records::posted(user));
         let field = || Field::from(one.number().as_str());
         let value = Value::Bytes(one.stored.clone());
-        movement.demand(Guard::FieldEquals(pending, field(), value));
-        movement.demand(Guard::FieldAbsent(posted.clone(), field()));
+        movement.demand(Why::Moved, Guard::FieldEquals(pending, field(), value));
+        movement.demand(Why::Posted(place), Guard::FieldAbsent(posted.clone(), field()));
         pending::taken(user, &one.token).into_iter().for_each(|write| movement.write(write));
         let (amount, what) = (one.amount(), What::Token(Payload::from(&one.token).encode_to_vec()));
         let sequence = movement.entry(&Entry { amount, at: now.0, what });
@@ -129,7 +131,7 @@ fn step<B: Binding>(
     }
     movement.credit_all(&sources);
     movement.count_income(income);
-    movement.transaction(reads(user))
+    movement.plan(reads(user))
 }
 
 /// Drops a token whose number was posted: a copy that came back.
@@ -138,13 +140,11 @@ async fn drop_posted<B: Binding>(
     user: UserId,
     one: &Pending,
 ) -> Result<(), CommitError> {
-    let field = || one.number().as_str().into();
-    let transaction = Transaction {
-        guards: vec![Guard::FieldPresent(records::posted(user), field())],
-        writes: pending::taken(user, &one.token).to_vec(),
-        ..Transaction::default()
-    };
-    context.commit(context.home(user), transaction).await?;
+    let field = one.number().as_str().into();
+    let mut plan = Plan::new();
+    plan.demand((), Guard::FieldPresent(records::posted(user), field));
+    plan.write_all(pending::taken(user, &one.token));
+    context.commit(context.home(user), plan).await?.ok();
     Ok(())
 }
 
@@ -160,22 +160,26 @@ pub async fn leave_queue<B: Binding>(
     number: &str,
 ) -> Result<(), CommitError> {
     let entry = due::of_user(user, number);
-    let transaction = Transaction {
-        guards: vec![
-            Guard::FieldAbsent(records::pending(user), number.into()),
-            records::QUEUE.demand(drawn, &entry),
-            Guard::FieldPresent(records::posted(user), number.into()),
-        ],
-        writes: vec![records::QUEUE.remove(drawn, &entry)],
-        ..Transaction::default()
-    };
-    match context.commit(context.home(user), transaction).await? {
-        Outcome::Refused(refused) if refused.failed == Failed::Guard(2) => {
+    let mut plan = Plan::new();
+    plan.demand(Stays::NotOurs, Guard::FieldAbsent(records::pending(user), number.into()));
+    plan.demand(Stays::NotOurs, records::QUEUE.demand(drawn, &entry));
+    plan.demand(Stays::Lost, Guard::FieldPresent(records::posted(user), number.into()));
+    plan.write(records::QUEUE.remove(drawn, &entry));
+    match context.commit(context.home(user), plan).await? {
+        Err(refused) if refused.why == Stays::Lost => {
             Err(CommitError::Unreadable(format!("the token {number} is queued, and not there")))
         }
-        // The token is there, or somebody else took the entry out.
-        Outcome::Committed(_) | Outcome::Refused(_) => Ok(()),
+        Ok(_) | Err(_) => Ok(()),
     }
+}
+
+/// Why an entry stays in the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stays {
+    /// The token is there, or somebody else took the entry out.
+    NotOurs,
+    /// The token is nowhere.
+    Lost,
 }
 
 /// The token of an order number that was posted.

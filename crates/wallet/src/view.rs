@@ -3,7 +3,8 @@
 use binding::Binding;
 use domain::answers::{fields, unexpected};
 use domain::ids::UserId;
-use domain::transaction::{CommitError, Guard, Outcome, Read, Transaction, Value};
+use domain::transaction::{CommitError, Guard, Read, Value};
+use store::{Plan, attempts};
 
 use crate::account::Account;
 use crate::context::Context;
@@ -16,8 +17,6 @@ use crate::token::{Envelope, Token, TokenError};
 
 /// Tokens that a client may send along.
 pub const CLIENT_TOKENS_MAX: usize = 100;
-/// Attempts to put tokens back: each lost one saw the user's tokens change.
-const ATTEMPTS_MAX: u32 = 8;
 
 /// What a user has: every order number counts once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -115,7 +114,7 @@ pub async fn restore<B: Binding>(
         return Ok(0);
     }
     let home = context.home(user);
-    for _ in 0..ATTEMPTS_MAX {
+    attempts("put tokens back", async || {
         let numbers: Vec<_> = tokens.iter().map(|(number, ..)| number.as_str().into()).collect();
         let reads = vec![
             Read::Fields(records::pending(user), numbers.clone()),
@@ -127,25 +126,24 @@ pub async fn restore<B: Binding>(
         let lost: Vec<_> =
             tokens.iter().zip(known).filter(|(_, known)| !known).map(|(token, _)| token).collect();
         if lost.is_empty() {
-            return Ok(0);
+            return Ok(Some(0));
         }
-        let mut guards = Vec::new();
-        let mut writes = Vec::new();
+        let mut plan = Plan::new();
         for (number, drawn, stored) in &lost {
             let (number, stored) = (number.as_str(), stored.clone());
-            guards.extend(pending::unknown(user, number));
-            writes.extend(pending::writes(user, number, stored, *drawn, context.now));
+            plan.demand_all((), pending::unknown(user, number));
+            plan.write_all(pending::writes(user, number, stored, *drawn, context.now));
         }
         let room = PENDING_MAX - u32::try_from(lost.len()).unwrap_or(PENDING_MAX);
-        guards.push(Guard::SizeAtMost(records::pending(user), room));
-        let transaction = Transaction { guards, writes, ..Transaction::default() };
-        match context.commit(home, transaction).await? {
-            Outcome::Committed(_) => return Ok(lost.len()),
-            // Full, or another request put one of them back.
-            Outcome::Refused(_) => drop(posting::post(context, user).await?),
+        plan.demand((), Guard::SizeAtMost(records::pending(user), room));
+        if context.commit(home, plan).await?.is_ok() {
+            return Ok(Some(lost.len()));
         }
-    }
-    Err(CommitError::Unavailable(format!("{ATTEMPTS_MAX} attempts to put tokens back")).into())
+        // Full, or another request put one of them back.
+        posting::post(context, user).await?;
+        Ok(None)
+    })
+    .await
 }
 
 /// Whether an order number has acted: its token, and whether it is posted.

@@ -4,10 +4,9 @@ use binding::Binding;
 use domain::answers::{fields, unexpected};
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
-use domain::transaction::{
-    CommitError, Failed, Guard, MapKey, Outcome, Read, Seen, Transaction, Value, Write,
-};
+use domain::transaction::{CommitError, Field, Guard, MapKey, Read, Value, Write};
 use serde::{Deserialize, Serialize};
+use store::{Plan, attempts};
 
 use crate::account::{Account, Movement};
 use crate::context::Context;
@@ -18,8 +17,6 @@ use crate::records;
 
 /// The first byte of a withdrawal. Another one means another encoding.
 const ENCODING: u8 = 1;
-/// Attempts: each lost one saw the account change.
-const ATTEMPTS_MAX: u32 = 64;
 
 /// What became of a withdrawal's number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,43 +137,40 @@ pub async fn create<B: Binding>(
     amount: i64,
 ) -> Result {
     let home = context.home(user);
-    let field = || number.as_str().into();
-    let first = || Guard::FieldAbsent(record(user), field());
-    let reads = || vec![Account::read(user), pending::read(user)];
+    let field = || Field::from(number.as_str());
     let mut account = posting::post(context, user).await?.account;
-    for _ in 0..ATTEMPTS_MAX {
+    attempts("withdraw", async || {
         let now = context.now;
         let is_covered = account.balance >= amount;
         let state = if is_covered { State::Pending } else { State::ExceedsBalance };
         let withdrawal = Withdrawal { amount, state, at: now.0 };
         let write = Write::Set(record(user), field(), withdrawal.encode());
-        let transaction = if is_covered {
-            let mut movement = Movement::new(user, &account, now);
-            movement.demand(Account::demand_balance(user, amount));
+        let reads = vec![Account::read(user), pending::read(user)];
+        let mut plan = Plan::new();
+        plan.demand(Why::Known, Guard::FieldAbsent(record(user), field()));
+        let plan = if is_covered {
+            let mut movement = Movement::new(plan, user, &account, now, Why::Moved);
+            movement.demand(Why::Moved, Account::demand_balance(user, amount));
             movement.hold(amount);
             let what = What::Withdrawal(number.as_str().to_owned());
             movement.entry(&Entry { amount: -amount, at: now.0, what });
             movement.write(write);
-            let mut transaction = movement.transaction(reads());
-            transaction.guards.insert(0, first());
-            transaction
+            movement.plan(reads)
         } else {
             // Nothing may be pending that would cover it.
-            let none = Guard::SizeAtMost(records::pending(user), 0);
-            let guards = vec![first(), none, Account::demand_less(user, amount)];
-            Transaction { guards, writes: vec![write], reads: reads(), ..Transaction::default() }
+            plan.demand(Why::Moved, Guard::SizeAtMost(records::pending(user), 0));
+            plan.demand(Why::Moved, Account::demand_less(user, amount));
+            plan.write(write).read_all(reads);
+            plan
         };
-        let refused = match context.commit(home, transaction).await? {
-            Outcome::Committed(_) if is_covered => return Ok((withdrawal, false)),
-            Outcome::Committed(_) => return Err(Refusal::ExceedsBalance.into()),
-            Outcome::Refused(refused) => refused,
+        let refused = match context.commit(home, plan).await? {
+            Ok(_) if is_covered => return Ok(Some((withdrawal, false))),
+            Ok(_) => return Err(Refusal::ExceedsBalance.into()),
+            Err(refused) => refused,
         };
-        match (refused.failed, refused.seen) {
-            (Failed::Guard(0), Seen::Field(Some(value))) => {
-                return Withdrawal::decode(&value)?.again(amount);
-            }
-            (Failed::Guard(0), _) => return Err(unexpected().into()),
-            _ => {}
+        if refused.why == Why::Known {
+            let value = refused.field()?.ok_or_else(unexpected)?;
+            return Withdrawal::decode(value)?.again(amount).map(Some);
         }
         account = Account::answered(refused.reads.first())?;
         let pending::Found { readable, unreadable } = pending::found(refused.reads.get(1))?;
@@ -189,8 +183,18 @@ pub async fn create<B: Binding>(
                 account = posting::post(context, user).await?.account;
             }
         }
-    }
-    Err(busy().into())
+        Ok(None)
+    })
+    .await
+}
+
+/// Why a step of a withdrawal is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// The number has acted, or what became of it has changed.
+    Known,
+    /// The account is elsewhere.
+    Moved,
 }
 
 /// The money left.
@@ -224,8 +228,8 @@ async fn end<B: Binding>(
     state: State,
 ) -> Result<Withdrawal> {
     let home = context.home(user);
-    let field = || number.as_str().into();
-    for _ in 0..ATTEMPTS_MAX {
+    let field = || Field::from(number.as_str());
+    attempts("end a withdrawal", async || {
         let reads = vec![Read::Fields(record(user), vec![field()]), Account::read(user)];
         let answers = context.read(home, reads).await?;
         let value = fields(answers.first())?.first().cloned().flatten();
@@ -235,15 +239,10 @@ async fn end<B: Binding>(
                 return Err(Refusal::NotFound.into());
             }
             let withdrawal = Withdrawal { amount: 0, state, at: now.0 };
-            let transaction = Transaction {
-                guards: vec![Guard::FieldAbsent(record(user), field())],
-                writes: vec![Write::Set(record(user), field(), withdrawal.encode())],
-                ..Transaction::default()
-            };
-            match context.commit(home, transaction).await? {
-                Outcome::Committed(_) => return Ok(withdrawal),
-                Outcome::Refused(_) => continue,
-            }
+            let mut plan = Plan::new();
+            plan.demand(Why::Known, Guard::FieldAbsent(record(user), field()));
+            plan.write(Write::Set(record(user), field(), withdrawal.encode()));
+            return Ok(context.commit(home, plan).await?.is_ok().then_some(withdrawal));
         };
         let before = Withdrawal::decode(&value)?;
         match before.state {
@@ -255,8 +254,8 @@ async fn end<B: Binding>(
         let amount = before.amount;
         let withdrawal = Withdrawal { amount, state, at: now.0 };
         let account = Account::answered(answers.get(1))?;
-        let mut movement = Movement::new(user, &account, now);
-        movement.demand(Guard::FieldEquals(record(user), field(), value));
+        let mut movement = Movement::new(Plan::new(), user, &account, now, Why::Moved);
+        movement.demand(Why::Known, Guard::FieldEquals(record(user), field(), value));
         if state == State::Posted {
             movement.pay_out(amount);
         } else {
@@ -265,14 +264,7 @@ async fn end<B: Binding>(
             movement.entry(&Entry { amount, at: now.0, what });
         }
         movement.write(Write::Set(record(user), field(), withdrawal.encode()));
-        match context.commit(home, movement.transaction(vec![])).await? {
-            Outcome::Committed(_) => return Ok(withdrawal),
-            Outcome::Refused(_) => {}
-        }
-    }
-    Err(busy().into())
-}
-
-fn busy() -> CommitError {
-    CommitError::Unavailable(format!("{ATTEMPTS_MAX} attempts to change a withdrawal"))
+        Ok(context.commit(home, movement.plan(vec![])).await?.is_ok().then_some(withdrawal))
+    })
+    .await
 }

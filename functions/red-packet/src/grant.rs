@@ -4,9 +4,10 @@
 use domain::answers::unexpected;
 use domain::ids::UserId;
 use domain::order_number::{OrderNumber, Part, Play};
-use domain::transaction::{CommitError, Failed, Outcome, Seen, Transaction, Value};
+use domain::transaction::{CommitError, Value};
 use edge::store::Binding;
 use lease::{Budget, Lease, Refill, Source, Why, call_back, refill};
+use store::{Plan, attempts};
 use wallet::context::Context;
 use wallet::pending;
 use wallet::posting;
@@ -17,8 +18,14 @@ use crate::Settings;
 use crate::rains::Published;
 use crate::refusal::{Failure, Refusal};
 
-/// Attempts: each lost one saw a lease change, or room being made.
-const ATTEMPTS_MAX: u32 = 8;
+/// Why a packet is not opened yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refuses {
+    /// The user cannot be given the token.
+    Token(pending::Why),
+    /// The lease has too little.
+    Budget(Why),
+}
 
 /// Who opens which packet of a rain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,37 +164,34 @@ impl<B: Binding> Attempt<'_, B> {
         };
         let mut amount = rain.amount(&published.secret, number);
         let mut source = Source::Left;
-        for _ in 0..ATTEMPTS_MAX {
+        attempts("open a packet", async || {
             let payload = self.payload(published, amount);
             let envelope = self.sign(&payload)?;
             let draw = source.draw(&place.lease, amount, context.now);
-            let mut guards = pending::guards(user, number.as_str()).to_vec();
-            let (why, drawn): (Vec<_>, Vec<_>) = draw.guards.into_iter().unzip();
-            guards.extend(drawn);
-            let stored = envelope.to_stored();
-            let now = context.now;
-            let mut writes = pending::writes(user, number.as_str(), stored, now, now).to_vec();
-            writes.extend(draw.writes);
-            let transaction = Transaction { guards, writes, ..Transaction::default() };
-            let refused = match context.commit(partition, transaction).await? {
-                Outcome::Committed(_) => {
-                    let token = Token::try_from(payload)?;
-                    return Ok(Granted { token, text: envelope.to_text(), replayed: false });
-                }
-                Outcome::Refused(refused) => refused,
+            let mut plan = Plan::new();
+            for (why, guard) in pending::demands(user, number.as_str()) {
+                plan.demand(Refuses::Token(why), guard);
+            }
+            for (why, guard) in draw.guards {
+                plan.demand(Refuses::Budget(why), guard);
+            }
+            let (stored, now) = (envelope.to_stored(), context.now);
+            plan.write_all(pending::writes(user, number.as_str(), stored, now, now));
+            plan.write_all(draw.writes);
+            let Err(refused) = context.commit(partition, plan).await? else {
+                let token = Token::try_from(payload)?;
+                return Ok(Some(Granted { token, text: envelope.to_text(), replayed: false }));
             };
-            let Failed::Guard(guard) = refused.failed else { return Err(unexpected().into()) };
-            let why = guard.checked_sub(pending::GUARDS).and_then(|index| why.get(index));
-            match (guard, why) {
-                (0 | 1, _) => {
+            match refused.why {
+                Refuses::Token(pending::Why::Known) => {
                     self.put_back(&place, partition, source).await?;
-                    let token = self.seen(refused.seen).await?;
-                    return self.replay(token);
+                    let token = self.seen(refused.field()?).await?;
+                    return self.replay(token).map(Some);
                 }
-                (2, _) => drop(posting::post(context, user).await?),
-                (_, Some(Why::SoldOut)) => return Err(Refusal::BudgetExhausted.into()),
-                (_, Some(Why::Moved)) => source = Source::Left,
-                (_, Some(Why::Left)) => {
+                Refuses::Token(pending::Why::Full) => drop(posting::post(context, user).await?),
+                Refuses::Budget(Why::SoldOut) => return Err(Refusal::BudgetExhausted.into()),
+                Refuses::Budget(Why::Moved) => source = Source::Left,
+                Refuses::Budget(Why::Left) => {
                     let read = Lease::read(place.lease.clone());
                     let answers = context.read(partition, vec![read]).await?;
                     let lease = Lease::answered(answers.first())?;
@@ -198,11 +202,10 @@ impl<B: Binding> Attempt<'_, B> {
                         Refill::SoldOut => return Err(Refusal::BudgetExhausted.into()),
                     }
                 }
-                _ => return Err(unexpected().into()),
             }
-        }
-        let text = format!("{ATTEMPTS_MAX} attempts to open a packet");
-        Err(CommitError::Unavailable(text).into())
+            Ok(None)
+        })
+        .await
     }
 
     /// A lease that was taken for nobody goes back.
@@ -219,13 +222,11 @@ impl<B: Binding> Attempt<'_, B> {
     }
 
     /// The token that a guard saw.
-    async fn seen(&self, seen: Seen) -> Result<Token, CommitError> {
+    async fn seen(&self, seen: Option<&Value>) -> Result<Token, CommitError> {
         match seen {
-            Seen::Field(Some(Value::Bytes(stored))) => {
-                Token::from_stored(&stored).map_err(|_| unexpected())
-            }
-            Seen::Field(Some(Value::Integer(sequence))) => {
-                posting::posted_token(self.context, self.claim.user, sequence).await
+            Some(Value::Bytes(stored)) => Token::from_stored(stored).map_err(|_| unexpected()),
+            Some(Value::Integer(sequence)) => {
+                posting::posted_token(self.context, self.claim.user, *sequence).await
             }
             _ => Err(unexpected()),
         }

@@ -1,19 +1,18 @@
 //! Setting rains up, and what is left of their budgets.
 
 use domain::answers::{fields, integer, unexpected};
-use domain::transaction::{
-    CommitError, Failed, Field, Guard, Outcome, Read, Seen, Transaction, Value, Write,
-};
+use domain::transaction::{CommitError, Field, Guard, Read, Value, Write};
 use edge::store::Binding;
 use lease::{FREE, Lease, call_back_all};
+use store::{Plan, attempts};
 use wallet::context::Context;
 use wallet::rain::{self, BODY, Rain, SECRET, Secret, VERSION};
 
 use crate::rains::{Published, published};
 use crate::refusal::{Failure, Refusal};
 
-/// Attempts to publish: each lost one saw another operator publish.
-const ATTEMPTS_MAX: u32 = 4;
+/// How often somebody else may publish in between, until the operator is told.
+const CHANGES_MAX: u32 = 4;
 
 /// What became of a budget. The parts add up to the total.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,14 +57,14 @@ pub async fn publish<B: Binding>(
     rain: &Rain,
     random: Secret,
 ) -> Result<i64, Failure> {
-    let mut called_back = false;
-    for _ in 0..ATTEMPTS_MAX {
+    let (mut called_back, mut changes) = (false, 0);
+    attempts("publish a rain", async || {
         let before = read_pool(context, id).await?;
         match &before {
             None => claim(context, id, rain).await?,
             Some(before) if before.published.rain == *rain => {
                 let Published { version, secret, .. } = before.published;
-                return put_up(context, id, version, &secret, rain).await;
+                return put_up(context, id, version, &secret, rain).await.map(Some);
             }
             Some(before) => {
                 if let Some(fixed) = before.published.rain.fixed_field(rain) {
@@ -80,32 +79,44 @@ pub async fn publish<B: Binding>(
         let (record, name) = field(VERSION);
         let old = before.as_ref().map_or(0, |before| before.published.rain.budget.minor_units());
         let more = rain.budget.minor_units() - old;
-        let mut guards = vec![match &before {
+        let mut plan = Plan::new();
+        let unchanged = match &before {
             None => Guard::FieldAbsent(record, name),
             Some(_) => Guard::FieldEquals(record, name, Value::Integer(version - 1)),
-        }];
+        };
+        plan.demand(Why::Changed, unchanged);
         if more < 0 {
             let (record, name) = field(FREE);
-            guards.push(Guard::IntegerAtLeast(record, name, -more));
+            plan.demand(Why::InUse, Guard::IntegerAtLeast(record, name, -more));
         }
-        let mut writes = versions(&place.pool, version, &secret, rain)?;
+        plan.write_all(versions(&place.pool, version, &secret, rain)?);
         let (record, name) = field(FREE);
-        writes.push(Write::Add(record, name, more));
-        let transaction = Transaction { guards, writes, ..Transaction::default() };
-        match context.commit(place.partition, transaction).await? {
-            Outcome::Committed(_) => return put_up(context, id, version, &secret, rain).await,
-            Outcome::Refused(refused) if refused.failed == Failed::Guard(1) => {
-                if called_back {
-                    return Err(Refusal::BudgetInUse.into());
-                }
-                // What partitions have left is not given yet.
-                call_back_all(context, &place).await?;
-                called_back = true;
+        plan.write(Write::Add(record, name, more));
+        let Err(refused) = context.commit(place.partition, plan).await? else {
+            return put_up(context, id, version, &secret, rain).await.map(Some);
+        };
+        if refused.why == Why::InUse {
+            if called_back {
+                return Err(Refusal::BudgetInUse.into());
             }
-            Outcome::Refused(_) => {}
+            // What partitions have left is not given yet.
+            call_back_all(context, &place).await?;
+            called_back = true;
+            return Ok(None);
         }
-    }
-    Err(Refusal::PublishedMeanwhile.into())
+        changes += 1;
+        if changes < CHANGES_MAX { Ok(None) } else { Err(Refusal::PublishedMeanwhile.into()) }
+    })
+    .await
+}
+
+/// Why a version is not published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// Somebody else published.
+    Changed,
+    /// More is given or leased than the budget would have.
+    InUse,
 }
 
 /// An activity and a scene are one rain's: the ledger knows a campaign by them.
@@ -113,17 +124,13 @@ async fn claim<B: Binding>(context: &Context<'_, B>, id: &str, rain: &Rain) -> R
     let Rain { activity, scene, .. } = rain;
     let (record, field) = (rain::claim(activity, scene), Field::from("rain"));
     let mine = Value::Bytes(id.as_bytes().to_vec());
-    let transaction = Transaction {
-        guards: vec![Guard::FieldAbsent(record.clone(), field.clone())],
-        writes: vec![Write::Set(record, field, mine.clone())],
-        ..Transaction::default()
-    };
+    let mut plan = Plan::new();
+    plan.demand((), Guard::FieldAbsent(record.clone(), field.clone()));
+    plan.write(Write::Set(record, field, mine.clone()));
     let home = rain::home_of_claim(context.partitions, activity, scene);
-    match context.commit(home, transaction).await? {
-        Outcome::Refused(refused) if refused.seen != Seen::Field(Some(mine)) => {
-            Err(Refusal::SceneTaken.into())
-        }
-        Outcome::Committed(_) | Outcome::Refused(_) => Ok(()),
+    match context.commit(home, plan).await? {
+        Err(refused) if refused.field()? != Some(&mine) => Err(Refusal::SceneTaken.into()),
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 
@@ -135,21 +142,17 @@ async fn put_up<B: Binding>(
     secret: &Secret,
     rain: &Rain,
 ) -> Result<i64, Failure> {
-    let list = Transaction {
-        writes: vec![
-            Write::AddMember(rain::all(), rain::listed(id, rain)),
-            rain::OVER.add(rain.until(), id.as_bytes()),
-        ],
-        ..Transaction::default()
-    };
-    context.commit(rain::home_of_all(context.partitions), list).await?;
+    let list = [
+        Write::AddMember(rain::all(), rain::listed(id, rain)),
+        rain::OVER.add(rain.until(), id.as_bytes()),
+    ];
+    context.write(rain::home_of_all(context.partitions), list).await?;
     let record = rain::notice(id);
-    let transaction = Transaction {
-        guards: vec![Guard::IntegerAtMost(record.clone(), VERSION.into(), version - 1)],
-        writes: versions(&record, version, secret, rain)?,
-        ..Transaction::default()
-    };
-    context.commit(rain::home_of_notice(context.partitions, id), transaction).await?;
+    let mut plan = Plan::new();
+    // A later version is up where this is refused.
+    plan.demand((), Guard::IntegerAtMost(record.clone(), VERSION.into(), version - 1));
+    plan.write_all(versions(&record, version, secret, rain)?);
+    context.commit(rain::home_of_notice(context.partitions, id), plan).await?.ok();
     Ok(version)
 }
 

@@ -562,6 +562,5 @@ async fn put_to_rest<B: Binding>(
         writes.push(queue.index.add(until, due.what));
     }
     writes.push(queue.index.remove(due.at, due.what));
-    context.commit(queue.partition, Transaction { writes, ..Transaction::default() }).await?;
-    Ok(())
+    context.write(queue.partition, writes).await
 }

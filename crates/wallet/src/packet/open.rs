@@ -5,14 +5,12 @@ use domain::answers::{fields, integer, unexpected};
 use domain::due;
 use domain::ids::UserId;
 use domain::time::UnixMillis;
-use domain::transaction::{
-    Answer, CommitError, Failed, Field, Guard, MapKey, Outcome, Read, Seen, Transaction, Value,
-    Write,
-};
+use domain::transaction::{Answer, CommitError, Field, Guard, MapKey, Read, Value, Write};
+use store::{Plan, attempts};
 
 use super::{
-    ACTIVITY, ATTEMPTS_MAX, DISPLAY, Display, EXPIRES, Failure, OPENING, ORDER, Order, REFUND,
-    Refusal, STATE, State, busy,
+    ACTIVITY, DISPLAY, Display, EXPIRES, Failure, OPENING, ORDER, Order, REFUND, Refusal, STATE,
+    State,
 };
 use crate::context::Context;
 use crate::keys::SigningKeys;
@@ -137,21 +135,17 @@ async fn close<B: Binding>(
     reads: Vec<Read>,
 ) -> Result<Vec<Answer>, CommitError> {
     let home = records::home_of_packet(context.partitions, packet);
-    match context.commit(home, step(packet, State::Open, State::Closing, reads)).await? {
-        Outcome::Committed(answers) => Ok(answers),
-        Outcome::Refused(refused) => Ok(refused.reads),
-    }
+    let step = step(packet, State::Open, State::Closing, reads);
+    Ok(context.commit(home, step).await?.unwrap_or_else(|refused| refused.reads))
 }
 
 /// A step of a packet to its end, and what is there then.
-pub(super) fn step(packet: &str, from: State, to: State, reads: Vec<Read>) -> Transaction {
+pub(super) fn step(packet: &str, from: State, to: State, reads: Vec<Read>) -> Plan<()> {
     let record = records::packet(packet);
-    Transaction {
-        guards: vec![Guard::FieldEquals(record.clone(), STATE.into(), from.value())],
-        writes: vec![Write::Set(record, STATE.into(), to.value())],
-        reads,
-        ..Transaction::default()
-    }
+    let mut plan = Plan::new();
+    plan.demand((), Guard::FieldEquals(record.clone(), STATE.into(), from.value()));
+    plan.write(Write::Set(record, STATE.into(), to.value())).read_all(reads);
+    plan
 }
 
 /// A packet out of its records.
@@ -196,16 +190,6 @@ pub async fn open<B: Binding>(
     user: UserId,
 ) -> Result<(Opening, bool), Failure> {
     let (record, field) = (records::packet(packet), records::user_field(user));
-    let guards = vec![
-        Guard::FieldAbsent(records::openings(packet), field.clone()),
-        Guard::FieldEquals(record.clone(), STATE.into(), State::Open.value()),
-        Guard::IntegerAtLeast(record, EXPIRES.into(), context.now.0 + 1),
-    ];
-    let writes = vec![
-        Write::Move(records::parts(packet), records::openings(packet), field.clone()),
-        Write::Set(records::opened_at(packet), field.clone(), Value::Integer(context.now.0)),
-        records::OWED.add(context.now, &due::of_user(user, packet)),
-    ];
     let read = |map: MapKey| Read::Fields(map, vec![field.clone()]);
     let reads = || {
         vec![
@@ -215,7 +199,17 @@ pub async fn open<B: Binding>(
         ]
     };
     let home = records::home_of_packet(context.partitions, packet);
-    let transaction = Transaction { guards, writes, reads: reads(), ..Transaction::default() };
+    let (parts, openings) = (records::parts(packet), records::openings(packet));
+    let mut plan = Plan::new();
+    plan.demand(Why::Opened, Guard::FieldAbsent(openings.clone(), field.clone()));
+    let open = State::Open.value();
+    plan.demand(Why::State, Guard::FieldEquals(record.clone(), STATE.into(), open));
+    plan.demand(Why::Over, Guard::IntegerAtLeast(record, EXPIRES.into(), context.now.0 + 1));
+    plan.take_any(Why::Finished, parts, openings, field.clone());
+    let at = Value::Integer(context.now.0);
+    plan.write(Write::Set(records::opened_at(packet), field.clone(), at));
+    plan.write(records::OWED.add(context.now, &due::of_user(user, packet)));
+    plan.read_all(reads());
     let opening = |answers: &[Answer]| -> Result<Opening, CommitError> {
         let one = |index: usize| match fields(answers.get(index))? {
             [Some(Value::Integer(integer))] => Ok(*integer),
@@ -228,21 +222,21 @@ pub async fn open<B: Binding>(
         Some(Answer::Size(0)) => Refusal::Finished,
         _ => Refusal::Expired,
     };
-    let refused = match context.commit(home, transaction).await? {
-        Outcome::Committed(answers) => return Ok((opening(&answers)?, false)),
-        Outcome::Refused(refused) => refused,
+    let refused = match context.commit(home, plan).await? {
+        Ok(answers) => return Ok((opening(&answers)?, false)),
+        Err(refused) => refused,
     };
-    Err(match (refused.failed, refused.seen) {
-        (Failed::Guard(0), _) => return Ok((opening(&refused.reads)?, true)),
-        (Failed::Guard(1), Seen::Field(None)) => Refusal::UnknownPacket,
-        (Failed::Guard(1), Seen::Field(state)) => match State::of(state.as_ref())? {
-            State::Unpaid => Refusal::Unpaid,
-            State::Open | State::Closing | State::Closed => over(&refused.reads),
+    Err(match refused.why {
+        Why::Opened => return Ok((opening(&refused.reads)?, true)),
+        Why::State => match refused.field()? {
+            None => Refusal::UnknownPacket,
+            state => match State::of(state)? {
+                State::Unpaid => Refusal::Unpaid,
+                State::Open | State::Closing | State::Closed => over(&refused.reads),
+            },
         },
-        (Failed::Guard(_), _) if matches!(refused.reads.get(2), Some(Answer::Size(0))) => {
-            Refusal::Finished
-        }
-        (Failed::Guard(_), _) => {
+        Why::Over if matches!(refused.reads.get(2), Some(Answer::Size(0))) => Refusal::Finished,
+        Why::Over => {
             let answers = close(context, packet, reads()).await?;
             // The user may have opened it meanwhile, by another clock.
             match fields(answers.first())? {
@@ -250,9 +244,22 @@ pub async fn open<B: Binding>(
                 _ => over(&answers),
             }
         }
-        (Failed::Write(_), _) => Refusal::Finished,
+        Why::Finished => Refusal::Finished,
     }
     .into())
+}
+
+/// Why a packet is not opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// The user opened it already.
+    Opened,
+    /// It is not there, or not open.
+    State,
+    /// Its time is over.
+    Over,
+    /// Nothing is left in it.
+    Finished,
 }
 
 /// The number under which a user is paid for an opening.
@@ -323,20 +330,21 @@ async fn pay_token<B: Binding>(
 ) -> Result<String, CommitError> {
     let signed = keys.sign(token, stage).map_err(|_| unexpected())?;
     let (number, drawn) = (&token.out_trade_no, UnixMillis(token.open_time));
-    for _ in 0..ATTEMPTS_MAX {
-        let transaction = Transaction {
-            guards: pending::guards(user, number).to_vec(),
-            writes: pending::writes(user, number, signed.to_stored(), drawn, context.now).to_vec(),
-            ..Transaction::default()
-        };
-        match context.commit(context.home(user), transaction).await? {
-            Outcome::Committed(_) => return Ok(signed.to_text()),
-            Outcome::Refused(refused) => match refused.failed {
-                // It was paid.
-                Failed::Guard(0 | 1) => return Ok(signed.to_text()),
-                _ => drop(posting::post(context, user).await?),
-            },
+    attempts("pay a token", async || {
+        let mut plan = Plan::new();
+        for (why, guard) in pending::demands(user, number) {
+            plan.demand(why, guard);
         }
-    }
-    Err(busy())
+        let stored = signed.to_stored();
+        plan.write_all(pending::writes(user, number, stored, drawn, context.now));
+        match context.commit(context.home(user), plan).await? {
+            Err(refused) if refused.why == pending::Why::Full => {
+                posting::post(context, user).await?;
+                Ok(None)
+            }
+            // It is paid, now or earlier.
+            Ok(_) | Err(_) => Ok(Some(signed.to_text())),
+        }
+    })
+    .await
 }

@@ -6,11 +6,12 @@ use domain::due;
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::time::UnixMillis;
-use domain::transaction::{Failed, Field, Guard, Outcome, Read, Seen, Transaction, Value, Write};
+use domain::transaction::{Field, Guard, Read, Value, Write};
+use store::{Plan, Refused, attempts};
 
 use super::{
-    ATTEMPTS_MAX, DISPLAY, Display, EXPIRES, Failure, Funding, Kind, LIFE_MS, ORDER, Order,
-    Refusal, STATE, State, busy, name,
+    DISPLAY, Display, EXPIRES, Failure, Funding, Kind, LIFE_MS, ORDER, Order, Refusal, STATE,
+    State, name,
 };
 use crate::account::{Account, Movement};
 use crate::context::Context;
@@ -49,25 +50,20 @@ pub(super) async fn write_down<B: Binding>(
             writes.push(Write::CollectAfter(record.clone(), now + UNPAID_MS));
         }
     }
-    let guards = vec![Guard::FieldAbsent(record.clone(), ORDER.into())];
-    let transaction = Transaction { now_ms: context.now.0, guards, writes, reads: vec![] };
+    let mut plan = Plan::new();
+    plan.at(context.now).demand((), Guard::FieldAbsent(record.clone(), ORDER.into()));
+    plan.write_all(writes);
     let home = records::home_of_packet(context.partitions, packet);
-    let seen = match context.commit(home, transaction).await? {
-        Outcome::Committed(_) => return Ok(order.clone()),
-        Outcome::Refused(refused) => refused.seen,
-    };
-    let Seen::Field(Some(value)) = seen else { return Err(unexpected().into()) };
-    let earlier = Order::decode(&value)?;
+    let Err(refused) = context.commit(home, plan).await? else { return Ok(order.clone()) };
+    let earlier = Order::decode(refused.field()?.ok_or_else(unexpected)?)?;
     if !earlier.is_same(order) {
         return Err(Refusal::OrderNumberReused.into());
     }
     if let Some(write) = shown {
-        let guards = vec![
-            Guard::FieldPresent(record.clone(), ORDER.into()),
-            Guard::FieldAbsent(record, DISPLAY.into()),
-        ];
-        let add = Transaction { guards, writes: vec![write], ..Transaction::default() };
-        context.commit(home, add).await?;
+        let mut add = Plan::new();
+        add.demand((), Guard::FieldPresent(record.clone(), ORDER.into()));
+        add.demand((), Guard::FieldAbsent(record, DISPLAY.into())).write(write);
+        context.commit(home, add).await?.ok();
     }
     Ok(earlier)
 }
@@ -129,17 +125,13 @@ async fn claim<B: Binding>(
 ) -> Result<(Order, bool), Failure> {
     let sender = UserId(order.sender);
     let (record, field) = (records::sent(sender), Field::from(number.as_str()));
-    let transaction = Transaction {
-        guards: vec![Guard::FieldAbsent(record.clone(), field.clone())],
-        writes: vec![Write::Set(record, field, order.encode())],
-        ..Transaction::default()
+    let mut plan = Plan::new();
+    plan.demand((), Guard::FieldAbsent(record.clone(), field.clone()));
+    plan.write(Write::Set(record, field, order.encode()));
+    let Err(refused) = context.commit(context.home(sender), plan).await? else {
+        return Ok((order.clone(), false));
     };
-    let seen = match context.commit(context.home(sender), transaction).await? {
-        Outcome::Committed(_) => return Ok((order.clone(), false)),
-        Outcome::Refused(refused) => refused.seen,
-    };
-    let Seen::Field(Some(value)) = seen else { return Err(unexpected().into()) };
-    let earlier = Order::decode(&value)?;
+    let earlier = Order::decode(refused.field()?.ok_or_else(unexpected)?)?;
     if earlier.is_same(order) {
         Ok((earlier, true))
     } else {
@@ -156,27 +148,28 @@ async fn take_from_sender<B: Binding>(
     let sender = UserId(order.sender);
     let home = context.home(sender);
     let (record, field) = (records::sent(sender), Field::from(number.as_str()));
-    let reads = || vec![Account::read(sender), pending::read(sender)];
     let mut account = posting::post(context, sender).await?.account;
-    for _ in 0..ATTEMPTS_MAX {
-        let mut movement = Movement::new(sender, &account, context.now);
-        movement.demand(Account::demand_balance(sender, order.total));
+    attempts("send a packet", async || {
+        let mut plan = Plan::new();
+        plan.demand(Why::Known, Guard::FieldAbsent(record.clone(), field.clone()));
+        let mut movement = Movement::new(plan, sender, &account, context.now, Why::Moved);
+        movement.demand(Why::Moved, Account::demand_balance(sender, order.total));
         movement.credit(records::PACKETS, -order.total);
         let what = What::Sent(number.as_str().to_owned());
         movement.entry(&Entry { amount: -order.total, at: order.at, what });
         movement.write(Write::Set(record.clone(), field.clone(), order.encode()));
         let mark = due::of_user(sender, number.as_str());
         movement.write(records::UNSENT.add(UnixMillis(order.at), &mark));
-        let mut transaction = movement.transaction(reads());
-        transaction.guards.insert(0, Guard::FieldAbsent(record.clone(), field.clone()));
-        let refused = match context.commit(home, transaction).await? {
-            Outcome::Committed(_) => return Ok((order.clone(), false)),
-            Outcome::Refused(refused) => refused,
+        let reads = vec![Account::read(sender), pending::read(sender)];
+        let Err(refused) = context.commit(home, movement.plan(reads)).await? else {
+            return Ok(Some((order.clone(), false)));
         };
-        if let (Failed::Guard(0), Seen::Field(Some(value))) = (refused.failed, &refused.seen) {
-            let earlier = Order::decode(value)?;
-            let same = earlier.is_same(order);
-            return if same { Ok((earlier, true)) } else { Err(Refusal::OrderNumberReused.into()) };
+        if refused.why == Why::Known {
+            let earlier = Order::decode(refused.field()?.ok_or_else(unexpected)?)?;
+            if !earlier.is_same(order) {
+                return Err(Refusal::OrderNumberReused.into());
+            }
+            return Ok(Some((earlier, true)));
         }
         account = Account::answered(refused.reads.first())?;
         let pending::Found { readable, unreadable } = pending::found(refused.reads.get(1))?;
@@ -190,8 +183,18 @@ async fn take_from_sender<B: Binding>(
         if !readable.is_empty() {
             account = posting::post(context, sender).await?.account;
         }
-    }
-    Err(busy().into())
+        Ok(None)
+    })
+    .await
+}
+
+/// Why nothing is taken from a sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// The number has acted.
+    Known,
+    /// The account is elsewhere, or has too little.
+    Moved,
 }
 
 /// A packet that an event says was paid: its parts are drawn now. Idempotent; a payment that comes late
@@ -217,15 +220,14 @@ pub async fn pay<B: Binding>(
     }
     // What was paid for may not be collected, and may not be taken by a store that is short of memory either.
     writes.push(Write::Keep(record.clone()));
-    let guards = vec![
-        Guard::FieldPresent(record.clone(), ORDER.into()),
-        Guard::FieldEquals(record, STATE.into(), State::Unpaid.value()),
-    ];
-    let transaction = Transaction { now_ms: context.now.0, guards, writes, reads: vec![] };
-    match context.commit(home, transaction).await? {
-        Outcome::Refused(refused) if refused.failed == Failed::Guard(0) => {
-            Err(Refusal::UnknownPacket.into())
-        }
-        Outcome::Committed(_) | Outcome::Refused(_) => Ok(()),
+    let mut plan = Plan::new();
+    let unpaid = State::Unpaid.value();
+    plan.at(context.now);
+    plan.demand(Some(Refusal::UnknownPacket), Guard::FieldPresent(record.clone(), ORDER.into()));
+    // Paid already, which is as well.
+    plan.demand(None, Guard::FieldEquals(record, STATE.into(), unpaid)).write_all(writes);
+    match context.commit(home, plan).await? {
+        Err(Refused { why: Some(refusal), .. }) => Err(refusal.into()),
+        Ok(_) | Err(_) => Ok(()),
     }
 }

@@ -7,7 +7,7 @@ use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::partition::Partition;
 use domain::time::UnixMillis;
-use domain::transaction::{Answer, CommitError, Field, Outcome, Read, Transaction, Value};
+use domain::transaction::{Answer, CommitError, Field, Read, Value};
 
 use super::open::{pay_refund, step};
 use super::send::write_down;
@@ -112,8 +112,7 @@ async fn forget<B: Binding>(
     index: DueIndex,
     due: &Due<'_>,
 ) -> Result<bool, CommitError> {
-    let writes = vec![index.remove(due.at, due.what)];
-    context.commit(partition, Transaction { writes, ..Transaction::default() }).await?;
+    context.write(partition, [index.remove(due.at, due.what)]).await?;
     Ok(true)
 }
 
@@ -132,10 +131,7 @@ async fn close<B: Binding>(
         Read::All(records::parts(packet), split::COUNT_MAX),
     ];
     let closing = step(packet, State::Open, State::Closing, reads);
-    let answers = match context.commit(partition, closing).await? {
-        Outcome::Committed(answers) => answers,
-        Outcome::Refused(refused) => refused.reads,
-    };
+    let answers = context.commit(partition, closing).await?.unwrap_or_else(|refused| refused.reads);
     let [Some(order), state, Some(expires)] = fields(answers.first())? else {
         return Err(unexpected());
     };
@@ -150,7 +146,8 @@ async fn close<B: Binding>(
             let refund = Opening { user, amount: left, at: integer(Some(expires))? };
             pay_refund(context, keys, stage, packet, &refund).await?;
         }
-        context.commit(partition, step(packet, State::Closing, State::Closed, vec![])).await?;
+        let closed = step(packet, State::Closing, State::Closed, vec![]);
+        context.commit(partition, closed).await?.ok();
     }
     forget(context, partition, records::ENDS, due).await
 }

@@ -58,7 +58,7 @@ fn write(store: &Memory, partition: Partition, guards: Vec<Guard>, writes: Vec<W
 fn give_payload(store: &Memory, user: UserId, payload: &Payload) -> (String, bool) {
     let signed = keys().sign(payload, STAGE).unwrap();
     let (context, number) = (now(store), &payload.out_trade_no);
-    let guards = pending::guards(user, number).to_vec();
+    let guards = pending::demands(user, number).map(|(_, guard)| guard).to_vec();
     let drawn = UnixMillis(payload.open_time);
     let writes = pending::writes(user, number, signed.to_stored(), drawn, context.now).to_vec();
     let outcome = write(store, context.home(user), guards, writes);
