@@ -2,9 +2,7 @@
 
 use domain::transaction::{CommitError, Value};
 use serde::{Deserialize, Serialize};
-
-/// The first byte of an entry. Another one means another encoding.
-const ENCODING: u8 = 1;
+use store::{Record, codec};
 
 /// One movement of a user's account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,10 +28,14 @@ pub enum What {
     Sent(String),
 }
 
+impl Record for Entry {
+    const NAME: &'static str = "an entry";
+}
+
 impl Entry {
     /// As the store keeps it.
     pub fn encode(&self) -> Value {
-        encoded(self, ENCODING)
+        codec::encode(self)
     }
 
     /// Reads it again.
@@ -41,24 +43,6 @@ impl Entry {
     /// # Errors
     /// It is none.
     pub fn decode(value: &Value) -> Result<Self, CommitError> {
-        decoded(value, ENCODING, "an entry")
+        codec::decode(value)
     }
-}
-
-/// What postcard writes, behind a byte that names the encoding.
-pub(crate) fn encoded(value: &impl Serialize, encoding: u8) -> Value {
-    // No type of this crate has anything that postcard could refuse.
-    Value::Bytes(postcard::to_extend(value, vec![encoding]).unwrap_or_default())
-}
-
-/// What postcard wrote behind a byte that names the encoding.
-pub(crate) fn decoded<'a, T: Deserialize<'a>>(
-    value: &'a Value,
-    encoding: u8,
-    name: &str,
-) -> Result<T, CommitError> {
-    let broken = || CommitError::Unreadable(format!("{name} cannot be read"));
-    let Value::Bytes(bytes) = value else { return Err(broken()) };
-    let rest = bytes.strip_prefix(&[encoding]).ok_or_else(broken)?;
-    postcard::from_bytes(rest).map_err(|_| broken())
 }

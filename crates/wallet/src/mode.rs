@@ -5,13 +5,11 @@ use binding::Binding;
 use domain::answers::{fields, integer, unexpected};
 use domain::transaction::{CommitError, Field, Read, Value, Write};
 use serde::{Deserialize, Serialize};
+use store::{Record, codec};
 
 use crate::context::Context;
-use crate::entry::{decoded, encoded};
 use crate::records;
 
-/// The first byte of a mode. Another one means another encoding.
-const ENCODING: u8 = 1;
 const MODE: &str = "mode";
 const STATEMENTS: &str = "statements";
 
@@ -25,6 +23,10 @@ pub enum Mode {
     LargeAtOnce(i64),
     /// Not now: settlement posts what was given meanwhile once this is over.
     Off,
+}
+
+impl Record for Mode {
+    const NAME: &'static str = "the mode of posting";
 }
 
 impl Mode {
@@ -76,9 +78,8 @@ pub async fn read<B: Binding>(context: &Context<'_, B>) -> Result<Switches, Comm
     let home = records::home_of_posting(context.partitions);
     let answers = context.read(home, vec![read]).await?;
     let [mode, statements] = fields(answers.first())? else { return Err(unexpected()) };
-    let decode = |mode: &Value| decoded(mode, ENCODING, "the mode of posting");
     Ok(Switches {
-        mode: mode.as_ref().map_or(Ok(Mode::default()), decode)?,
+        mode: mode.as_ref().map_or(Ok(Mode::default()), codec::decode)?,
         statements: Statements::of(statements.as_ref())?,
     })
 }
@@ -92,7 +93,7 @@ pub async fn switch<B: Binding>(
     switches: Switches,
 ) -> Result<(), CommitError> {
     let Switches { mode, statements } = switches;
-    let values = [(MODE, encoded(&mode, ENCODING)), (STATEMENTS, statements.value())];
+    let values = [(MODE, codec::encode(&mode)), (STATEMENTS, statements.value())];
     let set = |(name, value): (&str, Value)| Write::Set(records::posting(), name.into(), value);
     context.write(records::home_of_posting(context.partitions), values.map(set)).await
 }

@@ -42,8 +42,8 @@ use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::transaction::{CommitError, Value};
 use serde::{Deserialize, Serialize};
+use store::{Record, codec};
 
-use crate::entry::{decoded, encoded};
 use crate::token::Token;
 
 pub mod display;
@@ -66,8 +66,6 @@ pub const OPENING: &str = "opening";
 pub const REFUND: &str = "refund";
 /// A packet expires so long after it was sent, or paid.
 pub const LIFE_MS: i64 = 24 * 60 * 60 * 1_000;
-/// The first byte of what is encoded here. Another one means another encoding.
-const ENCODING: u8 = 1;
 /// Bytes of a sender's order number, so that the numbers that follow from it fit.
 pub const NUMBER_BYTES_MAX: usize = 128;
 
@@ -111,9 +109,13 @@ pub struct Order {
     pub at: i64,
 }
 
+impl Record for Order {
+    const NAME: &'static str = "a packet";
+}
+
 impl Order {
     fn encode(&self) -> Value {
-        encoded(self, ENCODING)
+        codec::encode(self)
     }
 
     /// Reads it again.
@@ -121,7 +123,7 @@ impl Order {
     /// # Errors
     /// It is none.
     pub fn decode(value: &Value) -> Result<Self, CommitError> {
-        decoded(value, ENCODING, "a packet")
+        codec::decode(value)
     }
 
     /// Whether the same was asked for; when does not matter.

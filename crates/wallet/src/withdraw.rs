@@ -6,17 +6,14 @@ use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::transaction::{CommitError, Field, Guard, MapKey, Read, Value, Write};
 use serde::{Deserialize, Serialize};
-use store::{Plan, attempts};
+use store::{Plan, Record, attempts, codec};
 
 use crate::account::{Account, Movement};
 use crate::context::Context;
-use crate::entry::{Entry, What, decoded, encoded};
+use crate::entry::{Entry, What};
 use crate::pending;
 use crate::posting;
 use crate::records;
-
-/// The first byte of a withdrawal. Another one means another encoding.
-const ENCODING: u8 = 1;
 
 /// What became of a withdrawal's number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,10 +78,14 @@ impl From<Refusal> for Failure {
     }
 }
 
+impl Record for Withdrawal {
+    const NAME: &'static str = "a withdrawal";
+}
+
 impl Withdrawal {
     /// As the store keeps it.
     pub fn encode(&self) -> Value {
-        encoded(self, ENCODING)
+        codec::encode(self)
     }
 
     /// Reads it again.
@@ -92,7 +93,7 @@ impl Withdrawal {
     /// # Errors
     /// It is none.
     pub fn decode(value: &Value) -> std::result::Result<Self, CommitError> {
-        decoded(value, ENCODING, "a withdrawal")
+        codec::decode(value)
     }
 
     /// What asking for it again gives.

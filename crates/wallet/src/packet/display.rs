@@ -4,8 +4,7 @@
 use domain::error::InvalidInput;
 use domain::transaction::Value;
 use serde::{Deserialize, Serialize};
-
-use crate::entry::{decoded, encoded};
+use store::{Record, codec};
 
 /// What a packet says where its sender says nothing: "may you be happy and prosper".
 pub const GREETING: &str = "恭喜发财，大吉大利";
@@ -15,8 +14,6 @@ pub const NAME_BYTES_MAX: usize = 64;
 pub const PICTURE_BYTES_MAX: usize = 512;
 /// Bytes of a greeting: some forty Chinese characters.
 pub const GREETING_BYTES_MAX: usize = 128;
-/// The first byte of what is encoded here. Another one means another encoding.
-const ENCODING: u8 = 1;
 
 /// What a sender wants to be shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +28,10 @@ pub struct Display {
     /// Words.
     #[serde(default)]
     pub greeting: Option<String>,
+}
+
+impl Record for Display {
+    const NAME: &'static str = "what is shown of a packet";
 }
 
 impl Display {
@@ -51,12 +52,12 @@ impl Display {
     }
 
     pub(super) fn encode(&self) -> Value {
-        encoded(self, ENCODING)
+        codec::encode(self)
     }
 
     /// Reads it again; the default where that cannot be done.
     pub(super) fn decode(value: Option<&Value>) -> Self {
-        let read = value.map(|value| decoded(value, ENCODING, "what is shown"));
+        let read = value.map(codec::decode);
         read.and_then(Result::ok).unwrap_or_default()
     }
 }
