@@ -10,13 +10,13 @@ use domain::order_number::OrderNumber;
 use domain::partition::{Partition, Partitions};
 use domain::time::UnixMillis;
 use domain::transaction::{Answer, Field, MapKey, Outcome, Read, Transaction, Value, Write};
-use end_to_end::app::{Ask, Place, Reply, load};
-use end_to_end::coupon::{issue, published, reserve, template};
+use end_to_end::app::{Ask, Place, Reply, assert_refused, load};
+use end_to_end::coupon::{issue, list, published, reserve, template};
 use end_to_end::redis_port::NativeConnector;
 use end_to_end::redis_server::RedisServer;
 use end_to_end::wallet::{
     differences, open, open_rain, packet, packet_name, payload, post, rain_number, rain_set_up,
-    rain_with, send, settle, signed_by, token_of, withdraw,
+    rain_with, send, settle, signed_by, token_of, view, withdraw,
 };
 use host::App;
 use serde_json::json;
@@ -283,6 +283,54 @@ async fn each_corruption_is_found_and_nothing_else_is() {
             _ => continue,
         };
         assert_eq!(codes, only, "{found:?}");
+    }
+}
+
+/// One record that cannot be read is no fault of the configuration: who needs it is told so, and nobody else
+/// notices.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_needs_a_record_that_cannot_be_read_is_told_so_and_nobody_else_notices() {
+    let server = RedisServer::start(&[]).expect("a server");
+    let connector = NativeConnector::default();
+    let place = Place::Redis(server);
+    let user = UserId(USER);
+    let garbage =
+        |map: MapKey, field: Field| Write::Set(map, field, Value::Bytes(b"\xffno".to_vec()));
+    let withdrawn = |user| withdraw(user, "later", 1);
+    let token: Field = rain_number(USER, "d").as_str().into();
+    let order = coupon::order(&number("issued"));
+    type Asking<'a> = Vec<Box<dyn Fn(u64) -> Ask + 'a>>;
+    let table: [(&str, Write, Asking<'_>); 4] = [
+        ("token", garbage(records::pending(user), token), vec![Box::new(view)]),
+        ("order", garbage(coupon::user(user), order), vec![Box::new(list)]),
+        (
+            "account",
+            garbage(records::account(user), "b".into()),
+            vec![Box::new(view), Box::new(withdrawn)],
+        ),
+        (
+            "accounts of the partition",
+            garbage(records::accounts(), records::HELD.into()),
+            vec![Box::new(withdrawn)],
+        ),
+    ];
+    for (index, (kind, write, asked)) in table.into_iter().enumerate() {
+        let prefix = format!("u{index}");
+        let options = place.options().variable("partitions", PARTITIONS.to_string());
+        let app = load(options.variable("key_prefix", prefix.clone())).await;
+        set_up(&app).await;
+        let partitions = Partitions::new(PARTITIONS).expect("a power of two");
+        let redis = Redis::new(&connector, vec![place.address()], &prefix, "live", partitions);
+        let store = Store { redis, partitions };
+        assert_ne!(store.home(USER), store.home(OPENER), "they are neighbours, and no more");
+        store.write(store.home(USER), vec![write]).await;
+        for ask in asked {
+            assert_refused(&ask(USER).of(&app).await, 503, "record_unreadable");
+            let other = ask(OPENER).of(&app).await;
+            assert!((200..300).contains(&other.status), "{kind}: {other:?}");
+        }
+        let settled = settle().of(&app).await;
+        assert_eq!(settled.status, 200, "{kind}: {settled:?}");
     }
 }
 
