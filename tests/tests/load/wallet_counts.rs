@@ -102,7 +102,7 @@ async fn give(address: &str) {
             let user = UserId(user);
             let (drawn, now) = (UnixMillis(drawn), UnixMillis(1_771_257_600_000));
             let writes = pending::writes(user, &number, stored, drawn, now).to_vec();
-            let guards = pending::guards(user, &number).to_vec();
+            let guards = pending::demands(user, &number).map(|(_, guard)| guard).to_vec();
             let transaction = Transaction { guards, writes, ..Transaction::default() };
             (partitions.locate(user).partition, transaction)
         })
