@@ -11,6 +11,7 @@ use domain::transaction::{Answer, CommitError, Outcome, Read, Transaction, Value
 use edge::store::Binding;
 use lease::{Budget, Place};
 use litemap::LiteMap;
+use store::wave;
 
 use crate::records::{self, fields, integer, unexpected};
 use crate::scene::Scene;
@@ -84,41 +85,20 @@ impl<B: Binding> Context<'_, B> {
     /// # Errors
     /// The store's.
     pub async fn read_all(&self, reads: &[(Partition, Read)]) -> Result<Vec<Answer>, CommitError> {
-        edge::store::read_all(self.store, reads.to_vec()).await
+        wave::read_all(self.store, reads.to_vec()).await
     }
 
-    /// Commits transactions, all at once; what became of each, in their order. A fault of one of them is its
-    /// own: some back ends commit a wave's transactions of one cell together or not at all, so that those
-    /// which failed for a fault are committed once more, each for itself.
+    /// Commits transactions, all at once, each for itself ([`wave::commit_some`]).
     pub async fn commit_some(
         &self,
         transactions: &[(Partition, Transaction)],
     ) -> Vec<Result<Outcome, CommitError>> {
-        let mut results = self.store.commit_some(transactions).await;
-        for ((partition, transaction), result) in transactions.iter().zip(&mut results) {
-            if result.as_ref().is_err_and(CommitError::is_of_records) {
-                *result = self.store.commit(*partition, transaction).await;
-            }
-        }
-        results
+        wave::commit_some(self.store, transactions).await
     }
 
-    /// Reads, all at once; what each read, in their order. A record that cannot be read is its own fault, and a
-    /// partition that does not answer keeps no other from it.
+    /// Reads, all at once, each for itself ([`wave::read_some`]).
     pub async fn read_some(&self, reads: &[(Partition, Read)]) -> Vec<Result<Answer, CommitError>> {
-        if let Ok(answers) = self.read_all(reads).await {
-            return answers.into_iter().map(Ok).collect();
-        }
-        let read = |(partition, read): &(Partition, Read)| {
-            (*partition, Transaction { reads: vec![read.clone()], ..Transaction::default() })
-        };
-        let reads: Vec<_> = reads.iter().map(read).collect();
-        let answer = |result| match result {
-            Ok(Outcome::Committed(mut answers)) => answers.pop().ok_or_else(unexpected),
-            Ok(Outcome::Refused(_)) => Err(unexpected()),
-            Err(error) => Err(error),
-        };
-        self.commit_some(&reads).await.into_iter().map(answer).collect()
+        wave::read_some(self.store, reads.to_vec()).await
     }
 
     /// Where a user lives.
@@ -249,65 +229,3 @@ pub fn published(answer: Option<&Answer>) -> Result<Option<(i64, Template)>, Com
 pub const BODY: &str = "body";
 /// Its version.
 pub const PUBLISHED_VERSION: &str = "version";
-
-#[cfg(test)]
-mod tests {
-    use binding::memory::Memory;
-    use domain::transaction::{Invalid, Write};
-    use futures::executor::block_on;
-
-    use super::*;
-
-    /// A store that commits a wave together or not at all.
-    #[derive(Default)]
-    struct Together(Memory);
-
-    impl Binding for Together {
-        async fn commit(
-            &self,
-            partition: Partition,
-            transaction: &Transaction,
-        ) -> Result<Outcome, CommitError> {
-            self.0.commit(partition, transaction).await
-        }
-
-        async fn commit_some(
-            &self,
-            transactions: &[(Partition, Transaction)],
-        ) -> Vec<Result<Outcome, CommitError>> {
-            let fault = transactions.iter().find_map(|(_, one)| one.validate().err());
-            match fault {
-                Some(fault) => vec![Err(fault.into()); transactions.len()],
-                None => self.0.commit_some(transactions).await,
-            }
-        }
-    }
-
-    #[test]
-    fn one_fault_is_not_that_of_the_wave() {
-        let context = Context {
-            store: &Together::default(),
-            partitions: Partitions::default(),
-            stage: "live",
-            now: UnixMillis(0),
-            templates: &Templates::default(),
-            lease_share: lease::SHARE,
-            pause: |_| Box::pin(std::future::ready(())),
-        };
-        let home = context.home(UserId(7));
-        let set = |field: &str| {
-            let writes = vec![Write::Set("map".into(), field.into(), Value::Integer(1))];
-            (home, Transaction { writes, ..Transaction::default() })
-        };
-        let committed = Ok(Outcome::Committed(vec![]));
-        let results = block_on(context.commit_some(&[set("a"), set(""), set("b")]));
-        let expected = [committed.clone(), Err(Invalid::FieldName.into()), committed];
-        assert_eq!(results, expected);
-
-        let size = (home, Read::Size("map".into()));
-        let fault = (home, Read::Size("".into()));
-        let answers = block_on(context.read_some(&[size.clone(), fault, size]));
-        let two = Ok(Answer::Size(2));
-        assert_eq!(answers, [two.clone(), Err(Invalid::RecordName.into()), two]);
-    }
-}

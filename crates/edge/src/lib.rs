@@ -7,7 +7,7 @@
 //! - [`http`]: requests and responses as `wasi:http` carries them
 //! - [`call`]: what a handler is given - parameters, query, body within limits
 //! - [`json`]: bodies of a known shape, and errors that name the field
-//! - [`problem`], [`failure`], [`answer`]: what it gives back
+//! - [`problem`], [`Failure`], [`answer`]: what it gives back
 //! - [`config`], [`kept`]: Spin variables, checked, at most 500 ms old, and what goes with them
 //! - [`store`]: the binding on Spin's imports, kept for the life of the instance
 //! - [`sweep`]: what a sweep could not do
@@ -22,7 +22,6 @@ pub mod auth;
 pub mod call;
 pub mod clock;
 pub mod config;
-pub mod failure;
 pub mod http;
 pub mod json;
 pub mod kept;
@@ -36,9 +35,9 @@ pub mod sweep;
 pub mod trace;
 pub mod wit;
 
+pub use ::store::Failure;
 pub use answer::Answer;
 pub use call::Call;
-pub use failure::Failure;
 pub use http::Response;
 pub use kept::Kept;
 pub use problem::Problem;

@@ -3,6 +3,7 @@
 use domain::error::InvalidInput;
 use domain::transaction::{CommitError, Invalid};
 use serde::Serialize;
+use store::Failure;
 
 use crate::config::ConfigError;
 
@@ -159,10 +160,20 @@ impl From<CommitError> for Problem {
             | CommitError::Newer(_)
             | CommitError::Invalid(Invalid::NotAnInteger | Invalid::Overflow) => unavailable(
                 "record_unreadable",
-                "a record that this request needs cannot be read; nothing is lost, and operators see it",
+                "a record that this request needs cannot be read, until operators see to it",
             ),
             CommitError::Invalid(_) => Self::internal(error.to_string()),
             CommitError::Unusable(_) => Self::misconfigured(error.to_string()),
+        }
+    }
+}
+
+impl<R: Into<Problem>> From<Failure<R>> for Problem {
+    fn from(failure: Failure<R>) -> Self {
+        match failure {
+            Failure::Invalid(error) => error.into(),
+            Failure::Refused(refusal) => refusal.into(),
+            Failure::Store(error) => error.into(),
         }
     }
 }

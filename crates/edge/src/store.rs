@@ -2,7 +2,6 @@
 //! halve the throughput.
 
 use std::cell::{Cell, RefCell};
-use std::pin::Pin;
 use std::rc::Rc;
 
 pub use binding::Binding;
@@ -12,9 +11,8 @@ use binding::pages;
 use binding::redis::Redis;
 use binding::redis::durability;
 pub use binding::redis::durability::Warning;
-use domain::answers::unexpected;
 use domain::partition::Partition;
-use domain::transaction::{Answer, CommitError, Outcome, Read, Transaction};
+use domain::transaction::{CommitError, Outcome, Transaction};
 
 use crate::clock::pause;
 use crate::config::{Config, StoreAddress};
@@ -24,45 +22,6 @@ mod connection;
 
 use bucket::Bucket;
 use connection::Opener;
-
-/// Reads of one wave that are made once more. Where more are lost the store is not well.
-const LOST_READS_MAX: u32 = 16;
-
-/// Reads, all at once. A read that was lost is made once more, for itself: of hundreds one may be.
-///
-/// # Errors
-/// The store's.
-pub fn read_all<'a, B: Binding>(
-    store: &'a B,
-    reads: Vec<(Partition, Read)>,
-) -> Pin<Box<dyn Future<Output = Result<Vec<Answer>, CommitError>> + 'a>> {
-    // Boxed, so that it stands in a component once, and not in each of its callers.
-    Box::pin(read_each(store, reads))
-}
-
-async fn read_each<B: Binding>(
-    store: &B,
-    reads: Vec<(Partition, Read)>,
-) -> Result<Vec<Answer>, CommitError> {
-    let transaction = |(partition, read): (Partition, Read)| {
-        (partition, Transaction { reads: vec![read], ..Transaction::default() })
-    };
-    let reads: Vec<_> = reads.into_iter().map(transaction).collect();
-    let mut answers = Vec::with_capacity(reads.len());
-    let mut lost = 0;
-    for (read, result) in reads.iter().zip(store.commit_some(&reads).await) {
-        let outcome = match result {
-            Err(CommitError::Unavailable(_)) if lost < LOST_READS_MAX => {
-                lost += 1;
-                store.commit(read.0, &read.1).await?
-            }
-            result => result?,
-        };
-        let Outcome::Committed(read) = outcome else { return Err(unexpected()) };
-        answers.extend(read);
-    }
-    Ok(answers)
-}
 
 /// A random number from the host.
 pub fn random() -> u64 {

@@ -3,16 +3,13 @@
 use std::pin::Pin;
 
 use binding::Binding;
-use domain::answers::unexpected;
 use domain::ids::UserId;
 use domain::partition::{Partition, Partitions};
 use domain::time::UnixMillis;
 use domain::transaction::{Answer, CommitError, Outcome, Read, Transaction, Write};
 
-use crate::plan::{Decided, Plan};
-
-/// Reads of one wave that are made once more. Where more are lost the store is not well.
-const LOST_READS_MAX: u32 = 16;
+use crate::plan::{Decided, Plan, Reasons};
+use crate::wave;
 
 /// One request's world.
 #[derive(Debug)]
@@ -54,46 +51,21 @@ impl<'a, B: Binding> Context<'a, B> {
         reasons.decide(self.store.commit(partition, &transaction).await?)
     }
 
-    /// Commits plans, all at once, each for itself; what became of each, in their order. A fault of one of them is
-    /// its own: some back ends commit a wave's transactions of one cell together or not at all, so that those
-    /// which failed for a fault are committed once more, alone.
+    /// Commits plans, all at once, each for itself ([`wave::commit_some`]).
     pub async fn commit_some<R>(
         &self,
         plans: Vec<(Partition, Plan<R>)>,
     ) -> Vec<Result<Decided<R>, CommitError>> {
-        let (transactions, reasons): (Vec<_>, Vec<_>) = plans
-            .into_iter()
-            .map(|(partition, plan)| {
-                let (transaction, reasons) = plan.into_parts();
-                ((partition, transaction), reasons)
-            })
-            .unzip();
-        let results = commit_each(self.store, &transactions).await;
-        let decide =
-            |(result, reasons): (Result<Outcome, CommitError>, crate::plan::Reasons<R>)| {
-                result.and_then(|outcome| reasons.decide(outcome))
-            };
+        let into_parts = |(partition, plan): (Partition, Plan<R>)| {
+            let (transaction, reasons) = plan.into_parts();
+            ((partition, transaction), reasons)
+        };
+        let (transactions, reasons): (Vec<_>, Vec<_>) = plans.into_iter().map(into_parts).unzip();
+        let results = wave::commit_some(self.store, &transactions).await;
+        let decide = |(result, reasons): (Result<Outcome, CommitError>, Reasons<R>)| {
+            result.and_then(|outcome| reasons.decide(outcome))
+        };
         results.into_iter().zip(reasons).map(decide).collect()
-    }
-
-    /// Commits plans as [`Self::commit_some`] does, where all of them must end well.
-    ///
-    /// # Errors
-    /// Where one fails, the first failure; it is [`CommitError::Unknown`] where another one that writes may have
-    /// been committed.
-    pub async fn commit_all<R>(
-        &self,
-        plans: Vec<(Partition, Plan<R>)>,
-    ) -> Result<Vec<Decided<R>>, CommitError> {
-        let (transactions, reasons): (Vec<_>, Vec<_>) = plans
-            .into_iter()
-            .map(|(partition, plan)| {
-                let (transaction, reasons) = plan.into_parts();
-                ((partition, transaction), reasons)
-            })
-            .unzip();
-        let outcomes = self.store.commit_all(&transactions).await?;
-        outcomes.into_iter().zip(reasons).map(|(outcome, why)| why.decide(outcome)).collect()
     }
 
     /// Writes without a condition.
@@ -119,10 +91,11 @@ impl<'a, B: Binding> Context<'a, B> {
         partition: Partition,
         reads: Vec<Read>,
     ) -> Result<Vec<Answer>, CommitError> {
-        answers(self.store.commit(partition, &reading(reads)).await?)
+        let transaction = Transaction { reads, ..Transaction::default() };
+        wave::answers(self.store.commit(partition, &transaction).await?)
     }
 
-    /// Reads, all at once. A read that was lost is made once more, for itself: of hundreds one may be.
+    /// Reads, all at once ([`wave::read_all`]).
     ///
     /// # Errors
     /// The store's.
@@ -130,69 +103,16 @@ impl<'a, B: Binding> Context<'a, B> {
         &self,
         reads: Vec<(Partition, Read)>,
     ) -> Pin<Box<dyn Future<Output = Result<Vec<Answer>, CommitError>> + 'a>> {
-        // Boxed, so that it stands in a component once, and not in each of its callers.
-        Box::pin(read_each(self.store, reads))
+        wave::read_all(self.store, reads)
     }
 
-    /// Reads, all at once; what each read, in their order. A record that cannot be read is its own fault, and a
-    /// partition that does not answer keeps no other from it.
+    /// Reads, all at once, each for itself ([`wave::read_some`]).
     pub async fn read_some(
         &self,
         reads: Vec<(Partition, Read)>,
     ) -> Vec<Result<Answer, CommitError>> {
-        let reads: Vec<_> = reads.into_iter().map(|(at, read)| (at, reading(vec![read]))).collect();
-        let only =
-            |result: Result<Outcome, CommitError>| answers(result?)?.pop().ok_or_else(unexpected);
-        commit_each(self.store, &reads).await.into_iter().map(only).collect()
+        wave::read_some(self.store, reads).await
     }
-}
-
-fn reading(reads: Vec<Read>) -> Transaction {
-    Transaction { reads, ..Transaction::default() }
-}
-
-/// The answers of a transaction that has no guards.
-fn answers(outcome: Outcome) -> Result<Vec<Answer>, CommitError> {
-    match outcome {
-        Outcome::Committed(answers) => Ok(answers),
-        Outcome::Refused(_) => Err(unexpected()),
-    }
-}
-
-async fn commit_each<B: Binding>(
-    store: &B,
-    transactions: &[(Partition, Transaction)],
-) -> Vec<Result<Outcome, CommitError>> {
-    let mut results = store.commit_some(transactions).await;
-    // One alone has already been told of its own fault.
-    if transactions.len() > 1 {
-        for ((partition, transaction), result) in transactions.iter().zip(&mut results) {
-            if result.as_ref().is_err_and(CommitError::is_of_records) {
-                *result = store.commit(*partition, transaction).await;
-            }
-        }
-    }
-    results
-}
-
-async fn read_each<B: Binding>(
-    store: &B,
-    reads: Vec<(Partition, Read)>,
-) -> Result<Vec<Answer>, CommitError> {
-    let reads: Vec<_> = reads.into_iter().map(|(at, read)| (at, reading(vec![read]))).collect();
-    let mut found = Vec::with_capacity(reads.len());
-    let mut lost = 0;
-    for (read, result) in reads.iter().zip(store.commit_some(&reads).await) {
-        let outcome = match result {
-            Err(CommitError::Unavailable(_)) if lost < LOST_READS_MAX => {
-                lost += 1;
-                store.commit(read.0, &read.1).await?
-            }
-            result => result?,
-        };
-        found.extend(answers(outcome)?);
-    }
-    Ok(found)
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! The layer between the binding, which is one transaction, and the rules: what every rule needs of a store, once.
 //! It knows neither HTTP nor a function.
 //!
-//! - [`context`]: the store, the time and the partitions of one request; reads and waves of them
+//! - [`context`]: the store, the time and the partitions of one request
+//! - [`wave`]: transactions and reads of several partitions at once
 //! - [`plan`]: a transaction whose guards carry their reasons, so that a refusal *is* the reason
 //! - [`codec`]: how records are written, with a byte that names the version, and what cannot be read
 //! - [`versioned`]: one record that is changed from the exact value that was seen
@@ -18,6 +19,7 @@ pub mod failure;
 pub mod plan;
 pub mod quarantine;
 pub mod versioned;
+pub mod wave;
 
 pub use attempts::attempts;
 pub use binding::Binding;

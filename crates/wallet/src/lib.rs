@@ -17,7 +17,6 @@
 //! [`context`] is what all of them work with. None of them reads a clock or a random number.
 
 pub mod account;
-pub mod context;
 pub mod entry;
 pub mod keys;
 pub mod mode;
@@ -32,6 +31,8 @@ pub mod sweep;
 pub mod token;
 pub mod view;
 pub mod withdraw;
+
+pub use store::context;
 
 #[cfg(test)]
 mod tests;

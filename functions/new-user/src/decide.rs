@@ -2,6 +2,7 @@
 
 use litemap::LiteMap;
 
+use domain::answers::unexpected;
 use domain::paid::PaidMark;
 use domain::partition::{Partition, Partitions};
 use domain::transaction::{Answer, CommitError, Outcome, Read, Transaction, Value, Write};
@@ -95,10 +96,6 @@ pub fn import_complete(outcome: Option<&Outcome>) -> Result<bool, CommitError> {
         [Answer::Fields(values)] => Ok(values.first() == Some(&Some(Value::Integer(1)))),
         _ => Err(unexpected()),
     }
-}
-
-fn unexpected() -> CommitError {
-    CommitError::Unreadable("an answer is not of the kind that was asked for".into())
 }
 
 #[cfg(test)]

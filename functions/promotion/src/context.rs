@@ -6,6 +6,7 @@ use domain::partition::{Partition, Partitions};
 use domain::time::UnixMillis;
 use domain::transaction::{Answer, CommitError, Outcome, Read, Transaction};
 use edge::store::Binding;
+use store::wave;
 
 use crate::catalogue::Catalogue;
 use crate::records;
@@ -55,7 +56,7 @@ impl<B: Binding> Context<'_, B> {
         &self,
         reads: Vec<(Partition, Read)>,
     ) -> Result<Vec<Answer>, CommitError> {
-        edge::store::read_all(self.store, reads).await
+        wave::read_all(self.store, reads).await
     }
 
     /// Where a user lives.

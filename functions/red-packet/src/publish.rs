@@ -185,7 +185,7 @@ pub async fn look<B: Binding>(
 ) -> Result<(i64, Rain, Budget), Failure> {
     let reads = context.partitions.all().map(|one| (one, Lease::read(rain::lease(id)))).collect();
     let mut granted = 0;
-    for answer in edge::store::read_all(context.store, reads).await? {
+    for answer in context.read_all(reads).await? {
         granted += Lease::answered(Some(&answer))?.issued();
     }
     // Afterwards, so that what was given in between counts as leased and not as missing.
