@@ -19,7 +19,10 @@ use crate::walk::{self, Path, Walk};
 /// How long a key set stays: for so long an instance may still read by the version before, and a request
 /// that is under way, too.
 const KEEP_MS: i64 = 5_000;
-/// Parts of lists that one call takes out.
+/// Key sets and parts of lists that one call takes out, of all activities. Each takes a few swaps of Spin's key-value
+/// store, which makes at most 256 for one instance.
+const STEPS_MAX: u32 = 48;
+/// Parts of lists that one call takes out of one activity.
 const PARTS_MAX: u32 = 8;
 /// Parts of a list that are asked for at once. Those that are gone cost nothing; of the others each may have
 /// 64 KB.
@@ -31,45 +34,57 @@ const ACTIVITIES_MAX: u32 = 16;
 const NAME: &str = "activities with old versions";
 
 /// What a call left of what an activity does not need any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Left {
     /// Key sets that are still in the index.
     pub sets: usize,
     /// Whether some of them could go already: another call goes on.
     pub has_more: bool,
+    /// What ended the call after it had taken out some.
+    pub failure: Option<Failure>,
 }
 
 /// Takes out of the index what an activity does not need any more, as far as one call may.
 ///
 /// # Errors
-/// The store's; `published_meanwhile` where others change the same keys all the time.
+/// The store's, and `published_meanwhile` where others change the same keys all the time; where nothing was taken out.
 pub async fn clean<B: Binding>(context: &Context<'_, B>, id: &str) -> Result<Left, Failure> {
     let found = find(context, id).await?;
-    clean_found(context, id, &found).await
+    clean_found(context, id, &found, &mut { STEPS_MAX }).await
 }
 
 async fn clean_found<B: Binding>(
     context: &Context<'_, B>,
     id: &str,
     found: &Found,
+    steps_left: &mut u32,
 ) -> Result<Left, Failure> {
-    let mut parts_left = PARTS_MAX;
+    let mut parts_left = PARTS_MAX.min(*steps_left);
     let mut done = Vec::new();
     let mut has_more = false;
-    let mut result = Ok(());
+    let mut failure = None;
     for retired in &found.head.retired {
         if !is_due(UnixMillis(retired.since), context.now) {
             break;
         }
-        match take_out(context, id, found, retired, &mut parts_left).await {
+        if *steps_left == 0 {
+            has_more = true;
+            break;
+        }
+        let parts_before = parts_left;
+        let result = take_out(context, id, found, retired, &mut parts_left).await;
+        *steps_left = steps_left.saturating_sub(1 + parts_before - parts_left);
+        match result {
             Ok(true) => done.push(retired.clone()),
             Ok(false) => {
                 has_more = true;
                 break;
             }
+            Err(error) if done.is_empty() => return Err(error),
             // What went before stays done.
-            Err(failure) => {
-                result = Err(failure);
+            Err(error) => {
+                has_more = true;
+                failure = Some(error);
                 break;
             }
         }
@@ -79,7 +94,7 @@ async fn clean_found<B: Binding>(
         // Somebody else changed the head: another call drops what was taken out.
         has_more = true;
     }
-    result.map(|()| Left { sets, has_more })
+    Ok(Left { sets, has_more, failure })
 }
 
 /// Whether what is not needed since a moment may go.
@@ -196,7 +211,7 @@ pub async fn sweep<B: Binding>(context: &Context<'_, B>) -> (Result<Swept, Commi
     // Behind what is due stands what was replaced in these seconds, if anything: it is counted.
     let path = Path { index: records::RETIRING, until: None, name: NAME };
     let mut walks = walk::begin(context, path, &shelves).await;
-    let (mut swept, mut left) = (Swept::default(), 0);
+    let (mut swept, mut left, mut steps_left) = (Swept::default(), 0, STEPS_MAX);
     while let Some((place, member)) = oldest(context, &mut walks, &mut swept).await {
         if walks[place].is_over(ACTIVITIES_MAX) {
             let due = records::retiring_of(&member);
@@ -204,12 +219,19 @@ pub async fn sweep<B: Binding>(context: &Context<'_, B>) -> (Result<Swept, Commi
             walks.swap_remove(place);
             continue;
         }
-        let result = end(context, &member, &mut swept.has_more, &mut left).await;
+        let result = end(context, &member, &mut steps_left, &mut swept.has_more, &mut left).await;
         let name = || match records::retiring_of(&member) {
             Ok((_, id)) => format!("{NAME}: {id}"),
             Err(_) => format!("{NAME}: {member:?}"),
         };
+        let (result, failure) = match result {
+            Ok(Ended { is_done, failure }) => (Ok(is_done), failure),
+            Err(error) => (Err(error), None),
+        };
         walks[place].pass(&mut swept, name, result);
+        if let Some(error) = failure {
+            swept.count(name, Err(error));
+        }
     }
     (swept.finish(), left)
 }
@@ -231,14 +253,22 @@ async fn oldest<B: Binding>(
     oldest
 }
 
-/// Does what stands in the index; whether it was due. Adds the key sets that are left, and notes where something
-/// could go already.
+/// What became of an item.
+struct Ended {
+    /// Whether something that was due is done.
+    is_done: bool,
+    /// What kept the rest of it from being done.
+    failure: Option<CommitError>,
+}
+
+/// Does what stands in the index. Adds the key sets that are left, and notes where something could go already.
 async fn end<B: Binding>(
     context: &Context<'_, B>,
     member: &Member,
+    steps_left: &mut u32,
     has_more: &mut bool,
     left: &mut u64,
-) -> Result<bool, CommitError> {
+) -> Result<Ended, CommitError> {
     let (since, id) = records::retiring_of(member)?;
     let found = find(context, id).await?;
     let Some(value) = &found.value else {
@@ -253,23 +283,30 @@ async fn end<B: Binding>(
             ..Transaction::default()
         };
         context.commit(context.shelf_of(id), stale).await?;
-        return Ok(false);
+        return Ok(Ended { is_done: false, failure: None });
     }
-    let sets = found.head.retired.len();
-    let (result, sets) = match clean_found(context, id, &found).await {
-        Ok(Left { sets, has_more: more }) => {
+    let (ended, failure) = match clean_found(context, id, &found, steps_left).await {
+        Ok(Left { sets, has_more: more, failure }) => {
             *has_more |= more;
-            (Ok(is_due(since, context.now)), sets)
+            *left += sets as u64;
+            let is_done = sets < found.head.retired.len() && is_due(since, context.now);
+            (Ended { is_done, failure: None }, failure)
         }
-        // Others publish for the same keys all the time: the next sweep tries again.
-        Err(Failure::Refused(Refusal::PublishedMeanwhile)) => {
-            *has_more = true;
-            (Ok(false), sets)
+        Err(failure) => {
+            *left += found.head.retired.len() as u64;
+            (Ended { is_done: false, failure: None }, Some(failure))
         }
-        Err(Failure::Store(error)) => (Err(error), sets),
-        Err(Failure::Refused(refusal)) => (Err(CommitError::Unreadable(refusal.detail())), sets),
-        Err(Failure::Invalid(error)) => (Err(CommitError::Unreadable(error.detail)), sets),
     };
-    *left += sets as u64;
-    result
+    let failure = match failure {
+        None => return Ok(ended),
+        // Others publish for the same keys all the time: the next sweep tries again.
+        Some(Failure::Refused(Refusal::PublishedMeanwhile)) => {
+            *has_more = true;
+            return Ok(ended);
+        }
+        Some(Failure::Store(error)) => error,
+        Some(Failure::Refused(refusal)) => CommitError::Unreadable(refusal.detail()),
+        Some(Failure::Invalid(error)) => CommitError::Unreadable(error.detail),
+    };
+    if ended.is_done { Ok(Ended { failure: Some(failure), ..ended }) } else { Err(failure) }
 }
