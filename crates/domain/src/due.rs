@@ -20,7 +20,7 @@ const SIGN: u64 = 1 << 63;
 pub struct DueIndex(pub &'static str);
 
 /// What is to be done at a moment.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Due<'a> {
     /// From when on.
     pub at: UnixMillis,
@@ -35,6 +35,8 @@ pub struct Swept {
     pub done: u64,
     /// Items that cannot be done for a fault of their own records; they stay.
     pub stuck: Vec<Stuck>,
+    /// Items that cannot be done, either, and are not in the index any more: somebody has to look at them.
+    pub set_aside: Vec<Stuck>,
     /// Whether more is due than this sweep looked at.
     pub has_more: bool,
     /// The first failure of the store that it met. What failed stays, and `has_more` is true.
@@ -80,6 +82,7 @@ impl Swept {
     pub fn add(&mut self, other: Self) {
         self.done += other.done;
         self.stuck.extend(other.stuck);
+        self.set_aside.extend(other.set_aside);
         self.has_more |= other.has_more;
         self.failure = self.failure.take().or(other.failure);
     }
@@ -89,8 +92,9 @@ impl Swept {
     /// # Errors
     /// The store's, where it failed before anything was done or found.
     pub fn finish(self) -> Result<Self, CommitError> {
+        let found_none = self.stuck.is_empty() && self.set_aside.is_empty();
         match self.failure {
-            Some(failure) if self.done == 0 && self.stuck.is_empty() => Err(failure),
+            Some(failure) if self.done == 0 && found_none => Err(failure),
             _ => Ok(self),
         }
     }
@@ -171,7 +175,9 @@ fn moment(at: UnixMillis) -> [u8; NUMBER_BYTES] {
     (at.0.cast_unsigned() ^ SIGN).to_be_bytes()
 }
 
-fn member(at: UnixMillis, what: &[u8]) -> Member {
+/// The member of an index that stands for something that is due at a moment.
+#[must_use]
+pub fn member(at: UnixMillis, what: &[u8]) -> Member {
     Member([&moment(at), what].concat())
 }
 

@@ -85,6 +85,11 @@ impl Partitions {
         (0..self.count() as u16).map(|index| Partition { space: Space::Users, index })
     }
 
+    /// The partitions of configuration, all of them.
+    pub fn of_configurations(self) -> impl ExactSizeIterator<Item = Partition> {
+        self.all().map(|one| Partition { space: Space::Configuration, ..one })
+    }
+
     fn mask(self) -> u64 {
         (1 << self.bits) - 1
     }

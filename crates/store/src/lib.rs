@@ -9,6 +9,7 @@
 //! - [`attempts`]: the loop of whoever loses against another commit, with its bound
 //! - [`cache`]: what an instance read a moment ago
 //! - [`quarantine`]: what cannot be done for a fault of its own records, set aside with its reason
+//! - [`sweep`]: doing what is due in an index, the oldest first
 //! - [`failure`]: why an operation gave nothing
 
 pub mod attempts;
@@ -18,6 +19,7 @@ pub mod context;
 pub mod failure;
 pub mod plan;
 pub mod quarantine;
+pub mod sweep;
 pub mod versioned;
 pub mod wave;
 
@@ -27,4 +29,5 @@ pub use codec::Record;
 pub use context::Context;
 pub use failure::Failure;
 pub use plan::{Plan, Refused};
+pub use sweep::Sweep;
 pub use versioned::{Seen, Versioned};

@@ -17,7 +17,7 @@
 
 use binding::Binding;
 use domain::answers::{self, fields, unexpected};
-use domain::due::DueIndex;
+use domain::due::{DueIndex, Stuck};
 use domain::partition::Partition;
 use domain::time::UnixMillis;
 use domain::transaction::{
@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use crate::codec::{Record, decode, encode};
 use crate::context::Context;
 use crate::plan::Plan;
+use crate::sweep::Item as Entry;
 
 /// How long something must have been due before it is set aside.
 pub const PATIENCE_MS: i64 = 10 * 60_000;
@@ -89,6 +90,13 @@ fn field(name: &Member) -> Field {
     Field(name.0.clone())
 }
 
+/// Whether an item that cannot be done is to be set aside now. What does not even say when it is due is at once.
+pub fn is_ripe(item: &Entry, error: &CommitError, now: UnixMillis) -> bool {
+    let is_at_fault = error.is_of_records() && !matches!(error, CommitError::Newer(_));
+    let since = item.due().map_or(UnixMillis(i64::MIN), |due| due.at);
+    is_at_fault && since.0.saturating_add(PATIENCE_MS) <= now.0
+}
+
 /// The commit that sets an entry of an index aside. It is refused where the entry is gone.
 pub fn set_aside(
     index: DueIndex,
@@ -107,6 +115,28 @@ pub fn set_aside(
     plan.write(Write::Set(notes(), field(&name), encode(&note)));
     plan.write(Write::AddMember(names(), name));
     plan
+}
+
+/// Sets entries of an index aside, all at once. Those that were, and those that stay in the index because the store
+/// failed; what somebody else did, or set aside, is neither.
+pub async fn set_all_aside<B: Binding>(
+    context: &Context<'_, B>,
+    index: DueIndex,
+    entries: Vec<(Entry, Stuck)>,
+) -> (Vec<Stuck>, Vec<Stuck>) {
+    let plan = |(Entry { member, partition }, Stuck { place, error }): &(Entry, Stuck)| {
+        (*partition, set_aside(index, member, place, error, context.now))
+    };
+    let results = context.commit_some(entries.iter().map(plan).collect()).await;
+    let (mut aside, mut stay) = (Vec::new(), Vec::new());
+    for ((_, stuck), result) in entries.into_iter().zip(results) {
+        match result {
+            Ok(Ok(_)) => aside.push(stuck),
+            Ok(Err(_)) => {}
+            Err(_) => stay.push(stuck),
+        }
+    }
+    (aside, stay)
 }
 
 /// Reads how many entries of a partition are set aside.

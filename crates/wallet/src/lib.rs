@@ -7,7 +7,6 @@
 //! - [`account`], [`entry`]: the ledger - every movement has two sides
 //! - [`pending`]: tokens that are not posted
 //! - [`posting`]: how they are posted, by order number at most once
-//! - [`sweep`]: doing what is due in an index, the oldest first
 //! - [`mode`]: how they are posted, a switch
 //! - [`view`]: what a user has, posted or not; [`statement`]: what moved
 //! - [`withdraw`]: money that leaves, in two phases
@@ -27,7 +26,6 @@ pub mod rain;
 pub mod records;
 pub mod split;
 pub mod statement;
-pub mod sweep;
 pub mod token;
 pub mod view;
 pub mod withdraw;

@@ -21,6 +21,8 @@ use edge::store::{Binding, random};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use lease::call_back_all;
+use store::quarantine;
+use store::sweep::{Item, Sweep};
 use wallet::context::Context;
 use wallet::mode::{self, Mode};
 use wallet::packet;
@@ -28,7 +30,6 @@ use wallet::pending;
 use wallet::posting;
 use wallet::rain::{self, Rain};
 use wallet::records;
-use wallet::sweep::Queue;
 
 use crate::Books;
 
@@ -42,6 +43,8 @@ const AT_ONCE: usize = 16;
 const PAGES_MAX: u32 = 64;
 /// Rains and templates whose leases one call takes back, of each.
 const BUDGETS_MAX: u64 = 4;
+/// Those that one call passes over.
+const PASSED_OVER_MAX: u64 = 1_024;
 /// Queues that are looked at, also where fewer users may be posted: at the head of some stands who cannot be.
 const QUEUES_MIN: usize = 64;
 /// Partitions whose coupons are swept at once.
@@ -78,6 +81,12 @@ pub struct Settled {
     pub templates: u64,
     /// What cannot be done for a fault of its own records.
     pub stuck: Vec<Stuck>,
+    /// What cannot be done, either, and was set aside by this call.
+    pub set_aside: Vec<Stuck>,
+    /// Items that are set aside, by this call or before.
+    pub quarantined: u64,
+    /// How many of them in the partitions of the lists of rains and templates.
+    quarantined_of_lists: BTreeMap<Partition, u64>,
     /// The store's failure that kept a part of the call from being done. Then `left` is at least 1.
     pub interrupted: Option<CommitError>,
 }
@@ -96,15 +105,16 @@ impl Settled {
             self.rains,
             self.templates,
         ];
-        done.iter().any(|count| *count > 0)
+        done.iter().any(|count| *count > 0) || !self.set_aside.is_empty()
     }
 
     /// Keeps what a sweep could not do, and the store's failure; what it did.
     fn take(&mut self, result: Result<Swept, CommitError>) -> Taken {
         match result {
-            Ok(Swept { done, stuck, has_more, failure }) => {
+            Ok(Swept { done, stuck, set_aside, has_more, failure }) => {
                 let taken = Taken { done, stuck: stuck.len() as u64, has_more };
                 self.stuck.extend(stuck);
+                self.set_aside.extend(set_aside);
                 failure.into_iter().for_each(|failure| self.interrupt(failure));
                 taken
             }
@@ -177,6 +187,8 @@ pub async fn settle<B: Binding>(
     }
     let sum = |of: fn(&Waiting) -> u64| waiting.iter().map(of).sum::<u64>();
     settled.queued = sum(|one| one.queued);
+    settled.quarantined =
+        sum(|one| one.quarantined) + settled.quarantined_of_lists.values().sum::<u64>();
     settled.left = over
         + sum(|one| one.packets).saturating_sub(stuck.packets)
         + sum(|one| one.reservations).saturating_sub(stuck.reservations);
@@ -204,6 +216,8 @@ struct Waiting {
     reservations: u64,
     /// Rewards that are due.
     rewards: u64,
+    /// Items that are set aside.
+    quarantined: u64,
 }
 
 /// One wave finds what waits, and where; where the store fails nothing is done in this call.
@@ -218,6 +232,7 @@ async fn look<B: Binding>(context: &Context<'_, B>, settled: &mut Settled) -> Ve
             records::ENDS.count(context.now),
             coupon::ENDS.count(context.now),
             all(REWARDS),
+            quarantine::count(),
         ];
         (one, Transaction { reads, ..Transaction::default() })
     };
@@ -255,11 +270,11 @@ fn found(partition: Partition, answers: &[Answer]) -> Result<Waiting, CommitErro
         _ => Err(unexpected()),
     };
     let counts = counts.iter().map(count).collect::<Result<Vec<_>, _>>()?;
-    let [queued, unsent, owed, ends, reservations, rewards] = counts[..] else {
+    let [queued, unsent, owed, ends, reservations, rewards, quarantined] = counts[..] else {
         return Err(unexpected());
     };
     let packets = unsent + owed + ends;
-    Ok(Waiting { partition, queued, since, packets, reservations, rewards })
+    Ok(Waiting { partition, queued, since, packets, reservations, rewards, quarantined })
 }
 
 async fn finish_packets<B: Binding>(
@@ -299,6 +314,7 @@ async fn post<B: Binding>(
         left: users_max as usize,
         seen: BTreeMap::new(),
         failed: BTreeSet::new(),
+        at_fault: Vec::new(),
         stuck_entries: 0,
     };
     for _ in 0..PAGES_MAX {
@@ -324,7 +340,7 @@ async fn post<B: Binding>(
             };
             match page {
                 Ok(page) => {
-                    batch.extend(posting.users_of(*partition, &page.members));
+                    batch.extend(posting.users_of(*partition, &page.members, context.now));
                     let last = page.members.last().cloned().filter(|_| page.has_more);
                     if let Some(last) = last {
                         let since = due::due(&last).map_or(UnixMillis(i64::MIN), |due| due.at);
@@ -335,6 +351,7 @@ async fn post<B: Binding>(
             }
         }
         posting.post_all(context, batch).await;
+        posting.set_aside(context).await;
         queues = next;
     }
     posting.stuck_entries
@@ -349,7 +366,9 @@ struct Posting<'a> {
     seen: BTreeMap<UserId, bool>,
     /// Partitions with which the store failed.
     failed: BTreeSet<Partition>,
-    /// Entries of queues that cannot be posted.
+    /// Entries of queues that cannot be posted, and have to be set aside.
+    at_fault: Vec<(Item, Stuck)>,
+    /// Entries of queues that cannot be posted, and stay.
     stuck_entries: u64,
 }
 
@@ -359,12 +378,29 @@ impl Posting<'_> {
         self.settled.interrupt(failure);
     }
 
-    fn is_stuck(&mut self, place: String, error: CommitError) {
-        self.settled.stuck.push(Stuck { place, error });
+    /// An entry cannot be posted for a fault of its own records.
+    fn is_stuck(&mut self, item: Item, error: CommitError, now: UnixMillis) {
+        let place = format!("the queue of {}: {}", item.partition, due::words(&item.member));
+        let is_ripe = quarantine::is_ripe(&item, &error, now);
+        let stuck = Stuck { place, error };
+        if is_ripe {
+            self.at_fault.push((item, stuck));
+        } else {
+            self.stuck_entries += 1;
+            self.settled.stuck.push(stuck);
+        }
+    }
+
+    async fn set_aside<B: Binding>(&mut self, context: &Context<'_, B>) {
+        let at_fault = std::mem::take(&mut self.at_fault);
+        let (set_aside, stuck) = quarantine::set_all_aside(context, records::QUEUE, at_fault).await;
+        self.settled.set_aside.extend(set_aside);
+        self.stuck_entries += stuck.len() as u64;
+        self.settled.stuck.extend(stuck);
     }
 
     /// The users of a page of a queue who had no turn yet.
-    fn users_of(&mut self, partition: Partition, members: &[Member]) -> Queued {
+    fn users_of(&mut self, partition: Partition, members: &[Member], now: UnixMillis) -> Queued {
         let mut places = BTreeMap::new();
         let mut users = Queued::new();
         for member in members {
@@ -381,9 +417,8 @@ impl Posting<'_> {
                     users[place].1.push((drawn, number.to_owned()));
                 }
                 Err(error) => {
-                    self.stuck_entries += 1;
-                    let place = format!("the queue of {partition}: {}", due::words(member));
-                    self.is_stuck(place, error);
+                    let item = Item { member: member.clone(), partition };
+                    self.is_stuck(item, error, now);
                 }
             }
         }
@@ -394,8 +429,8 @@ impl Posting<'_> {
     async fn post_all<B: Binding>(&mut self, context: &Context<'_, B>, users: Queued) {
         let mut rest = users.into_iter();
         let one = |(user, entries): (UserId, Vec<_>)| async move {
-            let count = entries.len() as u64;
-            (user, count, post_one(context, user, entries).await)
+            let posted = post_one(context, user, &entries).await;
+            (user, entries, posted)
         };
         let mut running = FuturesUnordered::new();
         loop {
@@ -408,42 +443,65 @@ impl Posting<'_> {
             }
             let Some((user, entries, posted)) = running.next().await else { return };
             let mut is_stuck = false;
+            let partition = context.home(user);
+            let item = |(drawn, number): &(UnixMillis, String)| {
+                let member = due::member(*drawn, &due::of_user(user, number));
+                Item { member, partition }
+            };
             match posted {
                 Ok((tokens, lost)) => {
                     self.settled.users += u64::from(tokens > 0);
                     self.settled.tokens += tokens;
                     self.left -= usize::from(tokens > 0);
-                    self.stuck_entries += entries.min(lost.len() as u64);
-                    for error in lost {
-                        self.is_stuck(format!("a token of user {user}"), error);
+                    for (number, error) in lost {
+                        match entries.iter().find(|(_, other)| *other == number) {
+                            Some(entry) => self.is_stuck(item(entry), error, context.now),
+                            // Its entry stands elsewhere in the queue.
+                            None => {
+                                let place = format!("a token of user {user}");
+                                self.settled.stuck.push(Stuck { place, error });
+                            }
+                        }
                     }
                 }
                 Err(error) if error.is_of_records() => {
                     is_stuck = true;
-                    self.stuck_entries += entries;
-                    self.is_stuck(format!("the wallet of user {user}"), error);
+                    let items = entries.iter().map(item);
+                    let (ripe, others): (Vec<_>, Vec<_>) =
+                        items.partition(|item| quarantine::is_ripe(item, &error, context.now));
+                    for item in ripe {
+                        self.is_stuck(item, error.clone(), context.now);
+                    }
+                    if !others.is_empty() {
+                        self.stuck_entries += others.len() as u64;
+                        let place = format!("the wallet of user {user}");
+                        self.settled.stuck.push(Stuck { place, error });
+                    }
                 }
-                Err(failure) => self.fails(context.home(user), failure),
+                Err(failure) => self.fails(partition, failure),
             }
             self.seen.insert(user, is_stuck);
         }
     }
 }
 
-/// Posts a user: how many tokens, and what is wrong with those that cannot be posted.
+/// Posts a user: how many tokens, and the numbers of those that cannot be posted, with what is wrong with each.
 async fn post_one<B: Binding>(
     context: &Context<'_, B>,
     user: UserId,
-    entries: Vec<(UnixMillis, String)>,
-) -> Result<(u64, Vec<CommitError>), CommitError> {
+    entries: &[(UnixMillis, String)],
+) -> Result<(u64, Vec<(String, CommitError)>), CommitError> {
     let posted = posting::post(context, user).await?;
-    let mut lost: Vec<_> =
-        posted.unreadable.iter().map(|number| pending::unreadable(number)).collect();
+    let with_cause = |number: String| {
+        let error = pending::unreadable(&number);
+        (number, error)
+    };
+    let mut lost: Vec<_> = posted.unreadable.into_iter().map(with_cause).collect();
     if posted.tokens == 0 {
         // Somebody else posted them, or they are not there.
         for (drawn, number) in entries {
-            match posting::leave_queue(context, user, drawn, &number).await {
-                Err(error @ CommitError::Unreadable(_)) => lost.push(error),
+            match posting::leave_queue(context, user, *drawn, number).await {
+                Err(error @ CommitError::Unreadable(_)) => lost.push((number.clone(), error)),
                 result => result?,
             }
         }
@@ -482,13 +540,25 @@ async fn sweep_coupons<B: Binding>(
 async fn take_back<B: Binding>(
     context: &Context<'_, B>,
     queue: Queue,
-    act: impl AsyncFnMut(&Due<'_>) -> Result<bool, CommitError>,
+    mut act: impl AsyncFnMut(&Due<'_>) -> Result<bool, CommitError>,
     settled: &mut Settled,
 ) -> (u64, u64) {
-    let taken = settled.take(queue.sweep(context, BUDGETS_MAX, act).await);
-    let count = vec![queue.index.count(queue.until)];
-    match context.read(queue.partition, count).await.as_deref() {
-        Ok([Answer::Size(size)]) => (taken.done, size.saturating_sub(taken.stuck)),
+    let Queue { partition, index, until, name } = queue;
+    let sweep = Sweep {
+        index,
+        name,
+        partitions: &[partition],
+        until,
+        looks_ahead: false,
+        done_max: BUDGETS_MAX,
+        passed_over_max: PASSED_OVER_MAX,
+    };
+    let taken = settled.take(sweep.each(context, async |due| act(&due).await).await);
+    match context.read(partition, vec![index.count(until), quarantine::count()]).await.as_deref() {
+        Ok([Answer::Size(size), Answer::Size(quarantined)]) => {
+            settled.quarantined_of_lists.insert(partition, *quarantined);
+            (taken.done, size.saturating_sub(taken.stuck))
+        }
         _ => (taken.done, u64::from(taken.has_more)),
     }
 }
@@ -542,6 +612,16 @@ async fn take_back_templates<B: Binding>(
     let (templates, left) = take_back(context, queue, act, settled).await;
     settled.templates += templates;
     left
+}
+
+/// Budgets that are over.
+#[derive(Clone, Copy)]
+struct Queue {
+    partition: Partition,
+    index: DueIndex,
+    until: UnixMillis,
+    /// What its items are, in words for operators.
+    name: &'static str,
 }
 
 fn over(partition: Partition, index: DueIndex, name: &'static str, now: UnixMillis) -> Queue {

@@ -12,6 +12,7 @@ use domain::time::UnixMillis;
 use domain::transaction::{CommitError, Outcome, Transaction, Value, Write};
 use edge::store::Binding;
 use futures::executor::block_on;
+use store::quarantine::PATIENCE_MS;
 use wallet::keys::SigningKeys;
 use wallet::records;
 use wallet::token::Payload;
@@ -169,10 +170,27 @@ fn what_cannot_be_done_hides_nothing_that_is_left() {
     for user in users_of(home).take(3) {
         store.give(user, "n", 1);
     }
+    // All of them have been due for ever: they are set aside, and told.
     let settled = store.settle(1).unwrap();
-    assert_eq!((settled.users, settled.stuck.len(), settled.left), (1, 4, 2), "{settled:?}");
+    assert_eq!((settled.users, settled.set_aside.len(), settled.left), (1, 4, 2), "{settled:?}");
+    for (max, users) in [(2, 2), (2, 0)] {
+        let settled = store.settle(max).unwrap();
+        let told = (settled.users, settled.stuck.len(), settled.set_aside.len(), settled.left);
+        assert_eq!(told, (users, 0, 0, 0), "{settled:?}");
+        assert_eq!(settled.quarantined, 4);
+    }
+}
+
+#[test]
+fn what_is_due_for_a_moment_stays_and_is_set_aside_when_it_stays_at_fault() {
+    let store = Store::default();
+    let user = users_of(partitions().all().next().unwrap()).next().unwrap();
+    store.give(user, "old", PATIENCE_MS);
+    store.give(user, "new", PATIENCE_MS - 1);
+    break_wallet(&store, user);
     let settled = store.settle(2).unwrap();
-    assert_eq!((settled.users, settled.stuck.len(), settled.left), (2, 4, 0), "{settled:?}");
-    let settled = store.settle(2).unwrap();
-    assert_eq!((settled.users, settled.stuck.len(), settled.left), (0, 4, 0), "{settled:?}");
+    let told = (settled.stuck.len(), settled.set_aside.len(), settled.queued, settled.left);
+    assert_eq!(told, (1, 1, 1, 0), "{settled:?}");
+    assert_eq!(settled.quarantined, 1);
+    assert!(settled.set_aside[0].place.contains("old"), "{settled:?}");
 }

@@ -1,6 +1,8 @@
 //! The store as a whole, read in one step past the app. Records that were made unreadable are shown as they
 //! were: what must hold, holds of what is true.
 
+use std::collections::BTreeSet;
+
 use domain::ids::UserId;
 use domain::partition::Partitions;
 use domain::transaction::Value;
@@ -102,6 +104,11 @@ impl Books {
     /// Whether a record is unreadable.
     pub fn is_corrupted(&self) -> bool {
         self.corruption.is_some()
+    }
+
+    /// The users to whom a record belongs that is unreadable.
+    pub fn corrupted_users(&self) -> BTreeSet<u64> {
+        self.corruption.iter().flat_map(Corruption::users).copied().collect()
     }
 
     /// Somebody repairs what was made unreadable.

@@ -1,10 +1,18 @@
 //! Records made unreadable, past the app: garbage, another version, or not there although another record
 //! names it. At most one a schedule; what it was is kept, so that books still add up and it can be repaired.
+//!
+//! It belongs to users, whose numbers stand in its name. Whatever else is asked for must go on as if nothing had
+//! happened. Of what concerns its users nothing is known until it is repaired: nobody asks for it.
+
+use std::collections::BTreeSet;
 
 use domain::transaction::Value;
+use end_to_end::app::Ask;
 use end_to_end::dump::Records;
 use rand::rngs::StdRng;
 use rand::seq::IteratorRandom;
+
+use crate::world::USERS;
 
 /// What goes before the keys of the store, where nothing else is configured.
 const PREFIX: &str = "hb:live";
@@ -20,6 +28,31 @@ pub struct Corruption {
     was: Value,
     /// What stands there now; nothing where it was taken away.
     is: Option<Vec<u8>>,
+    /// Whose it is.
+    users: BTreeSet<u64>,
+}
+
+/// The users whose numbers stand in a text.
+fn users_in(text: &[u8]) -> BTreeSet<u64> {
+    let numbers = text.split(|byte| !byte.is_ascii_digit());
+    let numbers = numbers.filter_map(|one| std::str::from_utf8(one).ok()?.parse().ok());
+    numbers.filter(|number| USERS.contains(number)).collect()
+}
+
+/// The users who may notice something of a request.
+pub fn users_of(asked: &Ask) -> BTreeSet<u64> {
+    let path = asked.path.strip_prefix("/v1/").unwrap_or(&asked.path);
+    &users_in(path.as_bytes()) | &users_in(&asked.body)
+}
+
+/// The users to whom a field of a record belongs.
+fn owners(name: &str, field: &[u8]) -> BTreeSet<u64> {
+    let mut users = &users_in(name.as_bytes()) | &users_in(field);
+    if let Ok(number) = <[u8; 8]>::try_from(field) {
+        let user = u64::from_be_bytes(number);
+        users.extend(USERS.contains(&user).then_some(user));
+    }
+    users
 }
 
 /// What the names of records of configuration or layout begin with: whoever breaks those breaks everything.
@@ -33,17 +66,25 @@ fn is_shared(name: &str) -> bool {
 }
 
 impl Corruption {
-    /// Draws one of the values of a store that are encoded; nothing where there is none.
-    pub fn draw(kind: &str, records: &Records, random: &mut StdRng) -> Option<Self> {
+    /// Draws one of the values of a store that are encoded and belong to users, but none of these, of whom something is
+    /// under way; nothing where there is none.
+    pub fn draw(
+        kind: &str,
+        records: &Records,
+        busy: &BTreeSet<u64>,
+        random: &mut StdRng,
+    ) -> Option<Self> {
         let values = records.iter().filter(|((_, name), _)| !is_shared(name)).flat_map(
             |((partition, name), record)| {
                 record.iter().filter_map(move |(field, value)| {
                     let encoded = matches!(value, Value::Bytes(bytes) if !bytes.is_empty());
-                    encoded.then_some((partition, name, field, value))
+                    let users = owners(name, field);
+                    let may_be = encoded && !users.is_empty() && users.is_disjoint(busy);
+                    may_be.then_some((partition, name, field, value, users))
                 })
             },
         );
-        let (partition, name, field, value) = values.choose(random)?;
+        let (partition, name, field, value, users) = values.choose(random)?;
         let Value::Bytes(bytes) = value else { return None };
         let is = match kind {
             "garbage" => Some(GARBAGE.to_vec()),
@@ -55,7 +96,12 @@ impl Corruption {
             _ => None,
         };
         let (partition, name) = (partition.clone(), name.clone());
-        Some(Self { partition, name, field: field.clone(), was: value.clone(), is })
+        Some(Self { partition, name, field: field.clone(), was: value.clone(), is, users })
+    }
+
+    /// Whose it is.
+    pub fn users(&self) -> &BTreeSet<u64> {
+        &self.users
     }
 
     fn key(&self) -> String {

@@ -32,14 +32,6 @@ const SKEWS_MS: [u64; 3] = [1_000, 60_000, 600_000];
 /// A page of the store, where pages are small.
 const PAGE_ENTRIES: u32 = 3;
 
-/// Faults that the product does not stand yet, by name, and why. Whoever mends one takes its line out.
-/// `simulate --with <name>` switches one on.
-pub const SWITCHED_OFF: &[(&str, &str)] = &[
-    ("garbage", "one unreadable record stops settlement and answers 500 to others"),
-    ("other-version", "a record of another version stops settlement and answers 500 to others"),
-    ("absent", "a record that is missing where another one names it stops settlement"),
-];
-
 /// Every kind of fault, by name.
 pub const FAULTS: [&str; 15] = [
     "error-before",
@@ -94,8 +86,6 @@ pub struct Reduction {
     pub steps: Option<BTreeSet<StepId>>,
     /// Only these faults, by the number of the host call.
     pub faults: Option<BTreeMap<u64, Fault>>,
-    /// Kinds of faults that happen although they are [`SWITCHED_OFF`].
-    pub with: BTreeSet<String>,
 }
 
 /// What a seed runs.
@@ -153,10 +143,7 @@ impl Plan {
         if let Some(only) = &reduction.steps {
             steps.retain(|step| only.contains(step));
         }
-        let goes_wrong = |kind: &str| {
-            let is_off = SWITCHED_OFF.iter().any(|(name, _)| *name == kind);
-            !reduction.without.contains(kind) && (!is_off || reduction.with.contains(kind))
-        };
+        let goes_wrong = |kind: &str| !reduction.without.contains(kind);
         let faults = faults(seed, &mut random, reduction, &goes_wrong);
         let small = random.random_bool(0.25) && goes_wrong("small-pages");
         let jumps = random.random_bool(0.25) && goes_wrong("time-jumps");
@@ -284,9 +271,6 @@ impl fmt::Display for Reduction {
         for function in self.functions.iter().flatten() {
             write!(formatter, " --of {function}")?;
         }
-        for fault in &self.with {
-            write!(formatter, " --with {fault}")?;
-        }
         for fault in &self.without {
             write!(formatter, " --without {fault}")?;
         }
@@ -403,14 +387,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_switched_off_does_not_happen() {
-        for seed in 0..500 {
-            assert_eq!(Plan::draw(seed, &Reduction::default()).corruption, None);
-        }
-        let with = SWITCHED_OFF.iter().map(|(name, _)| (*name).to_owned()).collect();
-        let on = Reduction { with, ..Reduction::default() };
-        let drawn = (0..500).filter_map(|seed| Plan::draw(seed, &on).corruption);
-        let drawn: BTreeSet<_> = drawn.collect();
-        assert_eq!(drawn, BTreeSet::from(["absent", "garbage", "other-version"]));
+    fn records_are_made_unreadable_in_each_way() {
+        let drawn = |reduction: &Reduction| -> BTreeSet<_> {
+            (0..500).filter_map(|seed| Plan::draw(seed, reduction).corruption).collect()
+        };
+        let all = ["absent", "garbage", "other-version"];
+        assert_eq!(drawn(&Reduction::default()), BTreeSet::from(all));
+        let without = BTreeSet::from(["garbage".to_owned()]);
+        let others = drawn(&Reduction { without, ..Reduction::default() });
+        assert_eq!(others, BTreeSet::from(["absent", "other-version"]));
     }
 }

@@ -184,9 +184,6 @@ async fn come_to_rest(world: &World) {
         // What was late happens while this is answered.
         late.until_answered(&check(LAST)).await;
     }
-    for asked in world.functions.iter().flat_map(|function| function.calm()) {
-        late.until_answered(&asked).await;
-    }
     // What was reserved by a clock that was ahead expires so much later.
     world.advance(world.plan.skew_ms_max());
     if world.books().is_corrupted() {
@@ -195,6 +192,9 @@ async fn come_to_rest(world: &World) {
         assert_eq!(reply.status, 200, "{reply:?}");
     }
     world.books().repair();
+    for asked in world.functions.iter().flat_map(|function| function.calm()) {
+        late.until_answered(&asked).await;
+    }
     world.check();
     let asker = &mut world.patient(0);
     if world.plan.drains_first {

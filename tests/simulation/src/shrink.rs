@@ -100,7 +100,6 @@ impl<R: Fn(&Reduction) -> Result<(), Box<Failure>>> Shrinker<R> {
     fn leave_out_kinds(&mut self) {
         for kind in FAULTS {
             self.fails_with(|reduction| {
-                reduction.with.remove(kind);
                 reduction.without.insert(kind.to_owned());
             });
         }

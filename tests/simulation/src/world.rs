@@ -1,6 +1,6 @@
 //! What the clients of a schedule share, and a step of a client.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use end_to_end::app::{Ask, Reply};
@@ -11,6 +11,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 
 use crate::books::Books;
+use crate::corruption;
 use crate::functions::Function;
 use crate::plan::{Plan, StepId};
 use crate::story::Story;
@@ -67,6 +68,15 @@ impl Report {
     }
 }
 
+/// What was asked that concerns a user.
+#[derive(Default)]
+struct Asked {
+    /// Requests that are under way.
+    under_way: u32,
+    /// When the last one began or ended.
+    last_ms: u64,
+}
+
 /// What the clients of one schedule share.
 pub struct World {
     /// The app.
@@ -78,6 +88,8 @@ pub struct World {
     books: Mutex<Books>,
     report: Mutex<Report>,
     paid: Mutex<BTreeMap<u64, Paid>>,
+    /// What was asked, by the users whom it concerns.
+    asked: Mutex<BTreeMap<u64, Asked>>,
     story: Story,
 }
 
@@ -97,6 +109,7 @@ impl World {
             books: Mutex::new(books),
             report: Mutex::default(),
             paid: Mutex::default(),
+            asked: Mutex::default(),
             story: story.clone(),
         }
     }
@@ -165,18 +178,20 @@ impl World {
         self.tell(|| format!("{ms} ms pass"));
     }
 
-    /// Asks once; the answer may be lost, or be that the store failed.
+    /// Asks once; the answer may be lost, or be that the store failed. Of users of whom a record is unreadable nothing
+    /// is asked.
     ///
     /// # Panics
     /// It is another failure of the server's.
     pub async fn ask(&self, who: &str, asked: &Ask) -> Option<Reply> {
+        let users = corruption::users_of(asked);
+        if !users.is_disjoint(&self.books().corrupted_users()) {
+            return None;
+        }
         self.tell(|| format!("{who}  {}", asked_as_text(asked)));
-        let corrupted = self.books().is_corrupted();
-        let reply = if corrupted {
-            lenient(&self.app, asked).await
-        } else {
-            patient::ask(&self.app, asked).await
-        };
+        self.note(&users, |asked| asked.under_way += 1);
+        let reply = patient::ask(&self.app, asked).await;
+        self.note(&users, |asked| asked.under_way -= 1);
         self.tell(|| match &reply {
             None => format!("{who}  -> no answer"),
             Some(reply) => format!("{who}  -> {}", answered_as_text(reply)),
@@ -193,21 +208,31 @@ impl World {
         reply
     }
 
+    /// Users of whom something is asked right now, or was in the last milliseconds.
+    pub fn busy_users(&self, last_ms: u64) -> BTreeSet<u64> {
+        let since_ms = self.app.now_ms().saturating_sub(last_ms);
+        let asked = self.asked();
+        let busy = asked.iter().filter(|(_, one)| one.under_way > 0 || one.last_ms >= since_ms);
+        busy.map(|(user, _)| *user).collect()
+    }
+
+    fn note(&self, users: &BTreeSet<u64>, change: impl Fn(&mut Asked)) {
+        let (mut all, now_ms) = (self.asked(), self.app.now_ms());
+        for user in users {
+            let asked = all.entry(*user).or_default();
+            asked.last_ms = now_ms;
+            change(asked);
+        }
+    }
+
+    fn asked(&self) -> MutexGuard<'_, BTreeMap<u64, Asked>> {
+        self.asked.lock().expect("no check has failed before")
+    }
+
     /// A client who asks until there is an answer.
     pub fn patient(&self, failures_max: u32) -> Patient {
         Patient::new(&self.app, failures_max)
     }
-}
-
-/// While a record is unreadable, who needs it is told so (503), and nobody is told that something went wrong
-/// that we do not know (500).
-async fn lenient(app: &App, asked: &Ask) -> Option<Reply> {
-    let reply = asked.of(app).await;
-    if reply.is_lost() {
-        return None;
-    }
-    assert!(reply.status < 500 || reply.status == 503, "one record is unreadable: {reply:?}");
-    (reply.status < 500).then_some(reply)
 }
 
 fn asked_as_text(asked: &Ask) -> String {

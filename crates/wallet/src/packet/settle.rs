@@ -16,7 +16,7 @@ use crate::context::Context;
 use crate::keys::SigningKeys;
 use crate::records;
 use crate::split;
-use crate::sweep::Queue;
+use store::Sweep;
 
 /// What settling the packets of a partition did, or the store's failure where it failed before anything was.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct Settled {
 
 /// What one call does in a partition, of each kind; the next one goes on.
 const SETTLE_MAX: u64 = 256;
+/// Packets of each kind that one call passes over, beside those that it does.
+const PASSED_OVER_MAX: u64 = 1_024;
 /// Everything in an index is due: nothing is later.
 const ALWAYS: UnixMillis = UnixMillis(i64::MAX);
 
@@ -44,19 +46,24 @@ pub async fn settle<B: Binding>(
     partition: Partition,
     random: &mut dyn FnMut() -> u64,
 ) -> Settled {
-    let queue = |index, until, name| Queue { partition, index, until, name };
-    let sent = queue(records::UNSENT, ALWAYS, "a packet on its way")
-        .sweep(context, SETTLE_MAX, async |due| {
-            finish_sending(context, partition, due, random).await
-        })
+    let partitions = &[partition];
+    let sweep = |index, until, name| Sweep {
+        index,
+        name,
+        partitions,
+        until,
+        looks_ahead: false,
+        done_max: SETTLE_MAX,
+        passed_over_max: PASSED_OVER_MAX,
+    };
+    let sent = sweep(records::UNSENT, ALWAYS, "a packet on its way")
+        .each(context, async |due| finish_sending(context, partition, &due, random).await)
         .await;
-    let paid = queue(records::OWED, ALWAYS, "an opening that is owed")
-        .sweep(context, SETTLE_MAX, async |due| {
-            finish_paying(context, keys, stage, partition, due).await
-        })
+    let paid = sweep(records::OWED, ALWAYS, "an opening that is owed")
+        .each(context, async |due| finish_paying(context, keys, stage, partition, &due).await)
         .await;
-    let closed = queue(records::ENDS, context.now, "a packet that has expired")
-        .sweep(context, SETTLE_MAX, async |due| close(context, keys, stage, partition, due).await)
+    let closed = sweep(records::ENDS, context.now, "a packet that has expired")
+        .each(context, async |due| close(context, keys, stage, partition, &due).await)
         .await;
     Settled { sent, paid, closed }
 }

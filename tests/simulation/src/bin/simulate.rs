@@ -10,7 +10,7 @@ use end_to_end::app::Place;
 use indicatif::{ProgressBar, ProgressStyle};
 use simulation::functions::FUNCTIONS;
 use simulation::many::run_all;
-use simulation::plan::{At, FAULTS, Plan, Reduction, SWITCHED_OFF, StepId};
+use simulation::plan::{At, FAULTS, Plan, Reduction, StepId};
 use simulation::run::tell;
 use simulation::shrink::shrink;
 
@@ -46,9 +46,6 @@ struct Arguments {
     /// Faults that do not happen, by name.
     #[arg(long)]
     without: Vec<String>,
-    /// Faults that happen although they are switched off, by name.
-    #[arg(long)]
-    with: Vec<String>,
     /// Only these steps, as a shrunk schedule lists them: `client.step,...`.
     #[arg(long, value_delimiter = ',')]
     steps: Option<Vec<StepId>>,
@@ -66,7 +63,7 @@ impl Arguments {
                 bail!("--of {name}: there are {}", known.join(", "));
             }
         }
-        for fault in self.with.iter().chain(&self.without) {
+        for fault in &self.without {
             if !FAULTS.contains(&fault.as_str()) {
                 bail!("{fault} is no fault: there are {}", FAULTS.join(", "));
             }
@@ -75,7 +72,6 @@ impl Arguments {
         Ok(Reduction {
             functions: (!names.is_empty()).then_some(names),
             without: self.without.iter().cloned().collect(),
-            with: self.with.iter().cloned().collect(),
             steps: self.steps.as_ref().map(|steps| steps.iter().copied().collect()),
             faults: faults.map(|faults| faults.iter().map(|at| (at.0, at.1)).collect()),
         })
@@ -131,9 +127,6 @@ fn print_shrunk(place: &Place, seed: u64, reduction: &Reduction) {
 }
 
 fn many(arguments: &Arguments, reduction: &Reduction) -> ExitCode {
-    for (name, reason) in SWITCHED_OFF.iter().filter(|(name, _)| !reduction.with.contains(*name)) {
-        println!("switched off: {name}: {reason}");
-    }
     let bar = ProgressBar::new(arguments.count);
     let style = ProgressStyle::with_template("{pos} of {len} schedules, {elapsed}, {eta} left");
     bar.set_style(style.expect("a template"));
