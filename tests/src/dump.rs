@@ -82,3 +82,27 @@ pub fn integer(record: &Record, field: &str) -> i64 {
         Some(Value::Bytes(_)) => panic!("{field} holds bytes"),
     }
 }
+
+/// Writes bytes into a field of a record past the app; what was there.
+///
+/// # Panics
+/// The server does not answer, or nothing was there.
+pub fn write_past(address: &str, partition: &str, map: &str, field: &str, bytes: &[u8]) -> Vec<u8> {
+    let mut connection = redis::Client::open(address)
+        .and_then(|client| client.get_connection())
+        .expect("the server accepts connections");
+    let key = format!("hb:live:{{{partition}}}:m{map}");
+    let stored = [b"=", bytes].concat();
+    let (was, ()): (Vec<u8>, ()) = redis::pipe()
+        .cmd("HGET")
+        .arg(&key)
+        .arg(field)
+        .cmd("HSET")
+        .arg(&key)
+        .arg(field)
+        .arg(stored)
+        .query(&mut connection)
+        .map(|(was, _): (Vec<u8>, i64)| (was, ()))
+        .expect("there is such a field");
+    was.strip_prefix(b"=").expect("bytes").to_vec()
+}

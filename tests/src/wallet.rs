@@ -198,6 +198,22 @@ pub fn settle_users(users_max: i64) -> Ask {
     Ask::post("/v1/settlement", json!({ "users_max": users_max }).to_string()).operator()
 }
 
+/// What is set aside? With a query.
+pub fn quarantine(query: &str) -> Ask {
+    Ask::get(format!("/v1/quarantine{query}")).operator()
+}
+
+/// Puts something back that is set aside.
+pub fn retry(item: &str) -> Ask {
+    Ask::new(Method::POST, format!("/v1/quarantine/{item}/retry")).operator()
+}
+
+/// Takes something out that is set aside.
+pub fn drop_item(item: &str, reason: &str) -> Ask {
+    let path = format!("/v1/quarantine/{item}/drop");
+    Ask::post(path, json!({ "reason": reason }).to_string()).operator()
+}
+
 /// How are tokens posted?
 pub fn posting() -> Ask {
     Ask::get("/v1/posting").operator()

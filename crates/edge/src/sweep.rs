@@ -17,9 +17,14 @@ pub struct Left {
     pub stuck: Option<Count>,
     /// Some of them.
     pub stuck_items: Vec<StuckItem>,
+    /// Items that cannot be done, either, and were set aside.
+    pub set_aside: Option<Count>,
+    /// Some of them.
+    pub set_aside_items: Vec<StuckItem>,
     /// Whether more was due than the sweep looked at: another one goes on.
     pub has_more: bool,
     /// The store's failure that kept a part from being done.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub interrupted: Option<String>,
 }
 
@@ -34,23 +39,26 @@ pub struct StuckItem {
 
 /// Writes what a sweep could not do into the log, and makes its part of the answer.
 pub async fn left(swept: &Swept) -> Left {
-    log(&swept.stuck).await;
+    log("stuck", &swept.stuck).await;
+    log("set_aside", &swept.set_aside).await;
     if let Some(failure) = &swept.failure {
         interrupted(failure).await;
     }
     Left {
         stuck: Count::new(swept.stuck.len() as u64),
         stuck_items: items(&swept.stuck),
+        set_aside: Count::new(swept.set_aside.len() as u64),
+        set_aside_items: items(&swept.set_aside),
         has_more: swept.has_more,
         interrupted: swept.failure.as_ref().map(ToString::to_string),
     }
 }
 
-/// Writes each into the log.
-pub async fn log(stuck: &[Stuck]) {
+/// Writes each into the log, under this code.
+pub async fn log(code: &str, stuck: &[Stuck]) {
     for Stuck { place, error } in stuck {
         let cause = format!("{place}: {error}");
-        log::write(&Line { level: "error", code: "stuck", cause: &cause, ..Line::default() }).await;
+        log::write(&Line { level: "error", code, cause: &cause, ..Line::default() }).await;
     }
 }
 

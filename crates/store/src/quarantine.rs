@@ -17,11 +17,11 @@
 
 use binding::Binding;
 use domain::answers::{self, fields, unexpected};
-use domain::due::{DueIndex, Stuck};
+use domain::due::{self, DueIndex, Stuck};
 use domain::partition::Partition;
 use domain::time::UnixMillis;
 use domain::transaction::{
-    Answer, CommitError, Field, Guard, MapKey, Member, OrderedKey, Range, Read, Write,
+    CommitError, Field, Guard, MapKey, Member, OrderedKey, Range, Read, Write,
 };
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +32,8 @@ use crate::sweep::Item as Entry;
 
 /// How long something must have been due before it is set aside.
 pub const PATIENCE_MS: i64 = 10 * 60_000;
+/// Partitions whose names are read at once.
+const WAVE: usize = 64;
 /// Between the index's name and the entry.
 const SEPARATOR: u8 = b':';
 /// Bytes of a reason that are kept.
@@ -62,13 +64,20 @@ impl Record for Note {
     const NAME: &'static str = "a note of the quarantine";
 }
 
-/// Something that is set aside.
+/// Where something is that is set aside.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Item {
+pub struct Place {
     /// In which partition.
     pub partition: Partition,
     /// Its name there.
     pub name: Member,
+}
+
+/// Something that is set aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// Where.
+    pub place: Place,
     /// What is known of it; nothing where the note cannot be read.
     pub note: Option<Note>,
 }
@@ -144,6 +153,11 @@ pub fn count() -> Read {
     Read::Count(names(), Range::default())
 }
 
+/// Reads whether an entry of an index is set aside.
+pub fn has(index: DueIndex, at: UnixMillis, what: &[u8]) -> Read {
+    Read::HasMember(names(), name(index, &due::member(at, what)))
+}
+
 /// Reads a page of the entries of one index that are set aside, behind one of them.
 pub fn page_of(index: DueIndex, after: Option<Member>, most: u32) -> Read {
     let prefix = |last: u8| Member([index.0.as_bytes(), &[last]].concat());
@@ -151,30 +165,46 @@ pub fn page_of(index: DueIndex, after: Option<Member>, most: u32) -> Read {
     Read::Page(names(), Range { after: Some(after), below: Some(prefix(SEPARATOR + 1)) }, most)
 }
 
-/// What is set aside in a partition, behind a name; and whether there is more.
+/// What is set aside in all partitions, behind a place; and whether there may be more.
 ///
 /// # Errors
 /// The store's.
 pub async fn list<B: Binding>(
     context: &Context<'_, B>,
-    partition: Partition,
-    after: Option<Member>,
-    most: u32,
+    after: Option<&Place>,
+    most: usize,
 ) -> Result<(Vec<Item>, bool), CommitError> {
-    let page = Read::Page(names(), Range { after, below: None }, most);
-    let answers = context.read(partition, vec![page]).await?;
-    let page = answers::page(answers.first())?;
-    if page.members.is_empty() {
-        return Ok((Vec::new(), false));
+    let all = context.partitions.all().chain(context.partitions.of_configurations());
+    let is_before = |one: &Partition| after.is_some_and(|after| after.partition != *one);
+    let partitions: Vec<_> = all.skip_while(is_before).collect();
+    let mut places: Vec<Place> = Vec::new();
+    let mut has_more = false;
+    for wave in partitions.chunks(WAVE) {
+        if places.len() >= most {
+            has_more = true;
+            break;
+        }
+        let page = |one: &Partition| {
+            let after = after.filter(|after| after.partition == *one).map(|one| one.name.clone());
+            (*one, Read::Page(names(), Range { after, below: None }, most as u32))
+        };
+        let answers = context.read_all(wave.iter().map(page).collect()).await?;
+        for (partition, answer) in wave.iter().zip(&answers) {
+            let page = answers::page(Some(answer))?;
+            let place = |name: &Member| Place { partition: *partition, name: name.clone() };
+            let room = most - places.len();
+            places.extend(page.members.iter().take(room).map(place));
+            has_more |= page.has_more || page.members.len() > room;
+        }
     }
-    let read = Read::Fields(notes(), page.members.iter().map(field).collect());
-    let answers = context.read(partition, vec![read]).await?;
-    let items = page.members.iter().zip(fields(answers.first())?).map(|(name, note)| Item {
-        partition,
-        name: name.clone(),
-        note: note.as_ref().and_then(|note| decode(note).ok()),
+    let note =
+        |one: &Place| (one.partition, Read::Fields(notes(), vec![Field(one.name.0.clone())]));
+    let answers = context.read_all(places.iter().map(note).collect()).await?;
+    let items = places.into_iter().zip(&answers).map(|(place, answer)| {
+        let note = fields(Some(answer))?.first().and_then(Option::as_ref);
+        Ok(Item { place, note: note.and_then(|note| decode(note).ok()) })
     });
-    Ok((items.collect(), page.has_more))
+    Ok((items.collect::<Result<_, CommitError>>()?, has_more))
 }
 
 /// What an operator does with something that is set aside.
@@ -186,41 +216,35 @@ pub enum Act {
     Drop,
 }
 
-/// Retries or drops something; `false` where it is not set aside (any more).
+/// Retries or drops something: what is known of it; nothing where it is not set aside (any more).
 ///
 /// # Errors
 /// `Unreadable` where its name does not say from which index it comes; the store's.
 pub async fn act<B: Binding>(
     context: &Context<'_, B>,
-    partition: Partition,
-    name: &Member,
+    Place { partition, name }: &Place,
     act: Act,
-) -> Result<bool, CommitError> {
+) -> Result<Option<Item>, CommitError> {
     let mut plan = Plan::new();
     plan.demand((), Guard::MemberPresent(names(), name.clone()));
+    let answers = context.read(*partition, vec![Read::Fields(notes(), vec![field(name)])]).await?;
+    let note = fields(answers.first())?.first().and_then(Option::as_ref);
+    let note = note.and_then(|note| decode(note).ok());
     plan.write(Write::RemoveMember(names(), name.clone()));
     plan.write(Write::Unset(notes(), field(name)));
     if act == Act::Retry {
         let (index, entry) = entry(name).ok_or_else(unexpected)?;
         plan.write(Write::AddMember(index, entry));
     }
-    Ok(context.commit(partition, plan).await?.is_ok())
-}
-
-/// How many an answer to [`count`] says.
-///
-/// # Errors
-/// It is another answer.
-pub fn counted(answer: Option<&Answer>) -> Result<u64, CommitError> {
-    match answer {
-        Some(Answer::Size(size)) => Ok(*size),
-        _ => Err(unexpected()),
-    }
+    let place = Place { partition: *partition, name: name.clone() };
+    let is_done = context.commit(*partition, plan).await?.is_ok();
+    Ok(is_done.then_some(Item { place, note }))
 }
 
 #[cfg(test)]
 mod tests {
     use binding::memory::Memory;
+    use domain::transaction::Answer;
     use futures::executor::block_on;
 
     use super::*;
@@ -255,21 +279,35 @@ mod tests {
             // Delivered once more, it finds nothing to do.
             assert!(block_on(context.commit(home, plan)).unwrap().is_err());
         }
-        let listed = || block_on(list(&context, home, None, 9)).unwrap();
+        let listed = || block_on(list(&context, None, 9)).unwrap();
         let (items, has_more) = listed();
         assert_eq!((items.len(), has_more), (3, false));
+        // Page by page.
+        let (mut pages, mut after) = (Vec::new(), None);
+        loop {
+            let (page, has_more) = block_on(list(&context, after.as_ref(), 2)).unwrap();
+            after = page.last().map(|item: &Item| item.place.clone());
+            pages.extend(page);
+            if !has_more {
+                break;
+            }
+        }
+        assert_eq!(pages, items);
         let note = items[0].note.as_ref().expect("it has a note");
         assert_eq!((note.at, note.what.as_str(), note.reason.len()), (5, "a thing", 400));
         let of = |index| block_on(context.read(home, vec![page_of(index, None, 9)])).unwrap();
         let page = answers::page(of(INDEX).first()).unwrap().clone();
         assert_eq!(page.members, [name(INDEX, &one), name(INDEX, &two)]);
 
-        let act = |name: &Member, what| block_on(act(&context, home, name, what)).unwrap();
+        let act = |name: &Member, what| {
+            let place = Place { partition: home, name: name.clone() };
+            block_on(act(&context, &place, what)).unwrap().is_some()
+        };
         assert!(act(&name(INDEX, &one), Act::Retry) && !act(&name(INDEX, &one), Act::Drop));
         assert!(act(&name(INDEX, &two), Act::Drop) && !act(&name(INDEX, &two), Act::Retry));
         assert_eq!(listed().0.len(), 1);
         let left = block_on(context.read(home, vec![INDEX.page_of_all(None, 9), count()])).unwrap();
         assert_eq!(answers::page(left.first()).unwrap().members, [one]);
-        assert_eq!(counted(left.get(1)), Ok(1));
+        assert_eq!(left.get(1), Some(&Answer::Size(1)));
     }
 }

@@ -7,7 +7,7 @@ use domain::integer::Count;
 use domain::money::Amount;
 use domain::order_number::OrderNumber;
 use domain::time::UnixMillis;
-use edge::sweep::{Left, StuckItem, left};
+use edge::sweep::{Left, left};
 use edge::{Answer, Problem};
 use serde::Serialize;
 
@@ -117,11 +117,8 @@ struct BatchBody<'a> {
 struct SweptBody {
     expired: Option<Count>,
     rewarded: Option<Count>,
-    stuck: Option<Count>,
-    stuck_items: Vec<StuckItem>,
-    has_more: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    interrupted: Option<String>,
+    #[serde(flatten)]
+    left: Left,
 }
 
 #[derive(Serialize)]
@@ -259,9 +256,9 @@ fn batch(status: u16, batch: &str, parts: u32, tally: &Tally) -> Result<Answer, 
 async fn swept(expired: &Swept, rewarded: &Swept) -> Result<Answer, Problem> {
     let mut both = expired.clone();
     both.add(rewarded.clone());
-    let Left { stuck, stuck_items, has_more, interrupted } = left(&both).await;
+    let left = left(&both).await;
     let (expired, rewarded) = (Count::new(expired.done), Count::new(rewarded.done));
-    Answer::json(&SweptBody { expired, rewarded, stuck, stuck_items, has_more, interrupted })
+    Answer::json(&SweptBody { expired, rewarded, left })
 }
 
 /// A group-buy campaign.

@@ -6,7 +6,7 @@ use domain::integer::Count;
 use domain::money::Amount;
 use domain::order_number::OrderNumber;
 use domain::time::UnixMillis;
-use edge::sweep::{self, Left, StuckItem};
+use edge::sweep::{self, Left};
 use edge::{Answer, Problem};
 use litemap::LiteMap;
 use pricing::activity::Activity;
@@ -109,11 +109,8 @@ struct SweptBody {
     activities: Option<Count>,
     retiring: Option<Count>,
     orders: Option<Count>,
-    stuck: Option<Count>,
-    stuck_items: Vec<StuckItem>,
-    has_more: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    interrupted: Option<String>,
+    #[serde(flatten)]
+    left: Left,
 }
 
 /// Both evaluations, and where they differ.
@@ -172,15 +169,11 @@ pub async fn done(done: &Done) -> Result<Answer, Problem> {
 async fn swept(activities: &Swept, retiring: u64, orders: &Swept) -> Result<Answer, Problem> {
     let mut both = activities.clone();
     both.add(orders.clone());
-    let Left { stuck, stuck_items, has_more, interrupted } = sweep::left(&both).await;
     Answer::json(&SweptBody {
         activities: Count::new(activities.done),
         retiring: Count::new(retiring),
         orders: Count::new(orders.done),
-        stuck,
-        stuck_items,
-        has_more,
-        interrupted,
+        left: sweep::left(&both).await,
     })
 }
 

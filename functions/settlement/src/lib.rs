@@ -4,6 +4,7 @@
 //! In reading order:
 //! - [`settle`]: one call's work, bounded
 //! - [`reconcile`]: what the books say of each other
+//! - [`quarantine`]: what is set aside
 //! - [`parse`], [`render`], and here what puts them together
 //!
 //! The rules are [`wallet`]'s and [`coupons`]'.
@@ -17,15 +18,17 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use coupons::context::Templates;
-use domain::transaction::CommitError;
 use edge::config::{self, Config, ConfigError};
+use edge::log::Line;
 use edge::route::{Verb, route};
 use edge::store::Binding;
 use edge::{Access, Answer, Call, Kept, Problem, Request, Response, Route, Stages};
+use store::quarantine::{Act, Item};
 use wallet::keys::SigningKeys;
 use wallet::mode::{self, Switches};
 
 pub mod parse;
+pub mod quarantine;
 pub mod reconcile;
 pub mod render;
 pub mod settle;
@@ -43,6 +46,9 @@ enum Operation {
     LookAtSwitches,
     Switch,
     Reconcile,
+    ListQuarantine,
+    Retry,
+    Drop,
 }
 
 const ROUTES: &[Route<Operation>] = {
@@ -53,6 +59,9 @@ const ROUTES: &[Route<Operation>] = {
         route(Get, "/v1/posting", Operator, Operation::LookAtSwitches),
         route(Put, "/v1/posting", Operator, Operation::Switch),
         route(Get, "/v1/reconciliation", Operator, Operation::Reconcile),
+        route(Get, "/v1/quarantine", Operator, Operation::ListQuarantine),
+        route(Post, "/v1/quarantine/{item}/retry", Operator, Operation::Retry),
+        route(Post, "/v1/quarantine/{item}/drop", Operator, Operation::Drop),
     ]
 };
 
@@ -79,7 +88,7 @@ async fn keys(of: &Rc<Config>) -> Result<Rc<SigningKeys>, ConfigError> {
 }
 
 async fn answer(operation: Operation, call: &Call, stages: &mut Stages) -> Result<Answer, Problem> {
-    let command = parse::command(operation, call)?;
+    let command = parse::command(operation, call, call.config.partitions)?;
     stages.end("parse");
     let keys = keys(&call.config).await?;
     let store = edge::store::open(&call.config).await?;
@@ -146,7 +155,8 @@ fn books<'a, B>(
 
 /// Writes into the log what a call could not do.
 async fn tell(settled: &Settled) {
-    edge::sweep::log(&settled.stuck).await;
+    edge::sweep::log("stuck", &settled.stuck).await;
+    edge::sweep::log("set_aside", &settled.set_aside).await;
     if let Some(failure) = &settled.interrupted {
         edge::sweep::interrupted(failure).await;
     }
@@ -161,10 +171,15 @@ pub enum Done {
     Switches(Switches),
     /// Where books do not agree.
     Report(Report),
+    /// What is set aside, and whether there may be more.
+    Quarantine(Vec<Item>, bool),
+    /// Something is not set aside any more.
+    Released(Item),
 }
 
 /// Carries a command out: whatever is done is durable when it returns.
-async fn perform<B: Binding>(books: &Books<'_, B>, command: Command) -> Result<Done, CommitError> {
+async fn perform<B: Binding>(books: &Books<'_, B>, command: Command) -> Result<Done, Problem> {
+    let context = &books.wallets;
     Ok(match command {
         Command::Settle(users_max) => {
             let settled = settle::settle(books, users_max).await?;
@@ -178,6 +193,23 @@ async fn perform<B: Binding>(books: &Books<'_, B>, command: Command) -> Result<D
         }
         Command::Reconcile(scope, cursor) => {
             Done::Report(reconcile::reconcile(books, scope, cursor).await?)
+        }
+        Command::ListQuarantine(after, most) => {
+            let (items, has_more) = store::quarantine::list(context, after.as_ref(), most).await?;
+            Done::Quarantine(items, has_more)
+        }
+        Command::Retry(place) => {
+            let item = store::quarantine::act(context, &place, Act::Retry).await?;
+            Done::Released(item.ok_or_else(quarantine::unknown)?)
+        }
+        Command::Drop(place, reason) => {
+            let item = store::quarantine::act(context, &place, Act::Drop).await?;
+            let item = item.ok_or_else(quarantine::unknown)?;
+            let what = item.note.as_ref().map_or("", |note| &note.what);
+            let cause = &*format!("{} ({what}): {reason}", quarantine::id(&place));
+            let line = Line { level: "warning", code: "dropped", cause, ..Line::default() };
+            edge::log::write(&line).await;
+            Done::Released(item)
         }
     })
 }

@@ -2,11 +2,14 @@
 
 use domain::error::InvalidInput;
 use domain::money::Amount;
+use domain::partition::Partitions;
 use edge::{Call, Problem};
 use serde::Deserialize;
+use store::quarantine::Place;
 use wallet::mode::{Mode, Statements, Switches};
 
 use crate::Operation;
+use crate::quarantine::{self, PAGE_MAX, REASON_BYTES_MAX};
 use crate::reconcile::{Cursor, Scope};
 use crate::settle::{USERS_DEFAULT, USERS_MAX};
 
@@ -41,6 +44,12 @@ enum StatementsName {
     FirstScreens,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DropBody {
+    reason: String,
+}
+
 /// A command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -52,14 +61,44 @@ pub enum Command {
     Switch(Switches),
     /// Where do books not agree?
     Reconcile(Scope, Cursor),
+    /// What is set aside, behind a place? So many items at most.
+    ListQuarantine(Option<Place>, usize),
+    /// Put something back that is set aside.
+    Retry(Place),
+    /// Take it out for good, for a reason.
+    Drop(Place, String),
 }
 
 /// Reads a command.
 ///
 /// # Errors
 /// A problem that names the field.
-pub(crate) fn command(operation: Operation, call: &Call) -> Result<Command, Problem> {
+pub(crate) fn command(
+    operation: Operation,
+    call: &Call,
+    partitions: Partitions,
+) -> Result<Command, Problem> {
+    let item = || {
+        let id = call.parameters.first().map_or("", String::as_str);
+        quarantine::place(partitions, id).ok_or_else(quarantine::unknown)
+    };
     Ok(match operation {
+        Operation::ListQuarantine => {
+            let [cursor, limit] = call.query(["cursor", "limit"])?;
+            let wrong = || wrong_value("cursor", "must be one that a page gave".into());
+            let after = |id: String| quarantine::place(partitions, &id).ok_or_else(wrong);
+            let after = cursor.map(after).transpose()?;
+            Command::ListQuarantine(after, limit_of(limit.as_deref())?)
+        }
+        Operation::Retry => Command::Retry(item()?),
+        Operation::Drop => {
+            let DropBody { reason } = call.json()?;
+            if reason.trim().is_empty() || reason.len() > REASON_BYTES_MAX {
+                let detail = format!("must say why, in at most {REASON_BYTES_MAX} bytes");
+                return Err(wrong_value("reason", detail).into());
+            }
+            Command::Drop(item()?, reason)
+        }
         Operation::Settle => {
             // A schedule may have nothing to say.
             let body = if call.body.is_empty() { SettleBody::default() } else { call.json()? };
@@ -72,6 +111,16 @@ pub(crate) fn command(operation: Operation, call: &Call) -> Result<Command, Prob
             Command::Reconcile(scope_of(scope.as_deref())?, cursor_of(cursor.as_deref())?)
         }
     })
+}
+
+fn wrong_value(field: &str, detail: String) -> InvalidInput {
+    InvalidInput::new("invalid_value", field, detail)
+}
+
+fn limit_of(limit: Option<&str>) -> Result<usize, InvalidInput> {
+    let Some(text) = limit else { return Ok(PAGE_MAX) };
+    let limit = text.parse().ok().filter(|limit| (1..=PAGE_MAX).contains(limit));
+    limit.ok_or_else(|| wrong_value("limit", format!("must be 1 to {PAGE_MAX}")))
 }
 
 fn users_max(body: &SettleBody) -> Result<u32, InvalidInput> {

@@ -15,11 +15,15 @@ use std::collections::BTreeSet;
 
 use domain::answers::{self, fields, integer, unexpected};
 use domain::day_lists::{BUCKETS, DayLists, day};
+use domain::due::DueIndex;
 use domain::ids::UserId;
 use domain::partition::{Partition, fnv1a, mix};
-use domain::transaction::{Answer, CommitError, Field, MapKey, Member, Range, Read, Value};
+use domain::transaction::{
+    Answer, CommitError, Field, MapKey, Member, READ_FIELDS_MAX, Range, Read, Value,
+};
 use edge::store::Binding;
 use lease::{FREE, credited, returned};
+use store::quarantine;
 use wallet::context::Context;
 use wallet::keys::VerifyingKeys;
 use wallet::rain::Listed;
@@ -187,6 +191,41 @@ impl<B: Binding> Look<'_, '_, B> {
                 return Ok(members);
             }
         }
+    }
+
+    /// Visits the entries of an index, and those that are set aside; whether it was to its end, or `visit` said that
+    /// it is enough.
+    async fn visit(
+        &self,
+        partition: Partition,
+        index: DueIndex,
+        mut visit: impl FnMut(&Member) -> bool,
+    ) -> Result<bool, CommitError> {
+        // In this order: what is set aside meanwhile is found twice, and not missed.
+        for is_aside in [false, true] {
+            let mut after = None;
+            loop {
+                let page = match is_aside {
+                    false => index.page_of_all(after, READ_FIELDS_MAX),
+                    true => quarantine::page_of(index, after, READ_FIELDS_MAX),
+                };
+                let answers = self.read(partition, vec![page]).await?;
+                let page = answers::page(answers.first())?;
+                let entry = |member: &Member| match is_aside {
+                    false => member.clone(),
+                    true => quarantine::entry(member).map_or_else(|| member.clone(), |it| it.1),
+                };
+                let entries: Vec<_> = page.members.iter().map(entry).collect();
+                if !entries.iter().all(&mut visit) {
+                    return Ok(false);
+                }
+                after = entries.into_iter().next_back();
+                if !page.has_more || after.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(true)
     }
 
     /// The days of a partition's lists that are to be looked at, in order.

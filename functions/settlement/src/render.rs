@@ -2,12 +2,15 @@
 
 use domain::integer::Count;
 use domain::money::Amount;
+use domain::time::UnixMillis;
 use edge::sweep::StuckItem;
 use edge::{Answer, Problem};
 use serde::Serialize;
+use store::quarantine::Item;
 use wallet::mode::{Mode, Statements};
 
 use crate::Done;
+use crate::quarantine;
 use crate::reconcile::{Cursor, Difference, Report};
 
 #[derive(Serialize)]
@@ -25,6 +28,9 @@ struct SettledBody {
     templates: Option<Count>,
     stuck: Option<Count>,
     stuck_items: Vec<StuckItem>,
+    set_aside: Option<Count>,
+    set_aside_items: Vec<StuckItem>,
+    quarantined: Option<Count>,
     #[serde(skip_serializing_if = "Option::is_none")]
     interrupted: Option<String>,
 }
@@ -56,6 +62,36 @@ struct DifferenceBody<'a> {
     remedy: &'static str,
 }
 
+#[derive(Serialize)]
+struct QuarantineBody<'a> {
+    items: Vec<ItemBody<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ItemBody<'a> {
+    id: String,
+    partition: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    set_aside_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    place: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'a str>,
+}
+
+fn item_body(item: &Item) -> ItemBody<'_> {
+    let note = item.note.as_ref();
+    ItemBody {
+        id: quarantine::id(&item.place),
+        partition: item.place.partition.to_string(),
+        set_aside_at: note.map(|note| UnixMillis(note.at).to_rfc3339()),
+        place: note.map(|note| &*note.what),
+        cause: note.map(|note| &*note.reason),
+    }
+}
+
 /// What came of a command.
 ///
 /// # Errors
@@ -76,6 +112,9 @@ pub fn done(done: &Done) -> Result<Answer, Problem> {
             templates: Count::new(settled.templates),
             stuck: Count::new(settled.stuck.len() as u64),
             stuck_items: edge::sweep::items(&settled.stuck),
+            set_aside: Count::new(settled.set_aside.len() as u64),
+            set_aside_items: edge::sweep::items(&settled.set_aside),
+            quarantined: Count::new(settled.quarantined),
             interrupted: settled.interrupted.as_ref().map(ToString::to_string),
         }),
         Done::Switches(switches) => {
@@ -91,6 +130,12 @@ pub fn done(done: &Done) -> Result<Answer, Problem> {
             Answer::json(&SwitchesBody { mode, large_from, statements })
         }
         Done::Report(report) => Answer::json(&report_body(report)?),
+        Done::Quarantine(items, has_more) => {
+            let cursor = items.last().filter(|_| *has_more).map(|last| quarantine::id(&last.place));
+            let items = items.iter().map(item_body).collect();
+            Answer::json(&QuarantineBody { items, cursor })
+        }
+        Done::Released(item) => Answer::json(&item_body(item)),
     }
 }
 

@@ -7,6 +7,7 @@
 //! - [`activities`], [`promotions`], [`promotion_index`]: publishing, pricing carts, finding activities
 //! - [`withdrawals`]: money that leaves a balance, and tokens that the store has lost
 //! - [`reconciliation`]: corrupted books are found
+//! - [`quarantine`]: what cannot be done is set aside
 
 mod activities;
 mod bulk;
@@ -16,6 +17,7 @@ mod new_user;
 mod orders;
 mod promotion_index;
 mod promotions;
+mod quarantine;
 mod reconciliation;
 mod scenes;
 mod withdrawals;

@@ -2,13 +2,18 @@
 //! good and bad input of each route, and every code that a route is documented with is reached.
 //! `red_packets.rs` is the same for red packets.
 
+use domain::ids::UserId;
+use domain::partition::Partitions;
 use end_to_end::app::{Ask, Place, SIGNING_KEYS, verifying_keys};
+use end_to_end::dump::write_past;
 use end_to_end::openapi::{Contract, Row, as_text, by_caller, too_large, wrong_objects};
 use end_to_end::wallet::{
-    STAGE, differences, look_at_withdrawal, look_up, open_rain, payload, post, post_withdrawal,
-    posting, rain, rain_number, rain_set_up, reconcile, restore, settle, settle_users, signed,
-    signed_by, statement, switch_posting, view, void_withdrawal, withdraw,
+    STAGE, differences, drop_item, look_at_withdrawal, look_up, open_rain, payload, post,
+    post_withdrawal, posting, quarantine, rain, rain_number, rain_set_up, reconcile, restore,
+    retry, settle, settle_users, signed, signed_by, statement, switch_posting, view,
+    void_withdrawal, withdraw,
 };
+use host::Time;
 use serde_json::{Value, json};
 use wallet::keys::SigningKeys;
 
@@ -238,4 +243,60 @@ async fn answers_about_settlement_are_as_the_document_says() {
     let codes: Vec<_> = found.iter().map(|one| &one["code"]).collect();
     assert_eq!(codes, ["budget_differs"], "{found:?}");
     contract.assert_all_reached(&[("get", route)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_about_the_quarantine_are_as_the_document_says() {
+    let place = Place::redis();
+    let mut options = place.options();
+    options.time = Time::Seeded { start_ms: 1_771_257_600_000 };
+    let contract = Contract::with(options).await;
+    let app = &contract.app;
+    rain_set_up(app, "r", &rain()).await;
+    let home = Partitions::default().locate(UserId(7)).partition.to_string();
+    for award in ["a", "b", "c"] {
+        assert_eq!(open_rain(7, "r", award).of(app).await.status, 201);
+        write_past(&place.address(), &home, "mk7", &rain_number(7, award), b"\xffno");
+    }
+    app.advance_time(10 * 60_000);
+    contract.check("post", "/v1/settlement", vec![(200, "", settle())]).await;
+    let list = "/v1/quarantine";
+    let rows = vec![
+        (200, "", quarantine("")),
+        (200, "", quarantine("?limit=1")),
+        (400, "invalid_value", quarantine("?limit=101")),
+        (400, "invalid_value", quarantine("?cursor=x")),
+        (400, "unknown_field", quarantine("?x=y")),
+        (401, "missing_token", quarantine("").without("authorization")),
+        (403, "operator_only", by_caller(quarantine(""))),
+    ];
+    contract.check("get", list, rows).await;
+    let items = quarantine("").of(app).await.json();
+    let id = |place: usize| items["items"][place]["id"].as_str().expect("an id").to_owned();
+    let rows = vec![
+        (200, "", retry(&id(0))),
+        (404, "unknown_item", retry(&id(0))),
+        (404, "unknown_item", retry("x")),
+        (401, "missing_token", retry(&id(1)).without("authorization")),
+        (403, "operator_only", by_caller(retry(&id(1)))),
+    ];
+    contract.check("post", "/v1/quarantine/{item}/retry", rows).await;
+    let mut rows = vec![
+        (200, "", drop_item(&id(1), "paid by hand")),
+        (404, "unknown_item", drop_item(&id(1), "paid by hand")),
+        (400, "invalid_value", drop_item(&id(2), "")),
+        (400, "invalid_value", drop_item(&id(2), &"x".repeat(401))),
+        (401, "missing_token", drop_item(&id(2), "x").without("authorization")),
+        (403, "operator_only", by_caller(drop_item(&id(2), "x"))),
+        (413, "body_too_large", too_large(drop_item(&id(2), "x"))),
+        (415, "unsupported_media_type", as_text(drop_item(&id(2), "x"))),
+    ];
+    rows.extend(wrong_objects(&drop_item(&id(2), "x"), r#""reason": "y""#));
+    contract.check("post", "/v1/quarantine/{item}/drop", rows).await;
+    let routes = [
+        ("get", list),
+        ("post", "/v1/quarantine/{item}/retry"),
+        ("post", "/v1/quarantine/{item}/drop"),
+    ];
+    contract.assert_all_reached(&routes);
 }

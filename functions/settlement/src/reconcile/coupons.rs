@@ -15,6 +15,7 @@ use domain::transaction::{
 };
 use edge::store::Binding;
 use lease::Lease;
+use store::quarantine;
 
 use super::{FIELDS, LOOKS_MAX, Look, Report, Scope, What, map, value};
 
@@ -243,12 +244,13 @@ async fn check_reservations<B: Binding>(
         let reads = vec![
             Read::Fields(records::user(one.user), vec![records::order(&one.number)]),
             records::ENDS.has(one.until, &records::end(one.user, &one.number)),
+            quarantine::has(records::ENDS, one.until, &records::end(one.user, &one.number)),
         ];
         let answers = look.read(partition, reads).await?;
         if value(answers.first())? != Some(&one.order) {
             continue;
         }
-        if answers.get(1) != Some(&Answer::Contains(true)) {
+        if !answers.contains(&Answer::Contains(true)) {
             report.broken(What::ReservationUnlisted, format!("{}/{}", one.user, one.number));
         }
     }

@@ -2,14 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::answers::{self, fields, integer, unexpected};
+use domain::answers::{fields, integer, unexpected};
 use domain::due;
 use domain::ids::UserId;
 use domain::partition::Partition;
 use domain::time::UnixMillis;
-use domain::transaction::{Answer, CommitError, Field, READ_FIELDS_MAX, Range, Read, Value};
+use domain::transaction::{
+    Answer, CommitError, Field, Member, READ_FIELDS_MAX, Range, Read, Value,
+};
 use edge::store::Binding;
 use lease::Lease;
+use store::quarantine;
 use wallet::account::Account;
 use wallet::packet::{self, Failure, Refusal};
 use wallet::rain::{self, Listed, Rain};
@@ -244,24 +247,14 @@ async fn pending<B: Binding>(
     look: &Look<'_, '_, B>,
     partition: Partition,
 ) -> Result<Option<BTreeMap<String, i64>>, CommitError> {
-    let page = |after| records::QUEUE.page_of_all(after, READ_FIELDS_MAX);
     let mut users = BTreeSet::new();
-    let mut after = None;
-    loop {
-        let answers = look.read(partition, vec![page(after)]).await?;
-        let page = answers::page(answers.first())?;
-        for member in &page.members {
-            // Settlement names what is no entry.
-            let user = due::due(member).and_then(|due| Ok(due::user_of(due.what)?.0));
-            users.extend(user);
-        }
-        after = page.members.last().cloned();
-        if users.len() > QUEUED_USERS_MAX {
-            return Ok(None);
-        }
-        if !page.has_more || after.is_none() {
-            break;
-        }
+    let visit = |entry: &Member| {
+        // Settlement names what is no entry.
+        users.extend(due::due(entry).and_then(|due| Ok(due::user_of(due.what)?.0)));
+        users.len() <= QUEUED_USERS_MAX
+    };
+    if !look.visit(partition, records::QUEUE, visit).await? {
+        return Ok(None);
     }
     let users: Vec<_> = users.into_iter().collect();
     let mut cents = BTreeMap::new();
@@ -284,8 +277,13 @@ async fn check_packets<B: Binding>(
     partition: Partition,
     report: &mut Report,
 ) -> Result<(), CommitError> {
-    let page = |after| records::ENDS.page_of_all(after, READ_FIELDS_MAX);
-    for member in look.members(partition, None, page).await? {
+    let mut packets = BTreeSet::new();
+    look.visit(partition, records::ENDS, |entry| {
+        packets.insert(entry.clone());
+        true
+    })
+    .await?;
+    for member in packets {
         let name = due::due(&member).map(|due| String::from_utf8_lossy(due.what).into_owned());
         let (name, result) = match name {
             Ok(packet) => {
@@ -332,8 +330,9 @@ async fn check_packet<B: Binding>(
         ];
         // First whether its payment is under way: whoever ends that has paid before.
         let mark = due::of_user(opening.user, packet);
-        let owed = records::OWED.has(UnixMillis(opening.at), &mark);
-        if look.read(partition, vec![owed]).await? != [Answer::Contains(false)] {
+        let at = UnixMillis(opening.at);
+        let owed = vec![records::OWED.has(at, &mark), quarantine::has(records::OWED, at, &mark)];
+        if look.read(partition, owed).await?.contains(&Answer::Contains(true)) {
             continue;
         }
         let answers = look.read(home, reads).await?;

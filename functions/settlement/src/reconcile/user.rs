@@ -9,6 +9,7 @@ use domain::ids::UserId;
 use domain::time::UnixMillis;
 use domain::transaction::{Answer, CommitError, Field, Read, Value};
 use edge::store::Binding;
+use store::quarantine;
 use wallet::account::Account;
 use wallet::entry::{Entry, What as Movement};
 use wallet::packet;
@@ -209,23 +210,24 @@ async fn check_pending<B: Binding>(
         // In the same moment: a token that is posted meanwhile is not pending any more.
         let fields_of = || part.iter().map(|(field, _)| field.clone()).collect();
         let queued = |(Field(number), drawn): &(Field, UnixMillis)| {
-            let number = String::from_utf8_lossy(number);
-            records::QUEUE.has(*drawn, &due::of_user(user, &number))
+            let entry = due::of_user(user, &String::from_utf8_lossy(number));
+            [records::QUEUE.has(*drawn, &entry), quarantine::has(records::QUEUE, *drawn, &entry)]
         };
         let mut reads = vec![
             Read::Fields(records::pending(user), fields_of()),
             Read::Fields(records::posted(user), fields_of()),
         ];
-        reads.extend(part.iter().map(queued));
+        reads.extend(part.iter().flat_map(queued));
         let answers = look.read(home, reads).await?;
         let [pending, posted, queued @ ..] = &answers[..] else { return Err(unexpected()) };
         let both = fields(Some(pending))?.iter().zip(fields(Some(posted))?);
+        let queued = queued.chunks(2);
         for (((Field(number), _), (pending, posted)), queued) in part.iter().zip(both).zip(queued) {
             let place = || format!("{user}/{}", String::from_utf8_lossy(number));
             if pending.is_some() && posted.is_some() {
                 report.broken(What::TokenTwice, place());
             }
-            if pending.is_some() && *queued == Answer::Contains(false) {
+            if pending.is_some() && !queued.contains(&Answer::Contains(true)) {
                 report.broken(What::NotQueued, place());
             }
         }

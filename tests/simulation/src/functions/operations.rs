@@ -28,7 +28,12 @@ pub const ENTRY: Entry = Entry {
         ("corrupt", 1),
     ],
     is_always_in_play: true,
-    states: &["operations: settled", "operations: swept", "operations: reconciled"],
+    states: &[
+        "operations: settled",
+        "operations: swept",
+        "operations: reconciled",
+        "operations: retried",
+    ],
     create: |_| Arc::new(Operations),
 };
 
