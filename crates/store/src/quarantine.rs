@@ -1,19 +1,27 @@
 //! What cannot be done for a fault of its own records is set aside, with the reason: it costs no sweep anything any
 //! more, and is told until somebody retries it or drops it.
 //!
-//! Protocol. An entry of a [`DueIndex`] is in its index, or set aside, and in neither once it is done:
+//! Protocol. An entry of a [`DueIndex`] is in its index, or set aside, or dropped, and in none of them once it is done:
 //! - *set aside*: one commit demands that the entry is in its index, takes it out, and puts it here with a note.
-//!   A commit that comes late meets an entry that is gone, or one that was retried, and which is told again.
-//! - *retry*: one commit demands that it is set aside, and puts it back. The next sweep tries it.
-//! - *drop*: one commit demands that it is set aside, and takes it out: nobody will do it. Records that it stands
-//!   for are not touched, so that reconciliation goes on to count and to name them.
+//!   A commit that comes late meets an entry that is gone, or one that was retried: that is set aside again, and told.
+//! - *retry*: one commit demands that it is set aside or dropped, with the note that was seen, and puts it back. The next
+//!   sweep tries it.
+//! - *drop*: one commit demands that it is set aside, with the note that was seen, and keeps it among those that are
+//!   dropped, with the operator's reason. Nobody will do it, and reconciliation goes on to name it.
 //!
-//! Only what is at fault itself comes here ([`CommitError::is_of_records`]), and only after it was due for
-//! [`PATIENCE_MS`]: a store that fails, a lost race or a fresh record whose writer is still at work never does. Nor
-//! does what a newer version wrote: it waits for an instance that can read it.
+//! The note is a part of both guards, so that a commit that comes late meets another note where the item was retried and
+//! set aside again meanwhile. Where a guard refuses, who asked looks whether it was their own commit that was first.
 //!
-//! Of the index's name and the entry's bytes its name here is made, so that it can be put back as it was. Two
-//! records in each partition: an ordered set of names, and a map of notes.
+//! Only what is at fault itself comes here ([`is_ripe`]), and only after it was due for [`PATIENCE_MS`]: a store that
+//! fails or a lost race never does. Nor does what a newer version wrote: it waits for an instance that can read it.
+//! Where more than [`AT_ONCE_MAX`] items of an index are at fault in one partition, they have more in common than
+//! their own records, and none is set aside. Who does an item by another way does not look here: what stands here may
+//! be done already, and a retry finds nothing to do.
+//!
+//! Of the index's name and the entry's bytes its name here is made, so that it can be put back as it was. Three
+//! records in each partition: an ordered set of what is set aside, one of what is dropped, and a map of notes.
+
+use std::collections::BTreeMap;
 
 use binding::Binding;
 use domain::answers::{self, fields, unexpected};
@@ -21,7 +29,7 @@ use domain::due::{self, DueIndex, Stuck};
 use domain::partition::Partition;
 use domain::time::UnixMillis;
 use domain::transaction::{
-    CommitError, Field, Guard, MapKey, Member, OrderedKey, Range, Read, Write,
+    Answer, CommitError, Field, Guard, Invalid, MapKey, Member, OrderedKey, Range, Read, Write,
 };
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +40,8 @@ use crate::sweep::Item as Entry;
 
 /// How long something must have been due before it is set aside.
 pub const PATIENCE_MS: i64 = 10 * 60_000;
+/// Items of an index that one page of a sweep sets aside in one partition.
+pub const AT_ONCE_MAX: usize = 8;
 /// Partitions whose names are read at once.
 const WAVE: usize = 64;
 /// Between the index's name and the entry.
@@ -44,13 +54,18 @@ pub fn names() -> OrderedKey {
     "q".into()
 }
 
-/// The notes of what is set aside in a partition: name -> [`Note`].
+/// The names of what is dropped in a partition.
+pub fn dropped_names() -> OrderedKey {
+    "qd".into()
+}
+
+/// The notes of what is set aside or dropped in a partition: name -> [`Note`].
 pub fn notes() -> MapKey {
-    "q".into()
+    "qn".into()
 }
 
 /// What is known of something that was set aside.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
     /// When it was, in unix milliseconds.
     pub at: i64,
@@ -58,6 +73,8 @@ pub struct Note {
     pub what: String,
     /// Why it cannot be done.
     pub reason: String,
+    /// Why nobody is to do it, where it is dropped.
+    pub dropped: Option<String>,
 }
 
 impl Record for Note {
@@ -101,13 +118,17 @@ fn field(name: &Member) -> Field {
 
 /// Whether an item that cannot be done is to be set aside now. What does not even say when it is due is at once.
 pub fn is_ripe(item: &Entry, error: &CommitError, now: UnixMillis) -> bool {
-    let is_at_fault = error.is_of_records() && !matches!(error, CommitError::Newer(_));
+    let is_at_fault = matches!(
+        error,
+        CommitError::Unreadable(_)
+            | CommitError::Invalid(Invalid::NotAnInteger | Invalid::Overflow)
+    );
     let since = item.due().map_or(UnixMillis(i64::MIN), |due| due.at);
     is_at_fault && since.0.saturating_add(PATIENCE_MS) <= now.0
 }
 
 /// The commit that sets an entry of an index aside. It is refused where the entry is gone.
-pub fn set_aside(
+fn set_aside(
     index: DueIndex,
     member: &Member,
     what: &str,
@@ -117,32 +138,41 @@ pub fn set_aside(
     let name = name(index, member);
     let mut reason = error.to_string();
     reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
-    let note = Note { at: now.0, what: what.to_owned(), reason };
+    let note = Note { at: now.0, what: what.to_owned(), reason, dropped: None };
     let mut plan = Plan::new();
     plan.demand((), Guard::MemberPresent(index.key(), member.clone()));
     plan.write(Write::RemoveMember(index.key(), member.clone()));
     plan.write(Write::Set(notes(), field(&name), encode(&note)));
-    plan.write(Write::AddMember(names(), name));
+    plan.write(Write::AddMember(names(), name.clone()));
+    plan.read(Read::HasMember(names(), name));
     plan
 }
 
-/// Sets entries of an index aside, all at once. Those that were, and those that stay in the index because the store
-/// failed; what somebody else did, or set aside, is neither.
+/// Sets entries of an index aside, all at once, but none of a partition that has too many. Those that were, and those
+/// that stay in the index; what somebody else did is neither.
 pub async fn set_all_aside<B: Binding>(
     context: &Context<'_, B>,
     index: DueIndex,
     entries: Vec<(Entry, Stuck)>,
 ) -> (Vec<Stuck>, Vec<Stuck>) {
+    let mut counts = BTreeMap::new();
+    for (entry, _) in &entries {
+        *counts.entry(entry.partition).or_insert(0_usize) += 1;
+    }
+    let (few, many): (Vec<_>, Vec<_>) =
+        entries.into_iter().partition(|(entry, _)| counts[&entry.partition] <= AT_ONCE_MAX);
     let plan = |(Entry { member, partition }, Stuck { place, error }): &(Entry, Stuck)| {
         (*partition, set_aside(index, member, place, error, context.now))
     };
-    let results = context.commit_some(entries.iter().map(plan).collect()).await;
-    let (mut aside, mut stay) = (Vec::new(), Vec::new());
-    for ((_, stuck), result) in entries.into_iter().zip(results) {
+    let results = context.commit_some(few.iter().map(plan).collect()).await;
+    let (mut aside, mut stay) = (Vec::new(), many.into_iter().map(|(_, stuck)| stuck).collect());
+    for ((_, stuck), result) in few.into_iter().zip(results) {
         match result {
             Ok(Ok(_)) => aside.push(stuck),
+            // The store was asked twice, or somebody else set it aside.
+            Ok(Err(refused)) if refused.reads == [Answer::Contains(true)] => aside.push(stuck),
             Ok(Err(_)) => {}
-            Err(_) => stay.push(stuck),
+            Err(_) => Vec::push(&mut stay, stuck),
         }
     }
     (aside, stay)
@@ -153,24 +183,27 @@ pub fn count() -> Read {
     Read::Count(names(), Range::default())
 }
 
-/// Reads whether an entry of an index is set aside.
-pub fn has(index: DueIndex, at: UnixMillis, what: &[u8]) -> Read {
-    Read::HasMember(names(), name(index, &due::member(at, what)))
+/// Reads whether an entry of an index is set aside, and whether it is dropped.
+pub fn has(index: DueIndex, at: UnixMillis, what: &[u8]) -> [Read; 2] {
+    let name = name(index, &due::member(at, what));
+    [Read::HasMember(names(), name.clone()), Read::HasMember(dropped_names(), name)]
 }
 
-/// Reads a page of the entries of one index that are set aside, behind one of them.
-pub fn page_of(index: DueIndex, after: Option<Member>, most: u32) -> Read {
+/// Reads a page of a list of names, of the entries of one index, behind one of them.
+pub fn page_of(list: OrderedKey, index: DueIndex, after: Option<Member>, most: u32) -> Read {
     let prefix = |last: u8| Member([index.0.as_bytes(), &[last]].concat());
-    let after = after.map_or_else(|| prefix(SEPARATOR), |after| name(index, &after));
-    Read::Page(names(), Range { after: Some(after), below: Some(prefix(SEPARATOR + 1)) }, most)
+    let after = after.unwrap_or_else(|| prefix(SEPARATOR));
+    Read::Page(list, Range { after: Some(after), below: Some(prefix(SEPARATOR + 1)) }, most)
 }
 
-/// What is set aside in all partitions, behind a place; and whether there may be more.
+/// What is in a list of names - [`names`] or [`dropped_names`] - of all partitions, behind a place; and whether there
+/// may be more.
 ///
 /// # Errors
 /// The store's.
 pub async fn list<B: Binding>(
     context: &Context<'_, B>,
+    list: &OrderedKey,
     after: Option<&Place>,
     most: usize,
 ) -> Result<(Vec<Item>, bool), CommitError> {
@@ -186,7 +219,7 @@ pub async fn list<B: Binding>(
         }
         let page = |one: &Partition| {
             let after = after.filter(|after| after.partition == *one).map(|one| one.name.clone());
-            (*one, Read::Page(names(), Range { after, below: None }, most as u32))
+            (*one, Read::Page(list.clone(), Range { after, below: None }, most as u32))
         };
         let answers = context.read_all(wave.iter().map(page).collect()).await?;
         for (partition, answer) in wave.iter().zip(&answers) {
@@ -197,8 +230,7 @@ pub async fn list<B: Binding>(
             has_more |= page.has_more || page.members.len() > room;
         }
     }
-    let note =
-        |one: &Place| (one.partition, Read::Fields(notes(), vec![Field(one.name.0.clone())]));
+    let note = |one: &Place| (one.partition, Read::Fields(notes(), vec![field(&one.name)]));
     let answers = context.read_all(places.iter().map(note).collect()).await?;
     let items = places.into_iter().zip(&answers).map(|(place, answer)| {
         let note = fields(Some(answer))?.first().and_then(Option::as_ref);
@@ -209,42 +241,85 @@ pub async fn list<B: Binding>(
 
 /// What an operator does with something that is set aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Act {
-    /// It is put back into its index, and tried by the next sweep.
+pub enum Act<'a> {
+    /// It is put back into its index, and tried by the next sweep. Also what was dropped.
     Retry,
-    /// It is taken out, and nobody will do it.
-    Drop,
+    /// Nobody is to do it, for this reason.
+    Drop(&'a str),
 }
 
-/// Retries or drops something: what is known of it; nothing where it is not set aside (any more).
+/// Retries or drops something: what was known of it; nothing where it is not here (any more).
 ///
 /// # Errors
 /// `Unreadable` where its name does not say from which index it comes; the store's.
 pub async fn act<B: Binding>(
     context: &Context<'_, B>,
-    Place { partition, name }: &Place,
-    act: Act,
+    place: &Place,
+    act: Act<'_>,
 ) -> Result<Option<Item>, CommitError> {
+    let Place { partition, name } = place;
+    let reads = || {
+        vec![
+            Read::HasMember(names(), name.clone()),
+            Read::HasMember(dropped_names(), name.clone()),
+            Read::Fields(notes(), vec![field(name)]),
+        ]
+    };
+    let (index, member) = entry(name).ok_or_else(unexpected)?;
+    let answers = context.read(*partition, reads()).await?;
+    let [Answer::Contains(is_aside), Answer::Contains(is_dropped), note] = &answers[..] else {
+        return Err(unexpected());
+    };
+    let stored = fields(Some(note))?.first().cloned().flatten();
+    let known = stored.as_ref().and_then(|note| decode::<Note>(note).ok());
+    let item = Item { place: place.clone(), note: known };
+    let list = match (is_aside, is_dropped, act) {
+        (true, _, _) => names(),
+        (false, true, Act::Retry) => dropped_names(),
+        (false, true, Act::Drop(_)) => return Ok(Some(item)),
+        (false, false, _) => return Ok(None),
+    };
     let mut plan = Plan::new();
-    plan.demand((), Guard::MemberPresent(names(), name.clone()));
-    let answers = context.read(*partition, vec![Read::Fields(notes(), vec![field(name)])]).await?;
-    let note = fields(answers.first())?.first().and_then(Option::as_ref);
-    let note = note.and_then(|note| decode(note).ok());
-    plan.write(Write::RemoveMember(names(), name.clone()));
-    plan.write(Write::Unset(notes(), field(name)));
-    if act == Act::Retry {
-        let (index, entry) = entry(name).ok_or_else(unexpected)?;
-        plan.write(Write::AddMember(index, entry));
+    plan.demand((), Guard::MemberPresent(list.clone(), name.clone()));
+    plan.demand(
+        (),
+        match &stored {
+            Some(stored) => Guard::FieldEquals(notes(), field(name), stored.clone()),
+            None => Guard::FieldAbsent(notes(), field(name)),
+        },
+    );
+    plan.write(Write::RemoveMember(list, name.clone()));
+    // Where it is afterwards.
+    let done = match act {
+        Act::Retry => {
+            plan.write(Write::Unset(notes(), field(name)));
+            plan.write(Write::AddMember(index.clone(), member.clone()));
+            Read::HasMember(index, member)
+        }
+        Act::Drop(reason) => {
+            let unknown = || Note { at: context.now.0, ..Note::default() };
+            let note = item.note.clone().unwrap_or_else(unknown);
+            let note = Note { dropped: Some(reason.to_owned()), ..note };
+            plan.write(Write::Set(notes(), field(name), encode(&note)));
+            plan.write(Write::AddMember(dropped_names(), name.clone()));
+            Read::HasMember(dropped_names(), name.clone())
+        }
+    };
+    plan.read(done);
+    match context.commit(*partition, plan).await? {
+        Ok(_) => Ok(Some(item)),
+        // The store was asked twice and met its own first commit, or somebody else did the same.
+        Err(refused) if refused.reads == [Answer::Contains(true)] => Ok(Some(item)),
+        Err(_) => Ok(None),
     }
-    let place = Place { partition: *partition, name: name.clone() };
-    let is_done = context.commit(*partition, plan).await?.is_ok();
-    Ok(is_done.then_some(Item { place, note }))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use binding::memory::Memory;
-    use domain::transaction::Answer;
+    use domain::transaction::{Outcome, Transaction};
     use futures::executor::block_on;
 
     use super::*;
@@ -279,13 +354,13 @@ mod tests {
             // Delivered once more, it finds nothing to do.
             assert!(block_on(context.commit(home, plan)).unwrap().is_err());
         }
-        let listed = || block_on(list(&context, None, 9)).unwrap();
-        let (items, has_more) = listed();
+        let all = |of: OrderedKey| block_on(list(&context, &of, None, 9)).unwrap();
+        let (items, has_more) = all(names());
         assert_eq!((items.len(), has_more), (3, false));
         // Page by page.
         let (mut pages, mut after) = (Vec::new(), None);
         loop {
-            let (page, has_more) = block_on(list(&context, after.as_ref(), 2)).unwrap();
+            let (page, has_more) = block_on(list(&context, &names(), after.as_ref(), 2)).unwrap();
             after = page.last().map(|item: &Item| item.place.clone());
             pages.extend(page);
             if !has_more {
@@ -295,19 +370,99 @@ mod tests {
         assert_eq!(pages, items);
         let note = items[0].note.as_ref().expect("it has a note");
         assert_eq!((note.at, note.what.as_str(), note.reason.len()), (5, "a thing", 400));
-        let of = |index| block_on(context.read(home, vec![page_of(index, None, 9)])).unwrap();
+        let of =
+            |index| block_on(context.read(home, vec![page_of(names(), index, None, 9)])).unwrap();
         let page = answers::page(of(INDEX).first()).unwrap().clone();
         assert_eq!(page.members, [name(INDEX, &one), name(INDEX, &two)]);
 
         let act = |name: &Member, what| {
             let place = Place { partition: home, name: name.clone() };
-            block_on(act(&context, &place, what)).unwrap().is_some()
+            block_on(act(&context, &place, what)).unwrap()
         };
-        assert!(act(&name(INDEX, &one), Act::Retry) && !act(&name(INDEX, &one), Act::Drop));
-        assert!(act(&name(INDEX, &two), Act::Drop) && !act(&name(INDEX, &two), Act::Retry));
-        assert_eq!(listed().0.len(), 1);
-        let left = block_on(context.read(home, vec![INDEX.page_of_all(None, 9), count()])).unwrap();
-        assert_eq!(answers::page(left.first()).unwrap().members, [one]);
-        assert_eq!(left.get(1), Some(&Answer::Size(1)));
+        let [one_aside, two_aside] = [name(INDEX, &one), name(INDEX, &two)];
+        assert!(act(&one_aside, Act::Retry).is_some());
+        assert_eq!((act(&one_aside, Act::Retry), act(&one_aside, Act::Drop("no"))), (None, None));
+        assert!(act(&two_aside, Act::Drop("paid")).is_some());
+        let (dropped, _) = all(dropped_names());
+        let reason = |item: &Item| item.note.as_ref().and_then(|note| note.dropped.clone());
+        assert_eq!(dropped.iter().map(reason).collect::<Vec<_>>(), [Some("paid".to_owned())]);
+        assert_eq!(act(&two_aside, Act::Drop("again")), Some(dropped[0].clone()));
+        assert_eq!(all(names()).0.len(), 1);
+        let left = || {
+            let reads = vec![INDEX.page_of_all(None, 9), count()];
+            block_on(context.read(home, reads)).unwrap()
+        };
+        let members = |answers: &[Answer]| answers::page(answers.first()).unwrap().members.clone();
+        assert_eq!((members(&left()), left()[1].clone()), (vec![one.clone()], Answer::Size(1)));
+        // Even what was dropped comes back.
+        assert!(act(&two_aside, Act::Retry).is_some());
+        assert_eq!((members(&left()), all(dropped_names()).0.len()), (vec![one, two], 0));
+    }
+
+    #[test]
+    fn a_drop_that_comes_late_does_not_take_what_was_set_aside_again() {
+        let store = Memory::new();
+        let home = Partition::DESCRIPTION;
+        let member = Member::from("one");
+        let aside = |now| {
+            let context = context(&store, now);
+            let error = CommitError::Unreadable("no".into());
+            block_on(context.write(home, [Write::AddMember(INDEX.key(), member.clone())])).unwrap();
+            let plan = set_aside(INDEX, &member, "a thing", &error, context.now);
+            assert!(block_on(context.commit(home, plan)).unwrap().is_ok());
+        };
+        aside(1);
+        let late = Late { store: &store, held: RefCell::default() };
+        let place = Place { partition: home, name: name(INDEX, &member) };
+        let late_context = context(&late, 2);
+        assert!(block_on(act(&late_context, &place, Act::Drop("no"))).is_err());
+        let context = context(&store, 3);
+        assert!(block_on(act(&context, &place, Act::Retry)).unwrap().is_some());
+        aside(4);
+        // Now it arrives.
+        let (partition, transaction) = late.held.take().expect("a commit is under way");
+        let outcome = block_on(store.commit(partition, &transaction)).unwrap();
+        assert!(matches!(outcome, Outcome::Refused(_)), "{outcome:?}");
+        assert_eq!(block_on(list(&context, &names(), None, 9)).unwrap().0.len(), 1);
+    }
+
+    /// A store that keeps what writes, and says that it does not know.
+    struct Late<'a> {
+        store: &'a Memory,
+        held: RefCell<Option<(Partition, Transaction)>>,
+    }
+
+    impl Binding for Late<'_> {
+        async fn commit(
+            &self,
+            partition: Partition,
+            transaction: &Transaction,
+        ) -> Result<Outcome, CommitError> {
+            if transaction.is_read_only() {
+                return self.store.commit(partition, transaction).await;
+            }
+            *self.held.borrow_mut() = Some((partition, transaction.clone()));
+            Err(CommitError::Unknown("late".into()))
+        }
+    }
+
+    #[test]
+    fn where_many_are_at_fault_at_once_none_is_set_aside() {
+        let store = Memory::new();
+        let context = context(&store, 0);
+        let partition = Partition::DESCRIPTION;
+        for (count, aside) in [(AT_ONCE_MAX, AT_ONCE_MAX), (AT_ONCE_MAX + 1, 0)] {
+            let entry = |number: usize| {
+                let member = Member::from(format!("{count}.{number}").as_str());
+                let error = CommitError::Unreadable("no".into());
+                (Entry { member, partition }, Stuck { place: String::new(), error })
+            };
+            let entries: Vec<_> = (0..count).map(entry).collect();
+            let add =
+                |(entry, _): &(Entry, Stuck)| Write::AddMember(INDEX.key(), entry.member.clone());
+            block_on(context.write(partition, entries.iter().map(add))).unwrap();
+            let (set_aside, stuck) = block_on(set_all_aside(&context, INDEX, entries));
+            assert_eq!((set_aside.len(), stuck.len()), (aside, count - aside));
+        }
     }
 }

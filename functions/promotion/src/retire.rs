@@ -285,11 +285,13 @@ async fn end<B: Binding>(
         context.commit(context.shelf_of(id), stale).await?;
         return Ok(Ended { is_done: false, failure: None });
     }
+    let may_step = *steps_left > 0;
     let (ended, failure) = match clean_found(context, id, &found, steps_left).await {
         Ok(Left { sets, has_more: more, failure }) => {
             *has_more |= more;
             *left += sets as u64;
-            let is_done = sets < found.head.retired.len() && is_due(since, context.now);
+            // Some of it went, if there was a step left.
+            let is_done = may_step && is_due(since, context.now);
             (Ended { is_done, failure: None }, failure)
         }
         Err(failure) => {

@@ -173,8 +173,8 @@ pub enum Done {
     Report(Report),
     /// What is set aside, and whether there may be more.
     Quarantine(Vec<Item>, bool),
-    /// Something is not set aside any more.
-    Released(Item),
+    /// An item was retried or dropped: what was known of it.
+    Acted(Item),
 }
 
 /// Carries a command out: whatever is done is durable when it returns.
@@ -194,22 +194,23 @@ async fn perform<B: Binding>(books: &Books<'_, B>, command: Command) -> Result<D
         Command::Reconcile(scope, cursor) => {
             Done::Report(reconcile::reconcile(books, scope, cursor).await?)
         }
-        Command::ListQuarantine(after, most) => {
-            let (items, has_more) = store::quarantine::list(context, after.as_ref(), most).await?;
+        Command::ListQuarantine(list, after, most) => {
+            let (items, has_more) =
+                store::quarantine::list(context, &list, after.as_ref(), most).await?;
             Done::Quarantine(items, has_more)
         }
         Command::Retry(place) => {
             let item = store::quarantine::act(context, &place, Act::Retry).await?;
-            Done::Released(item.ok_or_else(quarantine::unknown)?)
+            Done::Acted(item.ok_or_else(quarantine::unknown)?)
         }
         Command::Drop(place, reason) => {
-            let item = store::quarantine::act(context, &place, Act::Drop).await?;
+            let item = store::quarantine::act(context, &place, Act::Drop(&reason)).await?;
             let item = item.ok_or_else(quarantine::unknown)?;
             let what = item.note.as_ref().map_or("", |note| &note.what);
             let cause = &*format!("{} ({what}): {reason}", quarantine::id(&place));
             let line = Line { level: "warning", code: "dropped", cause, ..Line::default() };
             edge::log::write(&line).await;
-            Done::Released(item)
+            Done::Acted(item)
         }
     })
 }

@@ -3,9 +3,10 @@
 use domain::error::InvalidInput;
 use domain::money::Amount;
 use domain::partition::Partitions;
+use domain::transaction::OrderedKey;
 use edge::{Call, Problem};
 use serde::Deserialize;
-use store::quarantine::Place;
+use store::quarantine::{Place, dropped_names, names};
 use wallet::mode::{Mode, Statements, Switches};
 
 use crate::Operation;
@@ -61,8 +62,8 @@ pub enum Command {
     Switch(Switches),
     /// Where do books not agree?
     Reconcile(Scope, Cursor),
-    /// What is set aside, behind a place? So many items at most.
-    ListQuarantine(Option<Place>, usize),
+    /// What is set aside or dropped, behind a place? So many items at most.
+    ListQuarantine(OrderedKey, Option<Place>, usize),
     /// Put something back that is set aside.
     Retry(Place),
     /// Take it out for good, for a reason.
@@ -84,11 +85,12 @@ pub(crate) fn command(
     };
     Ok(match operation {
         Operation::ListQuarantine => {
-            let [cursor, limit] = call.query(["cursor", "limit"])?;
+            let [state, cursor, limit] = call.query(["state", "cursor", "limit"])?;
             let wrong = || wrong_value("cursor", "must be one that a page gave".into());
             let after = |id: String| quarantine::place(partitions, &id).ok_or_else(wrong);
             let after = cursor.map(after).transpose()?;
-            Command::ListQuarantine(after, limit_of(limit.as_deref())?)
+            let list = list_of(state.as_deref())?;
+            Command::ListQuarantine(list, after, limit_of(limit.as_deref())?)
         }
         Operation::Retry => Command::Retry(item()?),
         Operation::Drop => {
@@ -115,6 +117,14 @@ pub(crate) fn command(
 
 fn wrong_value(field: &str, detail: String) -> InvalidInput {
     InvalidInput::new("invalid_value", field, detail)
+}
+
+fn list_of(state: Option<&str>) -> Result<OrderedKey, InvalidInput> {
+    match state {
+        None | Some("set_aside") => Ok(names()),
+        Some("dropped") => Ok(dropped_names()),
+        Some(_) => Err(wrong_value("state", "must be set_aside or dropped".into())),
+    }
 }
 
 fn limit_of(limit: Option<&str>) -> Result<usize, InvalidInput> {

@@ -178,54 +178,66 @@ impl<B: Binding> Look<'_, '_, B> {
     async fn members(
         &self,
         partition: Partition,
-        mut after: Option<Member>,
+        after: Option<Member>,
         page: impl Fn(Option<Member>) -> Read,
     ) -> Result<Vec<Member>, CommitError> {
         let mut members = Vec::new();
-        loop {
-            let answers = self.read(partition, vec![page(after)]).await?;
-            let page = answers::page(answers.first())?;
-            members.extend_from_slice(&page.members);
-            after = page.members.last().cloned();
-            if !page.has_more || after.is_none() {
-                return Ok(members);
-            }
-        }
+        let mut visit = |member: &Member| {
+            members.push(member.clone());
+            true
+        };
+        self.visit_list(partition, after, page, &mut visit).await?;
+        Ok(members)
     }
 
-    /// Visits the entries of an index, and those that are set aside; whether it was to its end, or `visit` said that
-    /// it is enough.
+    /// Visits the entries of an index, those that are set aside, and those that are dropped, some of them twice; whether
+    /// it was to its end, or `visit` said that it is enough.
     async fn visit(
         &self,
         partition: Partition,
         index: DueIndex,
         mut visit: impl FnMut(&Member) -> bool,
     ) -> Result<bool, CommitError> {
-        // In this order: what is set aside meanwhile is found twice, and not missed.
-        for is_aside in [false, true] {
-            let mut after = None;
-            loop {
-                let page = match is_aside {
-                    false => index.page_of_all(after, READ_FIELDS_MAX),
-                    true => quarantine::page_of(index, after, READ_FIELDS_MAX),
-                };
-                let answers = self.read(partition, vec![page]).await?;
-                let page = answers::page(answers.first())?;
-                let entry = |member: &Member| match is_aside {
-                    false => member.clone(),
-                    true => quarantine::entry(member).map_or_else(|| member.clone(), |it| it.1),
-                };
-                let entries: Vec<_> = page.members.iter().map(entry).collect();
-                if !entries.iter().all(&mut visit) {
-                    return Ok(false);
-                }
-                after = entries.into_iter().next_back();
-                if !page.has_more || after.is_none() {
-                    break;
-                }
+        let mut visit_aside =
+            |name: &Member| quarantine::entry(name).is_none_or(|(_, entry)| visit(&entry));
+        let [set_aside, dropped] = [quarantine::names(), quarantine::dropped_names()];
+        let in_set_aside =
+            |after| quarantine::page_of(set_aside.clone(), index, after, READ_FIELDS_MAX);
+        let in_dropped =
+            |after| quarantine::page_of(dropped.clone(), index, after, READ_FIELDS_MAX);
+        let went_on = self.visit_list(partition, None, in_set_aside, &mut visit_aside).await?
+            && self.visit_list(partition, None, in_dropped, &mut visit_aside).await?;
+        if !went_on {
+            return Ok(false);
+        }
+        let in_index = |after| index.page_of_all(after, READ_FIELDS_MAX);
+        if !self.visit_list(partition, None, in_index, &mut visit).await? {
+            return Ok(false);
+        }
+        // What was set aside meanwhile was in none of them.
+        let mut visit_aside =
+            |name: &Member| quarantine::entry(name).is_none_or(|(_, entry)| visit(&entry));
+        self.visit_list(partition, None, in_set_aside, &mut visit_aside).await
+    }
+
+    async fn visit_list(
+        &self,
+        partition: Partition,
+        mut after: Option<Member>,
+        page: impl Fn(Option<Member>) -> Read,
+        visit: &mut impl FnMut(&Member) -> bool,
+    ) -> Result<bool, CommitError> {
+        loop {
+            let answers = self.read(partition, vec![page(after)]).await?;
+            let page = answers::page(answers.first())?;
+            if !page.members.iter().all(&mut *visit) {
+                return Ok(false);
+            }
+            after = page.members.last().cloned();
+            if !page.has_more || after.is_none() {
+                return Ok(true);
             }
         }
-        Ok(true)
     }
 
     /// The days of a partition's lists that are to be looked at, in order.

@@ -79,6 +79,8 @@ struct ItemBody<'a> {
     place: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cause: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dropped: Option<&'a str>,
 }
 
 fn item_body(item: &Item) -> ItemBody<'_> {
@@ -89,6 +91,7 @@ fn item_body(item: &Item) -> ItemBody<'_> {
         set_aside_at: note.map(|note| UnixMillis(note.at).to_rfc3339()),
         place: note.map(|note| &*note.what),
         cause: note.map(|note| &*note.reason),
+        dropped: note.and_then(|note| note.dropped.as_deref()),
     }
 }
 
@@ -135,7 +138,7 @@ pub fn done(done: &Done) -> Result<Answer, Problem> {
             let items = items.iter().map(item_body).collect();
             Answer::json(&QuarantineBody { items, cursor })
         }
-        Done::Released(item) => Answer::json(&item_body(item)),
+        Done::Acted(item) => Answer::json(&item_body(item)),
     }
 }
 

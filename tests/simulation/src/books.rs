@@ -3,10 +3,12 @@
 
 use std::collections::BTreeSet;
 
+use domain::due::DueIndex;
 use domain::ids::UserId;
 use domain::partition::Partitions;
-use domain::transaction::Value;
+use domain::transaction::{Member, Value};
 use end_to_end::dump::{self, Record, Records, integer};
+use store::quarantine;
 
 use crate::corruption::Corruption;
 use crate::plan::PARTITIONS;
@@ -75,6 +77,20 @@ impl Books {
     pub fn record(&self, partition: &str, name: &str) -> &Record {
         static EMPTY: Record = Record::new();
         self.records.get(&(partition.to_owned(), name.to_owned())).unwrap_or(&EMPTY)
+    }
+
+    /// The entries of an index of a partition, also those that are set aside.
+    ///
+    /// # Panics
+    /// What is set aside has no name.
+    pub fn entries(&self, partition: &str, index: DueIndex) -> BTreeSet<Member> {
+        let aside = self.record(partition, &quarantine::names().0).keys().filter_map(|name| {
+            let name = Member(name.clone());
+            let (of, entry) = quarantine::entry(&name).expect("a name");
+            (of == index.key()).then_some(entry)
+        });
+        let entries = self.record(partition, index.0).keys().cloned().map(Member);
+        aside.chain(entries).collect()
     }
 
     /// The partition of a user.

@@ -20,6 +20,7 @@ use end_to_end::wallet::{
 };
 use host::App;
 use serde_json::json;
+use store::quarantine;
 use wallet::records;
 use wallet::token::{Envelope, Token};
 
@@ -105,7 +106,7 @@ async fn set_up(app: &App) {
 }
 
 /// Which corruption.
-const KINDS: [&str; 24] = [
+const KINDS: [&str; 25] = [
     "accounts_unbalanced",
     "pool_differs",
     "budget_differs",
@@ -130,6 +131,7 @@ const KINDS: [&str; 24] = [
     "order_broken",
     "reservation_unlisted",
     "record_unreadable",
+    "dropped",
 ];
 
 async fn corrupt(store: &Store<'_>, app: &App, kind: &str) {
@@ -241,6 +243,11 @@ async fn corrupt(store: &Store<'_>, app: &App, kind: &str) {
             let home = wallet::rain::home_of_all(store.partitions);
             let listed = Write::AddMember(wallet::rain::all(), "lost autumn/rain".into());
             store.write(home, vec![listed]).await;
+        }
+        "dropped" => {
+            let entry = due::member(UnixMillis(0), &due::of_user(user, "lost"));
+            let name = quarantine::name(records::QUEUE, &entry);
+            store.write(home, vec![Write::AddMember(quarantine::dropped_names(), name)]).await;
         }
         other => panic!("{other}"),
     }

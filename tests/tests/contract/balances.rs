@@ -264,6 +264,8 @@ async fn answers_about_the_quarantine_are_as_the_document_says() {
     let rows = vec![
         (200, "", quarantine("")),
         (200, "", quarantine("?limit=1")),
+        (200, "", quarantine("?state=dropped")),
+        (400, "invalid_value", quarantine("?state=x")),
         (400, "invalid_value", quarantine("?limit=101")),
         (400, "invalid_value", quarantine("?cursor=x")),
         (400, "unknown_field", quarantine("?x=y")),
@@ -283,7 +285,8 @@ async fn answers_about_the_quarantine_are_as_the_document_says() {
     contract.check("post", "/v1/quarantine/{item}/retry", rows).await;
     let mut rows = vec![
         (200, "", drop_item(&id(1), "paid by hand")),
-        (404, "unknown_item", drop_item(&id(1), "paid by hand")),
+        (200, "", drop_item(&id(1), "paid by hand")),
+        (404, "unknown_item", drop_item(&id(0), "paid by hand")),
         (400, "invalid_value", drop_item(&id(2), "")),
         (400, "invalid_value", drop_item(&id(2), &"x".repeat(401))),
         (401, "missing_token", drop_item(&id(2), "x").without("authorization")),

@@ -241,11 +241,12 @@ async fn check_reservations<B: Binding>(
     report: &mut Report,
 ) -> Result<(), CommitError> {
     for one in reservations {
-        let reads = vec![
+        let end = records::end(one.user, &one.number);
+        let mut reads = vec![
             Read::Fields(records::user(one.user), vec![records::order(&one.number)]),
-            records::ENDS.has(one.until, &records::end(one.user, &one.number)),
-            quarantine::has(records::ENDS, one.until, &records::end(one.user, &one.number)),
+            records::ENDS.has(one.until, &end),
         ];
+        reads.extend(quarantine::has(records::ENDS, one.until, &end));
         let answers = look.read(partition, reads).await?;
         if value(answers.first())? != Some(&one.order) {
             continue;

@@ -96,7 +96,16 @@ pub(super) async fn check<B: Binding>(
     report.isolate(|| format!("accounts of {partition}"), result)?;
     let result = check_budgets(look, partition, rains, report).await;
     report.isolate(|| format!("budgets of {partition}"), result)?;
-    check_packets(look, partition, report).await
+    check_packets(look, partition, report).await?;
+    // What an operator said that nobody is to do is told as long as it stands there.
+    let page = |after| {
+        Read::Page(quarantine::dropped_names(), Range { after, below: None }, READ_FIELDS_MAX)
+    };
+    for name in look.members(partition, None, page).await? {
+        let (index, entry) = quarantine::entry(&name).ok_or_else(unexpected)?;
+        report.broken(What::Dropped, format!("{} of {partition}: {}", index.0, due::words(&entry)));
+    }
+    Ok(())
 }
 
 /// The accounts of a partition add up to zero; and, where all users are looked at, what these have is in
@@ -331,7 +340,8 @@ async fn check_packet<B: Binding>(
         // First whether its payment is under way: whoever ends that has paid before.
         let mark = due::of_user(opening.user, packet);
         let at = UnixMillis(opening.at);
-        let owed = vec![records::OWED.has(at, &mark), quarantine::has(records::OWED, at, &mark)];
+        let mut owed = vec![records::OWED.has(at, &mark)];
+        owed.extend(quarantine::has(records::OWED, at, &mark));
         if look.read(partition, owed).await?.contains(&Answer::Contains(true)) {
             continue;
         }

@@ -211,7 +211,8 @@ async fn check_pending<B: Binding>(
         let fields_of = || part.iter().map(|(field, _)| field.clone()).collect();
         let queued = |(Field(number), drawn): &(Field, UnixMillis)| {
             let entry = due::of_user(user, &String::from_utf8_lossy(number));
-            [records::QUEUE.has(*drawn, &entry), quarantine::has(records::QUEUE, *drawn, &entry)]
+            let [aside, dropped] = quarantine::has(records::QUEUE, *drawn, &entry);
+            [records::QUEUE.has(*drawn, &entry), aside, dropped]
         };
         let mut reads = vec![
             Read::Fields(records::pending(user), fields_of()),
@@ -221,7 +222,7 @@ async fn check_pending<B: Binding>(
         let answers = look.read(home, reads).await?;
         let [pending, posted, queued @ ..] = &answers[..] else { return Err(unexpected()) };
         let both = fields(Some(pending))?.iter().zip(fields(Some(posted))?);
-        let queued = queued.chunks(2);
+        let queued = queued.chunks(3);
         for (((Field(number), _), (pending, posted)), queued) in part.iter().zip(both).zip(queued) {
             let place = || format!("{user}/{}", String::from_utf8_lossy(number));
             if pending.is_some() && posted.is_some() {

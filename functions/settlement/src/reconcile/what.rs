@@ -51,6 +51,8 @@ pub enum What {
     ReservationUnlisted,
     /// A record cannot be read, or is not there although another one names it.
     RecordUnreadable,
+    /// An operator dropped something that was set aside: nobody does it.
+    Dropped,
 }
 
 impl What {
@@ -81,6 +83,7 @@ impl What {
             Self::OrderBroken => "order_broken",
             Self::ReservationUnlisted => "reservation_unlisted",
             Self::RecordUnreadable => "record_unreadable",
+            Self::Dropped => "dropped",
         }
     }
 
@@ -128,6 +131,7 @@ impl What {
                 "have the user cancel or confirm it, or cancel it for them"
             }
             Self::RecordUnreadable => "restore the record from a backup",
+            Self::Dropped => "if it is to be done after all, retry it",
         }
     }
 }

@@ -162,14 +162,13 @@ pub fn wallets(books: &Books) -> Wallets {
     wallets
 }
 
-/// What stands in an index of a partition: moments, and what is due then.
+/// What stands in an index of a partition, or is set aside: moments, and what is due then.
 fn items(books: &Books, home: &str, index: DueIndex) -> Vec<(i64, Vec<u8>)> {
-    let item = |member: &Vec<u8>| {
-        let member = Member(member.clone());
+    let item = |member: Member| {
         let due = due::due(&member).expect("an entry of an index");
         (due.at.0, due.what.to_vec())
     };
-    books.record(home, index.0).keys().map(item).collect()
+    books.entries(home, index).into_iter().map(item).collect()
 }
 
 /// The same where each is something of a user.
