@@ -227,7 +227,7 @@ fn the_notice_follows_the_pool_and_never_goes_back() {
     let notice = shop.now().notice("t");
     // A publication that broke off after the pool.
     shop.write(notice, vec![Write::Drop(records::notice("t"))]);
-    shop.now().forget_template("t");
+    shop.now().templates.forget("t");
     assert_eq!((shop.noticed("t"), shop.published("t").0), (None, 1));
     assert_eq!(shop.publish("t", &[]), Ok(1));
     assert_eq!(shop.noticed("t"), Some(1));
