@@ -19,6 +19,7 @@
 //! - [`Lease`] and [`Source`]: what a partition has, and how some of it is given
 //! - [`refill`]: more for a partition that has too little
 //! - [`call_back`]: what others have left, for whoever needs it
+//! - [`is_sold_out`], [`forget_sold_out`]: how long a partition takes it that nothing is left anywhere
 //!
 //! Whoever gives begins with [`Source::Left`]. Where too little is left they read the lease, call
 //! [`refill`] and try again with what it says.

@@ -63,7 +63,8 @@ pub async fn call_back_all<W: World>(world: &W, place: &Place) -> Result<(), Com
     Ok(())
 }
 
-/// Lets all partitions forget that nothing is left, once the pool has more.
+/// Lets all partitions forget that nothing is left, once the pool has more. Whoever asked the pool before that may
+/// still say so afterwards: that ends within a second.
 ///
 /// # Errors
 /// The store's, where it failed with one of them. That one forgets it by itself, within a second.
