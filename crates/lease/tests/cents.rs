@@ -137,6 +137,18 @@ impl World for Rain {
     }
 }
 
+/// Somebody in a rain whose clock is so far ahead.
+struct Ahead<'a>(&'a Rain, i64);
+
+impl World for Ahead<'_> {
+    type Store = Rain;
+
+    fn context(&self) -> Context<'_, Rain> {
+        let Self(rain, ahead_ms) = *self;
+        Context { now: UnixMillis(rain.clock.get() + ahead_ms), ..rain.context() }
+    }
+}
+
 impl Rain {
     fn new(partitions: u32, total: i64) -> Self {
         let rain = Self {
@@ -208,15 +220,25 @@ impl Rain {
         partition: Partition,
         wanted: RangeInclusive<i64>,
     ) -> Result<Option<i64>, CommitError> {
+        self.give_by(&Ahead(self, 0), partition, wanted).await
+    }
+
+    /// The same by somebody's clock.
+    async fn give_by(
+        &self,
+        world: &Ahead<'_>,
+        partition: Partition,
+        wanted: RangeInclusive<i64>,
+    ) -> Result<Option<i64>, CommitError> {
         let (budget, need) = (self.budget(), *wanted.end());
         let (mut source, mut units) = (Source::Left, need);
         attempts("give", async || {
-            let Err(refused) = self.draw(partition, source, units).await? else {
+            let Err(refused) = self.draw(world, partition, source, units).await? else {
                 assert!(wanted.contains(&units), "{units} of {wanted:?}");
                 return Ok(Some(Some(units)));
             };
             match refused.why {
-                Why::SoldOut if is_sold_out(refused.field()?, self.context().now)? => {
+                Why::SoldOut if is_sold_out(refused.field()?, world.context().now)? => {
                     return Ok(Some(None));
                 }
                 Why::SoldOut => source = Source::Unmarked,
@@ -225,7 +247,7 @@ impl Rain {
                     let read = Lease::read(budget.place.lease.clone());
                     let answers = self.context().read(partition, vec![read]).await?;
                     let lease = Lease::answered(answers.first())?;
-                    match refill(self, &budget, partition, lease, wanted.clone()).await? {
+                    match refill(world, &budget, partition, lease, wanted.clone()).await? {
                         Refill::Ready(from, count) => (source, units) = (from, count),
                         Refill::SoldOut => return Ok(Some(None)),
                     }
@@ -239,11 +261,12 @@ impl Rain {
     /// The commit that gives; why it was refused.
     async fn draw(
         &self,
+        world: &Ahead<'_>,
         partition: Partition,
         source: Source,
         units: i64,
     ) -> Result<Result<(), Refused<Why>>, CommitError> {
-        let draw = source.draw(&self.place().lease, units, self.context().now);
+        let draw = source.draw(&self.place().lease, units, world.context().now);
         let mut plan = Plan::new();
         for (why, guard) in draw.guards {
             plan.demand(why, guard);
@@ -408,7 +431,7 @@ fn a_credit_that_is_too_small_arrives_and_another_one_follows() {
     assert_eq!(ask(1), Refill::Ready(Source::Credit(0, 1), 1), "it is found");
     assert_eq!(ask(9), Refill::Ready(Source::Credit(1, 10), 9));
     let draw = |source, units| {
-        let drawn = block_on(rain.draw(home, source, units)).unwrap();
+        let drawn = block_on(rain.draw(&Ahead(&rain, 0), home, source, units)).unwrap();
         drawn.map_err(|refused| refused.why)
     };
     assert_eq!(draw(Source::Credit(0, 1), 1), Err(Why::Moved));
@@ -466,6 +489,31 @@ fn what_a_clock_ahead_found_sold_out_is_sold_out_for_nobody_else() {
     // Where nothing is left this clock says so, for a second of its own.
     assert_eq!(give(1, 1..=1), None);
     assert_eq!(mark(), [clock + 1_000]);
+}
+
+/// People of two clocks, ten minutes apart, ask at once for more than there is: everybody gets something or is told
+/// that nothing is left, and nobody is kept asking.
+#[test]
+fn clocks_that_differ_keep_nobody_from_an_answer() {
+    let mut rain = Rain::new(4, 50);
+    let delivery = |index: u32| {
+        let (turns_before, turns_after) = ((index % 3) as u8, (index / 3 % 3) as u8);
+        Delivery { turns_before, turns_after, lost: Lost::Nothing }
+    };
+    let deliveries: Vec<_> = (0..100_000).map(delivery).collect();
+    rain.deliveries = RefCell::new(deliveries.into_iter());
+    let person = async |index: usize| {
+        let home = rain.partitions.all().nth(index % 4).unwrap();
+        let ahead = Ahead(&rain, [0, 600_000][index / 4 % 2]);
+        let mut refused = 0;
+        while refused < 5 {
+            rain.clock.set(rain.clock.get() + 1);
+            let given = rain.give_by(&ahead, home, 1..=1).await;
+            refused += u32::from(given.expect("it is answered").is_none());
+        }
+    };
+    block_on(join_all((0..64).map(person)));
+    assert_eq!(rain.check(), 50);
 }
 
 /// The pool has more, and partitions have not forgotten yet that nothing was left.
