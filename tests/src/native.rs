@@ -6,13 +6,11 @@ use domain::time::UnixMillis;
 
 /// A request of 2026-02-16T16:00:00Z.
 pub fn context<'a, B>(store: &'a B, templates: &'a Templates, lease_share: i64) -> Context<'a, B> {
-    Context {
+    let base = store::Context {
         store,
         partitions: Partitions::default(),
-        stage: "live",
         now: UnixMillis(1_771_257_600_000),
-        templates,
-        lease_share,
         pause: |_| Box::pin(tokio::task::yield_now()),
-    }
+    };
+    Context { base, stage: "live", templates, lease_share }
 }

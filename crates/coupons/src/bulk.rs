@@ -4,20 +4,20 @@
 
 use std::collections::BTreeMap;
 
+use domain::answers::unexpected;
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::partition::fnv1a;
-use domain::transaction::{
-    Answer, CommitError, Guard, Outcome, READ_FIELDS_MAX, Read, Transaction, Value, Write,
-};
-use edge::store::Binding;
+use domain::transaction::{Answer, CommitError, Field, Guard, READ_FIELDS_MAX, Read, Write};
 use futures::StreamExt;
 use futures::stream;
 use serde::{Deserialize, Serialize};
+use store::codec::{decode, encode};
+use store::{Binding, Plan, Record};
 
 use crate::context::Context;
 use crate::issue::{Claim, Number, issue};
-use crate::records::{self, Gave, unexpected};
+use crate::records::{self, Gave};
 use crate::refusal::{Failure, Refusal};
 
 /// Users who are given their coupons at the same time: enough to hide the way to the store, few
@@ -49,6 +49,10 @@ pub struct Tally {
     pub greeting: u32,
     /// Who got nothing, by code.
     pub refused: BTreeMap<String, u32>,
+}
+
+impl Record for Tally {
+    const NAME: &'static str = "a part of a batch";
 }
 
 impl Tally {
@@ -116,22 +120,17 @@ async fn write_down<B: Binding>(
     tally: &Tally,
 ) -> Result<(), Failure> {
     let users: Vec<u8> = batch.users.iter().flat_map(|user| user.0.to_le_bytes()).collect();
-    let part = format!("{:016x}", fnv1a(&users));
+    let part = Field(format!("{:016x}", fnv1a(&users)).into_bytes());
     let record = records::batch(template, &batch.batch);
-    let text = serde_json::to_vec(tally).map_err(|_| unexpected())?;
     // A new part, where there is room, or one that is sent again.
     for guard in [
         Guard::SizeAtMost(record.clone(), PARTS_MAX - 1),
-        Guard::FieldPresent(record.clone(), part.as_str().into()),
+        Guard::FieldPresent(record.clone(), part.clone()),
     ] {
-        let value = Value::Bytes(text.clone());
-        let transaction = Transaction {
-            guards: vec![guard],
-            writes: vec![Write::Set(record.clone(), part.as_str().into(), value)],
-            ..Transaction::default()
-        };
-        let outcome = context.commit(context.pool(template), transaction).await?;
-        if let Outcome::Committed(_) = outcome {
+        let mut plan = Plan::new();
+        plan.demand((), guard);
+        plan.write(Write::Set(record.clone(), part.clone(), encode(tally)));
+        if context.commit(context.pool(template), plan).await?.is_ok() {
             return Ok(());
         }
     }
@@ -148,15 +147,14 @@ pub async fn progress<B: Binding>(
     batch: &str,
 ) -> Result<(u32, Tally), Failure> {
     let read = Read::All(records::batch(template, batch), READ_FIELDS_MAX);
-    let answers = context.read_all(&[(context.pool(template), read)]).await?;
+    let answers = context.read(context.pool(template), vec![read]).await?;
     let Some(Answer::Map(parts)) = answers.first() else { return Err(unexpected().into()) };
     if parts.is_empty() {
         return Err(Refusal::UnknownBatch.into());
     }
     let mut tally = Tally::default();
     for (_, part) in parts {
-        let Value::Bytes(text) = part else { return Err(unexpected().into()) };
-        tally.add(&edge::json::stored(text).ok_or_else(unexpected)?);
+        tally.add(&decode(part)?);
     }
     Ok((parts.len() as u32, tally))
 }

@@ -1,111 +1,49 @@
-//! What every operation works with: the store, the time, and templates that were read a moment ago.
+//! What every operation works with: the store's context, and what coupons need beside it.
 
-use std::cell::{Cell, RefCell};
-use std::pin::Pin;
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::ops::Deref;
 use std::rc::Rc;
 
-use domain::ids::UserId;
-use domain::partition::{Partition, Partitions};
-use domain::time::UnixMillis;
-use domain::transaction::{Answer, CommitError, Outcome, Read, Transaction, Value};
-use edge::store::Binding;
-use lease::{Budget, Place};
-use litemap::LiteMap;
-use store::wave;
+use domain::partition::Partition;
+use domain::transaction::{Answer, CommitError};
+use lease::{Budget, Place, World};
+use store::cache::Cache;
+use store::published::{self, Publication, Version};
+use store::{Binding, Versioned};
 
-use crate::records::{self, fields, integer, unexpected};
+use crate::expiry::expire_due;
+use crate::records::{self, OVER};
 use crate::scene::Scene;
 use crate::template::{Published, Template};
 
-/// Templates that an instance remembers; a campaign has some, and a page of them costs nothing.
-const TEMPLATES_MAX: usize = 256;
+pub use store::published::{BODY, VERSION as PUBLISHED_VERSION};
 
-/// Looks at a template that another request reads. Whoever reads for longer has an ailing store.
-const LOOKS_MAX: u32 = 100;
-
-/// Templates that were read a moment ago. Whoever keeps one drops it with the configuration, which
-/// is at most 500 ms old.
-#[derive(Debug, Default)]
-pub struct Templates(RefCell<LiteMap<String, Entry>>);
-
-/// What an instance has of a template.
-#[derive(Clone, Debug)]
-enum Entry {
-    /// Another request is reading it right now.
-    Reading,
-    /// It was read.
-    Known(Rc<Published>),
-}
+/// Templates that were read a moment ago.
+pub type Templates = Cache<Published>;
 
 /// One request's world.
+#[derive(Debug)]
 pub struct Context<'a, B> {
-    /// The store.
-    pub store: &'a B,
-    /// How it is divided.
-    pub partitions: Partitions,
+    /// The store, how it is divided, and the time.
+    pub base: store::Context<'a, B>,
     /// The deployment's stage.
     pub stage: &'a str,
-    /// The time of the request.
-    pub now: UnixMillis,
     /// What was read a moment ago.
     pub templates: &'a Templates,
     /// A lease is one part in so many of a partition's even share of what is free.
     pub lease_share: i64,
-    /// Waits so many milliseconds.
-    pub pause: fn(u64) -> Pin<Box<dyn Future<Output = ()>>>,
+}
+
+impl<'a, B> Deref for Context<'a, B> {
+    type Target = store::Context<'a, B>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.base
+    }
 }
 
 impl<B: Binding> Context<'_, B> {
-    /// Commits one transaction.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn commit(
-        &self,
-        partition: Partition,
-        transaction: Transaction,
-    ) -> Result<Outcome, CommitError> {
-        let outcomes = self.commit_all(&[(partition, transaction)]).await?;
-        outcomes.into_iter().next().ok_or_else(unexpected)
-    }
-
-    /// Commits transactions, all at once.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn commit_all(
-        &self,
-        transactions: &[(Partition, Transaction)],
-    ) -> Result<Vec<Outcome>, CommitError> {
-        self.store.commit_all(transactions).await
-    }
-
-    /// Reads, all at once. A read that was lost is made once more, for itself: of hundreds one may be.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn read_all(&self, reads: &[(Partition, Read)]) -> Result<Vec<Answer>, CommitError> {
-        wave::read_all(self.store, reads.to_vec()).await
-    }
-
-    /// Commits transactions, all at once, each for itself ([`wave::commit_some`]).
-    pub async fn commit_some(
-        &self,
-        transactions: &[(Partition, Transaction)],
-    ) -> Vec<Result<Outcome, CommitError>> {
-        wave::commit_some(self.store, transactions).await
-    }
-
-    /// Reads, all at once, each for itself ([`wave::read_some`]).
-    pub async fn read_some(&self, reads: &[(Partition, Read)]) -> Vec<Result<Answer, CommitError>> {
-        wave::read_some(self.store, reads.to_vec()).await
-    }
-
-    /// Where a user lives.
-    pub fn home(&self, user: UserId) -> Partition {
-        self.partitions.locate(user).partition
-    }
-
     /// Where a template's pool lives.
     pub fn pool(&self, template: &str) -> Partition {
         records::home_of_pool(self.partitions, template)
@@ -131,54 +69,38 @@ impl<B: Binding> Context<'_, B> {
         self.partitions.of_configuration(template)
     }
 
-    /// A template, at most 500 ms old. Requests of one instance that come together read it once:
-    /// they cannot wake each other, so that the others look again after a millisecond.
+    /// Where a template is published: its pool decides, and the notice is the copy.
+    pub fn publication(&self, template: &str) -> Publication<Template> {
+        Publication {
+            home: (self.pool(template), records::pool(template)),
+            copy: (self.notice(template), records::notice(template)),
+            lists: records::home_of_list(self.partitions),
+            listed: (records::templates(), template.into()),
+            over: (OVER, template.as_bytes().to_vec()),
+            kind: PhantomData,
+        }
+    }
+
+    /// A template, at most 500 ms old.
     ///
     /// # Errors
     /// The store's.
     pub async fn template(&self, id: &str) -> Result<Option<Rc<Published>>, CommitError> {
-        for _ in 0..LOOKS_MAX {
-            match self.templates.0.borrow().get(id) {
-                Some(Entry::Known(known)) => return Ok(Some(Rc::clone(known))),
-                Some(Entry::Reading) => {}
-                None => break,
-            }
-            (self.pause)(1).await;
-        }
-        self.set_template(id, Some(Entry::Reading));
-        let read = self.read_template(id).await;
-        let entry = match &read {
-            Ok(Some(published)) => Some(Entry::Known(Rc::clone(published))),
-            Ok(None) | Err(_) => None,
-        };
-        self.set_template(id, entry);
-        read
+        self.templates.get(self, id, async || self.read_template(id).await).await
     }
 
-    fn set_template(&self, id: &str, entry: Option<Entry>) {
-        let mut templates = self.templates.0.borrow_mut();
-        if templates.len() >= TEMPLATES_MAX {
-            templates.clear();
-        }
-        match entry {
-            Some(entry) => drop(templates.insert(id.to_owned(), entry)),
-            None => drop(templates.remove(id)),
-        }
-    }
-
-    async fn read_template(&self, id: &str) -> Result<Option<Rc<Published>>, CommitError> {
-        let fields = [BODY, PUBLISHED_VERSION].map(Into::into).to_vec();
-        let read = Read::Fields(records::notice(id), fields);
-        let answers = self.read_all(&[(self.notice(id), read)]).await?;
-        let Some((version, template)) = published(answers.first())? else { return Ok(None) };
+    async fn read_template(&self, id: &str) -> Result<Option<Published>, CommitError> {
+        let Some(found) = self.publication(id).find_copy(self).await? else { return Ok(None) };
+        let Version { number: version, record: template } = found;
         let scene = self.scene(&template.scene).await?;
         let free = Cell::new(None);
-        Ok(Some(Rc::new(Published { id: id.to_owned(), version, template, scene, free })))
+        Ok(Some(Published { id: id.to_owned(), version, template, scene, free }))
     }
 
-    /// Where a scene lives.
-    pub fn of_scene(&self, id: &str) -> Partition {
-        self.partitions.of_configuration(&format!("scene:{id}"))
+    /// Where a scene lies.
+    pub fn record_of_scene(&self, id: &str) -> Versioned<Scene> {
+        let home = self.partitions.of_configuration(&format!("scene:{id}"));
+        Versioned::new(home, records::scene(id), BODY)
     }
 
     /// A scene as it is now; a plain one where nobody set it up.
@@ -186,30 +108,8 @@ impl<B: Binding> Context<'_, B> {
     /// # Errors
     /// The store's.
     pub async fn scene(&self, id: &str) -> Result<Scene, CommitError> {
-        Ok(self.stored_scene(id).await?.map_or_else(Scene::plain, |(scene, _)| scene))
-    }
-
-    /// A scene as it is now, and as the store keeps it; nothing where nobody set it up.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn stored_scene(&self, id: &str) -> Result<Option<(Scene, Value)>, CommitError> {
-        let read = Read::Fields(records::scene(id), vec![BODY.into()]);
-        let answers = self.read_all(&[(self.of_scene(id), read)]).await?;
-        let [Some(Value::Bytes(body))] = fields(answers.first())? else { return Ok(None) };
-        let broken = || CommitError::Unreadable("a scene cannot be read".into());
-        let scene = edge::json::stored(body).ok_or_else(broken)?;
-        Ok(Some((scene, Value::Bytes(body.clone()))))
-    }
-
-    /// Forgets a template that has changed.
-    pub fn forget_template(&self, id: &str) {
-        self.set_template(id, None);
-    }
-
-    /// Forgets templates, because a scene has changed.
-    pub fn forget_templates(&self) {
-        self.templates.0.borrow_mut().clear();
+        let seen = self.record_of_scene(id).find(self).await?;
+        Ok(seen.record.unwrap_or_else(Scene::plain))
     }
 }
 
@@ -218,14 +118,25 @@ impl<B: Binding> Context<'_, B> {
 /// # Errors
 /// They cannot be read.
 pub fn published(answer: Option<&Answer>) -> Result<Option<(i64, Template)>, CommitError> {
-    let values = fields(answer)?;
-    let Some(Some(Value::Bytes(body))) = values.first() else { return Ok(None) };
-    let broken = || CommitError::Unreadable("a template cannot be read".into());
-    let template = edge::json::stored(body).ok_or_else(broken)?;
-    Ok(Some((integer(values.get(1).and_then(Option::as_ref))?, template)))
+    let version = published::version(answer)?;
+    Ok(version.map(|Version { number, record }| (number, record)))
 }
 
-/// A field of pool and notice: what was published, in JSON.
-pub const BODY: &str = "body";
-/// Its version.
-pub const PUBLISHED_VERSION: &str = "version";
+/// What leases need: before they are called back, reservations that have expired are ended.
+impl<B: Binding> World for Context<'_, B> {
+    type Store = B;
+
+    fn context(&self) -> store::Context<'_, B> {
+        self.base
+    }
+
+    fn lease_share(&self) -> i64 {
+        self.lease_share
+    }
+
+    async fn before_recall(&self, partitions: &[Partition]) -> Result<(), CommitError> {
+        // What is stuck keeps its own unit and no other; a sweep tells of it.
+        // Boxed, because the compiler follows types only so deep.
+        Box::pin(expire_due(self, partitions)).await.map(drop)
+    }
+}

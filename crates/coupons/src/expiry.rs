@@ -19,22 +19,18 @@
 //! meets the same guard: it ends what nobody has changed since, and whose time is over, or nothing. Until the
 //! time is over no step costs anything.
 
-use std::pin::Pin;
-
+use domain::answers::{fields, unexpected};
 use domain::due::{self, Due, Swept};
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
-use domain::partition::{Partition, Partitions};
+use domain::partition::Partition;
 use domain::time::UnixMillis;
-use domain::transaction::{
-    Answer, CommitError, Guard, Member, Outcome, Read, Seen, Transaction, Write,
-};
-use edge::store::Binding;
-use lease::World;
+use domain::transaction::{Answer, CommitError, Guard, Member, Read, Write};
 use lease::{HELD, LEFT, SOLD_OUT_UNTIL};
+use store::{Binding, Plan, attempts};
 
 use crate::context::Context;
-use crate::records::{self, ENDS, Gave, Order, fields, unexpected};
+use crate::records::{self, ENDS, Gave, Order};
 use crate::walk::{self, Next};
 
 /// Reservations of a partition after which a sweep reads no further page of them: whoever asks for a template
@@ -42,8 +38,6 @@ use crate::walk::{self, Next};
 pub const ENDS_MAX: u64 = 256;
 /// What the index lists, in words.
 const LISTED: &str = "reservations that end";
-/// Attempts to end what is over: each lost one saw it change.
-const ATTEMPTS_MAX: u32 = 8;
 
 /// How a reservation ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,16 +50,17 @@ pub enum End {
     Expire,
 }
 
-/// The commit that ends a reservation, if its record is still the same.
+/// Puts into a plan what ends a reservation, if its record is still the same; the order as it is then.
 pub fn end(
+    plan: &mut Plan<()>,
     user: UserId,
     number: &OrderNumber,
     order: &Order,
     end: End,
     now: UnixMillis,
-) -> Option<(Order, Transaction)> {
+) -> Option<Order> {
     let Gave::Reserved(coupon, until) = &order.gave else { return None };
-    let (record, field) = (records::user(user), records::order(number));
+    let record = records::user(user);
     let lease = records::lease(&coupon.template);
     let gave = match end {
         End::Confirm => Gave::Issued(coupon.clone()),
@@ -75,37 +70,39 @@ pub fn end(
     let next = Order { gave, ..order.clone() };
     // Its validity may be over as well.
     let next = next.expired_at(now).unwrap_or(next);
-    let mut writes = vec![
-        Write::Set(record.clone(), field.clone(), next.encode()),
-        Write::Add(lease.clone(), HELD.into(), -1),
-        ENDS.remove(UnixMillis(*until), &records::end(user, number)),
-    ];
-    writes.extend(records::HOLDERS.mark(user, now));
+    replace(plan, user, number, order, &next);
+    plan.write(Write::Add(lease.clone(), HELD.into(), -1));
+    plan.write(ENDS.remove(UnixMillis(*until), &records::end(user, number)));
+    plan.write_all(records::HOLDERS.mark(user, now));
     if end != End::Confirm {
-        writes.push(Write::Add(lease.clone(), LEFT.into(), 1));
-        writes.push(Write::Unset(lease, SOLD_OUT_UNTIL.into()));
-        writes.push(Write::Add(record.clone(), records::held_count(&coupon.template), -1));
+        plan.write(Write::Add(lease.clone(), LEFT.into(), 1));
+        plan.write(Write::Unset(lease, SOLD_OUT_UNTIL.into()));
+        plan.write(Write::Add(record, records::held_count(&coupon.template), -1));
     }
-    let guards = vec![Guard::FieldEquals(record, field, order.encode())];
-    Some((next, Transaction { guards, writes, ..Transaction::default() }))
+    Some(next)
 }
 
-/// The commit that says that a reservation or a coupon has expired, if its record is still the same;
-/// nothing where its time is not over, or that has been said.
+/// Puts into a plan that a reservation or a coupon has expired, if its record is still the same; the order as it
+/// is then. Nothing where its time is not over, or that has been said.
 pub fn expire(
+    plan: &mut Plan<()>,
     user: UserId,
     number: &OrderNumber,
     order: &Order,
     now: UnixMillis,
-) -> Option<(Order, Transaction)> {
+) -> Option<Order> {
     let next = order.expired_at(now)?;
     if let Gave::Reserved(..) = order.gave {
-        return end(user, number, order, End::Expire, now);
+        return end(plan, user, number, order, End::Expire, now);
     }
+    replace(plan, user, number, order, &next);
+    Some(next)
+}
+
+fn replace(plan: &mut Plan<()>, user: UserId, number: &OrderNumber, order: &Order, next: &Order) {
     let (record, field) = (records::user(user), records::order(number));
-    let guards = vec![Guard::FieldEquals(record.clone(), field.clone(), order.encode())];
-    let writes = vec![Write::Set(record, field, next.encode())];
-    Some((next, Transaction { guards, writes, ..Transaction::default() }))
+    plan.demand((), Guard::FieldEquals(record.clone(), field.clone(), order.encode()));
+    plan.write(Write::Set(record, field, next.encode()));
 }
 
 /// An order as it may be told: where its time is over it has expired, for everybody and for good.
@@ -118,18 +115,23 @@ pub async fn settled<B: Binding>(
     number: &OrderNumber,
     mut order: Order,
 ) -> Result<Order, CommitError> {
-    for _ in 0..ATTEMPTS_MAX {
-        let Some((next, transaction)) = expire(user, number, &order, context.now) else {
-            return Ok(order);
-        };
-        let refused = match context.commit(context.home(user), transaction).await? {
-            Outcome::Committed(_) => return Ok(next),
-            Outcome::Refused(refused) => refused,
-        };
-        let Seen::Field(Some(value)) = refused.seen else { return Err(unexpected()) };
-        order = Order::decode(&value)?;
+    if order.expired_at(context.now).is_none() {
+        return Ok(order);
     }
-    Err(CommitError::Unavailable(format!("{ATTEMPTS_MAX} attempts to end what is over")))
+    attempts("end what is over", async || {
+        let mut plan = Plan::new();
+        let Some(next) = expire(&mut plan, user, number, &order, context.now) else {
+            return Ok(Some(order.clone()));
+        };
+        match context.commit(context.home(user), plan).await? {
+            Ok(_) => Ok(Some(next)),
+            Err(refused) => {
+                order = Order::decode(refused.field()?.ok_or_else(unexpected)?)?;
+                Ok(None)
+            }
+        }
+    })
+    .await
 }
 
 /// Ends the reservations of some partitions that have expired, the oldest first.
@@ -171,8 +173,8 @@ async fn expire_page<B: Binding>(
             }
         }
     }
-    let orders: Vec<_> = listed.iter().map(|one| (partition, one.read())).collect();
-    let orders = context.read_some(&orders).await;
+    let orders = listed.iter().map(|one| (partition, one.read())).collect();
+    let orders = context.read_some(orders).await;
     let (mut steps, mut of) = (Vec::new(), Vec::new());
     for (one, order) in listed.iter().zip(orders) {
         match order.and_then(|order| one.step(&order, context.now)) {
@@ -185,10 +187,9 @@ async fn expire_page<B: Binding>(
             }
         }
     }
-    for ((one, is_end), result) in of.into_iter().zip(context.commit_some(&steps).await) {
+    for ((one, is_end), result) in of.into_iter().zip(context.commit_some(steps).await) {
         // Where it was refused somebody else was first.
-        let is_done = |outcome| is_end && matches!(outcome, Outcome::Committed(_));
-        swept.count(|| one.place(), result.map(is_done));
+        swept.count(|| one.place(), result.map(|decided| is_end && decided.is_ok()));
     }
     swept
 }
@@ -220,52 +221,19 @@ impl Listed {
 
     /// The commit that ends it, and `true`. Where its order is not reserved until that moment, the commit
     /// that takes it out of the index as long as that is so.
-    fn step(&self, order: &Answer, now: UnixMillis) -> Result<(bool, Transaction), CommitError> {
+    fn step(&self, order: &Answer, now: UnixMillis) -> Result<(bool, Plan<()>), CommitError> {
         // An order is never taken away, and its stock would stay held: somebody has to look.
         let lost = || CommitError::Unreadable("the order is listed, and not there".into());
         let value = fields(Some(order))?.first().and_then(Option::as_ref).ok_or_else(lost)?;
         let order = Order::decode(value)?;
         let is_this = matches!(&order.gave, Gave::Reserved(_, until) if *until == self.until.0);
-        if is_this && let Some((_, step)) = end(self.user, &self.number, &order, End::Expire, now) {
-            return Ok((true, step));
+        let mut plan = Plan::new();
+        if is_this && end(&mut plan, self.user, &self.number, &order, End::Expire, now).is_some() {
+            return Ok((true, plan));
         }
         let (record, field) = (records::user(self.user), records::order(&self.number));
-        let stale = Transaction {
-            guards: vec![Guard::FieldEquals(record, field, value.clone())],
-            writes: vec![ENDS.remove(self.until, &records::end(self.user, &self.number))],
-            ..Transaction::default()
-        };
-        Ok((false, stale))
-    }
-}
-
-/// What leases need: before they are called back, reservations that have expired are ended.
-impl<B: Binding> World for Context<'_, B> {
-    type Store = B;
-
-    fn store(&self) -> &B {
-        self.store
-    }
-
-    fn partitions(&self) -> Partitions {
-        self.partitions
-    }
-
-    fn now(&self) -> UnixMillis {
-        self.now
-    }
-
-    fn lease_share(&self) -> i64 {
-        self.lease_share
-    }
-
-    fn pause(&self, ms: u64) -> Pin<Box<dyn Future<Output = ()>>> {
-        (self.pause)(ms)
-    }
-
-    async fn before_recall(&self, partitions: &[Partition]) -> Result<(), CommitError> {
-        // What is stuck keeps its own unit and no other; a sweep tells of it.
-        // Boxed, because the compiler follows types only so deep.
-        Box::pin(expire_due(self, partitions)).await.map(drop)
+        plan.demand((), Guard::FieldEquals(record, field, value.clone()));
+        plan.write(ENDS.remove(self.until, &records::end(self.user, &self.number)));
+        Ok((false, plan))
     }
 }

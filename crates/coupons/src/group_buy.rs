@@ -10,6 +10,7 @@
 
 use std::cell::Cell;
 
+use domain::answers::{fields, unexpected};
 use domain::due::{self, Due, Swept};
 use domain::error::InvalidInput;
 use domain::group_buy::{Chance, Group, Groups, Phase, REWARDS, campaign_of};
@@ -18,19 +19,16 @@ use domain::order_number::{OrderNumber, Part};
 use domain::paid::PaidMark;
 use domain::partition::Partition;
 use domain::time::UnixMillis;
-use domain::transaction::{
-    Answer, CommitError, Failed, Field, Guard, MapKey, Member, Outcome, Read, Seen, Transaction,
-    Value, Write,
-};
-use edge::Problem;
-use edge::store::Binding;
+use domain::transaction::{Answer, CommitError, Field, Guard, MapKey, Member, Transaction, Value};
 use futures::StreamExt;
 use futures::stream;
 use serde::{Deserialize, Serialize};
+use store::codec::Form;
+use store::{Binding, Plan, Record, Versioned, attempts};
 
 use crate::context::{BODY, Context};
 use crate::issue::{self, Claim, Number, issue};
-use crate::records::{self, Order, USER_FIELDS_MAX, fields, unexpected};
+use crate::records::{self, Order, USER_FIELDS_MAX};
 use crate::refusal::{Failure, Refusal};
 use crate::walk;
 
@@ -42,8 +40,6 @@ const LISTED: &str = "rewards that are due";
 /// Rewards that are given at the same time: enough to hide the way to the store, few enough that
 /// others get their turn.
 const CONCURRENT: usize = 32;
-/// Attempts to open a group: each lost one saw the chance change.
-const ATTEMPTS_MAX: u32 = 8;
 /// What the order numbers of rewards begin with.
 const REWARD: &str = "group:";
 
@@ -64,15 +60,18 @@ fn enabled_default() -> bool {
     true
 }
 
+impl Record for Campaign {
+    const NAME: &'static str = "a campaign";
+    const FORM: Form = Form::Json;
+}
+
 impl Campaign {
-    /// Reads a campaign that can be set up.
+    /// Checks what a shape cannot say.
     ///
     /// # Errors
-    /// Those of [`edge::json::parse_object`]; `invalid_part`, naming the field.
-    pub fn parse(body: &[u8]) -> Result<Self, Problem> {
-        let campaign: Self = edge::json::parse_object(body)?;
-        Part::parse(&campaign.template, "template")?;
-        Ok(campaign)
+    /// `invalid_part`, naming the field.
+    pub fn validate(&self) -> Result<(), InvalidInput> {
+        Part::parse(&self.template, "template").map(drop)
     }
 }
 
@@ -107,20 +106,9 @@ impl Opening {
 }
 
 /// The record of a campaign, in a partition of configuration.
-fn record<B: Binding>(context: &Context<'_, B>, campaign: &str) -> (Partition, MapKey) {
-    (context.partitions.of_configuration(campaign), MapKey(format!("g{campaign}")))
-}
-
-fn read<B: Binding>(context: &Context<'_, B>, campaign: &str) -> (Partition, Read) {
-    let (partition, map) = record(context, campaign);
-    (partition, Read::Fields(map, vec![BODY.into()]))
-}
-
-/// The answer to [`read`].
-fn answered(answer: Option<&Answer>) -> Result<Option<Campaign>, CommitError> {
-    let [Some(Value::Bytes(body))] = fields(answer)? else { return Ok(None) };
-    let broken = || CommitError::Unreadable("a campaign cannot be read".into());
-    edge::json::stored(body).map(Some).ok_or_else(broken)
+fn record<B: Binding>(context: &Context<'_, B>, campaign: &str) -> Versioned<Campaign> {
+    let home = context.partitions.of_configuration(campaign);
+    Versioned::new(home, MapKey(format!("g{campaign}")), BODY)
 }
 
 /// Sets up a campaign; the latest one counts.
@@ -136,13 +124,8 @@ pub async fn set_up<B: Binding>(
         let detail = "there is no such template";
         return Err(InvalidInput::new("unknown_template", "template", detail).into());
     }
-    let body = serde_json::to_vec(campaign).map_err(|_| unexpected())?;
-    let (partition, map) = record(context, id);
-    let write = Write::Set(map, BODY.into(), Value::Bytes(body));
-    context
-        .commit(partition, Transaction { writes: vec![write], ..Transaction::default() })
-        .await?;
-    Ok(())
+    let record = record(context, id);
+    Ok(context.write(record.partition, [record.set(campaign)]).await?)
 }
 
 /// A campaign as it is now.
@@ -150,8 +133,17 @@ pub async fn set_up<B: Binding>(
 /// # Errors
 /// `unknown_campaign`; or the store's.
 pub async fn look<B: Binding>(context: &Context<'_, B>, id: &str) -> Result<Campaign, Failure> {
-    let answers = context.read_all(&[read(context, id)]).await?;
-    Ok(answered(answers.first())?.ok_or(Refusal::UnknownCampaign)?)
+    let seen = record(context, id).find(context).await?;
+    Ok(seen.record.ok_or(Refusal::UnknownCampaign)?)
+}
+
+/// Why a group is not opened, or told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// Something else was made of the chance.
+    Changed,
+    /// The user may not.
+    Refuse(Refusal),
 }
 
 /// Opens a group, or tells what became of it, and whether it was opened earlier.
@@ -165,51 +157,59 @@ pub async fn open<B: Binding>(
     opening: &Opening,
 ) -> Result<(Group, bool), Failure> {
     let (home, chance) = (context.home(opening.user), opening.chance());
-    let reads = [(home, chance.read()), read(context, &opening.campaign)];
-    let answers = context.read_all(&reads).await?;
+    let record = record(context, &opening.campaign);
+    let reads = vec![(home, chance.read()), (record.partition, record.read())];
+    let answers = context.read_all(reads).await?;
     let mut before = taken(answers.first())?;
-    let campaign = answered(answers.get(1))?;
-    for _ in 0..ATTEMPTS_MAX {
-        if let Some(group) = before.find(&opening.group) {
-            if group.lasts_seconds != opening.lasts_seconds {
+    let campaign = record.answered(answers.get(1))?.record;
+    attempts("open a group", async || {
+        let (plan, group, replayed) = match before.find(&opening.group) {
+            Some(group) if group.lasts_seconds != opening.lasts_seconds => {
                 return Err(Refusal::OrderNumberReused.into());
             }
-            let after = before.at(context.now);
-            if after == before {
-                return Ok((group.clone(), true));
+            Some(group) => {
+                let after = before.at(context.now);
+                if after == before {
+                    return Ok(Some((group.clone(), true)));
+                }
+                // It is told once it is so.
+                let group = after.find(&opening.group).ok_or_else(unexpected)?.clone();
+                (plan_of(chance.change(&before, &after), Why::Changed), group, true)
             }
-            // It is told once it is so.
-            before = match context.commit(home, chance.change(&before, &after)).await? {
-                Outcome::Committed(_) => after,
-                Outcome::Refused(refused) => match refused.seen {
-                    Seen::Field(value) => Groups::decode(value.as_ref())?,
-                    _ => return Err(unexpected().into()),
-                },
-            };
-            continue;
-        }
-        let campaign = campaign.as_ref().ok_or(Refusal::UnknownCampaign)?;
-        if !campaign.enabled {
-            return Err(Refusal::Disabled.into());
-        }
-        let group = opening.group(campaign, context.now);
-        let after = before.opened(group.clone()).ok_or(Refusal::ChanceUsed)?;
-        let mark = PaidMark::of(opening.user, context.partitions);
-        let mut transaction = chance.take(&before, &after, mark);
-        let size = Guard::SizeAtMost(records::user(opening.user), USER_FIELDS_MAX);
-        transaction.guards.push(size);
-        let refused = match context.commit(home, transaction).await? {
-            Outcome::Committed(_) => return Ok((group, false)),
-            Outcome::Refused(refused) => refused,
+            None => {
+                let campaign = campaign.as_ref().ok_or(Refusal::UnknownCampaign)?;
+                if !campaign.enabled {
+                    return Err(Refusal::Disabled.into());
+                }
+                let group = opening.group(campaign, context.now);
+                let after = before.opened(group.clone()).ok_or(Refusal::ChanceUsed)?;
+                let mark = PaidMark::of(opening.user, context.partitions);
+                let size = Guard::SizeAtMost(records::user(opening.user), USER_FIELDS_MAX);
+                let mut plan = plan_of(chance.change(&before, &after), Why::Changed);
+                plan.demand(Why::Refuse(Refusal::NotEligible), mark.demand_new());
+                plan.demand(Why::Refuse(Refusal::TooManyCoupons), size);
+                (plan, group, false)
+            }
         };
-        match (refused.failed, refused.seen) {
-            (Failed::Guard(0), Seen::Field(value)) => before = Groups::decode(value.as_ref())?,
-            (Failed::Guard(1), _) => return Err(Refusal::NotEligible.into()),
-            _ => return Err(Refusal::TooManyCoupons.into()),
+        let Err(refused) = context.commit(home, plan).await? else {
+            return Ok(Some((group, replayed)));
+        };
+        match refused.why {
+            Why::Changed => before = Groups::decode(refused.field()?)?,
+            Why::Refuse(refusal) => return Err(refusal.into()),
         }
-    }
-    let text = format!("{ATTEMPTS_MAX} attempts to open a group");
-    Err(CommitError::Unavailable(text).into())
+        Ok(None)
+    })
+    .await
+}
+
+/// What a chance changes, as a plan: it demands for one reason only, that the chance is as it was seen.
+fn plan_of<R: Clone>(change: Transaction, changed: R) -> Plan<R> {
+    let Transaction { guards, writes, .. } = change;
+    let mut plan = Plan::new();
+    plan.demand_all(changed, guards);
+    plan.write_all(writes);
+    plan
 }
 
 /// What was made of a chance.
@@ -248,15 +248,15 @@ async fn settle<B: Binding>(
             Phase::Lapsed
         }
     };
-    let mut change = chance.change(groups, &groups.settled(phase));
+    let mut plan = plan_of(chance.change(groups, &groups.settled(phase)), ());
     if phase == Phase::Lapsed {
         // Somebody else may have given it, by a clock by which the template gives. And once it has lapsed
         // nobody does: giving demands that it is due.
         let order = records::order(&number);
-        change.guards.push(Guard::FieldAbsent(records::user(chance.user), order));
+        plan.demand((), Guard::FieldAbsent(records::user(chance.user), order));
     }
-    let outcome = context.commit(context.home(chance.user), change).await?;
-    Ok(phase == Phase::Rewarded && matches!(outcome, Outcome::Committed(_)))
+    let is_settled = context.commit(context.home(chance.user), plan).await?.is_ok();
+    Ok(phase == Phase::Rewarded && is_settled)
 }
 
 /// Looks at a chance, and gives its reward as [`settle`] does.
@@ -264,7 +264,7 @@ async fn settle_chance<B: Binding>(
     context: &Context<'_, B>,
     chance: Chance<'_>,
 ) -> Result<bool, CommitError> {
-    let answers = context.read_all(&[(context.home(chance.user), chance.read())]).await?;
+    let answers = context.read(context.home(chance.user), vec![chance.read()]).await?;
     settle(context, chance, &taken(answers.first())?).await
 }
 
@@ -365,7 +365,7 @@ async fn settle_listed<B: Binding>(
     let Due { at, what } = due::due(item)?;
     let (user, campaign) = due::user_of(what)?;
     let chance = Chance { user, campaign };
-    let answers = context.read_all(&[(partition, chance.read())]).await?;
+    let answers = context.read(partition, vec![chance.read()]).await?;
     let groups = taken(answers.first())?;
     if groups.due().is_some_and(|group| group.opened_at == at) {
         return settle(context, chance, &groups).await;
@@ -374,7 +374,8 @@ async fn settle_listed<B: Binding>(
         // A chance is never taken away, and the reward would be lost: somebody has to look.
         return Err(CommitError::Unreadable("the chance is listed, and not there".into()));
     }
-    context.commit(partition, chance.forget(&groups, at)).await?;
+    // Refused, there is something to do there after all.
+    context.commit(partition, plan_of(chance.forget(&groups, at), ())).await?.ok();
     Ok(false)
 }
 
@@ -388,6 +389,9 @@ fn place(item: &Member) -> String {
 
 #[cfg(test)]
 mod tests {
+    use domain::transaction::Read;
+    use store::codec::{decode, encode};
+
     use super::*;
 
     #[test]
@@ -403,7 +407,7 @@ mod tests {
         let text = r#"{"template": "spring-15", "give_back": true}"#;
         let campaign: Campaign = serde_json::from_str(text).unwrap();
         assert!(campaign.enabled && campaign.give_back);
-        let stored = serde_json::to_string(&campaign).unwrap();
-        assert_eq!(serde_json::from_str::<Campaign>(&stored).unwrap(), campaign);
+        assert_eq!(campaign.validate(), Ok(()));
+        assert_eq!(decode::<Campaign>(&encode(&campaign)), Ok(campaign));
     }
 }

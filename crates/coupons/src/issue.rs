@@ -3,26 +3,23 @@
 
 use std::rc::Rc;
 
+use domain::answers::{fields, unexpected};
 use domain::ids::UserId;
 use domain::order_number::{OrderNumber, Part, Play};
 use domain::paid::PaidMark;
-use domain::partition::{Partition, Partitions, fnv1a};
+use domain::partition::{Partition, fnv1a};
 use domain::time::UnixMillis;
-use domain::transaction::{
-    CommitError, Failed, Guard, Outcome, Read, Seen, Transaction, Value, Write,
-};
-use edge::store::Binding;
-use lease::{CREDITED, HELD, Lease, Refill, call_back, refill};
+use domain::transaction::{CommitError, Guard, Read, Value, Write};
+use lease::{CREDITED, HELD, Lease, Refill, call_back, is_sold_out, refill};
+use store::{Binding, Plan, attempts};
 
 use crate::context::Context;
-use crate::records::{self, Coupon, Gave, Order, USER_FIELDS_MAX, unexpected};
+use crate::records::{self, Coupon, Gave, Order, USER_FIELDS_MAX};
 use crate::refusal::{Failure, Refusal};
 use crate::template::{Published, Template};
 
 /// Fallbacks of fallbacks that are followed.
 pub const FALLBACKS_MAX: usize = 4;
-/// Attempts of one issue: each lost one saw another commit of the same partition.
-const ATTEMPTS_MAX: u32 = 16;
 
 /// Who asks for what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -201,13 +198,6 @@ impl Request {
         Ok(Recorded { number: self.number.clone(), order, replayed: true })
     }
 
-    fn replay_seen(&self, seen: Seen) -> Result<Recorded, Failure> {
-        match seen {
-            Seen::Field(Some(value)) => self.replay(Order::decode(&value)?),
-            _ => Err(unexpected().into()),
-        }
-    }
-
     /// Records what needs no stock.
     async fn record<B: Binding>(
         &self,
@@ -234,21 +224,15 @@ pub async fn record<B: Binding>(
     order: &Order,
 ) -> Result<Option<Order>, Failure> {
     let (record, field) = (records::user(user), records::order(number));
-    let transaction = Transaction {
-        guards: vec![
-            Guard::FieldAbsent(record.clone(), field.clone()),
-            Guard::SizeAtMost(record.clone(), USER_FIELDS_MAX),
-        ],
-        writes: vec![Write::Set(record, field, order.encode())],
-        ..Transaction::default()
-    };
-    match context.commit(context.home(user), transaction).await? {
-        Outcome::Committed(_) => Ok(None),
-        Outcome::Refused(refused) => match (refused.failed, refused.seen) {
-            (Failed::Guard(0), Seen::Field(Some(value))) => Ok(Some(Order::decode(&value)?)),
-            (Failed::Guard(0), _) => Err(unexpected().into()),
-            _ => Err(Refusal::TooManyCoupons.into()),
-        },
+    let mut plan = Plan::new();
+    plan.demand(Why::Number, Guard::FieldAbsent(record.clone(), field.clone()));
+    let full = Why::Refuse(Refusal::TooManyCoupons);
+    plan.demand(full, Guard::SizeAtMost(record.clone(), USER_FIELDS_MAX));
+    plan.write(Write::Set(record, field, order.encode()));
+    let Err(refused) = context.commit(context.home(user), plan).await? else { return Ok(None) };
+    match refused.why {
+        Why::Refuse(refusal) => Err(refusal.into()),
+        _ => Ok(Some(Order::decode(refused.field()?.ok_or_else(unexpected)?)?)),
     }
 }
 
@@ -262,8 +246,8 @@ pub async fn look_up<B: Binding>(
     number: &OrderNumber,
 ) -> Result<Option<Order>, CommitError> {
     let read = Read::Fields(records::user(user), vec![records::order(number)]);
-    let answers = context.read_all(&[(context.home(user), read)]).await?;
-    match records::fields(answers.first())? {
+    let answers = context.read(context.home(user), vec![read]).await?;
+    match fields(answers.first())? {
         [value] => value.as_ref().map(Order::decode).transpose(),
         _ => Err(unexpected()),
     }
@@ -328,61 +312,60 @@ enum Why {
 
 /// The commit that gives a coupon. The guard of the number comes first: a replay is told before
 /// anything else is looked at.
-fn give(
-    partitions: Partitions,
+fn give<B>(
+    context: &Context<'_, B>,
     request: &Request,
     published: &Published,
     order: &Order,
     source: Source,
     paces: Option<Paces>,
-) -> (Vec<Why>, Transaction) {
+) -> Plan<Why> {
     let Published { id, template, .. } = published;
     let (user, lease) = (records::user(request.user), records::lease(id));
     let (field, count) = (records::order(&request.number), records::held_count(id));
     let limit = i64::from(template.limit_per_user) - 1;
-    let mut guards = vec![(Why::Number, Guard::FieldAbsent(user.clone(), field.clone()))];
+    let refuse = Why::Refuse;
+    let mut plan = Plan::new();
+    plan.demand(Why::Number, Guard::FieldAbsent(user.clone(), field.clone()));
     if let Some(is_due) = &request.is_due {
-        guards.push((Why::Refuse(Refusal::NotEligible), is_due.clone()));
+        plan.demand(refuse(Refusal::NotEligible), is_due.clone());
     } else if template.new_users_only {
-        let mark = PaidMark::of(request.user, partitions);
-        guards.push((Why::Refuse(Refusal::NotEligible), mark.demand_new()));
+        let mark = PaidMark::of(request.user, context.partitions);
+        plan.demand(refuse(Refusal::NotEligible), mark.demand_new());
     }
-    guards.push((
-        Why::Refuse(Refusal::UserLimit),
-        Guard::IntegerAtMost(user.clone(), count.clone(), limit),
-    ));
-    guards.push((
-        Why::Refuse(Refusal::TooManyCoupons),
-        Guard::SizeAtMost(user.clone(), USER_FIELDS_MAX),
-    ));
-    let mut writes =
-        vec![Write::Set(user.clone(), field, order.encode()), Write::Add(user.clone(), count, 1)];
+    let within = Guard::IntegerAtMost(user.clone(), count.clone(), limit);
+    plan.demand(refuse(Refusal::UserLimit), within);
+    let size = Guard::SizeAtMost(user.clone(), USER_FIELDS_MAX);
+    plan.demand(refuse(Refusal::TooManyCoupons), size);
+    plan.write(Write::Set(user.clone(), field, order.encode()));
+    plan.write(Write::Add(user.clone(), count, 1));
     if let Some(Paces { before, next }) = paces {
         let pace = records::pace(&template.scene);
-        let guard = match before {
+        let unchanged = match before {
             Some(before) => Guard::FieldEquals(user.clone(), pace.clone(), before),
             None => Guard::FieldAbsent(user.clone(), pace.clone()),
         };
-        guards.push((Why::Pace, guard));
-        writes.push(Write::Set(user, pace, next));
+        plan.demand(Why::Pace, unchanged);
+        plan.write(Write::Set(user, pace, next));
     }
     match source {
         Source::Stock(source) => {
             let draw = source.draw(&lease, 1, UnixMillis(order.at));
-            guards.extend(draw.guards.into_iter().map(|(why, guard)| (Why::Stock(why), guard)));
-            writes.extend(draw.writes);
+            for (why, guard) in draw.guards {
+                plan.demand(Why::Stock(why), guard);
+            }
+            plan.write_all(draw.writes);
         }
         // As if the pool had credited one more.
-        Source::Uncounted => writes.push(Write::Add(lease.clone(), CREDITED.into(), 1)),
+        Source::Uncounted => drop(plan.write(Write::Add(lease.clone(), CREDITED.into(), 1))),
     }
-    writes.extend(records::HOLDERS.mark(request.user, UnixMillis(order.at)));
+    plan.write_all(records::HOLDERS.mark(request.user, UnixMillis(order.at)));
     if let Gave::Reserved(_, until) = order.gave {
         let end = records::end(request.user, &request.number);
-        writes.push(Write::Add(lease, HELD.into(), 1));
-        writes.push(records::ENDS.add(UnixMillis(until), &end));
+        plan.write(Write::Add(lease, HELD.into(), 1));
+        plan.write(records::ENDS.add(UnixMillis(until), &end));
     }
-    let (why, guards) = guards.into_iter().unzip();
-    (why, Transaction { guards, writes, ..Transaction::default() })
+    plan
 }
 
 /// Refuses; a lease that was taken for nobody goes back.
@@ -416,47 +399,44 @@ pub async fn take<B: Binding>(
     let left = Source::Stock(lease::Source::Left);
     let start = if published.template.is_counted() { left } else { Source::Uncounted };
     let (mut source, mut sold_out, mut pace) = (start, false, None);
-    for _ in 0..ATTEMPTS_MAX {
+    let earlier = attempts("issue", async || {
         let limit = published.scene.rate_limit.filter(|_| request.is_due.is_none());
         let paces = match limit.map(|limit| limit.next(pace.as_ref(), context.now)) {
             None => None,
             Some(Ok(next)) => Some(Paces { before: pace.clone(), next }),
             // The last attempt saw that the number has not acted.
             Some(Err(Failure::Refused(refusal))) => {
-                return refuse(context, published, partition, source, refusal).await;
+                let taken = refuse(context, published, partition, source, refusal).await?;
+                return Ok(Some(Some(taken)));
             }
             Some(Err(failure)) => return Err(failure),
         };
-        let (why, transaction) =
-            give(context.partitions, request, published, &order, source, paces);
-        let refused = match context.commit(partition, transaction).await? {
-            Outcome::Committed(_) => {
-                let number = request.number.clone();
-                return Ok(Ok(Recorded { number, order, replayed: false }));
-            }
-            Outcome::Refused(refused) => refused,
+        let plan = give(context, request, published, &order, source, paces);
+        let Err(refused) = context.commit(partition, plan).await? else {
+            return Ok(Some(None));
         };
-        let Failed::Guard(index) = refused.failed else { return Err(unexpected().into()) };
-        match why.get(index) {
-            Some(Why::Number) => return request.replay_seen(refused.seen).map(Ok),
-            Some(Why::Refuse(refusal)) => {
-                return refuse(context, published, partition, source, *refusal).await;
+        match refused.why {
+            Why::Number => {
+                let earlier = Order::decode(refused.field()?.ok_or_else(unexpected)?)?;
+                return request.replay(earlier).map(|earlier| Some(Some(Ok(earlier))));
             }
-            Some(Why::Pace) => match refused.seen {
-                Seen::Field(seen) => pace = seen,
-                _ => return Err(unexpected().into()),
-            },
-            Some(Why::Stock(lease::Why::SoldOut)) => {
-                return Ok(Err(published.template.exhausted()));
+            Why::Refuse(refusal) => {
+                let taken = refuse(context, published, partition, source, refusal).await?;
+                return Ok(Some(Some(taken)));
             }
-            Some(Why::Stock(lease::Why::Moved)) => source = left,
-            Some(Why::Stock(lease::Why::Left)) if sold_out => {
-                return Ok(Err(published.template.exhausted()));
+            Why::Pace => pace = refused.field()?.cloned(),
+            Why::Stock(lease::Why::SoldOut) if is_sold_out(refused.field()?, context.now)? => {
+                return Ok(Some(Some(Err(published.template.exhausted()))));
             }
-            Some(Why::Stock(lease::Why::Left)) => {
+            Why::Stock(lease::Why::SoldOut) => source = Source::Stock(lease::Source::Unmarked),
+            Why::Stock(lease::Why::Moved) => source = left,
+            Why::Stock(lease::Why::Left) if sold_out => {
+                return Ok(Some(Some(Err(published.template.exhausted()))));
+            }
+            Why::Stock(lease::Why::Left) => {
                 // Asked for only now: it would be one more thing to read for every coupon.
                 let read = Lease::read(records::lease(&published.id));
-                let answers = context.read_all(&[(partition, read)]).await?;
+                let answers = context.read(partition, vec![read]).await?;
                 let lease = Lease::answered(answers.first())?;
                 match refill(context, &context.budget(published), partition, lease, 1..=1).await? {
                     Refill::Ready(from, _) => source = Source::Stock(from),
@@ -464,9 +444,10 @@ pub async fn take<B: Binding>(
                     Refill::SoldOut => (source, sold_out) = (left, true),
                 }
             }
-            None => return Err(unexpected().into()),
         }
-    }
-    let text = format!("{ATTEMPTS_MAX} attempts to issue");
-    Err(CommitError::Unavailable(text).into())
+        Ok(None)
+    })
+    .await?;
+    let given = || Ok(Recorded { number: request.number.clone(), order, replayed: false });
+    Ok(earlier.unwrap_or_else(given))
 }

@@ -1,19 +1,17 @@
 //! A user's coupons, page by page.
 
+use domain::answers::unexpected;
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::time::UnixMillis;
-use domain::transaction::{Answer, CommitError, Field, READ_FIELDS_MAX, Read, Transaction, Value};
-use edge::store::Binding;
+use domain::transaction::{Answer, CommitError, Field, READ_FIELDS_MAX, Read, Value};
 use serde::{Deserialize, Serialize};
+use store::{Binding, Plan, attempts};
 
 use crate::context::Context;
 use crate::expiry::expire;
 use crate::group_buy;
-use crate::records::{self, Coupon, Gave, Order, unexpected};
-
-/// Attempts to list: each lost one ended what was over, or saw it change.
-const ATTEMPTS_MAX: u32 = 8;
+use crate::records::{self, Coupon, Gave, Order};
 
 /// In what state a coupon is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,7 +70,7 @@ pub async fn list<B: Binding>(
     user: UserId,
     page: &Page,
 ) -> Result<(Vec<(OrderNumber, Order)>, bool), CommitError> {
-    for _ in 0..ATTEMPTS_MAX {
+    attempts("list coupons", async || {
         let mut fields = record(context, user).await?;
         if group_buy::settle_found(context, user, &fields).await? {
             fields = record(context, user).await?;
@@ -83,25 +81,24 @@ pub async fn list<B: Binding>(
             orders.push((number, Order::decode(value)?));
         }
         let (listed, more) = select(orders, page, context.now);
-        let transaction = expire_listed(user, &listed, context.now);
-        if transaction.is_read_only() {
-            return Ok((listed, more));
+        let plan = expire_listed(user, &listed, context.now);
+        if plan.is_empty() {
+            return Ok(Some((listed, more)));
         }
         // Whatever comes of it, the next look tells.
-        context.commit(context.home(user), transaction).await?;
-    }
-    Err(CommitError::Unavailable(format!("{ATTEMPTS_MAX} attempts to end what is over")))
+        context.commit(context.home(user), plan).await?.ok();
+        Ok(None)
+    })
+    .await
 }
 
 /// The commit that says what of a page has expired.
-fn expire_listed(user: UserId, listed: &[(OrderNumber, Order)], now: UnixMillis) -> Transaction {
-    let mut all = Transaction::default();
+fn expire_listed(user: UserId, listed: &[(OrderNumber, Order)], now: UnixMillis) -> Plan<()> {
+    let mut plan = Plan::new();
     for (number, order) in listed {
-        let Some((_, one)) = expire(user, number, order, now) else { continue };
-        all.guards.extend(one.guards);
-        all.writes.extend(one.writes);
+        expire(&mut plan, user, number, order, now);
     }
-    all
+    plan
 }
 
 /// A user's record, which has no more fields than one read returns.
@@ -110,7 +107,7 @@ async fn record<B: Binding>(
     user: UserId,
 ) -> Result<Vec<(Field, Value)>, CommitError> {
     let read = Read::All(records::user(user), READ_FIELDS_MAX);
-    let answers = context.read_all(&[(context.home(user), read)]).await?;
+    let answers = context.read(context.home(user), vec![read]).await?;
     match answers.into_iter().next() {
         Some(Answer::Map(fields)) => Ok(fields),
         _ => Err(unexpected()),

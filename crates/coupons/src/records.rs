@@ -33,17 +33,12 @@ use domain::partition::{Partition, Partitions};
 use domain::time::UnixMillis;
 use domain::transaction::{CommitError, Field, MapKey, OrderedKey, Value};
 use serde::{Deserialize, Serialize};
-
-pub use domain::answers::{fields, integer, integers, unexpected};
+use store::codec::{self, Record};
 
 use crate::template::{Kind, Published};
 
 /// Fields of a user's record: as many as one read returns, less what one commit adds.
 pub const USER_FIELDS_MAX: u32 = 1_000;
-/// The first byte of an order's record. Another one means another encoding.
-const VERSION: u8 = 1;
-/// The first byte of the same encoding, where the coupon has expired.
-const VERSION_EXPIRED: u8 = 2;
 /// Reservations by the moment until which they are held, as their orders say it; each is an [`end`].
 pub const ENDS: DueIndex = DueIndex("d");
 /// Templates by the moment until which coupons of them are given out: afterwards their leases may be taken
@@ -142,9 +137,11 @@ pub struct Order {
     /// What came of it.
     pub gave: Gave,
     /// Whether the coupon has expired: it was not redeemed in time by the clock of whoever met it first.
-    /// The first byte of the record says it.
-    #[serde(skip)]
     pub has_expired: bool,
+}
+
+impl Record for Order {
+    const NAME: &'static str = "an order";
 }
 
 /// What an order number gave.
@@ -259,26 +256,15 @@ impl Order {
 
     /// As the store keeps it.
     pub fn encode(&self) -> Value {
-        let version = if self.has_expired { VERSION_EXPIRED } else { VERSION };
-        // These types have nothing that postcard could refuse.
-        Value::Bytes(postcard::to_extend(self, vec![version]).unwrap_or_default())
+        codec::encode(self)
     }
 
     /// Reads it again.
     ///
     /// # Errors
-    /// It is none: another version wrote it, or somebody else.
+    /// It is none.
     pub fn decode(value: &Value) -> Result<Self, CommitError> {
-        let broken = || CommitError::Unreadable("an order's record cannot be read".into());
-        let Value::Bytes(bytes) = value else { return Err(broken()) };
-        let (version, rest) = bytes.split_first().ok_or_else(broken)?;
-        let has_expired = match *version {
-            VERSION => false,
-            VERSION_EXPIRED => true,
-            _ => return Err(broken()),
-        };
-        let order = postcard::from_bytes(rest).map_err(|_| broken())?;
-        Ok(Self { has_expired, ..order })
+        codec::decode(value)
     }
 
     /// The coupon, where there is one.
@@ -314,9 +300,11 @@ mod tests {
 
     #[test]
     fn foreign_bytes_are_no_order() {
-        for value in [Value::Integer(1), Value::Bytes(vec![]), Value::Bytes(vec![9, 1, 2])] {
+        for value in [Value::Integer(1), Value::Bytes(vec![]), Value::Bytes(vec![1, 1, 2])] {
             assert!(matches!(Order::decode(&value), Err(CommitError::Unreadable(_))), "{value:?}");
         }
+        let newer = Order::decode(&Value::Bytes(vec![2, 1, 2]));
+        assert!(matches!(newer, Err(CommitError::Newer(_))), "{newer:?}");
     }
 
     #[test]

@@ -4,17 +4,14 @@ use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::partition::fnv1a;
 use domain::time::UnixMillis;
-use domain::transaction::{CommitError, Guard, Outcome, Transaction, Write};
-use edge::store::Binding;
+use domain::transaction::{Guard, Write};
+use store::{Binding, Plan, attempts};
 
 use crate::context::Context;
 use crate::expiry::settled;
 use crate::issue::{Recorded, look_up};
 use crate::records::{self, Coupon, Gave, Order, ROLLBACKS_MAX, Redeemed};
 use crate::refusal::{Failure, Refusal};
-
-/// Attempts: each lost one saw the coupon change.
-const ATTEMPTS_MAX: u32 = 8;
 
 /// What to do with a coupon.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,7 +99,7 @@ pub async fn apply<B: Binding>(
     id: &OrderNumber,
     what: &Use,
 ) -> Result<Recorded, Failure> {
-    for _ in 0..ATTEMPTS_MAX {
+    attempts("use a coupon", async || {
         let order = look_up(context, user, id).await?.ok_or(Refusal::UnknownCoupon)?;
         let order = settled(context, user, id, order).await?;
         let coupon = match &order.gave {
@@ -117,7 +114,9 @@ pub async fn apply<B: Binding>(
             Use::Rollback { order: by } => roll_back(coupon, by)?,
         };
         let coupon = match next {
-            Next::Same => return Ok(Recorded { number: id.clone(), order, replayed: true }),
+            Next::Same => {
+                return Ok(Some(Recorded { number: id.clone(), order, replayed: true }));
+            }
             Next::Changed(coupon) => coupon,
         };
         let gave = match order.gave {
@@ -128,16 +127,13 @@ pub async fn apply<B: Binding>(
         // What is rolled back may be over.
         let next = next.expired_at(context.now).unwrap_or(next);
         let (record, field) = (records::user(user), records::order(id));
-        let transaction = Transaction {
-            guards: vec![Guard::FieldEquals(record.clone(), field.clone(), order.encode())],
-            writes: vec![Write::Set(record, field, next.encode())],
-            ..Transaction::default()
-        };
-        if let Outcome::Committed(_) = context.commit(context.home(user), transaction).await? {
-            return Ok(Recorded { number: id.clone(), order: next, replayed: false });
-        }
-    }
-    Err(CommitError::Unavailable(format!("{ATTEMPTS_MAX} attempts to use a coupon")).into())
+        let mut plan = Plan::new();
+        plan.demand((), Guard::FieldEquals(record.clone(), field.clone(), order.encode()));
+        plan.write(Write::Set(record, field, next.encode()));
+        let is_done = context.commit(context.home(user), plan).await?.is_ok();
+        Ok(is_done.then(|| Recorded { number: id.clone(), order: next, replayed: false }))
+    })
+    .await
 }
 
 #[cfg(test)]

@@ -4,18 +4,15 @@
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::partition::Partition;
-use domain::transaction::{CommitError, Outcome};
-use edge::store::Binding;
+use domain::transaction::CommitError;
 use lease::{call_back, is_low};
+use store::{Binding, Plan, attempts};
 
 use crate::context::Context;
 use crate::expiry::{End, end};
 use crate::issue::{Recorded, look_up, record};
 use crate::records::{Coupon, Gave, Order};
 use crate::refusal::{Failure, Refusal};
-
-/// Attempts: each lost one saw the order change.
-const ATTEMPTS_MAX: u32 = 8;
 
 /// Makes a held coupon the user's.
 ///
@@ -26,7 +23,7 @@ pub async fn confirm<B: Binding>(
     user: UserId,
     number: &OrderNumber,
 ) -> Result<Recorded, Failure> {
-    for _ in 0..ATTEMPTS_MAX {
+    attempts("confirm a reservation", async || {
         let Some(order) = look_up(context, user, number).await? else {
             return Err(Refusal::UnknownOrder.into());
         };
@@ -36,16 +33,14 @@ pub async fn confirm<B: Binding>(
             Gave::Cancelled => return Err(Refusal::Cancelled.into()),
             Gave::Expired => return Err(Refusal::ReservationExpired.into()),
             Gave::Issued(_) | Gave::Fallback(_) | Gave::Greeting(_) => {
-                return Ok(Recorded { number: number.clone(), order, replayed: true });
+                return Ok(Some(Recorded { number: number.clone(), order, replayed: true }));
             }
         };
-        if let Some(order) = commit_end(context, user, number, &order, end_with).await?
-            && end_with == End::Confirm
-        {
-            return Ok(Recorded { number: number.clone(), order, replayed: false });
-        }
-    }
-    Err(lost().into())
+        let ended = commit_end(context, user, number, &order, end_with).await?;
+        let confirmed = ended.filter(|_| end_with == End::Confirm);
+        Ok(confirmed.map(|order| Recorded { number: number.clone(), order, replayed: false }))
+    })
+    .await
 }
 
 /// Puts a held coupon back. A number that never acted can act no more afterwards.
@@ -57,29 +52,25 @@ pub async fn cancel<B: Binding>(
     user: UserId,
     number: &OrderNumber,
 ) -> Result<Recorded, Failure> {
-    for _ in 0..ATTEMPTS_MAX {
+    attempts("cancel a reservation", async || {
         let recorded = |order, replayed| Recorded { number: number.clone(), order, replayed };
         let Some(order) = look_up(context, user, number).await? else {
             let tombstone = Order::new(0, context.now, Gave::Cancelled);
-            if record(context, user, number, &tombstone).await?.is_none() {
-                return Ok(recorded(tombstone, false));
-            }
-            continue;
+            let earlier = record(context, user, number, &tombstone).await?;
+            return Ok(earlier.is_none().then(|| recorded(tombstone, false)));
         };
         match &order.gave {
             Gave::Reserved(..) => {
                 let ended = commit_end(context, user, number, &order, End::Cancel).await?;
-                if let Some(ended) = ended {
-                    return Ok(recorded(ended, false));
-                }
+                Ok(ended.map(|ended| recorded(ended, false)))
             }
-            Gave::Cancelled | Gave::Expired => return Ok(recorded(order, true)),
+            Gave::Cancelled | Gave::Expired => Ok(Some(recorded(order, true))),
             Gave::Issued(_) | Gave::Fallback(_) | Gave::Greeting(_) => {
-                return Err(Refusal::AlreadyConfirmed.into());
+                Err(Refusal::AlreadyConfirmed.into())
             }
         }
-    }
-    Err(lost().into())
+    })
+    .await
 }
 
 /// Ends a reservation; `None` where it has changed.
@@ -90,11 +81,12 @@ async fn commit_end<B: Binding>(
     order: &Order,
     end_with: End,
 ) -> Result<Option<Order>, Failure> {
-    let Some((next, transaction)) = end(user, number, order, end_with, context.now) else {
+    let mut plan = Plan::new();
+    let Some(next) = end(&mut plan, user, number, order, end_with, context.now) else {
         return Ok(None);
     };
     let partition = context.home(user);
-    if let Outcome::Refused(_) = context.commit(partition, transaction).await? {
+    if context.commit(partition, plan).await?.is_err() {
         return Ok(None);
     }
     if let Some(coupon) = order.coupon()
@@ -117,8 +109,4 @@ async fn put_back<B: Binding>(
         call_back(context, &budget.place, &[partition]).await?;
     }
     Ok(())
-}
-
-fn lost() -> CommitError {
-    CommitError::Unavailable(format!("{ATTEMPTS_MAX} attempts to end a reservation"))
 }

@@ -4,9 +4,10 @@
 use domain::error::InvalidInput;
 use domain::order_number::Part;
 use domain::time::UnixMillis;
-use domain::transaction::{CommitError, Value};
-use edge::Problem;
+use domain::transaction::Value;
 use serde::{Deserialize, Serialize};
+use store::Record;
+use store::codec::{Form, decode, encode};
 
 use crate::refusal::{Failure, Refusal};
 
@@ -16,8 +17,6 @@ const STATEMENT_BYTES_MAX: usize = 128;
 const AWARDS_MAX: u32 = 1_000;
 /// The longest time of a rate limit: a month.
 const SECONDS_MAX: u32 = 31 * 86_400;
-/// Awards and the second since which they count share an integer.
-const AWARDS_RANGE: i64 = 1_024;
 
 /// A scene, as operators write it and as the store keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +38,11 @@ pub struct Scene {
     pub stock: bool,
 }
 
+impl Record for Scene {
+    const NAME: &'static str = "a scene";
+    const FORM: Form = Form::Json;
+}
+
 fn yes() -> bool {
     true
 }
@@ -54,24 +58,14 @@ pub struct RateLimit {
 }
 
 /// How many awards a user got since when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Pace {
     since_seconds: i64,
-    awards: i64,
+    awards: u32,
 }
 
-impl Pace {
-    fn decode(value: &Value) -> Result<Self, CommitError> {
-        let Value::Integer(integer) = value else {
-            return Err(CommitError::Unreadable("a pace cannot be read".into()));
-        };
-        let (since_seconds, awards) = (integer / AWARDS_RANGE, integer % AWARDS_RANGE);
-        Ok(Self { since_seconds, awards })
-    }
-
-    fn encode(self) -> Value {
-        Value::Integer(self.since_seconds * AWARDS_RANGE + self.awards)
-    }
+impl Record for Pace {
+    const NAME: &'static str = "a pace";
 }
 
 impl RateLimit {
@@ -82,13 +76,13 @@ impl RateLimit {
     pub fn next(self, before: Option<&Value>, now: UnixMillis) -> Result<Value, Failure> {
         let now = now.0.div_euclid(1_000);
         let first = Pace { since_seconds: now, awards: 1 };
-        let pace = match before.map(Pace::decode).transpose()? {
+        let pace = match before.map(decode).transpose()? {
             None => first,
             Some(Pace { since_seconds, awards }) => {
                 let wait = since_seconds + i64::from(self.seconds) - now;
                 if wait <= 0 {
                     first
-                } else if awards < i64::from(self.awards) {
+                } else if awards < self.awards {
                     Pace { since_seconds, awards: awards + 1 }
                 } else {
                     let wait = u32::try_from(wait).unwrap_or(u32::MAX);
@@ -96,21 +90,11 @@ impl RateLimit {
                 }
             }
         };
-        Ok(pace.encode())
+        Ok(encode(&pace))
     }
 }
 
 impl Scene {
-    /// Reads a scene that can be set up.
-    ///
-    /// # Errors
-    /// Those of [`edge::json::parse_object`] and [`Self::validate`].
-    pub fn parse(body: &[u8]) -> Result<Self, Problem> {
-        let scene: Self = edge::json::parse_object(body)?;
-        scene.validate()?;
-        Ok(scene)
-    }
-
     /// A scene of which nobody said anything.
     pub fn plain() -> Self {
         Self {
@@ -189,18 +173,7 @@ mod tests {
     fn a_scene_behaves_as_usual_unless_it_says_otherwise() {
         let scene = scene(|_| ());
         assert!(scene.compensated && scene.stock && scene.rate_limit.is_none());
-        let text = serde_json::to_string(&scene).unwrap();
-        assert_eq!(serde_json::from_str::<Scene>(&text).unwrap(), scene);
-    }
-
-    #[test]
-    fn only_what_can_be_set_up_is_read() {
-        let text = br#"{"award_type": "cash", "statement": "yours"}"#;
-        let statement = Some("yours".to_owned());
-        let expected = Scene { award_type: "cash".into(), statement, ..Scene::plain() };
-        assert_eq!(Scene::parse(text), Ok(expected));
-        let problem = Scene::parse(br#"{"award_type": "cash", "statement": ""}"#).unwrap_err();
-        assert_eq!(problem.field.as_deref(), Some("statement"));
+        assert_eq!(decode::<Scene>(&encode(&scene)), Ok(scene));
     }
 
     #[test]

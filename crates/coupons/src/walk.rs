@@ -7,7 +7,7 @@ use domain::answers;
 use domain::due::{DueIndex, Swept};
 use domain::partition::Partition;
 use domain::transaction::Member;
-use edge::store::Binding;
+use store::Binding;
 
 use crate::context::Context;
 
@@ -62,7 +62,7 @@ pub async fn next<B: Binding>(
     swept: &mut Swept,
 ) -> Vec<Next> {
     let read = |walk: &Walk| (walk.partition, index.page(context.now, walk.after.clone(), PAGE));
-    let pages = context.read_some(&walks.iter().map(read).collect::<Vec<_>>()).await;
+    let pages = context.read_some(walks.iter().map(read).collect()).await;
     let mut nexts = Vec::new();
     for (mut walk, answer) in walks.into_iter().zip(pages) {
         match answer.and_then(|answer| answers::page(Some(&answer)).cloned()) {

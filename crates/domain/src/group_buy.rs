@@ -31,7 +31,6 @@ use std::fmt::Write as _;
 
 use crate::due::{DueIndex, of_user};
 use crate::ids::UserId;
-use crate::paid::PaidMark;
 use crate::time::UnixMillis;
 use crate::transaction::{CommitError, Field, Guard, MapKey, Read, Transaction, Value, Write};
 
@@ -149,13 +148,6 @@ impl Chance<'_> {
             writes: vec![REWARDS.remove(at, &self.entry())],
             ..Transaction::default()
         }
-    }
-
-    /// As [`Chance::change`], for a new user only: the second guard says so.
-    pub fn take(self, before: &Groups, after: &Groups, mark: PaidMark) -> Transaction {
-        let mut transaction = self.change(before, after);
-        transaction.guards.push(mark.demand_new());
-        transaction
     }
 }
 
@@ -297,7 +289,6 @@ impl Groups {
 mod tests {
     use super::*;
     use crate::due::user_of;
-    use crate::partition::Partitions;
 
     const CHANCE: Chance<'static> = Chance { user: UserId(7), campaign: "spring" };
     const DURING: UnixMillis = UnixMillis(1_771_257_601_000);
@@ -451,10 +442,9 @@ mod tests {
 
     #[test]
     fn a_change_demands_what_it_saw_and_keeps_the_index() {
-        let mark = PaidMark::of(CHANCE.user, Partitions::default());
         let (none, open) = (Groups::default(), open(true));
-        let take = CHANCE.take(&none, &open, mark);
-        assert_eq!(take.guards, [CHANCE.demand_untaken(), mark.demand_new()]);
+        let take = CHANCE.change(&none, &open);
+        assert_eq!(take.guards, [CHANCE.demand_untaken()]);
         assert_eq!(take.writes, [Write::Set("c7".into(), "gspring".into(), open.encode())]);
 
         let due = open.ended("a", Phase::Succeeded, DURING).unwrap();

@@ -32,23 +32,11 @@ impl Call {
     /// `invalid_json`, `unknown_field`, `missing_field`, `duplicate_field` or `invalid_value`, with
     /// the path of the field.
     pub fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Problem> {
-        self.json_by(json::parse_object)
-    }
-
-    /// The body as JSON, read by a function of the type's own crate: what two crates read by themselves is
-    /// in a component twice.
-    ///
-    /// # Errors
-    /// As [`Self::json`], and the function's.
-    pub fn json_by<'a, T>(
-        &'a self,
-        read: impl FnOnce(&'a [u8]) -> Result<T, Problem>,
-    ) -> Result<T, Problem> {
         let media_type = self.media_type();
         if media_type.as_deref() != Some("application/json") {
             return Err(unsupported_media_type("application/json"));
         }
-        read(&self.body)
+        json::parse_object(&self.body)
     }
 
     /// The content type without its parameters, in lower case.

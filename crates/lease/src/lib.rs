@@ -19,17 +19,16 @@
 //! - [`Lease`] and [`Source`]: what a partition has, and how some of it is given
 //! - [`refill`]: more for a partition that has too little
 //! - [`call_back`]: what others have left, for whoever needs it
+//! - [`is_sold_out`], [`forget_sold_out`]: how long a partition takes it that nothing is left anywhere
 //!
 //! Whoever gives begins with [`Source::Left`]. Where too little is left they read the lease, call
 //! [`refill`] and try again with what it says.
 
 use std::cell::Cell;
-use std::pin::Pin;
 
-use binding::Binding;
-use domain::partition::{Partition, Partitions};
-use domain::time::UnixMillis;
-use domain::transaction::{CommitError, Field, Guard, MapKey, Outcome, Transaction};
+use domain::partition::Partition;
+use domain::transaction::{CommitError, Field, Guard, MapKey};
+use store::{Binding, Context};
 
 mod recall;
 mod record;
@@ -37,8 +36,10 @@ mod refill;
 mod size;
 mod steps;
 
-pub use recall::{call_back, call_back_all};
-pub use record::{CREDITED, Draw, HELD, LEFT, Lease, RETURNED, SIZE, SOLD_OUT_UNTIL, Source, Why};
+pub use recall::{call_back, call_back_all, forget_sold_out};
+pub use record::{
+    CREDITED, Draw, HELD, LEFT, Lease, RETURNED, SIZE, SOLD_OUT_UNTIL, Source, Why, is_sold_out,
+};
 pub use refill::{Refill, refill};
 pub use size::is_low;
 pub use steps::{FREE, LEASED, credited, returned};
@@ -52,20 +53,13 @@ pub trait World {
     /// The kind of store.
     type Store: Binding;
 
-    /// The store.
-    fn store(&self) -> &Self::Store;
-
-    /// How it is divided.
-    fn partitions(&self) -> Partitions;
-
-    /// The time of the request.
-    fn now(&self) -> UnixMillis;
+    /// The store, the time and the partitions of the request.
+    fn context(&self) -> Context<'_, Self::Store>;
 
     /// A lease is one part in so many of a partition's even share of what is free.
-    fn lease_share(&self) -> i64;
-
-    /// Waits so many milliseconds.
-    fn pause(&self, ms: u64) -> Pin<Box<dyn Future<Output = ()>>>;
+    fn lease_share(&self) -> i64 {
+        SHARE
+    }
 
     /// Ends what keeps units from being given and is over, in partitions that are about to be called
     /// back from: reservations that have expired. Where nothing holds units it does nothing.
@@ -77,27 +71,11 @@ pub trait World {
     }
 }
 
-impl<B: Binding> World for store::Context<'_, B> {
+impl<B: Binding> World for Context<'_, B> {
     type Store = B;
 
-    fn store(&self) -> &B {
-        self.store
-    }
-
-    fn partitions(&self) -> Partitions {
-        self.partitions
-    }
-
-    fn now(&self) -> UnixMillis {
-        self.now
-    }
-
-    fn lease_share(&self) -> i64 {
-        SHARE
-    }
-
-    fn pause(&self, ms: u64) -> Pin<Box<dyn Future<Output = ()>>> {
-        (self.pause)(ms)
+    fn context(&self) -> Context<'_, B> {
+        *self
     }
 }
 
@@ -130,13 +108,4 @@ pub fn demand(record: &MapKey, field: &Field, value: i64) -> [Guard; 2] {
         Guard::IntegerAtLeast(record.clone(), field.clone(), value),
         Guard::IntegerAtMost(record.clone(), field.clone(), value),
     ]
-}
-
-/// Commits one transaction.
-async fn commit<W: World>(
-    world: &W,
-    partition: Partition,
-    transaction: Transaction,
-) -> Result<Outcome, CommitError> {
-    world.store().commit(partition, &transaction).await
 }

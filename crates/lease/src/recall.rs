@@ -1,13 +1,14 @@
 //! Calling back: what lies idle in partitions goes to the pool, for whoever needs it.
 
-use binding::Binding;
 use domain::answers::{fields, integer, unexpected};
 use domain::partition::Partition;
-use domain::transaction::{Answer, CommitError, Outcome, Read, Seen, Transaction, Value, Write};
+use domain::transaction::{Answer, CommitError, Read, Value, Write};
+use store::Plan;
+use store::plan::Decided;
 
-use crate::record::Lease;
+use crate::record::{Lease, SOLD_OUT_UNTIL};
 use crate::steps::{RECALL_DONE, RECALLED_AT, credited, returned, settle, take_back};
-use crate::{Place, World, commit, demand};
+use crate::{Place, World, demand};
 
 /// The leases of idle partitions are called back at most this often, and for as long nobody asks
 /// again: a million refused requests a second must not become a million waves over all partitions.
@@ -17,6 +18,12 @@ const WAVE: usize = 256;
 /// Passes over partitions whose commits were lost, or met others.
 const PASSES_MAX: u32 = 4;
 
+/// Whether a calling back was so lately that another one would find the same. One that a clock far ahead dated
+/// was at nobody knows what time: its date must not keep others from calling back until they reach it.
+pub(crate) fn is_recent(recalled_at: i64, now: i64) -> bool {
+    (recalled_at - RECALL_MS..recalled_at + RECALL_MS).contains(&now)
+}
+
 /// Calls back from all partitions, and says so in the pool before and afterwards; `false` where somebody
 /// else began to do so after `recalled_at`.
 pub(crate) async fn recall<W: World>(
@@ -24,23 +31,22 @@ pub(crate) async fn recall<W: World>(
     place: &Place,
     recalled_at: i64,
 ) -> Result<bool, CommitError> {
-    let at = Value::Integer(world.now().0.max(recalled_at + 1));
-    let set = |field: &str| vec![Write::Set(place.pool.clone(), field.into(), at.clone())];
-    let begin = Transaction {
-        guards: demand(&place.pool, &RECALLED_AT.into(), recalled_at).to_vec(),
-        writes: set(RECALLED_AT),
-        ..Transaction::default()
-    };
-    if let Outcome::Refused(refused) = commit(world, place.partition, begin).await? {
+    let context = world.context();
+    // Another one than before, because whoever begins demands the one that was seen.
+    let at = Value::Integer(context.now.0 + i64::from(context.now.0 == recalled_at));
+    let set = |field: &str| Write::Set(place.pool.clone(), field.into(), at.clone());
+    let mut begin = Plan::new();
+    begin.demand_all((), demand(&place.pool, &RECALLED_AT.into(), recalled_at));
+    begin.write(set(RECALLED_AT));
+    if let Err(refused) = context.commit(place.partition, begin).await? {
         // The binding tries once more where a reply is lost, and then meets its own first attempt.
         // Two who begin in the same millisecond may both go on.
-        if refused.seen != Seen::Field(Some(at.clone())) {
+        if refused.field()? != Some(&at) {
             return Ok(false);
         }
     }
     call_back_all(world, place).await?;
-    let end = Transaction { writes: set(RECALL_DONE), ..Transaction::default() };
-    commit(world, place.partition, end).await?;
+    context.write(place.partition, [set(RECALL_DONE)]).await?;
     Ok(true)
 }
 
@@ -49,12 +55,28 @@ pub(crate) async fn recall<W: World>(
 /// # Errors
 /// The store's.
 pub async fn call_back_all<W: World>(world: &W, place: &Place) -> Result<(), CommitError> {
-    let partitions: Vec<_> = world.partitions().all().collect();
+    let partitions: Vec<_> = world.context().partitions.all().collect();
     for wave in partitions.chunks(WAVE) {
         world.before_recall(wave).await?;
         call_back(world, place, wave).await?;
     }
     Ok(())
+}
+
+/// Lets all partitions forget that nothing is left, once the pool has more. Whoever asked the pool before that may
+/// still say so afterwards: that ends within a second.
+///
+/// # Errors
+/// The store's, where it failed with one of them. That one forgets it by itself, within a second.
+pub async fn forget_sold_out<W: World>(world: &W, place: &Place) -> Result<(), CommitError> {
+    let context = world.context();
+    let forget = |partition| {
+        let mut plan = Plan::<()>::new();
+        plan.write(Write::Unset(place.lease.clone(), SOLD_OUT_UNTIL.into()));
+        (partition, plan)
+    };
+    let results = context.commit_some(context.partitions.all().map(forget).collect()).await;
+    results.into_iter().try_for_each(|result| result.map(drop))
 }
 
 /// Calls back what some partitions have left, and finishes what is under way. Where a commit fails, or
@@ -88,13 +110,12 @@ async fn pass<W: World>(
     partitions: &[Partition],
     failure: &mut Option<CommitError>,
 ) -> Result<Vec<Partition>, CommitError> {
+    let context = world.context();
     let counts = partitions.iter().flat_map(|one| [credited(*one), returned(*one)]).collect();
-    let reads = vec![Read::Fields(place.pool.clone(), counts)];
-    let read_lease =
-        || Transaction { reads: vec![Lease::read(place.lease.clone())], ..Transaction::default() };
-    let mut wave: Vec<_> = partitions.iter().map(|one| (*one, read_lease())).collect();
-    wave.push((place.partition, Transaction { reads, ..Transaction::default() }));
-    let mut results = world.store().commit_some(&wave).await;
+    let read_lease = |one: &Partition| (*one, reading(Lease::read(place.lease.clone())));
+    let mut wave: Vec<_> = partitions.iter().map(read_lease).collect();
+    wave.push((place.partition, reading(Read::Fields(place.pool.clone(), counts))));
+    let mut results = context.commit_some(wave).await;
     let answers = answers(results.pop().ok_or_else(unexpected)??)?;
     let counts = fields(answers.first())?;
     if results.iter().all(Result::is_err) {
@@ -104,37 +125,35 @@ async fn pass<W: World>(
 
     // The partitions' step.
     let (mut again, mut steps, mut returns) = (Vec::new(), Vec::new(), Vec::new());
+    let mut stepped = Vec::new();
     for ((partition, result), counts) in partitions.iter().zip(results).zip(counts.chunks(2)) {
-        let outcome = match result {
-            Ok(outcome) => outcome,
+        let decided = match result {
+            Ok(decided) => decided,
             Err(error) => {
                 *failure = Some(error);
                 again.push(*partition);
                 continue;
             }
         };
-        let lease = Lease::answered(self::answers(outcome)?.first())?;
+        let lease = Lease::answered(self::answers(decided)?.first())?;
         let credited = integer(counts[0].as_ref())?.max(lease.credited);
         let returned = integer(counts[1].as_ref())?;
         // A partition that has forgotten what it returned takes it from what it has.
         let forgotten = (returned - lease.returned).max(0);
         let back = (lease.left + credited - lease.credited).max(forgotten);
         if credited != lease.credited || back != 0 {
+            stepped.push(*partition);
             steps.push((*partition, settle(&place.lease, &lease, credited, back, forgotten)));
             returns.push((*partition, returned, lease.returned + back));
         } else if lease.returned > returned {
             returns.push((*partition, returned, lease.returned));
         }
     }
-    let settled = world.store().commit_some(&steps).await;
-    for ((partition, _), result) in steps.iter().zip(settled) {
-        match result {
-            Ok(Outcome::Committed(_)) => continue,
-            Ok(Outcome::Refused(_)) => {}
-            Err(error) => *failure = Some(error),
+    for (partition, result) in stepped.into_iter().zip(context.commit_some(steps).await) {
+        if !is_done(result, failure) {
+            again.push(partition);
+            returns.retain(|(one, ..)| *one != partition);
         }
-        again.push(*partition);
-        returns.retain(|(one, ..)| one != partition);
     }
 
     // The pool's.
@@ -143,21 +162,53 @@ async fn pass<W: World>(
     };
     let (steps, of): (Vec<_>, Vec<_>) =
         returns.into_iter().filter(|(_, pool_count, now)| now > pool_count).map(step).unzip();
-    for (partition, result) in of.into_iter().zip(world.store().commit_some(&steps).await) {
-        match result {
-            Ok(Outcome::Committed(_)) => continue,
-            Ok(Outcome::Refused(_)) => {}
-            Err(error) => *failure = Some(error),
+    for (partition, result) in of.into_iter().zip(context.commit_some(steps).await) {
+        if !is_done(result, failure) {
+            again.push(partition);
         }
-        again.push(partition);
     }
     Ok(again)
 }
 
-/// The answers of a transaction that has no guards.
-fn answers(outcome: Outcome) -> Result<Vec<Answer>, CommitError> {
-    match outcome {
-        Outcome::Committed(answers) => Ok(answers),
-        Outcome::Refused(_) => Err(unexpected()),
+/// Whether a step was made; the store's failure is kept.
+fn is_done(result: Result<Decided<()>, CommitError>, failure: &mut Option<CommitError>) -> bool {
+    match result {
+        Ok(decided) => decided.is_ok(),
+        Err(error) => {
+            *failure = Some(error);
+            false
+        }
+    }
+}
+
+/// A plan that only reads.
+fn reading(read: Read) -> Plan<()> {
+    let mut plan = Plan::new();
+    plan.read(read);
+    plan
+}
+
+/// The answers of a plan that demands nothing.
+fn answers(decided: Decided<()>) -> Result<Vec<Answer>, CommitError> {
+    decided.map_err(|_| unexpected())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_calling_back_is_recent_for_a_second_on_either_side() {
+        for (recalled_at, expected) in [
+            (3_999, false),
+            (4_000, false),
+            (4_001, true),
+            (5_000, true),
+            (6_000, true),
+            (6_001, false),
+            (605_000, false),
+        ] {
+            assert_eq!(is_recent(recalled_at, 5_000), expected, "{recalled_at}");
+        }
     }
 }

@@ -1,10 +1,11 @@
 //! What a partition has of a budget, and how some of it is given. Pure.
 
-use domain::answers::integers;
+use domain::answers::{integer, integers};
 use domain::time::UnixMillis;
 use domain::transaction::{Answer, CommitError, Field, Guard, MapKey, Read, Value, Write};
 
 use crate::demand;
+use crate::recall::RECALL_MS;
 
 /// What one partition has of a budget. Units given here are `credited - returned - left - held`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,7 +31,10 @@ pub const LEFT: &str = "left";
 /// See [`Lease::held`].
 pub const HELD: &str = "held";
 /// Until then nothing is left anywhere, in unix milliseconds; a field beside the lease. Whoever puts
-/// units back into [`LEFT`] removes it.
+/// units back into [`LEFT`] removes it, and so does whoever raises the budget ([`forget_sold_out`]). What it
+/// says counts as [`is_sold_out`] has it.
+///
+/// [`forget_sold_out`]: crate::forget_sold_out
 pub const SOLD_OUT_UNTIL: &str = "sold";
 /// See [`Lease::size`].
 pub const SIZE: &str = "size";
@@ -57,11 +61,23 @@ impl Lease {
     }
 }
 
+/// Whether nothing is left anywhere, by what [`SOLD_OUT_UNTIL`] holds: for a second at most. A mark that says more
+/// was written by a clock that is ahead of this one, and says nothing.
+///
+/// # Errors
+/// It holds no integer.
+pub fn is_sold_out(mark: Option<&Value>, now: UnixMillis) -> Result<bool, CommitError> {
+    let until = integer(mark)?;
+    Ok(until > now.0 && until <= now.0.saturating_add(RECALL_MS))
+}
+
 /// Where the units come from that are given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// What the partition has left.
     Left,
+    /// The same, whatever [`SOLD_OUT_UNTIL`] says, which goes: it does not count ([`is_sold_out`]).
+    Unmarked,
     /// What the pool has just credited, with what is left: from which count to which.
     Credit(i64, i64),
 }
@@ -69,7 +85,8 @@ pub enum Source {
 /// Why a guard of a [`Draw`] is there, and so what its refusal says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// Nobody found lately that nothing is left anywhere. Nothing can be given.
+    /// Somebody found that nothing is left anywhere. Where [`is_sold_out`] says so of what the guard saw, nothing
+    /// can be given; else it is time for [`Source::Unmarked`].
     SoldOut,
     /// The lease must not have moved. The credit has arrived by another commit: it is in
     /// [`Source::Left`].
@@ -98,11 +115,13 @@ impl Source {
                 let guard = Guard::IntegerAtMost(record.clone(), sold_out, now.0);
                 guards.push((Why::SoldOut, guard));
             }
+            Self::Unmarked => writes.push(Write::Unset(record.clone(), SOLD_OUT_UNTIL.into())),
             Self::Credit(from, to) => {
                 let moved = demand(record, &CREDITED.into(), from);
                 guards.extend(moved.map(|guard| (Why::Moved, guard)));
                 writes.push(Write::Set(record.clone(), CREDITED.into(), Value::Integer(to)));
                 writes.push(Write::Set(record.clone(), SIZE.into(), Value::Integer(to - from)));
+                writes.push(Write::Unset(record.clone(), SOLD_OUT_UNTIL.into()));
                 kept += to - from;
             }
         }
@@ -129,6 +148,11 @@ mod tests {
         );
         assert_eq!(left.writes, [Write::Add(record.clone(), LEFT.into(), -3)]);
 
+        let unmarked = Source::Unmarked.draw(&record, 3, now);
+        assert_eq!(unmarked.guards, left.guards[1..]);
+        let unset = Write::Unset(record.clone(), SOLD_OUT_UNTIL.into());
+        assert_eq!(unmarked.writes, [unset.clone(), left.writes[0].clone()]);
+
         // Of a credit of 15 three are given: what was left before may be nothing.
         let credit = Source::Credit(10, 25).draw(&record, 3, now);
         let [behind, ahead] = demand(&record, &CREDITED.into(), 10);
@@ -143,6 +167,24 @@ mod tests {
         let set =
             |field: &str, count| Write::Set(record.clone(), field.into(), Value::Integer(count));
         let add = Write::Add(record.clone(), LEFT.into(), 12);
-        assert_eq!(credit.writes, [set(CREDITED, 25), set(SIZE, 15), add]);
+        assert_eq!(credit.writes, [set(CREDITED, 25), set(SIZE, 15), unset, add]);
+    }
+
+    #[test]
+    fn a_mark_counts_for_a_second_and_not_where_a_clock_ahead_wrote_it() {
+        for (until, expected) in [
+            (None, false),
+            (Some(4_999), false),
+            (Some(5_000), false),
+            (Some(5_001), true),
+            (Some(6_000), true),
+            (Some(6_001), false),
+            (Some(605_000), false),
+        ] {
+            let mark = until.map(Value::Integer);
+            let result = is_sold_out(mark.as_ref(), UnixMillis(5_000));
+            assert_eq!(result, Ok(expected), "{until:?}");
+        }
+        assert!(is_sold_out(Some(&Value::Bytes(vec![])), UnixMillis(0)).is_err());
     }
 }

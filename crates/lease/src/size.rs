@@ -6,7 +6,7 @@ use crate::{Budget, Lease, World};
 
 /// Into how many leases what is free would be divided.
 pub(crate) fn shares<W: World>(world: &W) -> i64 {
-    world.lease_share() * i64::from(world.partitions().count())
+    world.lease_share() * i64::from(world.context().partitions.count())
 }
 
 /// Whether so little is free that what a partition gets back goes on to the pool at once, as far as

@@ -4,7 +4,6 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::ops::RangeInclusive;
-use std::pin::Pin;
 use std::task::Poll;
 use std::vec::IntoIter;
 
@@ -13,18 +12,18 @@ use binding::memory::Memory;
 use domain::answers::integers;
 use domain::partition::{Partition, Partitions};
 use domain::time::UnixMillis;
-use domain::transaction::{
-    Answer, CommitError, Failed, MapKey, Outcome, Read, Seen, Transaction, Value, Write,
-};
+use domain::transaction::{Answer, CommitError, MapKey, Outcome, Read, Transaction, Value, Write};
 use futures::executor::block_on;
 use futures::future::join_all;
 use lease::{
-    Budget, CREDITED, FREE, Lease, Place, RETURNED, Refill, Source, Why, World, call_back_all,
-    is_low, refill,
+    Budget, CREDITED, FREE, Lease, Place, RETURNED, Refill, SOLD_OUT_UNTIL, Source, Why, World,
+    call_back_all, forget_sold_out, is_low, is_sold_out, refill,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence::WithSource;
+use store::plan::{Plan, Refused};
+use store::{Context, attempts};
 
 /// The largest amount.
 const AMOUNT_MAX: i64 = 500;
@@ -32,8 +31,6 @@ const AMOUNT_MAX: i64 = 500;
 const CLIENTS: u32 = 8;
 /// Longer than anybody remembers that nothing is left.
 const MEMORY_MS: i64 = 1_001;
-/// Attempts of one gift.
-const ATTEMPTS_MAX: u32 = 16;
 /// Generated rains.
 const CASES: u32 = 64;
 /// Those who ask, in a generated rain.
@@ -79,8 +76,6 @@ struct Rain {
     /// Who asks; the first one again after the last.
     asks: Vec<Ask>,
     asked: Cell<usize>,
-    /// How often somebody waited for another one who calls back.
-    pauses: Cell<u32>,
     free: Cell<Option<i64>>,
 }
 
@@ -121,28 +116,36 @@ impl Binding for Rain {
     }
 }
 
+thread_local! {
+    /// How often somebody of this test waited for another one who calls back.
+    static PAUSES: Cell<u32> = const { Cell::new(0) };
+}
+
 impl World for Rain {
     type Store = Self;
 
-    fn store(&self) -> &Self {
-        self
+    fn context(&self) -> Context<'_, Self> {
+        Context {
+            store: self,
+            partitions: self.partitions,
+            now: UnixMillis(self.clock.get()),
+            pause: |_| {
+                PAUSES.set(PAUSES.get() + 1);
+                Box::pin(turn())
+            },
+        }
     }
+}
 
-    fn partitions(&self) -> Partitions {
-        self.partitions
-    }
+/// Somebody in a rain whose clock is so far ahead.
+struct Ahead<'a>(&'a Rain, i64);
 
-    fn now(&self) -> UnixMillis {
-        UnixMillis(self.clock.get())
-    }
+impl World for Ahead<'_> {
+    type Store = Rain;
 
-    fn lease_share(&self) -> i64 {
-        lease::SHARE
-    }
-
-    fn pause(&self, _: u64) -> Pin<Box<dyn Future<Output = ()>>> {
-        self.pauses.set(self.pauses.get() + 1);
-        Box::pin(turn())
+    fn context(&self) -> Context<'_, Rain> {
+        let Self(rain, ahead_ms) = *self;
+        Context { now: UnixMillis(rain.clock.get() + ahead_ms), ..rain.context() }
     }
 }
 
@@ -156,7 +159,6 @@ impl Rain {
             deliveries: RefCell::default(),
             asks: Vec::new(),
             asked: Cell::new(0),
-            pauses: Cell::new(0),
             free: Cell::new(None),
         };
         let place = rain.place();
@@ -164,6 +166,12 @@ impl Rain {
         let transaction = Transaction { writes, ..Transaction::default() };
         block_on(rain.memory.commit(place.partition, &transaction)).unwrap();
         rain
+    }
+
+    /// Writes behind everybody's back.
+    fn write(&self, partition: Partition, write: Write) {
+        let transaction = Transaction { writes: vec![write], ..Transaction::default() };
+        block_on(self.memory.commit(partition, &transaction)).unwrap();
     }
 
     fn place(&self) -> Place {
@@ -212,53 +220,60 @@ impl Rain {
         partition: Partition,
         wanted: RangeInclusive<i64>,
     ) -> Result<Option<i64>, CommitError> {
+        self.give_by(&Ahead(self, 0), partition, wanted).await
+    }
+
+    /// The same by somebody's clock.
+    async fn give_by(
+        &self,
+        world: &Ahead<'_>,
+        partition: Partition,
+        wanted: RangeInclusive<i64>,
+    ) -> Result<Option<i64>, CommitError> {
         let (budget, need) = (self.budget(), *wanted.end());
         let (mut source, mut units) = (Source::Left, need);
-        for _ in 0..ATTEMPTS_MAX {
-            let Err(why) = self.draw(partition, source, units).await? else {
+        attempts("give", async || {
+            let Err(refused) = self.draw(world, partition, source, units).await? else {
                 assert!(wanted.contains(&units), "{units} of {wanted:?}");
-                return Ok(Some(units));
+                return Ok(Some(Some(units)));
             };
-            match why {
-                Why::SoldOut => return Ok(None),
+            match refused.why {
+                Why::SoldOut if is_sold_out(refused.field()?, world.context().now)? => {
+                    return Ok(Some(None));
+                }
+                Why::SoldOut => source = Source::Unmarked,
                 Why::Moved => (source, units) = (Source::Left, need),
                 Why::Left => {
-                    let reads = vec![Lease::read(budget.place.lease.clone())];
-                    let read = Transaction { reads, ..Transaction::default() };
-                    let Outcome::Committed(answers) = self.commit(partition, &read).await? else {
-                        panic!("a read was refused");
-                    };
+                    let read = Lease::read(budget.place.lease.clone());
+                    let answers = self.context().read(partition, vec![read]).await?;
                     let lease = Lease::answered(answers.first())?;
-                    match refill(self, &budget, partition, lease, wanted.clone()).await? {
+                    match refill(world, &budget, partition, lease, wanted.clone()).await? {
                         Refill::Ready(from, count) => (source, units) = (from, count),
-                        Refill::SoldOut => return Ok(None),
+                        Refill::SoldOut => return Ok(Some(None)),
                     }
                 }
             }
-        }
-        Err(CommitError::Unavailable(format!("{ATTEMPTS_MAX} attempts to give")))
+            Ok(None)
+        })
+        .await
     }
 
     /// The commit that gives; why it was refused.
     async fn draw(
         &self,
+        world: &Ahead<'_>,
         partition: Partition,
         source: Source,
         units: i64,
-    ) -> Result<Result<(), Why>, CommitError> {
-        let draw = source.draw(&self.place().lease, units, self.now());
-        let (why, guards): (Vec<_>, Vec<_>) = draw.guards.into_iter().unzip();
-        let mut writes = draw.writes;
-        writes.push(Write::Add("given".into(), "cents".into(), units));
-        let transaction = Transaction { guards, writes, ..Transaction::default() };
-        match self.commit(partition, &transaction).await? {
-            Outcome::Committed(_) => Ok(Ok(())),
-            Outcome::Refused(refused) => {
-                let Failed::Guard(index) = refused.failed else { panic!("{refused:?}") };
-                assert!(matches!(refused.seen, Seen::Field(_)));
-                Ok(Err(why[index]))
-            }
+    ) -> Result<Result<(), Refused<Why>>, CommitError> {
+        let draw = source.draw(&self.place().lease, units, world.context().now);
+        let mut plan = Plan::new();
+        for (why, guard) in draw.guards {
+            plan.demand(why, guard);
         }
+        plan.write_all(draw.writes);
+        plan.write(Write::Add("given".into(), "cents".into(), units));
+        Ok(self.context().commit(partition, plan).await?.map(drop))
     }
 
     /// Gives until nothing is left, as far as one person can tell.
@@ -415,7 +430,10 @@ fn a_credit_that_is_too_small_arrives_and_another_one_follows() {
     assert_eq!(ask(1), Refill::Ready(Source::Credit(0, 1), 1));
     assert_eq!(ask(1), Refill::Ready(Source::Credit(0, 1), 1), "it is found");
     assert_eq!(ask(9), Refill::Ready(Source::Credit(1, 10), 9));
-    let draw = |source, units| block_on(rain.draw(home, source, units)).unwrap();
+    let draw = |source, units| {
+        let drawn = block_on(rain.draw(&Ahead(&rain, 0), home, source, units)).unwrap();
+        drawn.map_err(|refused| refused.why)
+    };
     assert_eq!(draw(Source::Credit(0, 1), 1), Err(Why::Moved));
     assert_eq!(draw(Source::Left, 1), Ok(()));
     assert_eq!(draw(Source::Credit(1, 10), 9), Ok(()));
@@ -423,7 +441,7 @@ fn a_credit_that_is_too_small_arrives_and_another_one_follows() {
 }
 
 /// Somebody whose clock is ten minutes ahead began to call back and died. Whoever comes next does it instead,
-/// and what the pool says of it never goes back in time.
+/// and dates it by their own clock.
 #[test]
 fn a_calling_back_that_was_abandoned_by_a_clock_ahead_is_done_by_the_next() {
     let rain = Rain::new(4, 1_000);
@@ -432,16 +450,86 @@ fn a_calling_back_that_was_abandoned_by_a_clock_ahead_is_done_by_the_next() {
     assert_eq!(block_on(rain.give(homes[0], 1..=1)).unwrap(), Some(1), "of a lease of 62");
     assert_eq!(block_on(rain.give(homes[1], 938..=938)).unwrap(), Some(938));
     let ahead = rain.clock.get() + 600_000;
-    let begin = Write::Set(place.pool.clone(), "recalled".into(), Value::Integer(ahead));
-    let begin = Transaction { writes: vec![begin], ..Transaction::default() };
-    block_on(rain.memory.commit(place.partition, &begin)).unwrap();
+    rain.write(
+        place.partition,
+        Write::Set(place.pool.clone(), "recalled".into(), Value::Integer(ahead)),
+    );
 
-    assert_eq!(rain.pauses.get(), 0);
+    assert_eq!(PAUSES.get(), 0);
     assert_eq!(block_on(rain.give(homes[2], 61..=61)).unwrap(), Some(61), "called back");
-    assert_eq!(rain.pauses.get(), 50, "the other one may still be at it");
+    assert_eq!(PAUSES.get(), 50, "the other one may still be at it");
     let counts = rain.fields(place.partition, &place.pool, ["recalled", "done"]);
-    assert_eq!(counts, [ahead + 1; 2]);
+    assert_eq!(counts, [rain.clock.get(); 2]);
     assert_eq!(rain.check(), 1_000);
+}
+
+/// Somebody whose clock is ten minutes ahead found that nothing is left, and said so where it found it.
+#[test]
+fn what_a_clock_ahead_found_sold_out_is_sold_out_for_nobody_else() {
+    let rain = Rain::new(4, 1_000);
+    let place = rain.place();
+    let homes: Vec<_> = rain.partitions.all().collect();
+    let give = |home: usize, wanted| block_on(rain.give(homes[home], wanted)).unwrap();
+    let clock = rain.clock.get();
+    rain.clock.set(clock + 600_000);
+    assert_eq!(give(0, 1_000..=1_000), Some(1_000));
+    assert_eq!(give(1, 1..=1), None);
+    let mark = || rain.fields(homes[1], &place.lease, [SOLD_OUT_UNTIL]);
+    assert_eq!(mark(), [clock + 601_000]);
+
+    // What comes back to another partition is there for the others at once.
+    rain.clock.set(clock);
+    rain.write(homes[2], Write::Add(place.lease.clone(), "left".into(), 1));
+    rain.write(homes[2], Write::Add("given".into(), "cents".into(), -1));
+    assert_eq!(give(1, 1..=1), Some(1), "called back");
+    assert_eq!(PAUSES.get(), 0);
+    assert_eq!(mark(), [0], "it is gone");
+    let counts = rain.fields(place.partition, &place.pool, ["recalled", "done"]);
+    assert_eq!(counts, [clock; 2]);
+    // Where nothing is left this clock says so, for a second of its own.
+    assert_eq!(give(1, 1..=1), None);
+    assert_eq!(mark(), [clock + 1_000]);
+}
+
+/// People of two clocks, ten minutes apart, ask at once for more than there is: everybody gets something or is told
+/// that nothing is left, and nobody is kept asking.
+#[test]
+fn clocks_that_differ_keep_nobody_from_an_answer() {
+    let mut rain = Rain::new(4, 50);
+    let delivery = |index: u32| {
+        let (turns_before, turns_after) = ((index % 3) as u8, (index / 3 % 3) as u8);
+        Delivery { turns_before, turns_after, lost: Lost::Nothing }
+    };
+    let deliveries: Vec<_> = (0..100_000).map(delivery).collect();
+    rain.deliveries = RefCell::new(deliveries.into_iter());
+    let person = async |index: usize| {
+        let home = rain.partitions.all().nth(index % 4).unwrap();
+        let ahead = Ahead(&rain, [0, 600_000][index / 4 % 2]);
+        let mut refused = 0;
+        while refused < 5 {
+            rain.clock.set(rain.clock.get() + 1);
+            let given = rain.give_by(&ahead, home, 1..=1).await;
+            refused += u32::from(given.expect("it is answered").is_none());
+        }
+    };
+    block_on(join_all((0..64).map(person)));
+    assert_eq!(rain.check(), 50);
+}
+
+/// The pool has more, and partitions have not forgotten yet that nothing was left.
+#[test]
+fn a_budget_that_was_raised_is_given_at_once() {
+    let mut rain = Rain::new(4, 10);
+    let place = rain.place();
+    let homes: Vec<_> = rain.partitions.all().collect();
+    assert_eq!(block_on(rain.give(homes[0], 10..=10)).unwrap(), Some(10));
+    assert_eq!(block_on(rain.give(homes[1], 1..=1)).unwrap(), None);
+    rain.total = 20;
+    rain.write(place.partition, Write::Add(place.pool.clone(), FREE.into(), 10));
+    assert_eq!(block_on(rain.give(homes[1], 1..=1)).unwrap(), None, "it is remembered");
+    block_on(forget_sold_out(&rain, &place)).unwrap();
+    assert_eq!(block_on(rain.give(homes[1], 1..=1)).unwrap(), Some(1));
+    assert_eq!(rain.check(), 11);
 }
 
 /// Four partitions have sixteen shares: with less than a gift for each of them, what comes back goes on to the

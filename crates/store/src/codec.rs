@@ -46,7 +46,10 @@ pub fn decode<'a, T: Record + Deserialize<'a>>(value: &'a Value) -> Result<T, Co
             }
             Some((version, rest)) if *version == T::VERSION => match T::FORM {
                 Form::Compact => postcard::from_bytes(rest).ok(),
-                Form::Json => serde_json::from_slice(rest).ok(),
+                // As a text: a reader of bytes would be each type's second in a component.
+                Form::Json => {
+                    std::str::from_utf8(rest).ok().and_then(|text| serde_json::from_str(text).ok())
+                }
             },
             _ => None,
         },

@@ -3,6 +3,7 @@
 use std::pin::Pin;
 
 use binding::Binding;
+use domain::answers::unexpected;
 use domain::ids::UserId;
 use domain::partition::{Partition, Partitions};
 use domain::time::UnixMillis;
@@ -48,7 +49,17 @@ impl<'a, B: Binding> Context<'a, B> {
         plan: Plan<R>,
     ) -> Result<Decided<R>, CommitError> {
         let (transaction, reasons) = plan.into_parts();
-        reasons.decide(self.store.commit(partition, &transaction).await?)
+        reasons.decide(self.commit_one(partition, transaction).await?)
+    }
+
+    /// As a wave of one: a store that commits waves needs no copy of the transaction for it.
+    async fn commit_one(
+        &self,
+        partition: Partition,
+        transaction: Transaction,
+    ) -> Result<Outcome, CommitError> {
+        let results = self.store.commit_some(&[(partition, transaction)]).await;
+        results.into_iter().next().ok_or_else(unexpected)?
     }
 
     /// Commits plans, all at once, each for itself ([`wave::commit_some`]).
@@ -79,7 +90,7 @@ impl<'a, B: Binding> Context<'a, B> {
     ) -> Result<(), CommitError> {
         let writes = writes.into_iter().collect();
         let transaction = Transaction { writes, now_ms: self.now.0, ..Transaction::default() };
-        self.store.commit(partition, &transaction).await.map(drop)
+        self.commit_one(partition, transaction).await.map(drop)
     }
 
     /// Reads of one partition at one moment.
@@ -92,7 +103,7 @@ impl<'a, B: Binding> Context<'a, B> {
         reads: Vec<Read>,
     ) -> Result<Vec<Answer>, CommitError> {
         let transaction = Transaction { reads, ..Transaction::default() };
-        wave::answers(self.store.commit(partition, &transaction).await?)
+        wave::answers(self.commit_one(partition, transaction).await?)
     }
 
     /// Reads, all at once ([`wave::read_all`]).

@@ -1,6 +1,6 @@
 //! Coupons over HTTP and as a typed interface: the rules are [`coupons`]'.
 //!
-//! [`parse`], [`render`], and here what puts them together; `typed` is the same without HTTP.
+//! [`parse`], [`render`], [`refusal`], and here what puts them together; `typed` is the same without HTTP.
 
 #![cfg_attr(
     target_arch = "wasm32",
@@ -24,10 +24,11 @@ use domain::group_buy::Group;
 use domain::order_number::OrderNumber;
 use edge::config::Config;
 use edge::route::{Verb, route};
-use edge::store::Binding;
 use edge::{Access, Answer, Call, Kept, Problem, Request, Response, Route, Stages};
+use store::Binding;
 
 pub mod parse;
+pub mod refusal;
 pub mod render;
 #[cfg(target_arch = "wasm32")]
 mod typed;
@@ -120,22 +121,20 @@ async fn answer(operation: Operation, call: &Call, stages: &mut Stages) -> Resul
     let templates = templates(&call.config);
     let store = edge::store::open(&call.config).await?;
     let context = context(&call.config, store.as_ref(), &templates);
-    let done = perform(&context, command).await?;
+    let done = perform(&context, command).await.map_err(refusal::problem)?;
     stages.end("commit");
     render::done(&done, context.now).await
 }
 
 /// One request's world.
 fn context<'a, B>(config: &'a Config, store: &'a B, templates: &'a Templates) -> Context<'a, B> {
-    Context {
+    let base = store::Context {
         store,
         partitions: config.partitions,
-        stage: &config.stage,
         now: edge::clock::now(),
-        templates,
-        lease_share: lease::SHARE,
         pause: |ms| Box::pin(edge::clock::pause(ms)),
-    }
+    };
+    Context { base, stage: &config.stage, templates, lease_share: lease::SHARE }
 }
 
 /// What came of a command.

@@ -139,7 +139,7 @@ pub(crate) fn command(operation: Operation, call: &Call) -> Result<Command, Prob
     let with_number = |field| Ok::<_, InvalidInput>((user(call)?, number_of(call, field)?));
     Ok(match operation {
         Operation::Publish => {
-            Command::Publish(name("template")?, Box::new(call.json_by(Template::parse)?))
+            Command::Publish(name("template")?, Box::new(template(call.json()?)?))
         }
         Operation::LookAtTemplate => Command::LookAtTemplate(name("template")?),
         Operation::Issue => Command::Issue(claim(call)?),
@@ -169,10 +169,10 @@ pub(crate) fn command(operation: Operation, call: &Call) -> Result<Command, Prob
         Operation::BatchProgress => {
             Command::BatchProgress(name("template")?, part(parameter(call, 1), "batch")?)
         }
-        Operation::SetUpScene => Command::SetUpScene(name("scene")?, call.json_by(Scene::parse)?),
+        Operation::SetUpScene => Command::SetUpScene(name("scene")?, scene(call.json()?)?),
         Operation::LookAtScene => Command::LookAtScene(name("scene")?),
         Operation::SetUpCampaign => {
-            Command::SetUpCampaign(name("campaign")?, call.json_by(Campaign::parse)?)
+            Command::SetUpCampaign(name("campaign")?, group_buy(call.json()?)?)
         }
         Operation::LookAtCampaign => Command::LookAtCampaign(name("campaign")?),
         Operation::OpenGroup => Command::OpenGroup(opening(call)?),
@@ -192,6 +192,24 @@ fn number_of(call: &Call, field: &str) -> Result<OrderNumber, InvalidInput> {
 
 fn part(text: &str, field: &str) -> Result<String, InvalidInput> {
     Ok(Part::parse(text, field)?.as_str().to_owned())
+}
+
+/// A template that can be published.
+fn template(template: Template) -> Result<Template, InvalidInput> {
+    template.validate()?;
+    Ok(template)
+}
+
+/// A scene that can be set up.
+fn scene(scene: Scene) -> Result<Scene, InvalidInput> {
+    scene.validate()?;
+    Ok(scene)
+}
+
+/// A campaign that can be set up.
+fn group_buy(campaign: Campaign) -> Result<Campaign, InvalidInput> {
+    campaign.validate()?;
+    Ok(campaign)
 }
 
 /// `POST /v1/users/{user}/coupons`
@@ -389,4 +407,88 @@ fn opening(call: &Call) -> Result<Opening, Problem> {
         user: user.user(|| "user".to_owned())?,
         lasts_seconds: expires_in_seconds,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use edge::json::parse_object;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// 15.00 off from 15.10, 100 of them.
+    fn body() -> Value {
+        json!({
+            "activity": "spring", "scene": "newcomer", "kind": "amount_off", "value": "1500",
+            "threshold": 1510, "currency": "CNY", "stock": "100", "limit_per_user": 1,
+            "claim_from": "2026-02-01T00:00:00Z", "claim_until": "2026-03-01T00:00:00Z",
+            "valid_for_days": 30, "low_water_percent": 0
+        })
+    }
+
+    fn read(body: &Value) -> Result<Template, Problem> {
+        Ok(template(parse_object(body.to_string().as_bytes())?)?)
+    }
+
+    #[test]
+    fn only_what_can_be_published_or_set_up_is_read() {
+        assert_eq!(read(&body()).map(|template| template.limit_per_user), Ok(1));
+        let mut wrong = body();
+        wrong["limit_per_user"] = json!(0);
+        assert_eq!(read(&wrong).unwrap_err().field.as_deref(), Some("limit_per_user"));
+
+        let read =
+            |text: &str| -> Result<Scene, Problem> { Ok(scene(parse_object(text.as_bytes())?)?) };
+        let statement = Some("yours".to_owned());
+        let expected = Scene { award_type: "cash".into(), statement, ..Scene::plain() };
+        assert_eq!(read(r#"{"award_type": "cash", "statement": "yours"}"#), Ok(expected));
+        let problem = read(r#"{"award_type": "cash", "statement": ""}"#).unwrap_err();
+        assert_eq!(problem.field.as_deref(), Some("statement"));
+
+        let read = |text: &str| -> Result<Campaign, Problem> {
+            Ok(group_buy(parse_object(text.as_bytes())?)?)
+        };
+        let expected = Campaign { template: "t".into(), give_back: true, enabled: false };
+        let text = r#"{"template": "t", "give_back": true, "enabled": false}"#;
+        assert_eq!(read(text), Ok(expected));
+        let problem = read(r#"{"template": "a b", "give_back": true}"#).unwrap_err();
+        assert_eq!((problem.code, problem.field.as_deref()), ("invalid_part", Some("template")));
+    }
+
+    /// serde tells the place of an error only if it is met on the spot: no type of ours may find it
+    /// later, or the answer names another field, or none.
+    #[test]
+    fn a_wrong_value_is_named_wherever_it_stands() {
+        let wrong = [
+            ("activity", json!(7)),
+            ("kind", json!("free")),
+            ("value", json!("x")),
+            ("threshold", json!(1.5)),
+            ("currency", json!("cny")),
+            ("stock", json!("-1")),
+            ("budget", json!(true)),
+            ("limit_per_user", json!(-1)),
+            ("claim_from", json!("yesterday")),
+            ("valid_until", json!(7)),
+            ("low_water_percent", json!(1_000)),
+            ("new_users_only", json!(0)),
+            ("segments", json!("gold")),
+            ("single_cap", json!("9007199254740992")),
+        ];
+        for (field, value) in wrong {
+            let mut rest = body();
+            rest.as_object_mut().unwrap().remove(field);
+            let rest = rest.to_string();
+            let rest = rest.trim_start_matches('{').trim_end_matches('}');
+            for text in [
+                format!(r#"{{"{field}": {value}, {rest}}}"#),
+                format!(r#"{{{rest}, "{field}": {value}}}"#),
+                format!("{{\n{rest},\n\"{field}\":\n{value}\n}}"),
+            ] {
+                let problem = parse_object::<Template>(text.as_bytes()).unwrap_err();
+                let is = (problem.code, problem.field.as_deref());
+                assert_eq!(is, ("invalid_value", Some(field)), "{text}: {problem:?}");
+            }
+        }
+    }
 }

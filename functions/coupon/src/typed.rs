@@ -1,5 +1,6 @@
 //! The typed interface `hongbao:functions/coupon`: the same function without HTTP.
 
+use domain::answers::unexpected;
 use domain::error::InvalidInput;
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
@@ -12,7 +13,7 @@ use crate::parse::{self, Command};
 use crate::{Done, render};
 use coupons::issue::{Claim, Number, Recorded};
 use coupons::list::{self, State};
-use coupons::records::{Coupon, Gave, Order, unexpected};
+use coupons::records::{Coupon, Gave, Order};
 use coupons::redemption::Use;
 use coupons::refusal::Failure;
 use coupons::template::Kind;

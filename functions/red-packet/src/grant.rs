@@ -6,7 +6,7 @@ use domain::ids::UserId;
 use domain::order_number::{OrderNumber, Part, Play};
 use domain::transaction::{CommitError, Value};
 use edge::store::Binding;
-use lease::{Budget, Lease, Refill, Source, Why, call_back, refill};
+use lease::{Budget, Lease, Refill, Source, Why, call_back, is_sold_out, refill};
 use store::{Plan, attempts};
 use wallet::context::Context;
 use wallet::pending;
@@ -189,7 +189,10 @@ impl<B: Binding> Attempt<'_, B> {
                     return self.replay(token).map(Some);
                 }
                 Refuses::Token(pending::Why::Full) => drop(posting::post(context, user).await?),
-                Refuses::Budget(Why::SoldOut) => return Err(Refusal::BudgetExhausted.into()),
+                Refuses::Budget(Why::SoldOut) if is_sold_out(refused.field()?, now)? => {
+                    return Err(Refusal::BudgetExhausted.into());
+                }
+                Refuses::Budget(Why::SoldOut) => source = Source::Unmarked,
                 Refuses::Budget(Why::Moved) => source = Source::Left,
                 Refuses::Budget(Why::Left) => {
                     let read = Lease::read(place.lease.clone());
@@ -216,7 +219,7 @@ impl<B: Binding> Attempt<'_, B> {
         source: Source,
     ) -> Result<(), CommitError> {
         match source {
-            Source::Left => Ok(()),
+            Source::Left | Source::Unmarked => Ok(()),
             Source::Credit(..) => call_back(self.context, place, &[partition]).await,
         }
     }

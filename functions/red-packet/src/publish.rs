@@ -3,7 +3,7 @@
 use domain::answers::{fields, integer, unexpected};
 use domain::transaction::{CommitError, Field, Guard, Read, Value, Write};
 use edge::store::Binding;
-use lease::{FREE, Lease, call_back_all};
+use lease::{FREE, Lease, call_back_all, forget_sold_out};
 use store::{Plan, attempts};
 use wallet::context::Context;
 use wallet::rain::{self, BODY, Rain, SECRET, Secret, VERSION};
@@ -93,6 +93,9 @@ pub async fn publish<B: Binding>(
         let (record, name) = field(FREE);
         plan.write(Write::Add(record, name, more));
         let Err(refused) = context.commit(place.partition, plan).await? else {
+            if before.is_some() && more > 0 {
+                forget_sold_out(context, &place).await?;
+            }
             return put_up(context, id, version, &secret, rain).await.map(Some);
         };
         if refused.why == Why::InUse {

@@ -135,22 +135,11 @@ fn books<'a, B>(
     templates: &'a Templates,
 ) -> Books<'a, B> {
     let (now, partitions, stage) = (edge::clock::now(), config.partitions, &*config.stage);
-    let lease_share = lease::SHARE;
     let pause = |ms| -> Pin<Box<dyn Future<Output = ()>>> { Box::pin(edge::clock::pause(ms)) };
-    Books {
-        wallets: wallet::context::Context { store, partitions, now, pause },
-        coupons: coupons::context::Context {
-            store,
-            partitions,
-            stage,
-            now,
-            templates,
-            lease_share,
-            pause,
-        },
-        stage,
-        keys,
-    }
+    let base = wallet::context::Context { store, partitions, now, pause };
+    let lease_share = lease::SHARE;
+    let coupons = coupons::context::Context { base, stage, templates, lease_share };
+    Books { wallets: base, coupons, stage, keys }
 }
 
 /// Writes into the log what a call could not do.

@@ -87,13 +87,10 @@ impl Store {
             pause: |_| Box::pin(std::future::ready(())),
         };
         let coupons = coupons::context::Context {
-            store,
-            partitions,
+            base: wallets,
             stage: "test",
-            now,
             templates: &templates,
             lease_share: lease::SHARE,
-            pause: |_| Box::pin(std::future::ready(())),
         };
         block_on(settle(&Books { wallets, coupons, stage: "test", keys: &keys }, users_max))
     }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use domain::ids::UserId;
-use domain::transaction::{CommitError, READ_FIELDS_MAX, Value, Write};
+use domain::transaction::{CommitError, READ_FIELDS_MAX, Write};
 use futures::executor::block_on;
 use serde_json::json;
+use store::codec::encode;
 
 use super::shop::{Shop, claim, refused};
 use crate::bulk::{Batch, Tally, issue_part, progress};
@@ -70,10 +71,10 @@ fn nothing_is_known_of_a_batch_that_never_was() {
 #[test]
 fn a_batch_has_as_many_parts_as_one_read_returns_but_for_one() {
     let shop = Shop::open();
-    let text = serde_json::to_vec(&Tally { users: 1, issued: 1, ..Tally::default() }).unwrap();
+    let tally = encode(&Tally { users: 1, issued: 1, ..Tally::default() });
     let write = |index: u32| {
         let part = format!("{index}").as_str().into();
-        Write::Set(records::batch("t", "b"), part, Value::Bytes(text.clone()))
+        Write::Set(records::batch("t", "b"), part, tally.clone())
     };
     let others = READ_FIELDS_MAX - 2;
     shop.write(shop.now().pool("t"), (0..others).map(write).collect());

@@ -298,9 +298,9 @@ fn a_reward_counts_towards_the_limit_of_the_user() {
 
 #[test]
 fn a_campaign_names_a_template() {
-    let parsed = Campaign::parse(br#"{"template": "t", "give_back": true, "enabled": false}"#);
-    let expected = Campaign { template: "t".into(), give_back: true, enabled: false };
-    assert_eq!(parsed, Ok(expected));
-    let wrong = Campaign::parse(br#"{"template": "a b", "give_back": true}"#).unwrap_err();
-    assert_eq!((wrong.code, wrong.field.as_deref()), ("invalid_part", Some("template")));
+    let of =
+        |template: &str| Campaign { template: template.into(), give_back: true, enabled: false };
+    assert_eq!(of("t").validate(), Ok(()));
+    let wrong = of("a b").validate().unwrap_err();
+    assert_eq!((wrong.code, wrong.field.as_str()), ("invalid_part", "template"));
 }

@@ -4,9 +4,9 @@ use domain::day_lists::{BUCKETS, DayLists, day};
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::time::UnixMillis;
-use domain::transaction::{Answer, Value, Write};
+use domain::transaction::{Answer, Read, Value, Write};
 use futures::executor::block_on;
-use lease::{CREDITED, LEFT, SIZE};
+use lease::{CREDITED, LEFT, SIZE, SOLD_OUT_UNTIL};
 use serde_json::json;
 
 use super::shop::{START, Shop, USER, changed, claim, coupon, invalid, number, refused};
@@ -406,4 +406,61 @@ fn a_credit_that_another_commit_brought_home_is_there_to_give() {
     assert!(shop.was_interrupted());
     let stock = Stock { total: 100, issued: 1, reserved: 0, leased: 5, remaining: 94 };
     assert_eq!(shop.stock(), stock);
+}
+
+#[test]
+fn what_a_clock_ahead_found_sold_out_is_sold_out_for_nobody_else() {
+    let shop = Shop::open();
+    shop.publish("t", &[("stock", json!(1))]).unwrap();
+    let home = shop.now().home(USER);
+    let other = (1..).map(UserId).find(|user| shop.now().home(*user) != home).unwrap();
+    let ahead = |user: UserId| block_on(issue(&shop.ahead(0), &claim(user, "n")));
+    ahead(other).unwrap();
+    assert_eq!(refused(ahead(USER)), Refusal::SoldOut);
+    // The other one's comes back, to its own partition.
+    let back = vec![
+        Write::Add(records::lease("t"), LEFT.into(), 1),
+        Write::Unset(records::user(other), records::order(&number("n"))),
+        Write::Add(records::user(other), records::held_count("t"), -1),
+    ];
+    shop.write(shop.now().home(other), back);
+    let given = shop.issue(&claim(USER, "n")).unwrap();
+    assert!(matches!(given.order.gave, Gave::Issued(_)));
+    assert_eq!(shop.stock(), Stock { total: 1, issued: 1, ..Stock::default() });
+}
+
+#[test]
+fn a_stock_that_is_raised_is_given_at_once() {
+    let shop = Shop::open();
+    shop.publish("t", &[("stock", json!(1))]).unwrap();
+    shop.issue(&claim(USER, "n")).unwrap();
+    let mark = |user: UserId| {
+        let fields = vec![SOLD_OUT_UNTIL.into()];
+        shop.read(shop.now().home(user), Read::Fields(records::lease("t"), fields))
+    };
+    let users: Vec<_> = (8..=11).map(UserId).collect();
+    for user in &users {
+        assert_eq!(refused(shop.issue(&claim(*user, "n"))), Refusal::SoldOut, "{user}");
+        assert_ne!(mark(*user), Answer::Fields(vec![None]), "{user}");
+    }
+    // Less, or as much, raises nothing.
+    shop.publish("t", &[("stock", json!(1)), ("threshold", json!(1))]).unwrap();
+    assert_eq!(refused(shop.issue(&claim(users[0], "n"))), Refusal::SoldOut);
+    shop.publish("t", &[("stock", json!(5))]).unwrap();
+    for user in &users {
+        assert_eq!(mark(*user), Answer::Fields(vec![None]), "{user}");
+        shop.issue(&claim(*user, "n")).unwrap();
+    }
+    assert_eq!(shop.stock(), Stock { total: 5, issued: 5, ..Stock::default() });
+}
+
+#[test]
+fn a_coupon_costs_one_round_trip_where_its_partition_has_one_left() {
+    let shop = Shop::open();
+    shop.issue(&claim(USER, "n")).unwrap();
+    let user = shop.neighbours().next().unwrap();
+    // The second commit would meet this.
+    shop.meanwhile(1, shop.now().home(user), vec![]);
+    shop.issue(&claim(user, "n")).unwrap();
+    assert!(!shop.was_interrupted());
 }

@@ -3,15 +3,16 @@
 use domain::due::{self, Due};
 use domain::ids::UserId;
 use domain::time::UnixMillis;
-use domain::transaction::{Answer, Member, Range, Read, Value, Write};
+use domain::transaction::{Answer, CommitError, Member, Range, Read, Value, Write};
 use futures::executor::block_on;
 use serde_json::json;
 
-use super::shop::{Shop, USER, changed, claim, invalid, refused};
-use crate::context::PUBLISHED_VERSION;
+use super::shop::{CHANCE, Shop, USER, changed, claim, invalid, refused};
+use crate::context::{BODY, PUBLISHED_VERSION};
+use crate::group_buy;
 use crate::publish::{self, Stock, publish};
 use crate::records::{self, OVER};
-use crate::refusal::Refusal;
+use crate::refusal::{Failure, Refusal};
 use crate::scene::Scene;
 use crate::template::Template;
 
@@ -227,7 +228,7 @@ fn the_notice_follows_the_pool_and_never_goes_back() {
     let notice = shop.now().notice("t");
     // A publication that broke off after the pool.
     shop.write(notice, vec![Write::Drop(records::notice("t"))]);
-    shop.now().forget_template("t");
+    shop.now().templates.forget("t");
     assert_eq!((shop.noticed("t"), shop.published("t").0), (None, 1));
     assert_eq!(shop.publish("t", &[]), Ok(1));
     assert_eq!(shop.noticed("t"), Some(1));
@@ -249,4 +250,41 @@ fn a_template_that_was_published_counts_at_once_where_that_was() {
     assert_eq!(block_on(publish(&shop.now(), "t", &changed(&twice))), Ok(2));
     let given = shop.issue(&claim(USER, "2")).unwrap();
     assert_eq!(given.order.coupon().unwrap().version, 2);
+}
+
+#[test]
+fn what_cannot_be_read_is_told_and_is_not_nothing() {
+    let shop = Shop::open();
+    shop.set_up_scene(&Scene::plain());
+    let (foreign, newer) = (Value::Bytes(b"foreign".to_vec()), Value::Bytes(vec![2, b'{']));
+    for (value, is_newer) in [(foreign, false), (newer, true), (Value::Integer(1), false)] {
+        let scene = shop.now().record_of_scene("newcomer");
+        let campaign = shop.now().partitions.of_configuration(CHANCE.campaign);
+        let records = [
+            (shop.now().pool("t"), records::pool("t")),
+            (shop.now().notice("t"), records::notice("t")),
+            (scene.partition, scene.map),
+            (campaign, "gspring".into()),
+        ];
+        for (partition, record) in records {
+            shop.write(partition, vec![Write::Set(record, BODY.into(), value.clone())]);
+        }
+        shop.now().templates.clear();
+        let results = [
+            shop.issue(&claim(USER, "n")).map(drop),
+            block_on(publish::look(&shop.now(), "t")).map(drop),
+            shop.publish("t", &[]).map(drop),
+            block_on(publish::look_at_scene(&shop.now(), "newcomer")).map(drop),
+            block_on(publish::set_up_scene(&shop.now(), "newcomer", &Scene::plain())),
+            block_on(group_buy::look(&shop.now(), CHANCE.campaign)).map(drop),
+        ];
+        for (index, result) in results.into_iter().enumerate() {
+            let is_told = match &result {
+                Err(Failure::Store(CommitError::Newer(_))) => is_newer,
+                Err(Failure::Store(CommitError::Unreadable(_))) => !is_newer,
+                _ => false,
+            };
+            assert!(is_told, "{index}: {result:?}");
+        }
+    }
 }

@@ -1,8 +1,9 @@
 //! Scenes as operators set them up, one after the other or at the same time.
 
 use domain::ids::UserId;
-use domain::transaction::{Value, Write};
+use domain::transaction::Write;
 use futures::executor::block_on;
+use store::codec::encode;
 
 use super::shop::{Shop, USER, claim, coupon, refused};
 use crate::context::BODY;
@@ -22,9 +23,9 @@ impl Shop {
 
     /// Another operator sets up the scene after it was read.
     fn scene_meanwhile(&self, scene: &Scene) {
-        let body = Value::Bytes(serde_json::to_vec(scene).unwrap());
+        let body = encode(scene);
         let write = Write::Set(records::scene("newcomer"), BODY.into(), body);
-        self.meanwhile(1, self.now().of_scene("newcomer"), vec![write]);
+        self.meanwhile(1, self.now().record_of_scene("newcomer").partition, vec![write]);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use binding::Binding;
 use binding::memory::Interrupted;
+use domain::answers::fields;
 use domain::due::{DueIndex, Swept};
 use domain::group_buy::{Chance, Groups, Phase};
 use domain::ids::UserId;
@@ -48,15 +49,13 @@ impl Shop {
     }
 
     fn at<'a>(&'a self, templates: &'a Templates, now: UnixMillis) -> Context<'a, Interrupted> {
-        Context {
+        let base = store::Context {
             store: &self.store,
             partitions: Partitions::new(4).unwrap(),
-            stage: "live",
             now,
-            templates,
-            lease_share: lease::SHARE,
             pause: |_| Box::pin(std::future::ready(())),
-        }
+        };
+        Context { base, stage: "live", templates, lease_share: lease::SHARE }
     }
 
     /// The instance that is behind, so long after the start.
@@ -113,7 +112,7 @@ impl Shop {
     }
 
     pub fn read(&self, partition: Partition, read: Read) -> Answer {
-        block_on(self.now().read_all(&[(partition, read)])).unwrap().remove(0)
+        block_on(self.now().read(partition, vec![read])).unwrap().remove(0)
     }
 
     /// How many entries an index of a partition has.
@@ -132,8 +131,7 @@ impl Shop {
 
     /// Writes behind everybody's back.
     pub fn write(&self, partition: Partition, writes: Vec<Write>) {
-        let outcome = block_on(self.now().commit(partition, writing(writes))).unwrap();
-        assert!(matches!(outcome, Outcome::Committed(_)), "{outcome:?}");
+        block_on(self.now().write(partition, writes)).unwrap();
     }
 
     /// Somebody else writes before the commit that so many others come before.
@@ -189,7 +187,7 @@ impl Shop {
     /// What the user made of their chance.
     pub fn groups(&self, user: UserId) -> Groups {
         let answer = self.read(self.now().home(user), Chance { user, ..CHANCE }.read());
-        let values = records::fields(Some(&answer)).unwrap();
+        let values = fields(Some(&answer)).unwrap();
         Groups::decode(values[0].as_ref()).unwrap()
     }
 

@@ -2,12 +2,14 @@
 //! ahead of the other. For each thing that has an end: told by the one ahead and then asked for by the one
 //! behind; and the other way round, where the one behind is first.
 
+use binding::Binding as _;
 use binding::memory::Interrupted;
 use domain::due::Swept;
 use domain::group_buy::{Groups, Phase};
 use domain::order_number::OrderNumber;
 use domain::transaction::{Outcome, Transaction, Write};
 use futures::executor::block_on;
+use store::Plan;
 
 use super::shop::{AHEAD_MS, CHANCE, Shop, USER, claim, number, refused, settle};
 use crate::context::Context;
@@ -95,7 +97,7 @@ fn earned() -> (Shop, Groups) {
     assert_eq!(block_on(publish(&behind, "t", &soon)), Ok(2));
     let (_, open) = shop.open_group(USER);
     let success = shop.success(&open).unwrap();
-    let outcome = block_on(behind.commit(behind.home(USER), success)).unwrap();
+    let outcome = block_on(behind.store.commit(behind.home(USER), &success)).unwrap();
     assert!(matches!(outcome, Outcome::Committed(_)), "{outcome:?}");
     let groups = shop.groups(USER);
     assert!(groups.due().is_some());
@@ -165,9 +167,10 @@ fn a_reservation_that_is_confirmed_first_is_told_issued() {
     let shop = Shop::open();
     let held = shop.give(Some(60_000)).order;
     let (ahead, behind) = (shop.ahead(0), shop.behind(0));
-    let (_, confirming) = end(USER, &number("n"), &held, End::Confirm, behind.now).unwrap();
+    let mut confirming = Plan::new();
+    end(&mut confirming, USER, &number("n"), &held, End::Confirm, behind.now).unwrap();
     // Between what the one ahead reads and what it commits.
-    shop.meanwhile_commit(1, behind.home(USER), confirming.clone());
+    shop.meanwhile_commit(1, behind.home(USER), confirming.clone().into_parts().0);
     assert!(matches!(told(&ahead).gave, Gave::Issued(_)));
     assert!(shop.was_interrupted());
     assert_eq!(listed(&ahead), [State::Usable]);
@@ -175,7 +178,7 @@ fn a_reservation_that_is_confirmed_first_is_told_issued() {
     assert_eq!((stock.issued, stock.reserved), (1, 0));
     // The same commit, late, changes nothing.
     let late = block_on(behind.commit(behind.home(USER), confirming)).unwrap();
-    assert!(matches!(late, Outcome::Refused(_)), "{late:?}");
+    assert!(late.is_err(), "{late:?}");
 }
 
 /// Until when the coupon is valid that is given at the start, in milliseconds after it.

@@ -1,12 +1,12 @@
 //! What must hold of templates, their leases and the orders of users at any moment.
 
-use coupons::context::PUBLISHED_VERSION;
+use coupons::context::{BODY, PUBLISHED_VERSION};
 use coupons::records::{Gave, Order};
 use coupons::template::Template;
 use domain::money::Amount;
-use domain::transaction::Value;
 use end_to_end::dump::{Record, integer};
 use lease::{CREDITED, FREE, HELD, LEFT, RETURNED};
+use store::codec::decode;
 
 use crate::books::Books;
 
@@ -47,8 +47,8 @@ fn pool(books: &Books, id: &str) -> String {
 
 fn read(books: &Books, id: &str) -> Option<Known> {
     let record = books.record(&pool(books, id), &format!("p{id}"));
-    let Some(Value::Bytes(body)) = record.get(&b"body"[..]) else { return None };
-    let template: Template = serde_json::from_slice(body).expect("a template");
+    let body = record.get(BODY.as_bytes())?;
+    let template: Template = decode(body).expect("a template");
     let limit = i64::from(template.limit_per_user);
     Some(Known { template, limit, free: integer(record, FREE) })
 }

@@ -1,0 +1,306 @@
+//! Configuration that operators publish, version by version, and everybody reads.
+//!
+//! Four records, in up to three partitions:
+//! - the *home*: what was published last, and its version. It decides: a version is written there on the condition
+//!   that the one before it is the one that was seen. Its owner may keep fields of their own beside it.
+//! - an entry of a *list*, by which all of a kind are found
+//! - an entry of a *due index*, by which it is found once it is over
+//! - the *copy*, which everybody reads, so that they leave the home alone. It follows the home, and never goes back
+//!   to an older version.
+//!
+//! A crash between them leaves the home ahead of the others. Whoever publishes was told nothing and does it again:
+//! the same again is the same version, and the others follow then ([`Publication::follow`]). What instances read of
+//! the copy they keep for a moment ([`crate::cache`]).
+
+use std::marker::PhantomData;
+
+use binding::Binding;
+use domain::answers::{fields, integer, unexpected};
+use domain::due::DueIndex;
+use domain::partition::Partition;
+use domain::time::UnixMillis;
+use domain::transaction::{
+    Answer, CommitError, Field, Guard, MapKey, Member, OrderedKey, Read, Value, Write,
+};
+use serde::de::DeserializeOwned;
+
+use crate::codec::{Record, decode, encode};
+use crate::context::Context;
+use crate::plan::Plan;
+
+/// A field of home and copy: what was published.
+pub const BODY: &str = "body";
+/// A field of home and copy: its version, counted from 1.
+pub const VERSION: &str = "version";
+
+/// A version of a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version<T> {
+    /// Counted from 1.
+    pub number: i64,
+    /// What it says.
+    pub record: T,
+}
+
+/// Where a configuration lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publication<T> {
+    /// The record that decides.
+    pub home: (Partition, MapKey),
+    /// The record that everybody reads.
+    pub copy: (Partition, MapKey),
+    /// The partition of both lists.
+    pub lists: Partition,
+    /// Where all of its kind are listed, and as what.
+    pub listed: (OrderedKey, Member),
+    /// Where it stands by the moment at which it is over, and as what. Where that was another moment once, it
+    /// stands there, too.
+    pub over: (DueIndex, Vec<u8>),
+    /// What is published.
+    pub kind: PhantomData<fn() -> T>,
+}
+
+/// The fields that home and copy both have, in front of others.
+fn own(others: &[&str]) -> Vec<Field> {
+    [BODY, VERSION].iter().chain(others).map(|name| Field::from(*name)).collect()
+}
+
+/// The version of an answer that begins with [`BODY`] and [`VERSION`]; nothing where nothing was published.
+///
+/// # Errors
+/// It cannot be read.
+pub fn version<T: Record + DeserializeOwned>(
+    answer: Option<&Answer>,
+) -> Result<Option<Version<T>>, CommitError> {
+    match fields(answer)? {
+        [None, _, ..] => Ok(None),
+        [Some(body), number, ..] => {
+            Ok(Some(Version { number: integer(number.as_ref())?, record: decode(body)? }))
+        }
+        _ => Err(unexpected()),
+    }
+}
+
+impl<T: Record + DeserializeOwned> Publication<T> {
+    /// What the home says, and integers that its owner keeps there.
+    ///
+    /// # Errors
+    /// It cannot be read; the store's.
+    pub async fn find<B: Binding, const N: usize>(
+        &self,
+        context: &Context<'_, B>,
+        others: [&str; N],
+    ) -> Result<Option<(Version<T>, [i64; N])>, CommitError> {
+        let (partition, map) = &self.home;
+        let read = Read::Fields(map.clone(), own(&others));
+        let answers = context.read(*partition, vec![read]).await?;
+        let Some(version) = version(answers.first())? else { return Ok(None) };
+        let mut integers = [0; N];
+        for (integer, value) in integers.iter_mut().zip(&fields(answers.first())?[2..]) {
+            *integer = self::integer(value.as_ref())?;
+        }
+        Ok(Some((version, integers)))
+    }
+
+    /// What the copy says.
+    ///
+    /// # Errors
+    /// It cannot be read; the store's.
+    pub async fn find_copy<B: Binding>(
+        &self,
+        context: &Context<'_, B>,
+    ) -> Result<Option<Version<T>>, CommitError> {
+        let (partition, map) = &self.copy;
+        let read = Read::Fields(map.clone(), own(&[]));
+        version(context.read(*partition, vec![read]).await?.first())
+    }
+
+    /// Demands that the home still says this; nothing, where nothing was published.
+    pub fn unchanged(&self, seen: Option<&Version<T>>) -> Guard {
+        let (map, field) = (self.home.1.clone(), VERSION.into());
+        match seen {
+            None => Guard::FieldAbsent(map, field),
+            Some(seen) => Guard::FieldEquals(map, field, Value::Integer(seen.number)),
+        }
+    }
+
+    /// Puts the version after the one that was seen into a plan for the home; its number. Where somebody else
+    /// published meanwhile the plan is refused, and `changed` is why.
+    pub fn replace<R>(
+        &self,
+        plan: &mut Plan<R>,
+        changed: R,
+        seen: Option<&Version<T>>,
+        record: &T,
+    ) -> i64 {
+        let number = seen.map_or(1, |seen| seen.number + 1);
+        plan.demand(changed, self.unchanged(seen));
+        plan.write_all(writes(&self.home.1, number, record));
+        number
+    }
+
+    /// Lets the lists and the copy follow the home, which has this version. Where the copy has a later one it stays.
+    ///
+    /// # Errors
+    /// The store's. Then it is to be done again.
+    pub async fn follow<B: Binding>(
+        &self,
+        context: &Context<'_, B>,
+        number: i64,
+        record: &T,
+        over_at: UnixMillis,
+    ) -> Result<(), CommitError> {
+        let (list, entry) = &self.listed;
+        let (over, what) = &self.over;
+        // First: what can be read can be found.
+        let entries = [Write::AddMember(list.clone(), entry.clone()), over.add(over_at, what)];
+        context.write(self.lists, entries).await?;
+        let (partition, map) = &self.copy;
+        let mut plan = Plan::new();
+        plan.demand((), Guard::IntegerAtMost(map.clone(), VERSION.into(), number - 1));
+        plan.write_all(writes(map, number, record));
+        // Refused, it has this version or a later one.
+        context.commit(*partition, plan).await.map(drop)
+    }
+}
+
+fn writes<T: Record>(map: &MapKey, number: i64, record: &T) -> [Write; 2] {
+    [
+        Write::Set(map.clone(), BODY.into(), encode(record)),
+        Write::Set(map.clone(), VERSION.into(), Value::Integer(number)),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use binding::memory::{Interrupted, Memory};
+    use domain::answers;
+    use domain::due::due;
+    use domain::transaction::{Range, Transaction};
+    use futures::FutureExt as _;
+    use futures::executor::block_on;
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+    use crate::codec::unreadable;
+    use crate::context::tests::context;
+
+    const OVER: DueIndex = DueIndex("o");
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Rule(String);
+
+    impl Record for Rule {
+        const NAME: &'static str = "a rule";
+    }
+
+    fn rule(text: &str) -> Rule {
+        Rule(text.to_owned())
+    }
+
+    fn publication<B: Binding>(context: &Context<'_, B>) -> Publication<Rule> {
+        let partition = |name| context.partitions.of_configuration(name);
+        Publication {
+            home: (partition("home"), "p".into()),
+            copy: (partition("copy"), "t".into()),
+            lists: partition("lists"),
+            listed: ("f".into(), "a".into()),
+            over: (OVER, b"a".to_vec()),
+            kind: PhantomData,
+        }
+    }
+
+    /// Writes the version after the one that was seen, with something of the owner's; its number, where nobody
+    /// else was first.
+    fn replace<B: Binding>(
+        context: &Context<'_, B>,
+        seen: Option<&Version<Rule>>,
+        record: &Rule,
+    ) -> Option<i64> {
+        let publication = publication(context);
+        let mut plan = Plan::new();
+        let number = publication.replace(&mut plan, "changed", seen, record);
+        plan.write(Write::Add("p".into(), "free".into(), 5));
+        match block_on(context.commit(publication.home.0, plan)).unwrap() {
+            Ok(_) => Some(number),
+            Err(refused) => {
+                assert_eq!(refused.why, "changed");
+                None
+            }
+        }
+    }
+
+    #[test]
+    fn the_home_decides_and_only_from_the_version_that_was_seen() {
+        let store = Memory::new();
+        let context = context(&store, 0);
+        let publication = publication(&context);
+        let find = || block_on(publication.find(&context, ["free"])).unwrap();
+        assert_eq!(find(), None);
+        assert_eq!(replace(&context, None, &rule("a")), Some(1));
+        assert_eq!(replace(&context, None, &rule("b")), None);
+        let first = Version { number: 1, record: rule("a") };
+        assert_eq!(find(), Some((first.clone(), [5])));
+        assert_eq!(replace(&context, Some(&first), &rule("b")), Some(2));
+        assert_eq!(replace(&context, Some(&first), &rule("c")), None);
+        assert_eq!(find(), Some((Version { number: 2, record: rule("b") }, [10])));
+        // Nobody reads it before it follows.
+        assert_eq!(block_on(publication.find_copy(&context)), Ok(None));
+    }
+
+    #[test]
+    fn the_copy_follows_and_never_goes_back() {
+        let store = Memory::new();
+        let context = context(&store, 0);
+        let publication = publication(&context);
+        for (number, text, over_at, expected) in [
+            (2, "b", 7, (2, "b")),
+            (1, "a", 6, (2, "b")),
+            (2, "b", 7, (2, "b")),
+            (3, "c", 9, (3, "c")),
+        ] {
+            let (record, over_at) = (rule(text), UnixMillis(over_at));
+            block_on(publication.follow(&context, number, &record, over_at)).unwrap();
+            let copy = block_on(publication.find_copy(&context)).unwrap();
+            let expected = Version { number: expected.0, record: rule(expected.1) };
+            assert_eq!(copy, Some(expected), "{number}");
+        }
+        let reads = vec![Read::Page("f".into(), Range::default(), 9), OVER.page_of_all(None, 9)];
+        let found = block_on(context.read(publication.lists, reads)).unwrap();
+        assert_eq!(answers::page(found.first()).unwrap().members, ["a".into()]);
+        let over = &answers::page(found.get(1)).unwrap().members;
+        let moments: Vec<_> = over.iter().map(|member| due(member).unwrap().at.0).collect();
+        assert_eq!(moments, [6, 7, 9]);
+    }
+
+    #[test]
+    fn a_later_version_that_comes_between_stays() {
+        let store = Interrupted::default();
+        let context = context(&store, 0);
+        let publication = publication(&context);
+        let (partition, map) = publication.copy.clone();
+        let later = writes(&map, 3, &rule("c")).to_vec();
+        store.interrupt(1, move |memory| {
+            let transaction = Transaction { writes: later, ..Transaction::default() };
+            memory.commit(partition, &transaction).now_or_never().unwrap().unwrap();
+        });
+        block_on(publication.follow(&context, 2, &rule("b"), UnixMillis(1))).unwrap();
+        assert!(store.was_interrupted());
+        let copy = block_on(publication.find_copy(&context)).unwrap();
+        assert_eq!(copy, Some(Version { number: 3, record: rule("c") }));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_nothing() {
+        let store = Memory::new();
+        let context = context(&store, 0);
+        let publication = publication(&context);
+        for (partition, map) in [publication.home.clone(), publication.copy.clone()] {
+            let foreign = Write::Set(map, BODY.into(), Value::Bytes(b"foreign".to_vec()));
+            block_on(context.write(partition, [foreign])).unwrap();
+        }
+        let broken = unreadable(Rule::NAME);
+        assert_eq!(block_on(publication.find(&context, [])), Err(broken.clone()));
+        assert_eq!(block_on(publication.find_copy(&context)), Err(broken));
+    }
+}
