@@ -12,7 +12,7 @@ use store::cache::Cache;
 use store::published::{self, Publication, Version};
 use store::{Binding, Versioned};
 
-use crate::expiry::expire_due;
+use crate::expiry::expire_before_recall;
 use crate::records::{self, OVER};
 use crate::scene::Scene;
 use crate::template::{Published, Template};
@@ -137,6 +137,6 @@ impl<B: Binding> World for Context<'_, B> {
     async fn before_recall(&self, partitions: &[Partition]) -> Result<(), CommitError> {
         // What is stuck keeps its own unit and no other; a sweep tells of it.
         // Boxed, because the compiler follows types only so deep.
-        Box::pin(expire_due(self, partitions)).await.map(drop)
+        Box::pin(expire_before_recall(self, partitions)).await.map(drop)
     }
 }

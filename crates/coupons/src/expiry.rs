@@ -25,17 +25,19 @@ use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::partition::Partition;
 use domain::time::UnixMillis;
-use domain::transaction::{Answer, CommitError, Guard, Member, Read, Write};
+use domain::transaction::{Answer, CommitError, Guard, Read, Write};
 use lease::{HELD, LEFT, SOLD_OUT_UNTIL};
+use store::sweep::{Fault, Item, Sweep, Tried};
 use store::{Binding, Plan, attempts};
 
 use crate::context::Context;
 use crate::records::{self, ENDS, Gave, Order};
-use crate::walk::{self, Next};
 
 /// Reservations of a partition after which a sweep reads no further page of them: whoever asks for a template
 /// that seems sold out waits for all partitions. The next sweep goes on.
 pub const ENDS_MAX: u64 = 256;
+/// Reservations of a partition that one sweep passes over.
+const PASSED_OVER_MAX: u64 = 1_024;
 /// What the index lists, in words.
 const LISTED: &str = "reservations that end";
 
@@ -142,56 +144,69 @@ pub async fn expire_due<B: Binding>(
     context: &Context<'_, B>,
     partitions: &[Partition],
 ) -> Result<Swept, CommitError> {
-    let mut swept = Swept::default();
-    let mut walks = walk::begin(partitions);
-    while !walks.is_empty() {
-        let mut nexts = walk::next(context, ENDS, LISTED, walks, &mut swept).await;
-        for Next { walk, items, .. } in &mut nexts {
-            let page = expire_page(context, walk.partition, items).await;
-            walk.done += page.done;
-            walk.has_failed |= page.failure.is_some();
-            swept.add(page);
-        }
-        walks = walk::going_on(nexts, ENDS_MAX, &mut swept);
-    }
-    swept.finish()
+    sweep(context, partitions, true).await
 }
 
-/// One wave reads the orders of a page, another one ends the reservations.
-async fn expire_page<B: Binding>(
+/// The same on the way of a request.
+///
+/// # Errors
+/// As [`expire_due`].
+pub async fn expire_before_recall<B: Binding>(
     context: &Context<'_, B>,
-    partition: Partition,
-    items: &[Member],
-) -> Swept {
-    let mut swept = Swept::default();
-    let mut listed = Vec::new();
-    for item in items {
-        match Listed::of(item) {
-            Ok(one) => listed.push(one),
-            Err(error) => {
-                swept.count(|| format!("{LISTED}: {item:?}"), Err(error));
+    partitions: &[Partition],
+) -> Result<Swept, CommitError> {
+    sweep(context, partitions, false).await
+}
+
+async fn sweep<B: Binding>(
+    context: &Context<'_, B>,
+    partitions: &[Partition],
+    sets_aside: bool,
+) -> Result<Swept, CommitError> {
+    let sweep = Sweep {
+        index: ENDS,
+        name: LISTED,
+        partitions,
+        until: context.now,
+        looks_ahead: false,
+        sets_aside,
+        done_max: ENDS_MAX,
+        passed_over_max: PASSED_OVER_MAX,
+    };
+    sweep.run(context, async |items| expire_all(context, items).await).await
+}
+
+/// One wave reads the orders, another one ends the reservations.
+async fn expire_all<B: Binding>(context: &Context<'_, B>, items: &[Item]) -> Vec<Tried> {
+    let mut tried: Vec<Tried> = vec![None; items.len()];
+    let listed: Vec<_> = items.iter().map(Listed::of).collect();
+    let (mut reads, mut of) = (Vec::new(), Vec::new());
+    for (place, (item, one)) in items.iter().zip(&listed).enumerate() {
+        match one {
+            Ok(one) => {
+                reads.push((item.partition, one.read()));
+                of.push((place, item.partition, one));
             }
+            Err(error) => tried[place] = Some(Err(error.clone().into())),
         }
     }
-    let orders = listed.iter().map(|one| (partition, one.read())).collect();
-    let orders = context.read_some(orders).await;
-    let (mut steps, mut of) = (Vec::new(), Vec::new());
-    for (one, order) in listed.iter().zip(orders) {
+    let orders = context.read_some(reads).await;
+    let (mut steps, mut ends) = (Vec::new(), Vec::new());
+    for ((place, partition, one), order) in of.into_iter().zip(orders) {
         match order.and_then(|order| one.step(&order, context.now)) {
             Ok((is_end, step)) => {
                 steps.push((partition, step));
-                of.push((one, is_end));
+                ends.push((place, is_end));
             }
-            Err(error) => {
-                swept.count(|| one.place(), Err(error));
-            }
+            Err(error) => tried[place] = Some(Err(error.into())),
         }
     }
-    for ((one, is_end), result) in of.into_iter().zip(context.commit_some(steps).await) {
-        // Where it was refused somebody else was first.
-        swept.count(|| one.place(), result.map(|decided| is_end && decided.is_ok()));
+    for ((place, is_end), result) in ends.into_iter().zip(context.commit_some(steps).await) {
+        // Where it was refused somebody else was first. Beside the order it writes the partition's lease.
+        let result = result.map(|decided| is_end && decided.is_ok());
+        tried[place] = Some(result.map_err(Fault::of_shared_record));
     }
-    swept
+    tried
 }
 
 /// What stands in the index of reservations.
@@ -202,16 +217,11 @@ struct Listed {
 }
 
 impl Listed {
-    fn of(item: &Member) -> Result<Self, CommitError> {
-        let Due { at: until, what } = due::due(item)?;
+    fn of(item: &Item) -> Result<Self, CommitError> {
+        let Due { at: until, what } = item.due()?;
         let (user, number) = due::user_of(what)?;
         let number = OrderNumber::parse(number, "order_number").map_err(|_| unexpected())?;
         Ok(Self { until, user, number })
-    }
-
-    /// Which it is, in words.
-    fn place(&self) -> String {
-        format!("reservation of user {}, number {}", self.user, self.number)
     }
 
     /// Reads its order.

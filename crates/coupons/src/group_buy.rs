@@ -8,7 +8,8 @@
 //! reward stays due, and the next one tries again; unless its scene is not compensated, where it lapses. The
 //! first commit decides: giving demands that the reward is due, and lapsing that it was not given.
 
-use std::cell::Cell;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 
 use domain::answers::{fields, unexpected};
 use domain::due::{self, Due, Swept};
@@ -19,22 +20,24 @@ use domain::order_number::{OrderNumber, Part};
 use domain::paid::PaidMark;
 use domain::partition::Partition;
 use domain::time::UnixMillis;
-use domain::transaction::{Answer, CommitError, Field, Guard, MapKey, Member, Transaction, Value};
+use domain::transaction::{Answer, CommitError, Field, Guard, MapKey, Transaction, Value};
 use futures::StreamExt;
 use futures::stream;
 use serde::{Deserialize, Serialize};
 use store::codec::Form;
+use store::sweep::{Fault, Item, Sweep, Tried};
 use store::{Binding, Plan, Record, Versioned, attempts};
 
 use crate::context::{BODY, Context};
 use crate::issue::{self, Claim, Number, issue};
 use crate::records::{self, Order, USER_FIELDS_MAX};
 use crate::refusal::{Failure, Refusal};
-use crate::walk;
 
 /// Rewards of a partition after which a sweep reads no further page of them, so that it ends in time. The next
 /// sweep goes on.
 pub const REWARDS_MAX: u64 = 256;
+/// Rewards of a partition that one sweep passes over: a template that refuses owes thousands.
+const PASSED_OVER_MAX: u64 = 4_096;
 /// What the index lists, in words.
 const LISTED: &str = "rewards that are due";
 /// Rewards that are given at the same time: enough to hide the way to the store, few enough that
@@ -319,72 +322,60 @@ pub async fn settle_due<B: Binding>(
     context: &Context<'_, B>,
     partitions: &[Partition],
 ) -> Result<Swept, CommitError> {
-    let mut swept = Swept::default();
-    let mut walks = walk::begin(partitions);
-    while !walks.is_empty() {
-        let mut nexts = walk::next(context, REWARDS, LISTED, walks, &mut swept).await;
-        // Where the store fails with one of a partition, no other one of it is begun.
-        let failed: Vec<_> = nexts.iter().map(|_| Cell::new(false)).collect();
-        let failed = &failed;
-        let items = nexts.iter().enumerate().flat_map(|(index, next)| {
-            next.items.iter().map(move |item| (index, next.walk.partition, item))
-        });
-        let gifts: Vec<_> = items
-            .map(async move |(index, partition, item)| {
-                let result = match failed[index].get() {
-                    true => Ok(false),
-                    false => settle_listed(context, partition, item).await,
-                };
-                (index, item, result)
-            })
-            .collect();
-        let mut given = vec![0; nexts.len()];
-        let mut results = stream::iter(gifts).buffer_unordered(CONCURRENT);
-        while let Some((index, item, result)) = results.next().await {
-            given[index] += u64::from(result == Ok(true));
-            if !swept.count(|| place(item), result) {
-                failed[index].set(true);
-            }
+    let sweep = Sweep {
+        index: REWARDS,
+        name: LISTED,
+        partitions,
+        until: context.now,
+        looks_ahead: false,
+        sets_aside: true,
+        done_max: REWARDS_MAX,
+        passed_over_max: PASSED_OVER_MAX,
+    };
+    sweep.run(context, async |items| settle_all(context, items).await).await
+}
+
+/// Gives rewards, some at once. Where the store fails with one of a partition, no other one of it is begun.
+async fn settle_all<B: Binding>(context: &Context<'_, B>, items: &[Item]) -> Vec<Tried> {
+    let failed = RefCell::new(BTreeSet::new());
+    let gifts = items.iter().enumerate().map(async |(place, item)| {
+        if failed.borrow().contains(&item.partition) {
+            return (place, None);
         }
-        drop(results);
-        for ((next, given), failed) in nexts.iter_mut().zip(given).zip(failed) {
-            next.walk.done += given;
-            next.walk.has_failed |= failed.get();
+        let result = settle_listed(context, item).await;
+        if result.as_ref().is_err_and(|fault| !fault.error.is_of_records()) {
+            failed.borrow_mut().insert(item.partition);
         }
-        walks = walk::going_on(nexts, REWARDS_MAX, &mut swept);
+        (place, Some(result))
+    });
+    let gifts: Vec<_> = gifts.collect();
+    let mut results = stream::iter(gifts).buffer_unordered(CONCURRENT);
+    let mut tried = vec![None; items.len()];
+    while let Some((place, result)) = results.next().await {
+        tried[place] = result;
     }
-    swept.finish()
+    tried
 }
 
 /// Gives a reward that stands in the index, as [`settle`] does; or takes it out, where none is due there.
-async fn settle_listed<B: Binding>(
-    context: &Context<'_, B>,
-    partition: Partition,
-    item: &Member,
-) -> Result<bool, CommitError> {
-    let Due { at, what } = due::due(item)?;
+async fn settle_listed<B: Binding>(context: &Context<'_, B>, item: &Item) -> Result<bool, Fault> {
+    let Due { at, what } = item.due()?;
     let (user, campaign) = due::user_of(what)?;
     let chance = Chance { user, campaign };
-    let answers = context.read(partition, vec![chance.read()]).await?;
+    let answers = context.read(item.partition, vec![chance.read()]).await?;
     let groups = taken(answers.first())?;
     if groups.due().is_some_and(|group| group.opened_at == at) {
-        return settle(context, chance, &groups).await;
+        // The template, its scene and its leases are everybody's.
+        return settle(context, chance, &groups).await.map_err(Fault::of_shared_record);
     }
     if groups.is_empty() {
         // A chance is never taken away, and the reward would be lost: somebody has to look.
-        return Err(CommitError::Unreadable("the chance is listed, and not there".into()));
+        let lost = CommitError::Unreadable("the chance is listed, and not there".into());
+        return Err(lost.into());
     }
     // Refused, there is something to do there after all.
-    context.commit(partition, plan_of(chance.forget(&groups, at), ())).await?.ok();
+    context.commit(item.partition, plan_of(chance.forget(&groups, at), ())).await?.ok();
     Ok(false)
-}
-
-/// Which reward it is, in words.
-fn place(item: &Member) -> String {
-    match due::due(item).and_then(|due| due::user_of(due.what)) {
-        Ok((user, campaign)) => format!("reward of user {user}, campaign {campaign}"),
-        Err(_) => format!("{LISTED}: {item:?}"),
-    }
 }
 
 #[cfg(test)]

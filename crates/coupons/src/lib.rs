@@ -6,7 +6,6 @@
 //! - [`issue`]: one commit decides and records; the stock is spread over the partitions by [`lease`]
 //! - [`reservation`] and [`expiry`], [`redemption`], [`list`], [`bulk`], [`publish`], [`group_buy`]: the
 //!   other operations
-//! - `walk`: how sweeps go through what is due
 //! - [`refusal`]: why a request got nothing, by code
 //!
 //! [`context`] is what all of them work with. None of them reads a clock or a random number.
@@ -24,7 +23,6 @@ pub mod refusal;
 pub mod reservation;
 pub mod scene;
 pub mod template;
-mod walk;
 
 #[cfg(test)]
 mod tests;

@@ -32,6 +32,8 @@ pub struct Sweep<'a> {
     pub until: UnixMillis,
     /// Items that are not due yet are looked at, too, behind the others.
     pub looks_ahead: bool,
+    /// What cannot be done is set aside. Not where a request sweeps on its way, which cannot tell of it.
+    pub sets_aside: bool,
     /// Items that are done in one partition.
     pub done_max: u64,
     /// Items that are looked at in one partition beyond those that are done. Where so many stay in front of the
@@ -50,7 +52,30 @@ pub struct Item {
 
 /// What became of an item: whether there was anything to do, or why it cannot be done. Nothing where it was not
 /// tried, because the store had failed with others of its partition.
-pub type Tried = Option<Result<bool, CommitError>>;
+pub type Tried = Option<Result<bool, Fault>>;
+
+/// Why an item cannot be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The error.
+    pub error: CommitError,
+    /// Whether other items may need the same record: then this one is not set aside for it.
+    pub is_shared: bool,
+}
+
+impl Fault {
+    /// An error with a record that other items may need as well.
+    pub fn of_shared_record(error: CommitError) -> Self {
+        Self { error, is_shared: true }
+    }
+}
+
+/// An error with the item's own record.
+impl From<CommitError> for Fault {
+    fn from(error: CommitError) -> Self {
+        Self { error, is_shared: false }
+    }
+}
 
 /// How far a sweep is in a partition.
 #[derive(Debug)]
@@ -76,7 +101,7 @@ impl Item {
 /// Does items one after the other. Where the store fails with some, the others are not tried.
 async fn one_by_one(
     items: &[Item],
-    act: &mut impl AsyncFnMut(Due<'_>) -> Result<bool, CommitError>,
+    act: &mut impl AsyncFnMut(Due<'_>) -> Result<bool, Fault>,
 ) -> Vec<Tried> {
     let (mut tried, mut failures) = (Vec::with_capacity(items.len()), 0);
     for item in items {
@@ -85,9 +110,9 @@ async fn one_by_one(
         }
         let result = match item.due() {
             Ok(due) => act(due).await,
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         };
-        failures += u32::from(result.as_ref().is_err_and(|error| !error.is_of_records()));
+        failures += u32::from(result.as_ref().is_err_and(|one| !one.error.is_of_records()));
         tried.push(Some(result));
     }
     tried
@@ -101,7 +126,7 @@ impl Sweep<'_> {
     pub async fn each<B: Binding>(
         &self,
         context: &Context<'_, B>,
-        mut act: impl AsyncFnMut(Due<'_>) -> Result<bool, CommitError>,
+        mut act: impl AsyncFnMut(Due<'_>) -> Result<bool, Fault>,
     ) -> Result<Swept, CommitError> {
         self.run(context, async |items| one_by_one(items, &mut act).await).await
     }
@@ -131,12 +156,17 @@ impl Sweep<'_> {
                         swept.has_more = true;
                         walk.iter_mut().for_each(|walk| walk.failures = FAILURES_MAX);
                     }
-                    Some(Err(error)) if quarantine::is_ripe(item, &error, context.now) => {
+                    Some(Err(Fault { error, is_shared }))
+                        if self.sets_aside
+                            && !is_shared
+                            && quarantine::is_ripe(item, &error, context.now) =>
+                    {
                         let place = self.place(item);
                         at_fault.push((item.clone(), Stuck { place, error }));
                     }
                     Some(result) => {
                         let done = u64::from(result == Ok(true));
+                        let result = result.map_err(|fault| fault.error);
                         let has_failed = !swept.count(|| self.place(item), result);
                         if let Some(walk) = walk {
                             walk.done += done;

@@ -550,10 +550,11 @@ async fn take_back<B: Binding>(
         partitions: &[partition],
         until,
         looks_ahead: false,
+        sets_aside: true,
         done_max: BUDGETS_MAX,
         passed_over_max: PASSED_OVER_MAX,
     };
-    let taken = settled.take(sweep.each(context, async |due| act(&due).await).await);
+    let taken = settled.take(sweep.each(context, async |due| Ok(act(&due).await?)).await);
     match context.read(partition, vec![index.count(until), quarantine::count()]).await.as_deref() {
         Ok([Answer::Size(size), Answer::Size(quarantined)]) => {
             settled.quarantined_of_lists.insert(partition, *quarantined);

@@ -1,6 +1,6 @@
 //! Campaigns, groups that take the user's one chance, and rewards that are due.
 
-use domain::due::{Swept, of_user};
+use domain::due::{Stuck, Swept, of_user};
 use domain::group_buy::{Chance, Group, Groups, Phase, REWARDS};
 use domain::ids::UserId;
 use domain::time::UnixMillis;
@@ -208,13 +208,11 @@ fn a_chance_that_cannot_be_read_stops_only_itself() {
     shop.write(shop.now().home(USER), writes);
     let swept = shop.settled();
     assert_eq!((swept.done, swept.has_more, shop.phase(USER)), (1, false, Phase::Rewarded));
-    let mut stuck: Vec<_> = swept.stuck.iter().map(|one| one.place.clone()).collect();
-    stuck.sort_unstable();
-    let places = [
-        format!("reward of user {broken}, campaign spring"),
-        "rewards that are due: Member(b\"foreign\")".to_owned(),
-    ];
-    assert_eq!(stuck, places);
+    let home = shop.now().home(USER);
+    let places = |of: &[Stuck]| of.iter().map(|one| one.place.clone()).collect::<Vec<_>>();
+    let place = format!("rewards that are due in {home}: spring of user {broken}");
+    assert_eq!(places(&swept.stuck), [place]);
+    assert_eq!(places(&swept.set_aside), [format!("rewards that are due in {home}: foreign")]);
 }
 
 #[test]

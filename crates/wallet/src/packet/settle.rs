@@ -53,17 +53,18 @@ pub async fn settle<B: Binding>(
         partitions,
         until,
         looks_ahead: false,
+        sets_aside: true,
         done_max: SETTLE_MAX,
         passed_over_max: PASSED_OVER_MAX,
     };
     let sent = sweep(records::UNSENT, ALWAYS, "a packet on its way")
-        .each(context, async |due| finish_sending(context, partition, &due, random).await)
+        .each(context, async |due| Ok(finish_sending(context, partition, &due, random).await?))
         .await;
     let paid = sweep(records::OWED, ALWAYS, "an opening that is owed")
-        .each(context, async |due| finish_paying(context, keys, stage, partition, &due).await)
+        .each(context, async |due| Ok(finish_paying(context, keys, stage, partition, &due).await?))
         .await;
     let closed = sweep(records::ENDS, context.now, "a packet that has expired")
-        .each(context, async |due| close(context, keys, stage, partition, &due).await)
+        .each(context, async |due| Ok(close(context, keys, stage, partition, &due).await?))
         .await;
     Settled { sent, paid, closed }
 }
