@@ -16,11 +16,15 @@ const PARTITIONS: &str = "partitions";
 const VERSION: &str = "version";
 
 /// Compares the store with what it was first used with, or writes that down if this is the first
-/// use. Once for the life of an instance is enough.
+/// use. Once for the life of an instance is enough. The same round trip says what the store's clock says, in
+/// unix milliseconds; nothing where it has none.
 ///
 /// # Errors
 /// `Unusable`, naming both numbers, where the store was laid out otherwise; else the store's.
-pub async fn check<B: Binding>(binding: &B, partitions: Partitions) -> Result<(), CommitError> {
+pub async fn check<B: Binding>(
+    binding: &B,
+    partitions: Partitions,
+) -> Result<Option<i64>, CommitError> {
     let record = || MapKey::from(RECORD);
     let count = i64::from(partitions.count());
     let expected = [(PARTITIONS, count), (VERSION, LAYOUT_VERSION)];
@@ -29,7 +33,10 @@ pub async fn check<B: Binding>(binding: &B, partitions: Partitions) -> Result<()
         writes: expected
             .map(|(field, value)| Write::Set(record(), field.into(), Value::Integer(value)))
             .to_vec(),
-        reads: vec![Read::Fields(record(), expected.map(|(field, _)| Field::from(field)).to_vec())],
+        reads: vec![
+            Read::Fields(record(), expected.map(|(field, _)| Field::from(field)).to_vec()),
+            Read::Clock,
+        ],
         ..Transaction::default()
     };
     let outcomes = binding.commit_all(&[(Partition::DESCRIPTION, transaction)]).await?;
@@ -38,7 +45,7 @@ pub async fn check<B: Binding>(binding: &B, partitions: Partitions) -> Result<()
         Some(Outcome::Refused(refusal)) => refusal.reads,
         None => Vec::new(),
     };
-    let Some(Answer::Fields(found)) = reads.first() else {
+    let [Answer::Fields(found), Answer::Clock(clock)] = reads.as_slice() else {
         return Err(CommitError::Unusable("the layout record cannot be read".to_owned()));
     };
     for ((field, expected), found) in expected.into_iter().zip(found) {
@@ -52,7 +59,7 @@ pub async fn check<B: Binding>(binding: &B, partitions: Partitions) -> Result<()
             )));
         }
     }
-    Ok(())
+    Ok(*clock)
 }
 
 #[cfg(test)]
@@ -61,6 +68,17 @@ mod tests {
 
     use super::*;
     use crate::memory::Memory;
+
+    #[test]
+    fn the_same_round_trip_tells_the_stores_time() {
+        let memory = Memory::new();
+        let look = || block_on(check(&memory, Partitions::default()));
+        assert_eq!(look(), Ok(None), "it has no clock");
+        memory.set_clock(Some(1_771_257_600_000));
+        assert_eq!(look(), Ok(Some(1_771_257_600_000)));
+        memory.set_clock(None);
+        assert_eq!(look(), Ok(None));
+    }
 
     #[test]
     fn another_number_of_partitions_is_refused_and_both_are_named() {

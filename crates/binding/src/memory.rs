@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use domain::partition::Partition;
-use domain::transaction::{CommitError, Outcome, Transaction};
+use domain::transaction::{Answer, CommitError, Outcome, Refusal, Transaction};
 
 use crate::Binding;
 use crate::state::{Applied, Choice, PartitionState};
@@ -14,12 +14,18 @@ use crate::state::{Applied, Choice, PartitionState};
 #[derive(Debug, Default)]
 pub struct Memory {
     partitions: Mutex<LiteMap<Partition, PartitionState>>,
+    clock: Mutex<Option<i64>>,
 }
 
 impl Memory {
     /// An empty store.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// What its clock says from now on, in unix milliseconds; nothing where it has none, as at first.
+    pub fn set_clock(&self, now_ms: Option<i64>) {
+        *self.clock.lock().unwrap_or_else(PoisonError::into_inner) = now_ms;
     }
 
     /// Commits with a choice of what a move takes.
@@ -35,7 +41,18 @@ impl Memory {
         transaction.validate()?;
         let mut partitions = self.lock();
         let state = partitions.entry(partition).or_default();
-        Ok(store(state, state.apply_choosing(transaction, choice)?))
+        Ok(self.tell(store(state, state.apply_choosing(transaction, choice)?)))
+    }
+
+    /// The outcome, with the time where it was asked for.
+    fn tell(&self, mut outcome: Outcome) -> Outcome {
+        let (Outcome::Committed(reads) | Outcome::Refused(Refusal { reads, .. })) = &mut outcome;
+        for answer in reads {
+            if let Answer::Clock(time) = answer {
+                *time = *self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+        outcome
     }
 
     fn lock(&self) -> MutexGuard<'_, LiteMap<Partition, PartitionState>> {
@@ -53,7 +70,7 @@ impl Binding for Memory {
         transaction.validate()?;
         let mut partitions = self.lock();
         let state = partitions.entry(partition).or_default();
-        Ok(store(state, state.apply(transaction)?))
+        Ok(self.tell(store(state, state.apply(transaction)?)))
     }
 }
 

@@ -290,6 +290,8 @@ impl PartitionState {
                 Answer::Page(Page { members, has_more: rest.next().is_some() })
             }
             Read::Count(set, range) => Answer::Size(self.members(set, range).count() as u64),
+            // A partition has none.
+            Read::Clock => Answer::Clock(None),
         }
     }
 }

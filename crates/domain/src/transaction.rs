@@ -158,6 +158,9 @@ pub enum Read {
     Page(OrderedKey, Range, u32),
     /// The number of members of this part.
     Count(OrderedKey, Range),
+    /// What the store's own clock says. Only who sets a clock by it reads it: nothing is decided by it, and no guard
+    /// looks at it.
+    Clock,
 }
 
 /// How a transaction ended.
@@ -214,6 +217,8 @@ pub enum Answer {
     Contains(bool),
     /// To [`Read::Page`].
     Page(Page),
+    /// To [`Read::Clock`]: unix milliseconds; nothing where the store has no clock, or does not tell.
+    Clock(Option<i64>),
 }
 
 /// Members of an ordered set.
@@ -372,6 +377,7 @@ impl Read {
             }
             Self::Count(set, range) => name(&set.0).and(range.validate()),
             Self::HasMember(set, member) => name(&set.0).and(member.validate()),
+            Self::Clock => Ok(()),
         }
     }
 }

@@ -10,6 +10,8 @@ use domain::transaction::READ_FIELDS_MAX;
 use spin_sdk::variables;
 use thiserror::Error;
 
+use crate::clock::Moment;
+
 /// A variable that changes takes effect within this time; reading them for every request would cost
 /// more host calls than the request itself.
 const AGE_MS_MAX: u64 = 500;
@@ -80,6 +82,8 @@ pub struct Config {
     pub store_timeout_ms: u64,
     /// The most entries of a page that is read from the store at once, whatever is asked for.
     pub page_entries_max: u32,
+    /// When it was read.
+    pub read_at: Moment,
 }
 
 /// Where the partitions live.
@@ -136,10 +140,12 @@ impl Config {
         for name in NAMES {
             values.push(variable(name).await?);
         }
-        let config = Rc::new(Self::parse(|name| {
+        let mut config = Self::parse(|name| {
             let index = NAMES.iter().position(|known| *known == name)?;
             values[index].as_deref()
-        })?);
+        })?;
+        config.read_at = Moment::now();
+        let config = Rc::new(config);
         CACHE.set(Some((now_ms, Rc::clone(&config))));
         Ok(config)
     }
@@ -178,6 +184,7 @@ impl Config {
                     .filter(|entries| (1..=READ_FIELDS_MAX).contains(entries))
                     .ok_or_else(|| wrong(PAGE_ENTRIES_MAX, "must be from 1 to 1024"))?,
             },
+            read_at: Moment::default(),
         };
         if config.caller_token == config.operator_token {
             return Err(wrong(OPERATOR_TOKEN, "must differ from caller_token"));

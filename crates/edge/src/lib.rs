@@ -11,7 +11,7 @@
 //! - [`config`], [`kept`]: Spin variables, checked, at most 500 ms old, and what goes with them
 //! - [`store`]: the binding on Spin's imports, kept for the life of the instance
 //! - [`sweep`]: what a sweep could not do
-//! - [`clock`]: the time of day
+//! - [`clock`]: the time of a request, by the store's clock
 //! - [`stages`], [`trace`], [`log`]: `Server-Timing`, the trace id, one line a failure
 //! - [`wit`]: errors of the typed interfaces
 //!

@@ -10,12 +10,16 @@ use binding::layout;
 use binding::pages;
 use binding::redis::Redis;
 use binding::redis::durability;
-pub use binding::redis::durability::Warning;
+pub use binding::redis::durability::Warning as Durability;
 use domain::partition::Partition;
-use domain::transaction::{CommitError, Outcome, Transaction};
+use domain::time::UnixMillis;
+use domain::transaction::{
+    Answer, CommitError, OPERATIONS_MAX, Outcome, Read, Refusal, Transaction,
+};
 
-use crate::clock::pause;
+use crate::clock::{AbsurdTime, ClockWarning, Due, Moment, StoreClock, pause};
 use crate::config::{Config, StoreAddress};
+use crate::log::{self, Line};
 
 mod bucket;
 mod connection;
@@ -34,6 +38,38 @@ pub struct Store {
     config: Config,
     backend: Backend,
     layout: Cell<Layout>,
+    clock: StoreClock,
+    /// Whether the next commit should bring the store's time with it.
+    is_time_due: Cell<bool>,
+}
+
+/// Something that a deployment should know of its store. It serves all the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Warning {
+    /// Of how it keeps data.
+    Durability(Durability),
+    /// Of its clock, and the instance's.
+    Clock(ClockWarning),
+}
+
+impl Warning {
+    /// Its stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Durability(warning) => warning.code(),
+            Self::Clock(warning) => warning.code(),
+        }
+    }
+
+    /// What it means, for operators.
+    #[must_use]
+    pub fn detail(&self) -> String {
+        match self {
+            Self::Durability(warning) => warning.detail(),
+            Self::Clock(warning) => warning.detail(),
+        }
+    }
 }
 
 /// Whether the store was found to be laid out as configured.
@@ -45,6 +81,8 @@ enum Layout {
     InCheck,
     /// It is.
     Checked,
+    /// It is, and the next request asks for the store's time by looking again.
+    TimeDue,
 }
 
 /// Looks at a check that another request makes. Whoever takes longer has an ailing store.
@@ -73,6 +111,7 @@ pub async fn open(config: &Config) -> Result<Rc<Store>, CommitError> {
             store
         }
     };
+    store.look_at_clocks(config.read_at);
     // Requests that come together check once: they cannot wake each other, so that the others look
     // again after a millisecond. Checking twice would be checking once.
     for _ in 0..LOOKS_MAX {
@@ -81,11 +120,27 @@ pub async fn open(config: &Config) -> Result<Rc<Store>, CommitError> {
         }
         pause(1).await;
     }
-    if store.layout.get() != Layout::Checked {
+    let before = store.layout.get();
+    if before != Layout::Checked {
         store.layout.set(Layout::InCheck);
-        let result = layout::check(store.as_ref(), config.partitions).await;
-        store.layout.set(if result.is_ok() { Layout::Checked } else { Layout::Unknown });
-        result?;
+        let sent = Moment::now();
+        match layout::check(store.as_ref(), config.partitions).await {
+            Ok(store_ms) => {
+                store.layout.set(Layout::Checked);
+                store.told(sent, store_ms).await;
+            }
+            // The layout is known. Of a cluster other nodes may be well, and the time stays as it was known.
+            Err(CommitError::Unavailable(_) | CommitError::Unknown(_))
+                if before == Layout::TimeDue =>
+            {
+                store.layout.set(Layout::Checked);
+                store.clock.unanswered(Moment::now());
+            }
+            Err(error) => {
+                store.layout.set(Layout::Unknown);
+                return Err(error);
+            }
+        }
     }
     Ok(store)
 }
@@ -101,18 +156,86 @@ impl Store {
                 Backend::Redis(Redis::new(opener, addresses, prefix, stage, config.partitions))
             }
         };
-        Ok(Self { config: config.clone(), backend, layout: Cell::new(Layout::Unknown) })
+        Ok(Self {
+            config: config.clone(),
+            backend,
+            layout: Cell::new(Layout::Unknown),
+            clock: StoreClock::new(),
+            is_time_due: Cell::new(false),
+        })
     }
 
-    /// What a deployment should know of how its store keeps data. Of a cluster one node is asked; the embedded store
-    /// has nothing to say.
+    /// The time of a request: the store's, where it has a clock ([`crate::clock`]).
+    pub fn now(&self) -> UnixMillis {
+        self.clock.now()
+    }
+
+    /// What a deployment should know of how its store keeps data, and of the clocks. Of a cluster one node is asked;
+    /// the embedded store has nothing to say.
     pub async fn warnings(&self) -> Vec<Warning> {
+        let Backend::Redis(redis) = &self.backend else { return Vec::new() };
+        let durability = match redis.info(&self.config.key_prefix).await {
+            Ok(info) => durability::warnings(&info),
+            Err(_) => vec![Durability::Unknown],
+        };
+        let clock = self.clock.warning().map(Warning::Clock);
+        durability.into_iter().map(Warning::Durability).chain(clock).collect()
+    }
+
+    /// Has the clock measured again where that is due by what was seen with a configuration.
+    fn look_at_clocks(&self, looked: Moment) {
+        let is_cluster = match &self.config.store {
+            StoreAddress::Kv => false,
+            StoreAddress::Redis(addresses) => addresses.len() > 1,
+        };
+        match self.clock.due(looked) {
+            Due::Nothing => {}
+            Due::Measure if !is_cluster => self.is_time_due.set(true),
+            // Whoever looks already brings the time.
+            Due::Measure | Due::MeasureFirst => {
+                if self.layout.get() == Layout::Checked {
+                    self.layout.set(Layout::TimeDue);
+                }
+            }
+        }
+    }
+
+    /// Takes what the store said of its clock.
+    async fn told(&self, sent: Moment, store_ms: Option<i64>) {
+        if let Some(absurd) = self.clock.answered(sent, Moment::now(), store_ms) {
+            tell(absurd).await;
+        }
+    }
+
+    /// Commits, and brings the store's time with it.
+    async fn commit_and_measure(
+        &self,
+        transactions: &[(Partition, Transaction)],
+    ) -> Vec<Result<Outcome, CommitError>> {
+        let mut transactions = transactions.to_vec();
+        if let Some((_, first)) = transactions.first_mut() {
+            first.reads.push(Read::Clock);
+        }
+        let sent = Moment::now();
+        let mut results = self.commit_each(&transactions).await;
+        let first = results.first_mut().and_then(|result| result.as_mut().ok());
+        let time = first.and_then(|outcome| {
+            let (Outcome::Committed(reads) | Outcome::Refused(Refusal { reads, .. })) = outcome;
+            reads.pop()
+        });
+        if let Some(Answer::Clock(store_ms)) = time {
+            self.told(sent, store_ms).await;
+        }
+        results
+    }
+
+    async fn commit_each(
+        &self,
+        transactions: &[(Partition, Transaction)],
+    ) -> Vec<Result<Outcome, CommitError>> {
         match &self.backend {
-            Backend::Kv(_) => Vec::new(),
-            Backend::Redis(redis) => match redis.info(&self.config.key_prefix).await {
-                Ok(info) => durability::warnings(&info),
-                Err(_) => vec![Warning::Unknown],
-            },
+            Backend::Kv(kv) => kv.commit_some(transactions).await,
+            Backend::Redis(redis) => redis.commit_some(transactions).await,
         }
     }
 
@@ -146,9 +269,24 @@ impl Binding for Store {
         transactions: &[(Partition, Transaction)],
     ) -> Vec<Result<Outcome, CommitError>> {
         let transactions = pages::limited(transactions, self.config.page_entries_max);
-        match &self.backend {
-            Backend::Kv(kv) => kv.commit_some(&transactions).await,
-            Backend::Redis(redis) => redis.commit_some(&transactions).await,
+        if self.is_time_due.get() && transactions.first().is_some_and(|(_, first)| has_room(first))
+        {
+            self.is_time_due.set(false);
+            // Boxed: most commits go another way, and it would make each of them larger.
+            return Box::pin(self.commit_and_measure(&transactions)).await;
         }
+        self.commit_each(&transactions).await
     }
+}
+
+/// Whether a transaction can have one more read.
+fn has_room(Transaction { guards, writes, reads, .. }: &Transaction) -> bool {
+    guards.len() + writes.len() + reads.len() < OPERATIONS_MAX
+}
+
+/// Writes into the log that the store says a time that cannot be.
+async fn tell(absurd: AbsurdTime) {
+    let warning = ClockWarning::Absurd(absurd);
+    let (code, cause) = (warning.code(), &*warning.detail());
+    log::write(&Line { level: "warning", code, cause, ..Line::default() }).await;
 }

@@ -28,6 +28,7 @@ use crate::redis_trigger::{self, Channels, MessageError};
 use crate::routes::{Route, Router};
 use crate::schedule::Scheduler;
 use crate::server::Server;
+use crate::server_clock::ServerClock;
 use crate::variables::{self, Values, VariableError};
 
 /// The status of a request whose client an injected [`Fault::Cancel`](crate::Fault::Cancel) took
@@ -307,9 +308,12 @@ fn share(options: &Options) -> Result<Shared, LoadError> {
         controlled.then(|| Control::new(options.faults.clone(), Arc::clone(&clock), scheduler));
     let store =
         key_value::open(&options.key_value).map_err(|error| LoadError::Store(error.to_string()))?;
+    let gate = Gate::new(control);
+    let server_clock = Arc::new(ServerClock::new(Arc::clone(&clock), gate.control.clone()));
     Ok(Shared {
-        gate: Gate::new(control),
+        gate,
         clock,
+        server_clock,
         log: Log::new(options.stderr),
         store,
         random: options.random,

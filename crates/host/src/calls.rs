@@ -149,6 +149,7 @@ impl Gate {
 enum Decision {
     Fault,
     ClockSkew,
+    StoreClock,
 }
 
 /// What tests add to the gate.
@@ -208,7 +209,31 @@ impl Control {
     pub(crate) fn clock_skew_ms(&self, instance: u64) -> i64 {
         let skew_ms_max = i64::try_from(self.faults.clock_skew_ms_max).unwrap_or(i64::MAX);
         let mut random = self.random(Decision::ClockSkew, instance);
-        if random.random_ratio(1, 3) { 0 } else { random.random_range(-skew_ms_max..=skew_ms_max) }
+        let skew_ms = if random.random_ratio(1, 3) {
+            0
+        } else {
+            random.random_range(-skew_ms_max..=skew_ms_max)
+        };
+        skew_ms.saturating_add(self.faults.clock_ahead_ms)
+    }
+
+    /// Whether a server tells scripts its time.
+    pub(crate) fn is_store_clock_withheld(&self) -> bool {
+        self.faults.store_clock_withheld && !self.are_faults_stopped()
+    }
+
+    /// How far a server's clock is ahead in this minute, or behind where negative.
+    pub(crate) fn store_clock_off_ms(&self, minute: u64) -> i64 {
+        let off_ms_max = i64::try_from(self.faults.store_clock_off_ms_max).unwrap_or(i64::MAX);
+        if off_ms_max == 0 || self.are_faults_stopped() {
+            return 0;
+        }
+        self.random(Decision::StoreClock, minute).random_range(-off_ms_max..=off_ms_max)
+    }
+
+    /// Whether anything is wrong with the clocks of servers.
+    pub(crate) fn has_store_clock_faults(&self) -> bool {
+        self.faults.store_clock_withheld || self.faults.store_clock_off_ms_max > 0
     }
 
     /// The randomness of one decision. It depends on no other decision, so that a scenario with fewer

@@ -21,6 +21,7 @@ use crate::hosts::AllowedHost;
 use crate::key_value::{Cas, KeyValueStore};
 use crate::log::Log;
 use crate::options::Random;
+use crate::server_clock::ServerClock;
 use crate::variables::Values;
 
 /// Redis connections that one instance may hold; Spin's number.
@@ -34,6 +35,7 @@ const FUEL: u64 = u64::MAX;
 pub(crate) struct Shared {
     pub(crate) gate: Gate,
     pub(crate) clock: Arc<Clock>,
+    pub(crate) server_clock: Arc<ServerClock>,
     pub(crate) log: Log,
     pub(crate) store: Arc<dyn KeyValueStore>,
     pub(crate) random: Random,

@@ -19,6 +19,7 @@
 //! | `call` | the kinds of host calls |
 //! | `calls` | the gate that every host call passes: counters, faults, trace |
 //! | `clock`, `schedule`, `simulate` | virtual time, turns for host calls, runs that repeat |
+//! | `server_clock` | what Redis scripts see of it |
 //! | `log`, `lock` | where output goes; locks that outlive a panic |
 //!
 //! # In a test
@@ -58,6 +59,7 @@ mod redis_trigger;
 mod routes;
 mod schedule;
 mod server;
+mod server_clock;
 mod simulate;
 mod variables;
 

@@ -212,12 +212,32 @@ pub struct Faults {
     /// offset of its own, from the seed and the number of the instance; one in three has none. Its
     /// monotonic clock is not affected, nor is [`App::now_ms`](crate::App::now_ms).
     pub clock_skew_ms_max: u64,
+    /// How far the system clocks of all instances are ahead besides, or behind where negative.
+    pub clock_ahead_ms: i64,
+    /// How far the clock of a Redis server may be off, in either direction, as scripts see it. Each minute the seed
+    /// decides anew, as if another machine had taken over.
+    pub store_clock_off_ms_max: u64,
+    /// A Redis server does not tell scripts its time.
+    pub store_clock_withheld: bool,
 }
 
 impl Faults {
     /// One fault at one call.
     pub fn at(call_number: u64, fault: Fault) -> Self {
         Self { plan: BTreeMap::from([(call_number, fault)]), ..Self::default() }
+    }
+
+    /// What is wrong with clocks, and nothing else.
+    #[must_use]
+    pub fn of_clocks(&self) -> Self {
+        Self {
+            seed: self.seed,
+            clock_skew_ms_max: self.clock_skew_ms_max,
+            clock_ahead_ms: self.clock_ahead_ms,
+            store_clock_off_ms_max: self.store_clock_off_ms_max,
+            store_clock_withheld: self.store_clock_withheld,
+            ..Self::default()
+        }
     }
 
     /// Whether anything can go wrong at all.

@@ -183,8 +183,8 @@ where
     let mut options = options(&run);
     if let Some((call, fault)) = &run.hit {
         // The clocks stay as they were in the run that counted.
-        let Faults { seed, clock_skew_ms_max, .. } = options.faults;
-        options.faults = Faults { seed, clock_skew_ms_max, ..Faults::at(call.number, *fault) };
+        let Faults { plan, .. } = Faults::at(call.number, *fault);
+        options.faults = Faults { plan, ..options.faults.of_clocks() };
     }
     let named = Named(&run);
     let simulated = simulate(options, |app| {

@@ -14,7 +14,7 @@ use domain::money::Currency;
 use domain::order_number::OrderNumber;
 use edge::config::{self, Config, ConfigError};
 use edge::route::{Verb, route};
-use edge::store::Binding;
+use edge::store::{Binding, Store};
 use edge::{Access, Answer, Call, Kept, Problem, Request, Response, Route, Stages};
 use wallet::context::Context;
 use wallet::keys::VerifyingKeys;
@@ -121,11 +121,11 @@ async fn answer(operation: Operation, call: &Call, stages: &mut Stages) -> Resul
     render::done(&done, settings.currency)
 }
 
-fn context<'a, B>(config: &Config, store: &'a B) -> Context<'a, B> {
+fn context<'a>(config: &Config, store: &'a Store) -> Context<'a, Store> {
     Context {
         store,
         partitions: config.partitions,
-        now: edge::clock::now(),
+        now: store.now(),
         pause: |ms| Box::pin(edge::clock::pause(ms)),
     }
 }

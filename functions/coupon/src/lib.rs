@@ -24,6 +24,7 @@ use domain::group_buy::Group;
 use domain::order_number::OrderNumber;
 use edge::config::Config;
 use edge::route::{Verb, route};
+use edge::store::Store;
 use edge::{Access, Answer, Call, Kept, Problem, Request, Response, Route, Stages};
 use store::Binding;
 
@@ -127,11 +128,15 @@ async fn answer(operation: Operation, call: &Call, stages: &mut Stages) -> Resul
 }
 
 /// One request's world.
-fn context<'a, B>(config: &'a Config, store: &'a B, templates: &'a Templates) -> Context<'a, B> {
+fn context<'a>(
+    config: &'a Config,
+    store: &'a Store,
+    templates: &'a Templates,
+) -> Context<'a, Store> {
     let base = store::Context {
         store,
         partitions: config.partitions,
-        now: edge::clock::now(),
+        now: store.now(),
         pause: |ms| Box::pin(edge::clock::pause(ms)),
     };
     Context { base, stage: &config.stage, templates, lease_share: lease::SHARE }

@@ -105,7 +105,7 @@ async fn pay(packets: &[&Paid], config: &Config) -> Result<(), Problem> {
     let context = Context {
         store: store.as_ref(),
         partitions: config.partitions,
-        now: edge::clock::now(),
+        now: store.now(),
         pause: |ms| Box::pin(edge::clock::pause(ms)),
     };
     for some in packets.chunks(AT_ONCE) {
@@ -125,7 +125,7 @@ async fn pay(packets: &[&Paid], config: &Config) -> Result<(), Problem> {
 /// Ends groups: looks at all of them, then changes each if it still is as it was seen.
 async fn end_groups(mut steps: Vec<Step<'_>>, config: &Config) -> Result<(), Problem> {
     let store = edge::store::open(config).await?;
-    let now = edge::clock::now();
+    let now = store.now();
     let place = |step: &Step<'_>| step.partition(config.partitions);
     let mut wave: Vec<_> = steps.iter().map(|step| (place(step), step.look())).collect();
     for attempt in 0..ATTEMPTS_MAX {

@@ -137,12 +137,12 @@ fn catalogue(config: &Rc<Config>) -> Rc<Catalogue> {
 }
 
 async fn answer(operation: Operation, call: &Call, stages: &mut Stages) -> Result<Answer, Problem> {
-    let now = edge::clock::now();
-    let command = parse::command(operation, call, now)?;
+    let mut command = parse::command(operation, call)?;
     stages.end("parse");
     let catalogue = catalogue(&call.config);
     let store = edge::store::open(&call.config).await?;
-    let partitions = call.config.partitions;
+    let (now, partitions) = (store.now(), call.config.partitions);
+    command.at_present(now);
     let context = Context { store: store.as_ref(), partitions, now, catalogue: &catalogue };
     match command {
         Command::Evaluate(user, mut cart) => {

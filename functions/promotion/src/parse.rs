@@ -154,15 +154,20 @@ pub enum Command<'a> {
     Sweep,
 }
 
+impl Command<'_> {
+    /// Where a cart says no moment, it means this one.
+    pub fn at_present(&mut self, now: UnixMillis) {
+        if let Self::Evaluate(_, cart) | Self::Compare(_, cart) | Self::Labels(_, cart, _) = self {
+            cart.context.at.get_or_insert(now);
+        }
+    }
+}
+
 /// Reads a command.
 ///
 /// # Errors
 /// A problem that names the field.
-pub(crate) fn command(
-    operation: Operation,
-    call: &Call,
-    now: UnixMillis,
-) -> Result<Command<'_>, Problem> {
+pub(crate) fn command(operation: Operation, call: &Call) -> Result<Command<'_>, Problem> {
     Ok(match operation {
         Operation::Save => {
             let which = which(call)?;
@@ -180,14 +185,14 @@ pub(crate) fn command(
         }
         Operation::RollOut => Command::RollOut(id(call)?, rollout(call)?),
         Operation::Evaluate => {
-            let (user, cart) = cart(call, now)?;
+            let (user, cart) = cart(call)?;
             Command::Evaluate(user, cart)
         }
         Operation::Compare => {
-            let (user, cart) = cart(call, now)?;
+            let (user, cart) = cart(call)?;
             Command::Compare(user, cart)
         }
-        Operation::Labels => labels(call, now)?,
+        Operation::Labels => labels(call)?,
         Operation::ChangePrices => changes(call)?,
         Operation::Take => take(call)?,
         Operation::LookAtOrder => Command::LookAtOrder(user(call)?, order_number(call)?),
@@ -298,27 +303,28 @@ fn user_of(user: Option<IdInput>) -> Result<Option<UserId>, InvalidInput> {
 }
 
 /// `POST /v1/promotions/evaluate`, `POST /v1/promotions/compare`
-fn cart(call: &Call, now: UnixMillis) -> Result<(Option<UserId>, Cart<'_>), Problem> {
+fn cart(call: &Call) -> Result<(Option<UserId>, Cart<'_>), Problem> {
     let EvaluateBody { user, currency, context, lines } = call.json()?;
-    let cart = at_present(Cart { currency, context, lines }, now)?;
+    let cart = checked(Cart { currency, context, lines })?;
     Ok((user_of(user)?, cart))
 }
 
-/// A cart that can be counted; where it says no moment, the present is meant.
+/// A cart that can be counted. It need not say a moment: the present is meant, which the store tells.
 ///
 /// # Errors
 /// As [`Cart::check`].
-pub fn at_present(mut cart: Cart<'_>, now: UnixMillis) -> Result<Cart<'_>, InvalidInput> {
-    cart.context.at = cart.context.at.or(Some(now));
+pub fn checked(mut cart: Cart<'_>) -> Result<Cart<'_>, InvalidInput> {
+    let at = cart.context.at;
+    cart.context.at = Some(at.unwrap_or_default());
     cart.check()?;
+    cart.context.at = at;
     Ok(cart)
 }
 
 /// `POST /v1/promotions/labels`
-fn labels(call: &Call, now: UnixMillis) -> Result<Command<'_>, Problem> {
-    let LabelsBody { user, currency, mut context, items } = call.json()?;
+fn labels(call: &Call) -> Result<Command<'_>, Problem> {
+    let LabelsBody { user, currency, context, items } = call.json()?;
     check_length(items.len(), ITEMS_MAX, "items")?;
-    context.at = context.at.or(Some(now));
     let has_price = items.iter().map(|item| item.unit_price.is_some()).collect();
     let line = |(index, item): (usize, ItemBody<'_>)| Line {
         line: Cow::Owned(index.to_string()),
@@ -332,7 +338,7 @@ fn labels(call: &Call, now: UnixMillis) -> Result<Command<'_>, Problem> {
     };
     let lines = items.into_iter().enumerate().map(line).collect();
     let cart = Cart { currency, context, lines };
-    cart.check().map_err(crate::labels::of_items)?;
+    let cart = checked(cart).map_err(crate::labels::of_items)?;
     Ok(Command::Labels(user_of(user)?, cart, has_price))
 }
 

@@ -107,7 +107,7 @@ async fn answer(operation: Operation, call: &Call, stages: &mut Stages) -> Resul
     let context = Context {
         store: store.as_ref(),
         partitions: call.config.partitions,
-        now: edge::clock::now(),
+        now: store.now(),
         pause: |ms| Box::pin(edge::clock::pause(ms)),
     };
     let done = perform(&context, &call.config.stage, &settings, command).await?;

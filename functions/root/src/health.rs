@@ -128,6 +128,8 @@ pub fn render(Health { store, warnings }: Health) -> Result<Answer, Problem> {
 
 #[cfg(test)]
 mod tests {
+    use edge::store::Durability;
+
     use super::*;
 
     #[test]
@@ -154,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_store_that_may_lose_data_serves_and_says_so() {
-        let warnings = vec![Warning::NoReplica];
+        let warnings = vec![Warning::Durability(Durability::NoReplica)];
         let answer = render(Health { store: StoreState::Ok, warnings }).unwrap();
         let body = String::from_utf8(answer.body).unwrap();
         assert_eq!(answer.status, 200);

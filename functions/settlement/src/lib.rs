@@ -21,7 +21,7 @@ use coupons::context::Templates;
 use edge::config::{self, Config, ConfigError};
 use edge::log::Line;
 use edge::route::{Verb, route};
-use edge::store::Binding;
+use edge::store::{Binding, Store};
 use edge::{Access, Answer, Call, Kept, Problem, Request, Response, Route, Stages};
 use store::quarantine::{Act, Item};
 use wallet::keys::SigningKeys;
@@ -128,13 +128,13 @@ pub struct Books<'a, B> {
     pub keys: &'a SigningKeys,
 }
 
-fn books<'a, B>(
+fn books<'a>(
     config: &'a Config,
     keys: &'a SigningKeys,
-    store: &'a B,
+    store: &'a Store,
     templates: &'a Templates,
-) -> Books<'a, B> {
-    let (now, partitions, stage) = (edge::clock::now(), config.partitions, &*config.stage);
+) -> Books<'a, Store> {
+    let (now, partitions, stage) = (store.now(), config.partitions, &*config.stage);
     let pause = |ms| -> Pin<Box<dyn Future<Output = ()>>> { Box::pin(edge::clock::pause(ms)) };
     let base = wallet::context::Context { store, partitions, now, pause };
     let lease_share = lease::SHARE;

@@ -29,11 +29,16 @@ const CLIENTS_MAX: u64 = 6;
 const STEPS_MAX: u32 = 14;
 /// How far clocks of instances may be off, where they are.
 const SKEWS_MS: [u64; 3] = [1_000, 60_000, 600_000];
+/// How far a fail-over moves the store's clock, where it does.
+const STORE_CLOCK_OFF_MS: u64 = 10_000;
+/// Under it the seeds that found something by clocks that were wrong have a store that does not tell its time, so that
+/// they still do.
+const STORE_CLOCK_SALT: u64 = 29;
 /// A page of the store, where pages are small.
 const PAGE_ENTRIES: u32 = 3;
 
 /// Every kind of fault, by name.
-pub const FAULTS: [&str; 15] = [
+pub const FAULTS: [&str; 17] = [
     "error-before",
     "lost-reply",
     "delay-before",
@@ -44,6 +49,8 @@ pub const FAULTS: [&str; 15] = [
     "duplicate",
     "duplicate-later",
     "clock-skew",
+    "store-clock-withheld",
+    "store-clock-jumps",
     "small-pages",
     "time-jumps",
     "garbage",
@@ -165,13 +172,17 @@ impl Plan {
 
     /// Nothing goes wrong at host calls, so that a refusal is one for good.
     pub fn is_calm(&self) -> bool {
-        let Faults { clock_skew_ms_max, seed, .. } = self.faults;
-        self.faults == Faults { clock_skew_ms_max, seed, ..calm() }
+        self.faults
+            == Faults {
+                calls: calm().calls,
+                delay_ms_max: calm().delay_ms_max,
+                ..self.faults.of_clocks()
+            }
     }
 
     /// How far two clocks may be apart.
     pub fn skew_ms_max(&self) -> u64 {
-        2 * self.faults.clock_skew_ms_max
+        2 * (self.faults.clock_skew_ms_max + self.faults.store_clock_off_ms_max)
     }
 
     /// The randomness of a step: its own, whatever other steps there are.
@@ -258,9 +269,15 @@ fn faults(
     if random.random_bool(0.33) && goes_wrong("clock-skew") {
         faults.clock_skew_ms_max = skew;
     }
+    // By randomness of its own, so that what else a seed draws stays.
+    let mut of_store = StdRng::seed_from_u64(seed ^ STORE_CLOCK_SALT);
+    faults.store_clock_withheld = of_store.random_bool(0.5) && goes_wrong("store-clock-withheld");
+    if of_store.random_bool(0.33) && goes_wrong("store-clock-jumps") {
+        faults.store_clock_off_ms_max = STORE_CLOCK_OFF_MS;
+    }
     if let Some(plan) = &reduction.faults {
-        let Faults { clock_skew_ms_max, .. } = faults;
-        faults = Faults { seed, plan: plan.clone(), clock_skew_ms_max, ..calm() };
+        let Faults { calls, delay_ms_max, .. } = calm();
+        faults = Faults { plan: plan.clone(), calls, delay_ms_max, ..faults.of_clocks() };
     }
     faults
 }
@@ -352,6 +369,14 @@ impl FromStr for At {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn seeds_that_found_something_by_wrong_clocks_still_have_them() {
+        for seed in [111, 148, 170, 551, 1489, 1920] {
+            let Plan { faults, .. } = Plan::draw(seed, &Reduction::default());
+            assert!(faults.store_clock_withheld && faults.clock_skew_ms_max > 0, "{seed}");
+        }
+    }
 
     #[test]
     fn what_a_seed_draws_does_not_depend_on_what_is_taken_away() {

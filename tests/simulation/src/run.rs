@@ -147,6 +147,8 @@ async fn play(app: &App, plan: &Plan, books: Books, story: &Story) -> Report {
     let mut report = world.report().clone();
     let kinds = [
         ("clock-skew", plan.faults.clock_skew_ms_max > 0),
+        ("store-clock-withheld", plan.faults.store_clock_withheld),
+        ("store-clock-jumps", plan.faults.store_clock_off_ms_max > 0),
         ("small-pages", plan.page_entries_max.is_some()),
     ];
     for (kind, _) in kinds.iter().filter(|(_, is)| *is) {

@@ -41,6 +41,7 @@ const IMPORTS: &[&str] = &[
     "wasi:cli/stdin@0.3.0",
     "wasi:cli/types@0.3.0",
     "wasi:clocks/monotonic-clock@0.3.0",
+    "wasi:clocks/system-clock@0.3.0",
     "wasi:clocks/types@0.3.0",
     "wasi:http/types@0.3.0",
     "wasi:keyvalue/atomics@0.2.0-draft2",
@@ -48,8 +49,6 @@ const IMPORTS: &[&str] = &[
     "wasi:random/random@0.3.0",
 ];
 const TYPES: &str = "hongbao:functions/types@0.1.0";
-/// What a function needs that decides by the time.
-const CLOCK: &str = "wasi:clocks/system-clock@0.3.0";
 
 /// Imports and exports by name.
 fn interfaces(bytes: &[u8]) -> (BTreeSet<String>, BTreeSet<String>) {
@@ -111,36 +110,36 @@ fn events() {
         "hongbao:functions/events@0.1.0",
         "spin:redis/inbound-redis@3.0.0",
     ];
-    check("events", EVENTS_BYTES_MAX, &[TYPES, CLOCK], &exports);
+    check("events", EVENTS_BYTES_MAX, &[TYPES], &exports);
 }
 
 #[test]
 fn coupon() {
     let exports = ["wasi:http/handler@0.3.0", "hongbao:functions/coupon@0.1.0"];
-    check("coupon", COUPON_BYTES_MAX, &[TYPES, CLOCK], &exports);
+    check("coupon", COUPON_BYTES_MAX, &[TYPES], &exports);
 }
 
 #[test]
 fn promotion() {
     let exports = ["wasi:http/handler@0.3.0", "hongbao:functions/promotion@0.1.0"];
-    check("promotion", PROMOTION_BYTES_MAX, &[TYPES, CLOCK], &exports);
+    check("promotion", PROMOTION_BYTES_MAX, &[TYPES], &exports);
 }
 
 #[test]
 fn red_packet() {
-    check("red_packet", RED_PACKET_BYTES_MAX, &[CLOCK], &["wasi:http/handler@0.3.0"]);
+    check("red_packet", RED_PACKET_BYTES_MAX, &[], &["wasi:http/handler@0.3.0"]);
 }
 
 #[test]
 fn balance() {
     let exports = ["wasi:http/handler@0.3.0", "hongbao:functions/balance@0.1.0"];
-    check("balance", BALANCE_BYTES_MAX, &[TYPES, CLOCK], &exports);
+    check("balance", BALANCE_BYTES_MAX, &[TYPES], &exports);
 }
 
 #[test]
 fn settlement() {
     let exports = ["wasi:http/handler@0.3.0", "spin:redis/inbound-redis@3.0.0"];
-    check("settlement", SETTLEMENT_BYTES_MAX, &[CLOCK], &exports);
+    check("settlement", SETTLEMENT_BYTES_MAX, &[], &exports);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The Redis back end against a real server: what lies in the store, and every way in which a server
 //! can fail.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use binding::redis::Redis;
 use binding::{Binding, layout};
@@ -369,12 +369,38 @@ async fn a_frozen_server_ends_every_commit_in_time_and_goes_on_when_it_thaws() {
 }
 
 #[tokio::test]
+async fn the_look_at_the_layout_brings_the_servers_time_where_its_user_may_ask() {
+    let server = RedisServer::start(&[]).unwrap();
+    let connector = NativeConnector::default();
+    let redis = back_end(&connector, &server);
+    let now_ms = || {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        i64::try_from(now.as_millis()).unwrap()
+    };
+    // The first look writes the layout, and the others find it.
+    for _ in 0..2 {
+        let before_ms = now_ms();
+        let store_ms = layout::check(&redis, Partitions::default()).await.unwrap().unwrap();
+        assert!((before_ms..=now_ms()).contains(&store_ms), "{store_ms} is not now");
+    }
+    server.command::<()>(&["ACL", "SETUSER", "default", "-time"]).await.unwrap();
+    assert_eq!(layout::check(&redis, Partitions::default()).await, Ok(None));
+    server.command::<()>(&["FLUSHALL"]).await.unwrap();
+    assert_eq!(layout::check(&redis, Partitions::default()).await, Ok(None));
+    let reads = vec![Read::Clock, Read::Size("layout".into())];
+    let both = Transaction { reads, ..Transaction::default() };
+    let found = redis.commit(HOME, &both).await;
+    assert_eq!(found, committed(vec![Answer::Clock(None), Answer::Size(2)]));
+}
+
+#[tokio::test]
 async fn a_store_of_another_layout_is_refused_and_both_numbers_are_named() {
     let server = RedisServer::start(&[]).unwrap();
     let connector = NativeConnector::default();
     let redis = back_end(&connector, &server);
     let checks = join_all((0..8).map(|_| layout::check(&redis, Partitions::default())));
-    assert!(checks.await.into_iter().all(|check| check == Ok(())));
+    let checks = checks.await;
+    assert!(checks.iter().all(|check| matches!(check, Ok(Some(_)))), "{checks:?}");
     let other = layout::check(&redis, Partitions::new(64).unwrap()).await.unwrap_err();
     let CommitError::Unusable(text) = other else { panic!("{other}") };
     assert!(text.contains("256") && text.contains("64"), "{text}");

@@ -204,6 +204,7 @@ impl Form<'_> {
                 self.arguments.push(Argument::Integer(i64::from(*most) + 1));
             }
             Read::Count(set, range) => self.on_range("count", set, range),
+            Read::Clock => self.operation("clock", bytes(""), bytes(""), bytes("")),
         }
     }
 }
@@ -289,6 +290,7 @@ fn decode_read(read: &Read, replies: &mut Replies) -> Option<Answer> {
             Some(Answer::Page(Page { members, has_more }))
         }
         Read::Contains(..) | Read::HasMember(..) => Some(Answer::Contains(flag(replies)?)),
+        Read::Clock => Some(Answer::Clock(clock(&replies.next()?, &replies.next()?))),
     }
 }
 
@@ -329,6 +331,20 @@ fn value(replies: &mut Replies) -> Option<Option<Value>> {
     }
 }
 
+/// What `TIME` says, in milliseconds: whole seconds, and microseconds. A server that does not tell, or that tells
+/// something else, has no clock.
+fn clock(seconds: &Reply, microseconds: &Reply) -> Option<i64> {
+    let number = |reply: &Reply| -> Option<i64> {
+        match reply {
+            Reply::Bytes(text) => std::str::from_utf8(text).ok()?.parse().ok(),
+            Reply::Integer(number) => Some(*number),
+            Reply::Nil | Reply::Status(_) => None,
+        }
+    };
+    let microseconds = number(microseconds).filter(|part| (0..1_000_000).contains(part))?;
+    number(seconds)?.checked_mul(1_000)?.checked_add(microseconds / 1_000)
+}
+
 fn integer(replies: &mut Replies) -> Option<i64> {
     match replies.next()? {
         Reply::Integer(integer) => Some(integer),
@@ -342,4 +358,55 @@ fn size(replies: &mut Replies) -> Option<u64> {
 
 fn flag(replies: &mut Replies) -> Option<bool> {
     Some(integer(replies)? == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_read_in_milliseconds_and_what_is_none_is_no_clock() {
+        let text = |text: &str| Reply::Bytes(text.as_bytes().to_vec());
+        let table = [
+            (text("1771257600"), text("999999"), Some(1_771_257_600_999)),
+            (text("1771257600"), text("999"), Some(1_771_257_600_000)),
+            (Reply::Integer(1_771_257_600), Reply::Integer(1_000), Some(1_771_257_600_001)),
+            (text("0"), text("0"), Some(0)),
+            (text("-1"), text("0"), Some(-1_000)),
+            (Reply::Nil, Reply::Nil, None),
+            (text("1771257600"), Reply::Nil, None),
+            (text("1771257600"), text("1000000"), None),
+            (text("1771257600"), text("-1"), None),
+            (text("9223372036854775807"), text("0"), None),
+            (text("soon"), text("0"), None),
+            (Reply::Status("OK".into()), text("0"), None),
+        ];
+        for (seconds, microseconds, expected) in table {
+            assert_eq!(clock(&seconds, &microseconds), expected, "{seconds:?} {microseconds:?}");
+        }
+    }
+
+    #[test]
+    fn a_time_stands_between_other_answers() {
+        let reads = vec![Read::Size("a".into()), Read::Clock, Read::Size("b".into())];
+        let transaction = Transaction { reads, ..Transaction::default() };
+        let answers = |time: [Reply; 2]| {
+            let [seconds, microseconds] = time;
+            let replies = vec![
+                Reply::Integer(COMMITTED),
+                Reply::Integer(1),
+                seconds,
+                microseconds,
+                Reply::Integer(2),
+            ];
+            decode(&transaction, replies)
+        };
+        let expected = |clock| {
+            let reads = vec![Answer::Size(1), Answer::Clock(clock), Answer::Size(2)];
+            Some(Ok(Outcome::Committed(reads)))
+        };
+        assert_eq!(answers([Reply::Nil, Reply::Nil]), expected(None));
+        let time = [Reply::Bytes(b"7".to_vec()), Reply::Bytes(b"8000".to_vec())];
+        assert_eq!(answers(time), expected(Some(7_008)));
+    }
 }

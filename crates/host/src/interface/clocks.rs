@@ -95,6 +95,7 @@ mod tests {
     use crate::key_value;
     use crate::log::Log;
     use crate::options::{Faults, KeyValue, Random, Stderr, Time};
+    use crate::server_clock::ServerClock;
 
     const START_MS: u64 = 1_700_000_000_000;
     const SKEW_MS_MAX: u64 = 600_000;
@@ -108,8 +109,10 @@ mod tests {
     fn shared(faults: Faults) -> Arc<Shared> {
         let clock = Arc::new(Clock::new(Time::Seeded { start_ms: START_MS }));
         let control = faults.any().then(|| Control::new(faults, Arc::clone(&clock), None));
+        let gate = Gate::new(control);
         Arc::new(Shared {
-            gate: Gate::new(control),
+            server_clock: Arc::new(ServerClock::new(Arc::clone(&clock), gate.control.clone())),
+            gate,
             clock,
             log: Log::new(Stderr::Inherit),
             store: key_value::open(&KeyValue::Memory).expect("memory can be had"),
@@ -171,6 +174,13 @@ mod tests {
             let ahead = ahead_ms(&mut instances(&shared(faults.clone())));
             assert_eq!(ahead, vec![0; INSTANCES], "{faults:?}");
         }
+    }
+
+    #[test]
+    fn all_clocks_may_be_ahead_by_as_much() {
+        let faults = Faults { clock_ahead_ms: -600_000, ..Faults::default() };
+        let ahead = ahead_ms(&mut instances(&shared(faults)));
+        assert_eq!(ahead, vec![-600_000; INSTANCES]);
     }
 
     #[test]

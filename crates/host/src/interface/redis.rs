@@ -2,8 +2,6 @@
 //! Each `open` makes a connection; commands on one connection are multiplexed; nothing times out
 //! and nothing reconnects by itself.
 
-use std::sync::Arc;
-
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
 use redis::{AsyncConnectionConfig, Cmd, ErrorKind, FromRedisValue, RedisError, Value};
@@ -147,6 +145,7 @@ impl<T: Send> HostConnectionWithStore<T> for Own {
             _ => other(error),
         };
         let call = Call::RedisCommand;
+        let command = move || command.clone();
         run(accessor, connection, call, String::new(), command, told).await
     }
 
@@ -177,13 +176,22 @@ impl<T: Send> HostConnectionWithStore<T> for Own {
         command: String,
         arguments: Vec<RedisParameter>,
     ) -> Outcome<Vec<RedisResult>, Error> {
-        let mut cmd = redis::cmd(&command);
-        for argument in arguments {
-            match argument {
-                RedisParameter::Int64(value) => cmd.arg(value),
-                RedisParameter::Binary(value) => cmd.arg(value),
-            };
-        }
+        let arguments = arguments.into_iter().map(|argument| match argument {
+            RedisParameter::Int64(value) => value.to_string().into_bytes(),
+            RedisParameter::Binary(value) => value,
+        });
+        let arguments = arguments.collect::<Vec<_>>();
+        let server_clock = accessor.with(|mut access| access.get().shared.server_clock.clone());
+        let name = command.clone();
+        // A server reads its clock when the command takes effect.
+        let cmd = move || match server_clock.script(&name, &arguments) {
+            Some(command) => command,
+            None => {
+                let mut command = redis::cmd(&name);
+                command.arg(&arguments);
+                command
+            }
+        };
         let call = Call::RedisExecute;
         let results = run::<_, Flat>(accessor, connection, call, command, cmd, other);
         Ok(results.await?.and_then(|Flat(results)| {
@@ -212,7 +220,7 @@ async fn query<T: Send, R: FromRedisValue + Send + 'static>(
     command: Cmd,
 ) -> Outcome<R, Error> {
     let call = Call::RedisCommand;
-    run(accessor, connection, call, String::new(), command, other).await
+    run(accessor, connection, call, String::new(), move || command.clone(), other).await
 }
 
 async fn run<T: Send, R: FromRedisValue + Send + 'static>(
@@ -220,7 +228,7 @@ async fn run<T: Send, R: FromRedisValue + Send + 'static>(
     connection: Resource<Connection>,
     call: Call,
     detail: String,
-    command: Cmd,
+    command: impl Fn() -> Cmd + Send + 'static,
     told: fn(RedisError) -> Error,
 ) -> Outcome<R, Error> {
     let (shared, connection) = accessor.with(|mut access| {
@@ -231,9 +239,8 @@ async fn run<T: Send, R: FromRedisValue + Send + 'static>(
     let Some(connection) = connection else {
         return Ok(Err(Error::Other("could not find connection for resource".into())));
     };
-    let command = Arc::new(command);
     let effect = move || {
-        let (command, mut connection) = (Arc::clone(&command), connection.clone());
+        let (command, mut connection) = (command(), connection.clone());
         async move { Ok(command.query_async::<R>(&mut connection).await.map_err(told)) }
     };
     shared.gate.pass(call, || detail, effect).await

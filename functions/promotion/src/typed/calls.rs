@@ -20,12 +20,12 @@ generated::export!(Component with_types_in generated);
 impl wit::Guest for Component {
     async fn evaluate(user: Option<u64>, cart: wit::Cart) -> Result<wit::Evaluation, Error> {
         edge::log::catch_panics();
-        let now = edge::clock::now();
-        let mut cart = parse::at_present(read::cart(cart)?, now)?;
+        let mut cart = parse::checked(read::cart(cart)?)?;
         let config = Config::load(monotonic_ns()).await?;
         let catalogue = crate::catalogue(&config);
         let store = edge::store::open(&config).await?;
-        let partitions = config.partitions;
+        let (now, partitions) = (store.now(), config.partitions);
+        cart.context.at.get_or_insert(now);
         let context = Context { store: store.as_ref(), partitions, now, catalogue: &catalogue };
         let user = user.map(UserId);
         let prepared = evaluate::prepare(&context, user, &mut cart, View::Of(user)).await;
@@ -65,13 +65,13 @@ impl wit::Guest for Component {
 }
 
 /// Carries a command out.
-async fn done(command: Command<'_>) -> Result<Done, Error> {
+async fn done(mut command: Command<'_>) -> Result<Done, Error> {
     edge::log::catch_panics();
-    let now = edge::clock::now();
     let config = Config::load(monotonic_ns()).await?;
     let catalogue = crate::catalogue(&config);
     let store = edge::store::open(&config).await?;
-    let partitions = config.partitions;
+    let (now, partitions) = (store.now(), config.partitions);
+    command.at_present(now);
     let context = Context { store: store.as_ref(), partitions, now, catalogue: &catalogue };
     crate::perform(&context, command).await.map_err(write::error)
 }
