@@ -20,7 +20,7 @@ use domain::order_number::{OrderNumber, Part};
 use domain::paid::PaidMark;
 use domain::partition::Partition;
 use domain::time::UnixMillis;
-use domain::transaction::{Answer, CommitError, Field, Guard, MapKey, Transaction, Value};
+use domain::transaction::{Answer, CommitError, Field, Guard, MapKey, Value};
 use futures::StreamExt;
 use futures::stream;
 use serde::{Deserialize, Serialize};
@@ -177,7 +177,7 @@ pub async fn open<B: Binding>(
                 }
                 // It is told once it is so.
                 let group = after.find(&opening.group).ok_or_else(unexpected)?.clone();
-                (plan_of(chance.change(&before, &after), Why::Changed), group, true)
+                (Plan::of(chance.change(&before, &after), Why::Changed), group, true)
             }
             None => {
                 let campaign = campaign.as_ref().ok_or(Refusal::UnknownCampaign)?;
@@ -188,7 +188,7 @@ pub async fn open<B: Binding>(
                 let after = before.opened(group.clone()).ok_or(Refusal::ChanceUsed)?;
                 let mark = PaidMark::of(opening.user, context.partitions);
                 let size = Guard::SizeAtMost(records::user(opening.user), USER_FIELDS_MAX);
-                let mut plan = plan_of(chance.change(&before, &after), Why::Changed);
+                let mut plan = Plan::of(chance.change(&before, &after), Why::Changed);
                 plan.demand(Why::Refuse(Refusal::NotEligible), mark.demand_new());
                 plan.demand(Why::Refuse(Refusal::TooManyCoupons), size);
                 (plan, group, false)
@@ -204,15 +204,6 @@ pub async fn open<B: Binding>(
         Ok(None)
     })
     .await
-}
-
-/// What a chance changes, as a plan: it demands for one reason only, that the chance is as it was seen.
-fn plan_of<R: Clone>(change: Transaction, changed: R) -> Plan<R> {
-    let Transaction { guards, writes, .. } = change;
-    let mut plan = Plan::new();
-    plan.demand_all(changed, guards);
-    plan.write_all(writes);
-    plan
 }
 
 /// What was made of a chance.
@@ -251,7 +242,7 @@ async fn settle<B: Binding>(
             Phase::Lapsed
         }
     };
-    let mut plan = plan_of(chance.change(groups, &groups.settled(phase)), ());
+    let mut plan = Plan::of(chance.change(groups, &groups.settled(phase)), ());
     if phase == Phase::Lapsed {
         // Somebody else may have given it, by a clock by which the template gives. And once it has lapsed
         // nobody does: giving demands that it is due.
@@ -374,7 +365,7 @@ async fn settle_listed<B: Binding>(context: &Context<'_, B>, item: &Item) -> Res
         return Err(lost.into());
     }
     // Refused, there is something to do there after all.
-    context.commit(item.partition, plan_of(chance.forget(&groups, at), ())).await?.ok();
+    context.commit(item.partition, Plan::of(chance.forget(&groups, at), ())).await?.ok();
     Ok(false)
 }
 

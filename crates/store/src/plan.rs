@@ -57,6 +57,15 @@ impl<R> Plan<R> {
         self
     }
 
+    /// A transaction that demands for one reason only.
+    pub fn of(transaction: Transaction, why: R) -> Self
+    where
+        R: Clone,
+    {
+        let reasons = vec![why; transaction.guards.len()];
+        Self { transaction, reasons, moves: Vec::new() }
+    }
+
     /// Demands some things for one reason.
     pub fn demand_all(&mut self, why: R, guards: impl IntoIterator<Item = Guard>) -> &mut Self
     where

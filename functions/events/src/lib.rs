@@ -9,13 +9,14 @@
     allow(unsafe_code, reason = "the exports that wit-bindgen generates")
 )]
 
-use domain::transaction::{CommitError, Outcome};
+use domain::transaction::CommitError;
 use edge::config::Config;
 use edge::route::Verb;
 use edge::stages::monotonic_ns;
-use edge::store::{Binding as _, random};
+use edge::store::{Binding as _, Store, random};
 use edge::{Access, Answer, Call, Problem, Request, Response, Route, Stages};
 use futures::future::join_all;
+use store::attempts;
 use wallet::context::Context;
 use wallet::packet::{self, Failure};
 
@@ -28,8 +29,6 @@ mod typed;
 use decide::Step;
 use parse::{Event, Paid};
 
-/// Attempts to end the groups of a batch: each lost one saw another change of the same chance.
-const ATTEMPTS_MAX: u32 = 8;
 /// Packets that are paid at once, each in a partition of its own.
 const AT_ONCE: usize = 16;
 
@@ -99,15 +98,19 @@ async fn mark_paid(events: &[Event], config: &Config) -> Result<(), CommitError>
     Ok(())
 }
 
-/// Pays packets: from then on they can be opened.
-async fn pay(packets: &[&Paid], config: &Config) -> Result<(), Problem> {
-    let store = edge::store::open(config).await?;
-    let context = Context {
-        store: store.as_ref(),
+fn context<'a>(store: &'a Store, config: &Config) -> Context<'a, Store> {
+    Context {
+        store,
         partitions: config.partitions,
         now: store.now(),
         pause: |ms| Box::pin(edge::clock::pause(ms)),
-    };
+    }
+}
+
+/// Pays packets: from then on they can be opened.
+async fn pay(packets: &[&Paid], config: &Config) -> Result<(), Problem> {
+    let store = edge::store::open(config).await?;
+    let context = context(&store, config);
     for some in packets.chunks(AT_ONCE) {
         // All of them end, whatever becomes of one.
         let pay = async |paid: &&Paid| packet::pay(&context, &paid.packet, &mut random).await;
@@ -125,27 +128,26 @@ async fn pay(packets: &[&Paid], config: &Config) -> Result<(), Problem> {
 /// Ends groups: looks at all of them, then changes each if it still is as it was seen.
 async fn end_groups(mut steps: Vec<Step<'_>>, config: &Config) -> Result<(), Problem> {
     let store = edge::store::open(config).await?;
-    let now = store.now();
-    let place = |step: &Step<'_>| step.partition(config.partitions);
-    let mut wave: Vec<_> = steps.iter().map(|step| (place(step), step.look())).collect();
-    for attempt in 0..ATTEMPTS_MAX {
-        let outcomes = store.commit_all(&wave).await?;
-        wave.clear();
-        let mut left = Vec::new();
-        for (step, outcome) in steps.into_iter().zip(&outcomes) {
-            if attempt > 0 && matches!(outcome, Outcome::Committed(_)) {
-                continue;
-            }
-            if let Some(transaction) = step.after(outcome, now)? {
-                wave.push((place(&step), transaction));
-                left.push(step);
+    let context = context(&store, config);
+    let mut plans: Vec<_> = steps.iter().map(Step::look).collect();
+    let mut has_looked = false;
+    attempts("end groups", async || {
+        let places = steps.iter().map(|step| step.partition(config.partitions));
+        let wave = places.zip(std::mem::take(&mut plans)).collect();
+        let decided = context.commit_some(wave).await;
+        for (step, decided) in std::mem::take(&mut steps).into_iter().zip(decided) {
+            let seen = match &decided? {
+                Ok(_) if has_looked => continue,
+                Ok(_) => None,
+                Err(refused) => refused.field()?.cloned(),
+            };
+            if let Some(plan) = step.after(seen.as_ref(), context.now)? {
+                plans.push(plan);
+                steps.push(step);
             }
         }
-        steps = left;
-        if steps.is_empty() {
-            return Ok(());
-        }
-    }
-    // Of several some may have ended.
-    Err(CommitError::Unknown(format!("{ATTEMPTS_MAX} attempts to end groups")).into())
+        has_looked = true;
+        Ok(steps.is_empty().then_some(()))
+    })
+    .await
 }
