@@ -60,8 +60,20 @@ pub struct Page {
     pub limit: usize,
 }
 
-/// A user's coupons, the latest first, and whether there are more. Rewards that are due are given
-/// first, and what is over has expired; whoever has nothing of that does not wait for it.
+/// Some of a user's coupons.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// The orders by which they were given, the latest first.
+    pub orders: Vec<(OrderNumber, Order)>,
+    /// Whether there are more.
+    pub has_more: bool,
+    /// Whether something of the user's cannot be read, or a reward cannot be given for a fault of a record: it is on no
+    /// page.
+    pub is_incomplete: bool,
+}
+
+/// A page of a user's coupons. Rewards that are due are given first, and what is over has expired; whoever has nothing
+/// of that does not wait for it. What cannot be read keeps nothing else from being listed.
 ///
 /// # Errors
 /// The store's.
@@ -69,21 +81,28 @@ pub async fn list<B: Binding>(
     context: &Context<'_, B>,
     user: UserId,
     page: &Page,
-) -> Result<(Vec<(OrderNumber, Order)>, bool), CommitError> {
+) -> Result<Listed, CommitError> {
     attempts("list coupons", async || {
         let mut fields = record(context, user).await?;
-        if group_buy::settle_found(context, user, &fields).await? {
-            fields = record(context, user).await?;
+        let mut is_incomplete = false;
+        match group_buy::settle_found(context, user, &fields).await {
+            Ok(true) => fields = record(context, user).await?,
+            Ok(false) => {}
+            Err(error) if error.is_of_records() => is_incomplete = true,
+            Err(error) => return Err(error),
         }
         let mut orders = Vec::new();
         for (field, value) in &fields {
             let Some(number) = records::order_of(field) else { continue };
-            orders.push((number, Order::decode(value)?));
+            match Order::decode(value) {
+                Ok(order) => orders.push((number, order)),
+                Err(_) => is_incomplete = true,
+            }
         }
-        let (listed, more) = select(orders, page, context.now);
-        let plan = expire_listed(user, &listed, context.now);
+        let (orders, has_more) = select(orders, page, context.now);
+        let plan = expire_listed(user, &orders, context.now);
         if plan.is_empty() {
-            return Ok(Some((listed, more)));
+            return Ok(Some(Listed { orders, has_more, is_incomplete }));
         }
         // Whatever comes of it, the next look tells.
         context.commit(context.home(user), plan).await?.ok();

@@ -296,6 +296,17 @@ impl CommitError {
             Self::Unavailable(_) | Self::Unknown(_) | Self::Unusable(_) => false,
         }
     }
+
+    /// Whether a record cannot be read: its bytes are no record of this version, a field holds bytes where this app writes
+    /// integers, or a count that it would never reach.
+    pub fn is_unreadable(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreadable(_)
+                | Self::Newer(_)
+                | Self::Invalid(Invalid::NotAnInteger | Invalid::Overflow)
+        )
+    }
 }
 
 impl Transaction {

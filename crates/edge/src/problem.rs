@@ -1,7 +1,7 @@
 //! Errors as RFC 9457 problem details: the one mapping from what went wrong to a status.
 
 use domain::error::InvalidInput;
-use domain::transaction::{CommitError, Invalid};
+use domain::transaction::CommitError;
 use serde::Serialize;
 use store::Failure;
 
@@ -155,15 +155,12 @@ impl From<CommitError> for Problem {
                 "store_timeout",
                 "the store did not answer in time; asking again is safe",
             ),
-            // A field holds bytes where this app writes integers, or a count that it would never reach.
-            CommitError::Unreadable(_)
-            | CommitError::Newer(_)
-            | CommitError::Invalid(Invalid::NotAnInteger | Invalid::Overflow) => unavailable(
+            _ if error.is_unreadable() => unavailable(
                 "record_unreadable",
                 "a record that this request needs cannot be read, until operators see to it",
             ),
-            CommitError::Invalid(_) => Self::internal(error.to_string()),
             CommitError::Unusable(_) => Self::misconfigured(error.to_string()),
+            _ => Self::internal(error.to_string()),
         }
     }
 }
@@ -180,6 +177,8 @@ impl<R: Into<Problem>> From<Failure<R>> for Problem {
 
 #[cfg(test)]
 mod tests {
+    use domain::transaction::Invalid;
+
     use super::*;
 
     #[test]

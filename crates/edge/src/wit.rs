@@ -30,12 +30,10 @@ impl From<CommitError> for types::Error {
         match error {
             CommitError::Unavailable(_) => Self::Unavailable,
             CommitError::Unknown(_) => Self::Unknown,
-            // A transaction that the binding refuses is a fault of ours, as is a store or a record that we
-            // cannot read: an operator has to look.
-            CommitError::Invalid(_)
-            | CommitError::Unusable(_)
-            | CommitError::Unreadable(_)
-            | CommitError::Newer(_) => Self::Misconfigured,
+            error if error.is_unreadable() => Self::RecordUnreadable,
+            // A transaction that the binding refuses is a fault of ours, as is a store that we cannot read: an operator
+            // has to look.
+            _ => Self::Misconfigured,
         }
     }
 }

@@ -29,7 +29,7 @@ use domain::due::{self, DueIndex, Stuck};
 use domain::partition::Partition;
 use domain::time::UnixMillis;
 use domain::transaction::{
-    Answer, CommitError, Field, Guard, Invalid, MapKey, Member, OrderedKey, Range, Read, Write,
+    Answer, CommitError, Field, Guard, MapKey, Member, OrderedKey, Range, Read, Write,
 };
 use serde::{Deserialize, Serialize};
 
@@ -118,11 +118,7 @@ fn field(name: &Member) -> Field {
 
 /// Whether an item that cannot be done is to be set aside now. What does not even say when it is due is at once.
 pub fn is_ripe(item: &Entry, error: &CommitError, now: UnixMillis) -> bool {
-    let is_at_fault = matches!(
-        error,
-        CommitError::Unreadable(_)
-            | CommitError::Invalid(Invalid::NotAnInteger | Invalid::Overflow)
-    );
+    let is_at_fault = error.is_unreadable() && !matches!(error, CommitError::Newer(_));
     let since = item.due().map_or(UnixMillis(i64::MIN), |due| due.at);
     is_at_fault && since.0.saturating_add(PATIENCE_MS) <= now.0
 }

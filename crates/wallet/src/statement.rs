@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use binding::Binding;
-use domain::answers::{fields, unexpected};
+use domain::answers::fields;
 use domain::ids::UserId;
 use domain::transaction::{CommitError, Read, Value};
 
@@ -11,21 +11,22 @@ use crate::context::Context;
 use crate::entry::Entry;
 use crate::records::{self, PAGE_ENTRIES};
 
-/// Entries below a sequence number, the latest first: at most `limit`, one round trip.
+/// Entries below a sequence number, the latest first: at most `limit`, one round trip. Nothing where one is missing or
+/// cannot be read.
 ///
 /// # Errors
-/// The store's; an entry is missing.
+/// The store's.
 pub async fn entries<B: Binding>(
     context: &Context<'_, B>,
     user: UserId,
     below: i64,
     limit: i64,
-) -> Result<Vec<(i64, Entry)>, CommitError> {
+) -> Result<Vec<(i64, Option<Entry>)>, CommitError> {
     let stored = stored(context, user, (below - limit).max(0)..below).await?;
     let entry = |(sequence, value): (i64, Option<Value>)| {
-        Ok((sequence, Entry::decode(&value.ok_or_else(unexpected)?)?))
+        (sequence, value.and_then(|value| Entry::decode(&value).ok()))
     };
-    stored.into_iter().rev().map(entry).collect()
+    Ok(stored.into_iter().rev().map(entry).collect())
 }
 
 /// What the store has under sequence numbers, in their order: one round trip.

@@ -35,10 +35,13 @@ pub struct View {
     pub tokens: Vec<Pending>,
     /// Entries.
     pub entries: i64,
+    /// Tokens that cannot be read: what they are worth is in none of these.
+    pub unreadable: usize,
 }
 
 impl View {
-    fn of(account: &Account, tokens: Vec<Pending>) -> Self {
+    fn of(account: &Account, found: pending::Found) -> Self {
+        let pending::Found { readable: tokens, unreadable } = found;
         let pending = tokens.iter().map(Pending::amount).sum::<i64>();
         let earned = tokens.iter().filter(|one| !packet::is_refund(&one.token));
         Self {
@@ -49,18 +52,19 @@ impl View {
             held: account.held,
             tokens,
             entries: account.sequence,
+            unreadable: unreadable.len(),
         }
     }
 }
 
-/// What a user has: one round trip.
+/// What a user has: one round trip. What cannot be read of it is counted.
 ///
 /// # Errors
-/// The store's.
+/// The store's; the account cannot be read.
 pub async fn view<B: Binding>(context: &Context<'_, B>, user: UserId) -> Result<View, CommitError> {
     let reads = vec![Account::read(user), pending::read(user)];
     let answers = context.read(context.home(user), reads).await?;
-    Ok(View::of(&Account::answered(answers.first())?, pending::answered(answers.get(1))?))
+    Ok(View::of(&Account::answered(answers.first())?, pending::found(answers.get(1))?))
 }
 
 /// A token that the client sent and that does not count.

@@ -52,12 +52,24 @@ pub struct Line {
 }
 
 /// A page of a statement.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
     /// The lines, the latest first.
     pub lines: Vec<Line>,
     /// Where the next page begins, where there is one.
     pub next: Option<Cursor>,
+    /// Whether something cannot be read, and is on no page.
+    pub is_incomplete: bool,
+}
+
+impl Page {
+    /// Adds an entry; nothing is one that cannot be read.
+    fn add(&mut self, entry: Option<&Entry>) {
+        match entry.map(Line::of_entry) {
+            Some(Ok(line)) => self.lines.push(line),
+            Some(Err(_)) | None => self.is_incomplete = true,
+        }
+    }
 }
 
 /// Lines of the first two screens.
@@ -168,12 +180,13 @@ pub async fn page<B: Binding>(
         let shown = shown.saturating_add(lines.len() as u64);
         Cursor { shown, place }
     };
-    let mut lines = Vec::new();
+    let mut page = Page::default();
     let entries = match after.map(|after| &after.place) {
         Some(Place::Below(sequence)) => *sequence,
         after @ (None | Some(Place::After(..))) => {
             let view = view::view(context, user).await?;
-            lines.extend(view.tokens.iter().map(|one| Line::of_token(&one.token, false)));
+            page.is_incomplete = view.unreadable > 0;
+            page.lines.extend(view.tokens.iter().map(|one| Line::of_token(&one.token, false)));
             let mut entries = view.entries;
             if let Some(Place::After(then, at, number)) = after {
                 // What was posted since, too.
@@ -183,29 +196,30 @@ pub async fn page<B: Binding>(
                     return Err(InvalidInput::new("invalid_value", "cursor", detail).into());
                 }
                 for (_, entry) in statement::entries(context, user, entries, since).await? {
-                    lines.push(Line::of_entry(&entry)?);
+                    page.add(entry.as_ref());
                 }
-                lines.retain(|line| line.place() < (*at, number.as_str()));
+                page.lines.retain(|line| line.place() < (*at, number.as_str()));
                 entries = *then;
             }
-            lines.sort_by(|a, b| b.place().cmp(&a.place()));
+            page.lines.sort_by(|a, b| b.place().cmp(&a.place()));
             entries
         }
     };
-    if lines.len() > limit {
-        lines.truncate(limit);
-        let place = lines.last().map(|last| Place::After(entries, last.at, last.number.clone()));
-        let next = place.map(|place| cursor(&lines, place));
-        return Ok(Page { lines, next });
+    if page.lines.len() > limit {
+        page.lines.truncate(limit);
+        let last = page.lines.last();
+        let place = last.map(|last| Place::After(entries, last.at, last.number.clone()));
+        page.next = place.map(|place| cursor(&page.lines, place));
+        return Ok(page);
     }
-    let more = (limit - lines.len()) as i64;
+    let more = (limit - page.lines.len()) as i64;
     let mut below = entries;
     for (sequence, entry) in statement::entries(context, user, entries, more).await? {
-        lines.push(Line::of_entry(&entry)?);
+        page.add(entry.as_ref());
         below = sequence;
     }
-    let next = (below > 0).then(|| cursor(&lines, Place::Below(below)));
-    Ok(Page { lines, next })
+    page.next = (below > 0).then(|| cursor(&page.lines, Place::Below(below)));
+    Ok(page)
 }
 
 #[cfg(test)]

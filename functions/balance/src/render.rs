@@ -24,6 +24,8 @@ struct ViewBody<'a> {
     held: Amount,
     #[serde(skip_serializing_if = "Option::is_none")]
     restored: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    incomplete: Option<bool>,
 }
 
 #[derive(Serialize)]
@@ -40,6 +42,8 @@ struct PageBody<'a> {
     entries: Vec<LineBody<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    incomplete: Option<bool>,
 }
 
 #[derive(Serialize)]
@@ -115,6 +119,7 @@ fn view_body<'a>(
         withdrawn: amount(view.withdrawn)?,
         held: amount(view.held)?,
         restored,
+        incomplete: (view.unreadable > 0).then_some(true),
     })
 }
 
@@ -130,7 +135,8 @@ fn page_body(page: &Page) -> Result<PageBody<'_>, Problem> {
             posted: *is_posted,
         });
     }
-    Ok(PageBody { entries, cursor: page.next.as_ref().map(Cursor::text) })
+    let incomplete = page.is_incomplete.then_some(true);
+    Ok(PageBody { entries, cursor: page.next.as_ref().map(Cursor::text), incomplete })
 }
 
 fn found_body(token: &Token, posted: bool) -> FoundBody<'_> {

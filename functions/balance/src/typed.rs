@@ -60,6 +60,7 @@ async fn view(command: Command) -> Result<wit::View, Error> {
             income: view.income,
             withdrawn: view.withdrawn,
             held: view.held,
+            incomplete: view.unreadable > 0,
         }),
         _ => Err(Error::Misconfigured),
     }

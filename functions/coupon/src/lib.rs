@@ -14,14 +14,12 @@ use coupons::context::{Context, Templates};
 use coupons::group_buy::{Campaign, Opening};
 use coupons::issue::Recorded;
 use coupons::publish::Stock;
-use coupons::records::Order;
 use coupons::refusal::{Failure, Refusal};
 use coupons::scene::Scene;
 use coupons::template::Template;
 use coupons::{bulk, expiry, group_buy, issue, list, publish, redemption, reservation};
 use domain::due::Swept;
 use domain::group_buy::Group;
-use domain::order_number::OrderNumber;
 use edge::config::Config;
 use edge::route::{Verb, route};
 use edge::store::Store;
@@ -152,7 +150,7 @@ pub enum Done {
     /// What an order number gave.
     Found(Box<Recorded>),
     /// Coupons of a user, and whether there are more.
-    Page(Vec<(OrderNumber, Order)>, bool),
+    Page(list::Listed),
     /// What became of a part of a batch.
     Part(String, Tally),
     /// What became of a batch, and of how many parts.
@@ -191,10 +189,7 @@ async fn perform<B: Binding>(context: &Context<'_, B>, command: Command) -> Resu
             let order = order.ok_or(Refusal::UnknownOrder)?;
             Done::Found(told(user, Recorded { number, order, replayed: false }).await?)
         }
-        Command::List(user, page) => {
-            let (orders, more) = list::list(context, user, &page).await?;
-            Done::Page(orders, more)
-        }
+        Command::List(user, page) => Done::Page(list::list(context, user, &page).await?),
         Command::Use(user, coupon, what) => {
             Done::Found(told(user, redemption::apply(context, user, &coupon, &what).await?).await?)
         }

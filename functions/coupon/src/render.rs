@@ -15,7 +15,7 @@ use crate::Done;
 use coupons::bulk::Tally;
 use coupons::group_buy::{Campaign, Opening};
 use coupons::issue::Recorded;
-use coupons::list::{State, state};
+use coupons::list::{Listed, State, state};
 use coupons::publish::Stock;
 use coupons::records::{Coupon, Gave, Order};
 use coupons::scene::Scene;
@@ -67,6 +67,8 @@ struct PageBody<'a> {
     coupons: Vec<CouponBody<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    incomplete: Option<bool>,
 }
 
 #[derive(Serialize)]
@@ -183,7 +185,7 @@ pub async fn done(done: &Done, now: UnixMillis) -> Result<Answer, Problem> {
         }
         Done::Issued(recorded) => outcome(201, recorded, now),
         Done::Found(recorded) => outcome(200, recorded, now),
-        Done::Page(orders, more) => page(orders, *more, now),
+        Done::Page(listed) => page(listed, now),
         Done::Part(name, tally) => batch(202, name, 1, tally),
         Done::Batch(name, parts, tally) => batch(200, name, *parts, tally),
         Done::Scene(id, definition) => scene(id, definition),
@@ -217,14 +219,16 @@ fn outcome(status: u16, recorded: &Recorded, now: UnixMillis) -> Result<Answer, 
 }
 
 /// One page of coupons.
-fn page(orders: &[(OrderNumber, Order)], more: bool, now: UnixMillis) -> Result<Answer, Problem> {
-    let coupons = orders.iter().filter_map(|(number, order)| coupon(number, order, now)).collect();
-    Answer::json(&PageBody { coupons, cursor: cursor(orders, more) })
+fn page(listed: &Listed, now: UnixMillis) -> Result<Answer, Problem> {
+    let coupons = listed.orders.iter();
+    let coupons = coupons.filter_map(|(number, order)| coupon(number, order, now)).collect();
+    let incomplete = listed.is_incomplete.then_some(true);
+    Answer::json(&PageBody { coupons, cursor: cursor(listed), incomplete })
 }
 
 /// Where the next page begins, if there are more.
-pub fn cursor(orders: &[(OrderNumber, Order)], more: bool) -> Option<String> {
-    let last = orders.last().filter(|_| more);
+pub fn cursor(Listed { orders, has_more, .. }: &Listed) -> Option<String> {
+    let last = orders.last().filter(|_| *has_more);
     last.map(|(number, order)| format!("{}~{number}", order.at))
 }
 

@@ -90,12 +90,14 @@ impl wit::Guest for Component {
         });
         let page = parse::page_of(state, cursor.as_deref(), limit as usize)?;
         match done(Command::List(UserId(user), page)).await? {
-            (Done::Page(orders, more), now) => Ok(wit::Page {
-                coupons: orders
+            (Done::Page(listed), now) => Ok(wit::Page {
+                coupons: listed
+                    .orders
                     .iter()
                     .filter_map(|(number, order)| coupon(number, order, now))
                     .collect(),
-                cursor: render::cursor(&orders, more),
+                cursor: render::cursor(&listed),
+                incomplete: listed.is_incomplete,
             }),
             _ => Err(error(unexpected().into())),
         }

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::shop::{CHANCE, START, Shop, USER, claim, invalid, number, opening, refused, settle};
 use crate::group_buy::{self, Campaign, Opening, REWARDS_MAX};
 use crate::issue::{self, Claim};
-use crate::list::{Page, list};
+use crate::list::{Listed, Page, list};
 use crate::records::{self, Gave};
 use crate::refusal::Refusal;
 use crate::scene::{RateLimit, Scene};
@@ -270,8 +270,8 @@ fn whoever_looks_at_their_coupons_is_given_what_is_due() {
     shop.earn(lists);
     shop.earn(asks);
     let page = Page { limit: 10, ..Page::default() };
-    let (orders, more) = block_on(list(&shop.now(), lists, &page)).unwrap();
-    assert_eq!((orders.len(), more), (1, false));
+    let Listed { orders, has_more, .. } = block_on(list(&shop.now(), lists, &page)).unwrap();
+    assert_eq!((orders.len(), has_more), (1, false));
     assert_eq!((&orders[0].0, shop.phase(lists)), (&number(REWARD), Phase::Rewarded));
     assert_eq!(shop.phase(asks), Phase::Succeeded);
 

@@ -2,19 +2,22 @@
 
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
+use domain::transaction::{Answer, Read, Value, Write};
 use futures::executor::block_on;
 use serde_json::json;
 
 use super::shop::{START, Shop, USER, claim, number};
 use crate::issue::{Claim, issue};
-use crate::list::{Page, State, list, state};
-use crate::records::{Gave, Order};
+use crate::list::{Listed, Page, State, list, state};
+use crate::records::{self, Gave, Order};
 use crate::redemption::{Use, apply};
 use crate::reservation::cancel;
 
 impl Shop {
     fn page(&self, page: &Page) -> (Vec<(OrderNumber, Order)>, bool) {
-        block_on(list(&self.behind(10), USER, page)).unwrap()
+        let listed = block_on(list(&self.behind(10), USER, page)).unwrap();
+        assert!(!listed.is_incomplete);
+        (listed.orders, listed.has_more)
     }
 
     /// The numbers of a page, and whether there are more.
@@ -66,7 +69,7 @@ fn coupons_are_listed_with_their_states_the_latest_first() {
     ];
     assert_eq!(states, expected);
     let page = Page { limit: 5, ..Page::default() };
-    assert_eq!(block_on(list(&shop.now(), UserId(8), &page)), Ok((vec![], false)));
+    assert_eq!(block_on(list(&shop.now(), UserId(8), &page)), Ok(Listed::default()));
 }
 
 #[test]
@@ -110,7 +113,7 @@ fn what_a_list_tells_is_so_for_the_next_clock() {
     // Before anybody listed: the clock behind the end by a millisecond finds it usable.
     let usable = Page { state: Some(State::Usable), limit: 5, ..Page::default() };
     let numbers = |ms| {
-        let (orders, _) = block_on(list(&shop.behind(ms), USER, &usable)).unwrap();
+        let Listed { orders, .. } = block_on(list(&shop.behind(ms), USER, &usable)).unwrap();
         orders.iter().map(|(number, _)| number.as_str().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(numbers(4), ["expired", "usable"]);
@@ -123,4 +126,30 @@ fn what_gave_nothing_has_no_state() {
     for gave in [Gave::Cancelled, Gave::Expired, Gave::Greeting("sorry".into())] {
         assert!(state(&Order::new(1, START, gave), START).is_none());
     }
+}
+
+#[test]
+fn what_cannot_be_read_keeps_nothing_else_from_being_listed() {
+    let shop = shop();
+    let page = Page { limit: 9, ..Page::default() };
+    let all = shop.numbers(&page).0;
+    let home = shop.now().home(USER);
+    let order = records::order(&number("usable"));
+    let was = block_on(
+        shop.now().read(home, vec![Read::Fields(records::user(USER), vec![order.clone()])]),
+    );
+    for broken in [&b"\xffno"[..], &[9, 1, 2]] {
+        let value = Value::Bytes(broken.to_vec());
+        shop.write(home, vec![Write::Set(records::user(USER), order.clone(), value)]);
+        let listed = block_on(list(&shop.behind(10), USER, &page)).unwrap();
+        let numbers: Vec<_> = listed.orders.iter().map(|(number, _)| number.as_str()).collect();
+        let others: Vec<_> =
+            all.iter().map(String::as_str).filter(|one| *one != "usable").collect();
+        assert_eq!((numbers, listed.is_incomplete), (others, true));
+    }
+    // It is repaired.
+    let Ok([Answer::Fields(values)]) = was.as_deref() else { panic!("{was:?}") };
+    let value = values[0].clone().expect("an order");
+    shop.write(home, vec![Write::Set(records::user(USER), order, value)]);
+    assert_eq!(shop.numbers(&page).0, all);
 }

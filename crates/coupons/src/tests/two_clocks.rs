@@ -16,7 +16,7 @@ use crate::context::Context;
 use crate::expiry::{End, end, expire_due, settled};
 use crate::group_buy;
 use crate::issue::{Claim, Recorded, issue, look_up};
-use crate::list::{Page, State, list, state};
+use crate::list::{Listed, Page, State, list, state};
 use crate::publish::{self, publish};
 use crate::records::{self, Gave, Order};
 use crate::redemption::{Use, apply};
@@ -51,7 +51,7 @@ fn told(context: &Context<'_, Interrupted>) -> Order {
 /// In which states an instance lists the user's coupons.
 fn listed(context: &Context<'_, Interrupted>) -> Vec<State> {
     let page = Page { limit: 10, ..Page::default() };
-    let (orders, more) = block_on(list(context, USER, &page)).unwrap();
+    let Listed { orders, has_more: more, .. } = block_on(list(context, USER, &page)).unwrap();
     assert!(!more);
     orders.iter().map(|(_, order)| state(order, context.now).unwrap().0).collect()
 }

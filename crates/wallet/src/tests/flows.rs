@@ -121,7 +121,8 @@ fn queued(store: &Memory, user: UserId) -> Vec<String> {
 
 fn entries(store: &Memory, user: UserId) -> Vec<(i64, Entry)> {
     let below = viewed(store, user).entries;
-    block_on(statement::entries(&now(store), user, below, below)).unwrap()
+    let entries = block_on(statement::entries(&now(store), user, below, below)).unwrap();
+    entries.into_iter().map(|(place, entry)| (place, entry.expect("it can be read"))).collect()
 }
 
 #[test]
@@ -410,7 +411,8 @@ fn a_page_of_a_statement_is_what_lies_below_the_latest_first() {
     }
     let page = |below, limit| {
         let entries = block_on(statement::entries(&now(&store), USER, below, limit)).unwrap();
-        entries.iter().map(|(sequence, entry)| (*sequence, entry.amount)).collect::<Vec<_>>()
+        let amount = |entry: &Option<Entry>| entry.as_ref().expect("it can be read").amount;
+        entries.iter().map(|(sequence, entry)| (*sequence, amount(entry))).collect::<Vec<_>>()
     };
     let of = |sequences: std::ops::Range<i64>| {
         sequences.rev().map(|sequence| (sequence, sequence + 1)).collect::<Vec<_>>()
