@@ -28,9 +28,7 @@ pub type Records = BTreeMap<(String, String), Record>;
 /// # Panics
 /// The server cannot be reached.
 pub fn open(address: &str) -> redis::Connection {
-    let mut connection = redis::Client::open(address)
-        .and_then(|client| client.get_connection())
-        .expect("the server accepts connections");
+    let mut connection = connection(address);
     let flushed: redis::RedisResult<()> = redis::pipe()
         .cmd("FLUSHALL")
         .ignore()
@@ -83,15 +81,99 @@ pub fn integer(record: &Record, field: &str) -> i64 {
     }
 }
 
+/// What the keys of a store begin with, where nothing else is configured.
+const PREFIX: &str = "hb:live";
+
+fn connection(address: &str) -> redis::Connection {
+    redis::Client::open(address)
+        .and_then(|client| client.get_connection())
+        .expect("the server accepts connections")
+}
+
+/// Everything, as it is now.
+///
+/// # Panics
+/// The server does not answer, or holds what is not ours.
+pub fn now(address: &str) -> Records {
+    read(&mut connection(address))
+}
+
+/// A store as it was at a moment.
+pub struct Snapshot {
+    connection: std::cell::RefCell<redis::Connection>,
+    keys: Vec<(Vec<u8>, Vec<u8>)>,
+    records: Records,
+}
+
+impl Snapshot {
+    /// Of a server that nobody uses at this moment.
+    ///
+    /// # Panics
+    /// The server does not answer, or holds what is not ours.
+    pub fn take(address: &str) -> Self {
+        let mut connection = connection(address);
+        let records = read(&mut connection);
+        let names: Vec<Vec<u8>> =
+            redis::cmd("KEYS").arg("*").query(&mut connection).expect("the server runs commands");
+        let dump = |name: Vec<u8>| {
+            let dump = redis::cmd("DUMP").arg(&name).query(&mut connection);
+            (name, dump.expect("the server runs commands"))
+        };
+        let keys = names.into_iter().map(dump).collect();
+        Self { connection: connection.into(), keys, records }
+    }
+
+    /// What there was.
+    pub fn records(&self) -> Records {
+        self.records.clone()
+    }
+
+    /// What there is now.
+    ///
+    /// # Panics
+    /// The server does not answer, or holds what is not ours.
+    pub fn now(&self) -> Records {
+        read(&mut self.connection.borrow_mut())
+    }
+
+    /// Puts everything back; nothing has a time to live any more.
+    ///
+    /// # Panics
+    /// The server does not answer.
+    pub fn restore(&self) {
+        let mut all = redis::pipe();
+        all.cmd("FLUSHALL").ignore();
+        for (name, dump) in &self.keys {
+            all.cmd("RESTORE").arg(name).arg(0).arg(dump).ignore();
+        }
+        all.query::<()>(&mut self.connection.borrow_mut()).expect("the server runs commands");
+    }
+
+    /// Writes bytes into a field of a map past the app, or takes it out.
+    ///
+    /// # Panics
+    /// The server does not answer.
+    pub fn write(&self, partition: &str, map: &str, field: &[u8], bytes: Option<&[u8]>) {
+        let key = format!("{PREFIX}:{{{partition}}}:m{map}");
+        let written: redis::RedisResult<i64> = match bytes {
+            None => redis::cmd("HDEL").arg(key).arg(field).query(&mut self.connection.borrow_mut()),
+            Some(bytes) => redis::cmd("HSET")
+                .arg(key)
+                .arg(field)
+                .arg([b"=", bytes].concat())
+                .query(&mut self.connection.borrow_mut()),
+        };
+        written.expect("the server runs commands");
+    }
+}
+
 /// Writes bytes into a field of a record past the app; what was there.
 ///
 /// # Panics
 /// The server does not answer, or nothing was there.
 pub fn write_past(address: &str, partition: &str, map: &str, field: &str, bytes: &[u8]) -> Vec<u8> {
-    let mut connection = redis::Client::open(address)
-        .and_then(|client| client.get_connection())
-        .expect("the server accepts connections");
-    let key = format!("hb:live:{{{partition}}}:m{map}");
+    let mut connection = connection(address);
+    let key = format!("{PREFIX}:{{{partition}}}:m{map}");
     let stored = [b"=", bytes].concat();
     let (was, ()): (Vec<u8>, ()) = redis::pipe()
         .cmd("HGET")

@@ -8,6 +8,7 @@
 //! - [`withdrawals`]: money that leaves a balance, and tokens that the store has lost
 //! - [`reconciliation`]: corrupted books are found
 //! - [`quarantine`]: what cannot be done is set aside
+//! - [`unreadable`]: one unreadable record stops only itself
 
 mod activities;
 mod bulk;
@@ -20,4 +21,5 @@ mod promotions;
 mod quarantine;
 mod reconciliation;
 mod scenes;
+mod unreadable;
 mod withdrawals;
