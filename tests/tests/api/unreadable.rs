@@ -53,6 +53,7 @@ async fn set_up(app: &App, users: &[u64]) {
     let mut body = template(100);
     body["limit_per_user"] = json!(9);
     body["scene"] = json!("s");
+    body["award_type"] = json!("coupon");
     published(app, "t", &body).await;
     done(app, set_up_campaign("c", "t", true)).await;
     saved(app, "a", &activity_with_limits(json!({"per_user": 5}))).await;
