@@ -28,8 +28,8 @@ use domain::due::Swept;
 use domain::order_number::OrderNumber;
 use edge::config::Config;
 use edge::route::{Verb, route};
-use edge::store::Binding;
 use edge::{Access, Answer, Call, Problem, Request, Response, Route, Stages};
+use store::Binding;
 
 pub mod catalogue;
 pub mod context;
@@ -143,7 +143,13 @@ async fn answer(operation: Operation, call: &Call, stages: &mut Stages) -> Resul
     let catalogue = catalogue(&call.config);
     let store = edge::store::open(&call.config).await?;
     let partitions = call.config.partitions;
-    let context = Context { store: store.as_ref(), partitions, now, catalogue: &catalogue };
+    let world = store::Context {
+        store: store.as_ref(),
+        partitions,
+        now,
+        pause: |ms| Box::pin(edge::clock::pause(ms)),
+    };
+    let context = Context { world, catalogue: &catalogue };
     match command {
         Command::Evaluate(user, mut cart) => {
             let view = View::Of(user);

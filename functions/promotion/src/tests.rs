@@ -48,7 +48,13 @@ impl<B: Binding> Shop<B> {
     /// At a moment after the start.
     fn at(&self, ms: i64) -> Context<'_, B> {
         let Self { store, partitions, catalogue } = self;
-        Context { store, partitions: *partitions, now: UnixMillis(START + ms), catalogue }
+        let world = store::Context {
+            store,
+            partitions: *partitions,
+            now: UnixMillis(START + ms),
+            pause: |_| Box::pin(std::future::ready(())),
+        };
+        Context { world, catalogue }
     }
 
     fn save(&self, ms: i64, id: &str, which: Which, more: Json) -> u64 {
@@ -78,18 +84,19 @@ impl<B: Binding> Shop<B> {
     fn order(&self, user: UserId, order: &str) -> Option<Purchase> {
         let number = number(order);
         let found = block_on(find(&self.at(0), Order { user, number: &number }));
-        found.unwrap().map(|(_, purchase)| purchase)
+        found.unwrap().record
     }
 
     /// Puts an order that took something back to a state in which a crash may leave it.
     fn crash(&self, user: UserId, order: &str, state: State, ms: i64) {
         let number = number(order);
         let order = Order { user, number: &number };
-        let (value, mut purchase) = block_on(find(&self.at(0), order)).unwrap().unwrap();
+        let found = block_on(find(&self.at(0), order)).unwrap();
+        let mut purchase = found.record.clone().unwrap();
         purchase.state = state;
         purchase.at = START + ms;
-        let (context, before) = (self.at(ms), Some(&value));
-        let changed = block_on(change(&context, order, before, &purchase, vec![]));
+        let context = self.at(ms);
+        let changed = block_on(change(&context, order, &found, &purchase, vec![]));
         assert_eq!(changed, Ok(true));
     }
 
@@ -242,8 +249,10 @@ fn a_mark_stays_where_the_order_changes_while_it_is_found_to_be_stale() {
         (records::order(USER, &number("n")), shop.order(USER, "n").unwrap());
     purchase.state = State::GivingBack;
     purchase.at = at.0;
-    let writes =
-        vec![Write::Set(record, "o".into(), records::encode(&purchase)), UNDER_WAY.add(at, &what)];
+    let writes = vec![
+        Write::Set(record, "o".into(), store::codec::encode(&purchase)),
+        UNDER_WAY.add(at, &what),
+    ];
     // The first pages of both partitions, and the look.
     shop.store.interrupt(3, move |memory| {
         let transaction = Transaction { writes, ..Transaction::default() };
