@@ -51,16 +51,25 @@ impl<'a, B: Binding> Context<'a, B> {
         reasons.decide(self.store.commit(partition, &transaction).await?)
     }
 
+    /// Commits plans, all at once; what became of each, or the first failure.
+    ///
+    /// # Errors
+    /// The store's; `Unknown` where some of the plans may have been written ([`Binding::commit_all`]).
+    pub async fn commit_all<R>(
+        &self,
+        plans: Vec<(Partition, Plan<R>)>,
+    ) -> Result<Vec<Decided<R>>, CommitError> {
+        let (transactions, reasons) = into_parts(plans);
+        let outcomes = self.store.commit_all(&transactions).await?;
+        reasons.into_iter().zip(outcomes).map(|(reasons, one)| reasons.decide(one)).collect()
+    }
+
     /// Commits plans, all at once, each for itself ([`wave::commit_some`]).
     pub async fn commit_some<R>(
         &self,
         plans: Vec<(Partition, Plan<R>)>,
     ) -> Vec<Result<Decided<R>, CommitError>> {
-        let into_parts = |(partition, plan): (Partition, Plan<R>)| {
-            let (transaction, reasons) = plan.into_parts();
-            ((partition, transaction), reasons)
-        };
-        let (transactions, reasons): (Vec<_>, Vec<_>) = plans.into_iter().map(into_parts).unzip();
+        let (transactions, reasons) = into_parts(plans);
         let results = wave::commit_some(self.store, &transactions).await;
         let decide = |(result, reasons): (Result<Outcome, CommitError>, Reasons<R>)| {
             result.and_then(|outcome| reasons.decide(outcome))
@@ -113,6 +122,17 @@ impl<'a, B: Binding> Context<'a, B> {
     ) -> Vec<Result<Answer, CommitError>> {
         wave::read_some(self.store, reads).await
     }
+}
+
+type Parts<R> = (Vec<(Partition, Transaction)>, Vec<Reasons<R>>);
+
+/// Transactions, and what the outcome of each means.
+fn into_parts<R>(plans: Vec<(Partition, Plan<R>)>) -> Parts<R> {
+    let parts = |(partition, plan): (Partition, Plan<R>)| {
+        let (transaction, reasons) = plan.into_parts();
+        ((partition, transaction), reasons)
+    };
+    plans.into_iter().map(parts).unzip()
 }
 
 #[cfg(test)]

@@ -52,8 +52,8 @@ pub async fn hold<B: Binding>(
     };
     let steps = counted_for_all(&purchase.uses).into_iter().map(step).collect();
     let mut place = None;
-    for decided in context.commit_some(steps).await {
-        let Err(refused) = decided? else { continue };
+    for decided in context.commit_all(steps).await? {
+        let Err(refused) = decided else { continue };
         match refused.why {
             Why::UsedUp(used) => place = Some(used),
             Why::Known => match refused.field()?.map(codec::decode).transpose()? {
@@ -96,9 +96,9 @@ pub async fn let_go<B: Binding>(
         };
         let steps = groups.iter().map(step).collect();
         let mut open = Vec::new();
-        let decided = context.commit_some(steps).await;
+        let decided = context.commit_all(steps).await?;
         for ((activity, uses, _), decided) in std::mem::take(&mut groups).into_iter().zip(decided) {
-            let Err(refused) = decided? else { continue };
+            let Err(refused) = decided else { continue };
             match refused.field()?.map(codec::decode).transpose()? {
                 Some(Hold::LetGo) => {}
                 seen @ (None | Some(Hold::Held)) => open.push((activity, uses, seen)),

@@ -97,13 +97,9 @@ async fn attempt<'a, B: Binding>(
             of.push(chunk);
         }
     }
-    let mut lost = Vec::new();
-    for (decided, chunk) in context.commit_some(steps).await.into_iter().zip(of) {
-        if decided?.is_err() {
-            lost.push(chunk);
-        }
-    }
-    Ok(lost)
+    let decided = context.commit_all(steps).await?;
+    let lost = of.into_iter().zip(decided).filter(|(_, decided)| decided.is_err());
+    Ok(lost.map(|(chunk, _)| chunk).collect())
 }
 
 /// What mentions a key, and what will.

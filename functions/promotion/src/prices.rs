@@ -182,8 +182,8 @@ async fn attempt<B: Binding>(
         }
     }
     let mut again = Vec::new();
-    for (decided, (shelf, applied, stale)) in context.commit_some(steps).await.into_iter().zip(of) {
-        if decided?.is_ok() {
+    for (decided, (shelf, applied, stale)) in context.commit_all(steps).await?.into_iter().zip(of) {
+        if decided.is_ok() {
             tally.applied += applied;
             tally.stale += stale;
         } else {

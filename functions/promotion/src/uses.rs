@@ -117,12 +117,9 @@ pub async fn facts<B: Binding>(
     if plans.is_empty() {
         return Ok(Facts { is_new: None, left: left(&questions, &[], &mut [].into_iter())? });
     }
-    let decided = context.commit_some(plans).await.into_iter();
-    let mut answers = decided.map(|decided| {
-        decided.map(|decided| decided.unwrap_or_else(|refused| match refused.why {}))
-    });
-    let mut of_user =
-        if has_user { answers.next().transpose()?.unwrap_or_default() } else { vec![] };
+    let decided = context.commit_all(plans).await?.into_iter();
+    let mut answers = decided.map(|decided| decided.unwrap_or_else(|refused| match refused.why {}));
+    let mut of_user = if has_user { answers.next().unwrap_or_default() } else { vec![] };
     let mut is_new = None;
     if asks_new
         && has_user
@@ -130,8 +127,7 @@ pub async fn facts<B: Binding>(
     {
         is_new = Some(!has_paid);
     }
-    let totals = answers.collect::<Result<Vec<_>, _>>()?;
-    Ok(Facts { is_new, left: left(&questions, &of_user, &mut totals.into_iter())? })
+    Ok(Facts { is_new, left: left(&questions, &of_user, &mut answers)? })
 }
 
 /// Only reads: there is nothing that could refuse it.
