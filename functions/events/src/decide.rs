@@ -4,8 +4,9 @@ use domain::group_buy::{Chance, Groups};
 use domain::paid::mark_paid;
 use domain::partition::{Partition, Partitions};
 use domain::time::UnixMillis;
-use domain::transaction::{CommitError, Outcome, Seen, Transaction};
+use domain::transaction::{Transaction, Value};
 use edge::Problem;
+use store::Plan;
 
 use crate::parse::{Ended, Event, Paid};
 
@@ -69,28 +70,23 @@ impl Step<'_> {
 
     /// Looks at the chance: the refusal of the guard tells what was made of it, as the refusal of
     /// every later attempt does.
-    pub fn look(&self) -> Transaction {
-        Transaction { guards: vec![self.chance.demand_untaken()], ..Transaction::default() }
+    pub fn look(&self) -> Plan<()> {
+        let mut plan = Plan::new();
+        plan.demand((), self.chance.demand_untaken());
+        plan
     }
 
-    /// The transaction after a look, or after an attempt that was refused, if there is anything left
-    /// to change.
+    /// The plan after a look, or after an attempt that was refused, if there is anything left to change of
+    /// what was seen there.
     ///
     /// # Errors
     /// 422 `unknown_group`: nobody has opened it. Whoever says so is to say it again, because an end
-    /// that overtakes the opening must not be lost.
+    /// that overtakes the opening must not be lost. 503 where what is there cannot be read.
     pub fn after(
         &self,
-        outcome: &Outcome,
+        seen: Option<&Value>,
         now: UnixMillis,
-    ) -> Result<Option<Transaction>, Problem> {
-        let seen = match outcome {
-            Outcome::Refused(refused) => match &refused.seen {
-                Seen::Field(value) => value.as_ref(),
-                _ => return Err(CommitError::Unreadable("a guard saw no field".into()).into()),
-            },
-            Outcome::Committed(_) => None,
-        };
+    ) -> Result<Option<Plan<()>>, Problem> {
         let before = Groups::decode(seen)?;
         let mut after = before.clone();
         for ended in &self.said {
@@ -99,7 +95,12 @@ impl Step<'_> {
                 Problem::new(422, "unknown_group", detail).about(ended.field.as_str())
             })?;
         }
-        Ok((after != before).then(|| self.chance.change(&before, &after)))
+        Ok((after != before).then(|| {
+            let Transaction { guards, writes, .. } = self.chance.change(&before, &after);
+            let mut plan = Plan::new();
+            plan.demand_all((), guards).write_all(writes);
+            plan
+        }))
     }
 }
 
@@ -107,7 +108,7 @@ impl Step<'_> {
 mod tests {
     use domain::group_buy::{Group, Phase};
     use domain::ids::UserId;
-    use domain::transaction::{Failed, Refusal, Value, Write};
+    use domain::transaction::Write;
 
     use super::*;
 
@@ -131,11 +132,6 @@ mod tests {
             user: UserId(user),
             field: format!("data.{group}"),
         })
-    }
-
-    fn seen(value: Value) -> Outcome {
-        let seen = Seen::Field(Some(value));
-        Outcome::Refused(Refusal { failed: Failed::Guard(0), seen, reads: vec![] })
     }
 
     /// What a change leaves behind.
@@ -166,14 +162,14 @@ mod tests {
         };
         let groups = Groups::default().opened(open).unwrap();
         let value = written(&steps[0].chance.change(&Groups::default(), &groups));
-        let change = steps[0].after(&seen(value), now).unwrap().unwrap();
-        let value = written(&change);
+        let change = steps[0].after(Some(&value), now).unwrap().unwrap();
+        let value = written(&change.into_parts().0);
         assert_eq!(
             Groups::decode(Some(&value)).unwrap().find("a").unwrap().phase,
             Phase::Succeeded
         );
         // Another attempt finds its own effect.
-        assert_eq!(steps[0].after(&seen(value), now), Ok(None));
+        assert_eq!(steps[0].after(Some(&value), now), Ok(None));
     }
 
     #[test]
@@ -191,9 +187,18 @@ mod tests {
     }
 
     #[test]
+    fn a_chance_that_cannot_be_read_is_told_and_nobodys_mistake() {
+        let events = [ended(7, "a", Phase::Succeeded)];
+        for value in [Value::Integer(1), Value::Bytes(vec![]), Value::Bytes(b"garbage".to_vec())] {
+            let problem = steps(&events)[0].after(Some(&value), UnixMillis(1)).unwrap_err();
+            assert_eq!((problem.status, problem.code), (503, "record_unreadable"), "{value:?}");
+        }
+    }
+
+    #[test]
     fn a_group_that_nobody_opened_is_named() {
         let events = [ended(7, "a", Phase::Succeeded)];
-        let problem = steps(&events)[0].after(&Outcome::Committed(vec![]), UnixMillis(1));
+        let problem = steps(&events)[0].after(None, UnixMillis(1));
         let problem = problem.unwrap_err();
         assert_eq!((problem.status, problem.code), (422, "unknown_group"));
         assert_eq!(problem.field.as_deref(), Some("data.a"));

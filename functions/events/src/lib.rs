@@ -9,14 +9,15 @@
     allow(unsafe_code, reason = "the exports that wit-bindgen generates")
 )]
 
-use domain::transaction::{CommitError, Outcome};
+use domain::transaction::CommitError;
 use edge::config::Config;
 use edge::route::Verb;
 use edge::stages::monotonic_ns;
 use edge::store::{Binding as _, random};
 use edge::{Access, Answer, Call, Problem, Request, Response, Route, Stages};
 use futures::future::join_all;
-use wallet::context::Context;
+use store::attempts::{attempts, lost};
+use store::{Context, Refused};
 use wallet::packet::{self, Failure};
 
 pub mod cloud_event;
@@ -28,8 +29,8 @@ mod typed;
 use decide::Step;
 use parse::{Event, Paid};
 
-/// Attempts to end the groups of a batch: each lost one saw another change of the same chance.
-const ATTEMPTS_MAX: u32 = 8;
+/// What is tried until nobody else changes the same chances in between.
+const ENDING: &str = "end groups";
 /// Packets that are paid at once, each in a partition of its own.
 const AT_ONCE: usize = 16;
 
@@ -102,12 +103,7 @@ async fn mark_paid(events: &[Event], config: &Config) -> Result<(), CommitError>
 /// Pays packets: from then on they can be opened.
 async fn pay(packets: &[&Paid], config: &Config) -> Result<(), Problem> {
     let store = edge::store::open(config).await?;
-    let context = Context {
-        store: store.as_ref(),
-        partitions: config.partitions,
-        now: edge::clock::now(),
-        pause: |ms| Box::pin(edge::clock::pause(ms)),
-    };
+    let context = context(store.as_ref(), config);
     for some in packets.chunks(AT_ONCE) {
         // All of them end, whatever becomes of one.
         let pay = async |paid: &&Paid| packet::pay(&context, &paid.packet, &mut random).await;
@@ -123,29 +119,44 @@ async fn pay(packets: &[&Paid], config: &Config) -> Result<(), Problem> {
 }
 
 /// Ends groups: looks at all of them, then changes each if it still is as it was seen.
-async fn end_groups(mut steps: Vec<Step<'_>>, config: &Config) -> Result<(), Problem> {
+async fn end_groups(steps: Vec<Step<'_>>, config: &Config) -> Result<(), Problem> {
     let store = edge::store::open(config).await?;
-    let now = edge::clock::now();
+    let context = context(store.as_ref(), config);
     let place = |step: &Step<'_>| step.partition(config.partitions);
-    let mut wave: Vec<_> = steps.iter().map(|step| (place(step), step.look())).collect();
-    for attempt in 0..ATTEMPTS_MAX {
-        let outcomes = store.commit_all(&wave).await?;
-        wave.clear();
-        let mut left = Vec::new();
-        for (step, outcome) in steps.into_iter().zip(&outcomes) {
-            if attempt > 0 && matches!(outcome, Outcome::Committed(_)) {
-                continue;
-            }
-            if let Some(transaction) = step.after(outcome, now)? {
-                wave.push((place(&step), transaction));
-                left.push(step);
-            }
-        }
-        steps = left;
-        if steps.is_empty() {
-            return Ok(());
-        }
+    let looks = steps.iter().map(|step| (place(step), step.look())).collect();
+    let looks = context.commit_all(looks).await?;
+    let mut left = Vec::new();
+    for (step, look) in steps.into_iter().zip(looks) {
+        let seen = look.err();
+        let seen = seen.as_ref().map(Refused::field).transpose()?.flatten();
+        left.extend(step.after(seen, context.now)?.map(|plan| (step, plan)));
     }
-    // Of several some may have ended.
-    Err(CommitError::Unknown(format!("{ATTEMPTS_MAX} attempts to end groups")).into())
+    let ended = attempts(ENDING, async || {
+        let (steps, plans): (Vec<_>, Vec<_>) = std::mem::take(&mut left).into_iter().unzip();
+        let plans = steps.iter().map(place).zip(plans).collect();
+        for (step, decided) in steps.into_iter().zip(context.commit_all(plans).await?) {
+            let Err(refused) = decided else { continue };
+            left.extend(step.after(refused.field()?, context.now)?.map(|plan| (step, plan)));
+        }
+        Ok(left.is_empty().then_some(()))
+    })
+    .await;
+    let lost = lost(ENDING);
+    match ended {
+        // Of several some may have ended.
+        Err(problem) if problem == Problem::from(lost.clone()) => {
+            Err(CommitError::Unknown(lost.to_string()).into())
+        }
+        ended => ended,
+    }
+}
+
+/// What every operation works with.
+fn context<'a, B>(store: &'a B, config: &Config) -> Context<'a, B> {
+    Context {
+        store,
+        partitions: config.partitions,
+        now: edge::clock::now(),
+        pause: |ms| Box::pin(edge::clock::pause(ms)),
+    }
 }
