@@ -26,6 +26,7 @@ use std::rc::Rc;
 
 use domain::due::Swept;
 use domain::order_number::OrderNumber;
+use domain::time::UnixMillis;
 use edge::config::Config;
 use edge::route::{Verb, route};
 use edge::{Access, Answer, Call, Problem, Request, Response, Route, Stages};
@@ -136,20 +137,28 @@ fn catalogue(config: &Rc<Config>) -> Rc<Catalogue> {
     })
 }
 
+fn context<'a, B>(
+    config: &Config,
+    store: &'a B,
+    catalogue: &'a Catalogue,
+    now: UnixMillis,
+) -> Context<'a, B> {
+    let world = store::Context {
+        store,
+        partitions: config.partitions,
+        now,
+        pause: |ms| Box::pin(edge::clock::pause(ms)),
+    };
+    Context { world, catalogue }
+}
+
 async fn answer(operation: Operation, call: &Call, stages: &mut Stages) -> Result<Answer, Problem> {
     let now = edge::clock::now();
     let command = parse::command(operation, call, now)?;
     stages.end("parse");
     let catalogue = catalogue(&call.config);
     let store = edge::store::open(&call.config).await?;
-    let partitions = call.config.partitions;
-    let world = store::Context {
-        store: store.as_ref(),
-        partitions,
-        now,
-        pause: |ms| Box::pin(edge::clock::pause(ms)),
-    };
-    let context = Context { world, catalogue: &catalogue };
+    let context = context(&call.config, store.as_ref(), &catalogue, now);
     match command {
         Command::Evaluate(user, mut cart) => {
             let view = View::Of(user);

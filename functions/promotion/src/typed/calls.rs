@@ -8,7 +8,6 @@ use edge::wit::types::Error;
 
 use super::{generated, read, wit, write};
 use crate::catalogue::View;
-use crate::context::Context;
 use crate::parse::{self, Command};
 use crate::publish::Which;
 use crate::{Done, evaluate};
@@ -25,8 +24,7 @@ impl wit::Guest for Component {
         let config = Config::load(monotonic_ns()).await?;
         let catalogue = crate::catalogue(&config);
         let store = edge::store::open(&config).await?;
-        let partitions = config.partitions;
-        let context = Context { store: store.as_ref(), partitions, now, catalogue: &catalogue };
+        let context = crate::context(&config, store.as_ref(), &catalogue, now);
         let user = user.map(UserId);
         let prepared = evaluate::prepare(&context, user, &mut cart, View::Of(user)).await;
         let prepared = prepared.map_err(write::error)?;
@@ -71,8 +69,7 @@ async fn done(command: Command<'_>) -> Result<Done, Error> {
     let config = Config::load(monotonic_ns()).await?;
     let catalogue = crate::catalogue(&config);
     let store = edge::store::open(&config).await?;
-    let partitions = config.partitions;
-    let context = Context { store: store.as_ref(), partitions, now, catalogue: &catalogue };
+    let context = crate::context(&config, store.as_ref(), &catalogue, now);
     crate::perform(&context, command).await.map_err(write::error)
 }
 
