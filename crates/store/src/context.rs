@@ -138,7 +138,7 @@ fn into_parts<R>(plans: Vec<(Partition, Plan<R>)>) -> Parts<R> {
 #[cfg(test)]
 pub(crate) mod tests {
     use binding::memory::Memory;
-    use domain::transaction::{Invalid, Value};
+    use domain::transaction::{Guard, Invalid, Value};
     use futures::executor::block_on;
 
     use super::*;
@@ -198,5 +198,27 @@ pub(crate) mod tests {
         let answers = block_on(context.read_some(vec![size.clone(), fault, size]));
         let two = Ok(Answer::Size(2));
         assert_eq!(answers, [two.clone(), Err(Invalid::RecordName.into()), two]);
+    }
+
+    #[test]
+    fn of_plans_that_are_committed_together_each_has_its_own_reason() {
+        let store = Memory::new();
+        let context = context(&store, 0);
+        let home = context.home(UserId(7));
+        let add = |field: &str, why: &'static str| {
+            let mut plan = Plan::new();
+            plan.demand(why, Guard::FieldAbsent("map".into(), field.into()));
+            plan.write(Write::Set("map".into(), field.into(), Value::Integer(1)));
+            (home, plan)
+        };
+        let why = |decided: Vec<Decided<&'static str>>| -> Vec<_> {
+            decided.into_iter().map(|one| one.map_err(|refused| refused.why)).collect()
+        };
+        let first = block_on(context.commit_all(vec![add("a", "a"), add("b", "b")])).unwrap();
+        assert_eq!(why(first), [Ok(vec![]), Ok(vec![])]);
+        let again = block_on(context.commit_all(vec![add("c", "c"), add("b", "b")])).unwrap();
+        assert_eq!(why(again), [Ok(vec![]), Err("b")]);
+        let fault = block_on(context.commit_all(vec![add("", "none")]));
+        assert_eq!(fault, Err(Invalid::FieldName.into()));
     }
 }
