@@ -62,16 +62,25 @@ impl<'a, B: Binding> Context<'a, B> {
         results.into_iter().next().ok_or_else(unexpected)?
     }
 
+    /// Commits plans, all at once; what became of each, or the first failure.
+    ///
+    /// # Errors
+    /// The store's; `Unknown` where some of the plans may have been written ([`Binding::commit_all`]).
+    pub async fn commit_all<R>(
+        &self,
+        plans: Vec<(Partition, Plan<R>)>,
+    ) -> Result<Vec<Decided<R>>, CommitError> {
+        let (transactions, reasons) = into_parts(plans);
+        let outcomes = self.store.commit_all(&transactions).await?;
+        reasons.into_iter().zip(outcomes).map(|(reasons, one)| reasons.decide(one)).collect()
+    }
+
     /// Commits plans, all at once, each for itself ([`wave::commit_some`]).
     pub async fn commit_some<R>(
         &self,
         plans: Vec<(Partition, Plan<R>)>,
     ) -> Vec<Result<Decided<R>, CommitError>> {
-        let into_parts = |(partition, plan): (Partition, Plan<R>)| {
-            let (transaction, reasons) = plan.into_parts();
-            ((partition, transaction), reasons)
-        };
-        let (transactions, reasons): (Vec<_>, Vec<_>) = plans.into_iter().map(into_parts).unzip();
+        let (transactions, reasons) = into_parts(plans);
         let results = wave::commit_some(self.store, &transactions).await;
         let decide = |(result, reasons): (Result<Outcome, CommitError>, Reasons<R>)| {
             result.and_then(|outcome| reasons.decide(outcome))
@@ -126,10 +135,21 @@ impl<'a, B: Binding> Context<'a, B> {
     }
 }
 
+type Parts<R> = (Vec<(Partition, Transaction)>, Vec<Reasons<R>>);
+
+/// Transactions, and what the outcome of each means.
+fn into_parts<R>(plans: Vec<(Partition, Plan<R>)>) -> Parts<R> {
+    let parts = |(partition, plan): (Partition, Plan<R>)| {
+        let (transaction, reasons) = plan.into_parts();
+        ((partition, transaction), reasons)
+    };
+    plans.into_iter().map(parts).unzip()
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use binding::memory::Memory;
-    use domain::transaction::{Invalid, Value};
+    use domain::transaction::{Guard, Invalid, Value};
     use futures::executor::block_on;
 
     use super::*;
@@ -189,5 +209,27 @@ pub(crate) mod tests {
         let answers = block_on(context.read_some(vec![size.clone(), fault, size]));
         let two = Ok(Answer::Size(2));
         assert_eq!(answers, [two.clone(), Err(Invalid::RecordName.into()), two]);
+    }
+
+    #[test]
+    fn of_plans_that_are_committed_together_each_has_its_own_reason() {
+        let store = Memory::new();
+        let context = context(&store, 0);
+        let home = context.home(UserId(7));
+        let add = |field: &str, why: &'static str| {
+            let mut plan = Plan::new();
+            plan.demand(why, Guard::FieldAbsent("map".into(), field.into()));
+            plan.write(Write::Set("map".into(), field.into(), Value::Integer(1)));
+            (home, plan)
+        };
+        let why = |decided: Vec<Decided<&'static str>>| -> Vec<_> {
+            decided.into_iter().map(|one| one.map_err(|refused| refused.why)).collect()
+        };
+        let first = block_on(context.commit_all(vec![add("a", "a"), add("b", "b")])).unwrap();
+        assert_eq!(why(first), [Ok(vec![]), Ok(vec![])]);
+        let again = block_on(context.commit_all(vec![add("c", "c"), add("b", "b")])).unwrap();
+        assert_eq!(why(again), [Ok(vec![]), Err("b")]);
+        let fault = block_on(context.commit_all(vec![add("", "none")]));
+        assert_eq!(fault, Err(Invalid::FieldName.into()));
     }
 }

@@ -134,9 +134,9 @@ async fn end_groups(mut steps: Vec<Step<'_>>, config: &Config) -> Result<(), Pro
     attempts("end groups", async || {
         let places = steps.iter().map(|step| step.partition(config.partitions));
         let wave = places.zip(std::mem::take(&mut plans)).collect();
-        let decided = context.commit_some(wave).await;
+        let decided = context.commit_all(wave).await?;
         for (step, decided) in std::mem::take(&mut steps).into_iter().zip(decided) {
-            let seen = match &decided? {
+            let seen = match &decided {
                 Ok(_) if has_looked => continue,
                 Ok(_) => None,
                 Err(refused) => refused.field()?.cloned(),

@@ -2,7 +2,7 @@
 
 use litemap::LiteMap;
 
-use domain::answers::unexpected;
+use domain::answers::{integers, unexpected};
 use domain::paid::PaidMark;
 use domain::partition::{Partition, Partitions};
 use domain::transaction::{Answer, CommitError, Outcome, Read, Transaction, Value, Write};
@@ -89,12 +89,13 @@ pub fn set_import(complete: bool, partitions: Partitions) -> (Partition, Transac
 /// Whether the import is complete; it is not until somebody said so.
 ///
 /// # Errors
-/// [`CommitError::Unreadable`] where the answer is not of the kind that was asked for.
+/// [`CommitError::Unreadable`] where the record cannot be read, or the answer is not of the kind that was asked for.
 pub fn import_complete(outcome: Option<&Outcome>) -> Result<bool, CommitError> {
     let Some(Outcome::Committed(answers)) = outcome else { return Err(unexpected()) };
-    match answers.as_slice() {
-        [Answer::Fields(values)] => Ok(values.first() == Some(&Some(Value::Integer(1)))),
-        _ => Err(unexpected()),
+    match integers(answers.first())? {
+        [0] => Ok(false),
+        [1] => Ok(true),
+        [_] => Err(unexpected()),
     }
 }
 
@@ -148,6 +149,15 @@ mod tests {
         assert_eq!(read(), Ok(true));
         commit(&store, &[set_import(false, partitions)]);
         assert_eq!(read(), Ok(false));
+    }
+
+    #[test]
+    fn a_record_of_the_import_that_cannot_be_read_says_neither() {
+        for value in [Value::Integer(2), Value::Bytes(vec![]), Value::Bytes(b"garbage".to_vec())] {
+            let answers = vec![Answer::Fields(vec![Some(value.clone())])];
+            let result = import_complete(Some(&Outcome::Committed(answers)));
+            assert!(matches!(result, Err(CommitError::Unreadable(_))), "{value:?}: {result:?}");
+        }
     }
 
     #[test]

@@ -15,8 +15,9 @@ use foldhash::fast::FixedState;
 use pricing::activity::{Activity, KeyKind};
 use pricing::cart::Line;
 use pricing::considered::Considered;
+use store::codec;
 
-use crate::records::{self, Head, Mention, Version};
+use crate::records::{self, Head, Mention, Mentions, Version};
 
 /// Keys that an instance remembers: carts of some thousand lines. Beyond it forgets all of them.
 const KEYS_MAX: usize = 20_000;
@@ -207,7 +208,7 @@ impl Known {
 
     pub fn mentioned(&mut self, value: Option<&Value>) -> Result<Rc<[Mentioned]>, CommitError> {
         let Some(value) = value else { return Ok(Rc::new([])) };
-        let mentions: Vec<Mention<'_>> = records::decode(value)?;
+        let Mentions(mentions) = codec::decode(value)?;
         let resolve = |one: &Mention<'_>| Mentioned {
             slot: self.slot(one.activity),
             set: one.set,
@@ -226,7 +227,7 @@ impl Known {
     /// A head that was read; whether it may have changed after keys were read. One that is older than
     /// what was known before does not replace it.
     pub fn set_head(&mut self, slot: u32, value: Option<&Value>) -> Result<bool, CommitError> {
-        let head: Option<Head> = value.map(records::decode).transpose()?;
+        let head: Option<Head> = value.map(codec::decode).transpose()?;
         let mut is_news = false;
         if let Some(slot) = self.slots.get_mut(slot as usize) {
             let changes = |head: &Head| head.changes;

@@ -2,11 +2,11 @@
 
 use domain::error::InvalidInput;
 use domain::ids::UserId;
-use edge::store::Binding;
 use pricing::cart::Cart;
 use pricing::considered::Considered;
 use pricing::decide::{ACTIVITIES_MAX, evaluate_considered};
 use pricing::evaluation::Evaluation;
+use store::Binding;
 
 use crate::catalogue::{Candidate, View};
 use crate::context::Context;

@@ -3,15 +3,14 @@
 use domain::answers::{fields, unexpected};
 use domain::error::InvalidInput;
 use domain::time::UnixMillis;
-use domain::transaction::{
-    CommitError, Guard, Outcome, Read, Transaction, VALUE_BYTES_MAX, Value, Write,
-};
-use edge::store::Binding;
+use domain::transaction::{CommitError, Read, VALUE_BYTES_MAX, Value, Write};
 use pricing::activity::Activity;
+use store::attempts::{attempts, lost};
+use store::{Binding, Plan, Versioned, codec};
 
 use crate::context::Context;
-use crate::records::{self, Head, Retired, Version};
-use crate::refusal::Failure;
+use crate::records::{self, Definition, Head, Retired, Version};
+use crate::refusal::{Failure, Refusal};
 
 /// A head as it was read.
 pub struct Found {
@@ -21,16 +20,18 @@ pub struct Found {
     pub head: Head,
 }
 
+/// Where the head of an activity lies.
+pub fn place<B: Binding>(context: &Context<'_, B>, id: &str) -> Versioned<Head> {
+    Versioned::new(context.shelf_of(id), records::heads(), id)
+}
+
 /// Reads the head of an activity from the store.
 ///
 /// # Errors
 /// The store's.
 pub async fn find<B: Binding>(context: &Context<'_, B>, id: &str) -> Result<Found, CommitError> {
-    let read = Read::Fields(records::heads(), vec![id.into()]);
-    let answers = context.read_all(vec![(context.shelf_of(id), read)]).await?;
-    let [value] = fields(answers.first())? else { return Err(unexpected()) };
-    let head = value.as_ref().map(records::decode).transpose()?.unwrap_or_default();
-    Ok(Found { value: value.clone(), head })
+    let seen = place(context, id).find(context).await?;
+    Ok(Found { value: seen.stored, head: seen.record.unwrap_or_default() })
 }
 
 /// Puts a changed head in the place of the one that was found, and writes something beside it; `false`
@@ -47,25 +48,40 @@ pub async fn replace<B: Binding>(
 ) -> Result<bool, Failure> {
     head.changes += 1;
     head.changed_at = context.now.0;
-    let value = records::encode(&head);
+    let value = codec::encode(&head);
     if matches!(&value, Value::Bytes(bytes) if bytes.len() > VALUE_BYTES_MAX) {
         let detail = format!("with its versions must have at most {VALUE_BYTES_MAX} bytes");
         return Err(InvalidInput::new("too_large", "dimensions", detail).into());
     }
-    let (record, field) = (records::heads(), id.into());
-    let guard = match &found.value {
-        Some(before) => Guard::FieldEquals(record.clone(), field, before.clone()),
-        None => Guard::FieldAbsent(record.clone(), field),
-    };
-    writes.push(Write::Set(record, id.into(), value));
+    let place = place(context, id);
+    writes.push(Write::Set(place.map.clone(), place.field.clone(), value));
     let (before, after) = (found.head.retires_since(), head.retires_since());
     let gone = before.filter(|_| before != after);
     writes.extend(gone.map(|at| records::RETIRING.remove(at, id.as_bytes())));
     writes.extend(after.map(|at| records::RETIRING.add(at, id.as_bytes())));
-    let transaction = Transaction { guards: vec![guard], writes, ..Transaction::default() };
-    let outcome = context.commit(context.shelf_of(id), transaction).await?;
+    let mut plan = Plan::new();
+    plan.demand((), place.unchanged(found.value.as_ref())).write_all(writes);
+    let decided = context.commit(place.partition, plan).await?;
     context.catalogue.outdate();
-    Ok(matches!(outcome, Outcome::Committed(_)))
+    Ok(decided.is_ok())
+}
+
+/// What is tried until nobody else publishes in between.
+const PUBLISHING: &str = "publish";
+
+/// As [`attempts`], of what others who publish may overtake.
+///
+/// # Errors
+/// `published_meanwhile` where every attempt lost; those of an attempt.
+pub async fn publishing<T>(
+    attempt: impl AsyncFnMut() -> Result<Option<T>, Failure>,
+) -> Result<T, Failure> {
+    match attempts(PUBLISHING, attempt).await {
+        Err(Failure::Store(error)) if error == lost(PUBLISHING) => {
+            Err(Refusal::PublishedMeanwhile.into())
+        }
+        result => result,
+    }
 }
 
 impl Head {
@@ -92,18 +108,39 @@ impl Head {
     }
 }
 
-/// The definition of a version of a head that was just read.
+/// The definition of a version of a head that was found.
 ///
 /// # Errors
-/// The store's; `Unavailable` where the definition has gone since.
+/// The store's; `Unreadable` where it is missing, and `Unavailable` where it has gone since.
 pub async fn definition<B: Binding>(
     context: &Context<'_, B>,
     id: &str,
+    found: &Found,
     version: u64,
 ) -> Result<Activity, CommitError> {
-    // The head was changed since it was read: asking again finds what it is now.
-    let gone = || CommitError::Unavailable("a definition that has just gone".into());
-    stored_definition(context, id, version).await?.ok_or_else(gone)
+    if let Some(definition) = stored_definition(context, id, version).await? {
+        return Ok(definition);
+    }
+    check_changed(context, id, found, version).await?;
+    // Asking again finds what the head is now.
+    Err(CommitError::Unavailable("a definition that has just gone".into()))
+}
+
+/// Looks at a head again that names a version without a definition.
+///
+/// # Errors
+/// `Unreadable` where the head is what was found: the definition was lost. The store's.
+pub async fn check_changed<B: Binding>(
+    context: &Context<'_, B>,
+    id: &str,
+    found: &Found,
+    version: u64,
+) -> Result<(), CommitError> {
+    if find(context, id).await?.value != found.value {
+        return Ok(());
+    }
+    let missing = format!("version {version} of activity {id} has no definition");
+    Err(CommitError::Unreadable(missing))
 }
 
 /// The definition of a version, if it is there.
@@ -117,11 +154,7 @@ pub async fn stored_definition<B: Binding>(
 ) -> Result<Option<Activity>, CommitError> {
     let read = Read::Fields(records::definitions(id), vec![records::number(version)]);
     let answers = context.read_all(vec![(context.shelf_of(id), read)]).await?;
-    let broken = || CommitError::Unreadable("the definition of an activity cannot be read".into());
-    let json = match fields(answers.first())? {
-        [Some(Value::Bytes(json))] => json,
-        [None] => return Ok(None),
-        _ => return Err(broken()),
-    };
-    edge::json::stored(json).map(Some).ok_or_else(broken)
+    let [value] = fields(answers.first())? else { return Err(unexpected()) };
+    let definition: Option<Definition<Activity>> = value.as_ref().map(codec::decode).transpose()?;
+    Ok(definition.map(|Definition(activity)| activity))
 }

@@ -1,12 +1,32 @@
 //! Holds: what an order has of the uses that an activity gives to all users.
 
-use domain::answers::unexpected;
-use domain::transaction::{CommitError, Failed, Guard, Outcome, Seen, Transaction, Value, Write};
-use edge::store::Binding;
+use domain::partition::Partition;
+use domain::transaction::{CommitError, Guard, Write};
+use store::{Binding, Plan, Versioned, attempts, codec};
 
 use crate::context::Context;
-use crate::order::{NOBODY, Order, Purchase, STEPS_MAX, Used, busy, counted_for_all};
-use crate::records;
+use crate::order::{NOBODY, Order, Purchase, Used, counted_for_all};
+use crate::records::{self, Hold};
+
+/// Why an activity gives no hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// The attempt has one, or let it go.
+    Known,
+    /// The use of this place in the request is too much.
+    UsedUp(u32),
+}
+
+/// Where the hold of an attempt lies.
+fn place<B: Binding>(
+    context: &Context<'_, B>,
+    order: Order<'_>,
+    purchase: &Purchase,
+    activity: &str,
+) -> Versioned<Hold> {
+    let hold = records::hold(order.user, order.number, purchase.attempt);
+    Versioned::new(records::stock_of(context.partitions, activity), records::holds(activity), hold)
+}
 
 /// Asks every activity that an order uses for a hold; the place of a use that was refused.
 ///
@@ -17,33 +37,30 @@ pub async fn hold<B: Binding>(
     order: Order<'_>,
     purchase: &Purchase,
 ) -> Result<Option<u32>, CommitError> {
-    let groups = counted_for_all(&purchase.uses);
-    let step = |(activity, uses): &(&str, Vec<&Used>)| {
-        let (holds, stock) = (records::holds(activity), records::stock(activity));
-        let hold = records::hold(order.user, order.number, purchase.attempt);
-        let mut guards = vec![Guard::FieldAbsent(holds.clone(), hold.clone())];
-        let mut writes = vec![Write::Set(holds, hold, Value::Integer(1))];
+    let step = |(activity, uses): (&str, Vec<&Used>)| -> (Partition, Plan<Why>) {
+        let (place, stock) = (place(context, order, purchase, activity), records::stock(activity));
+        let mut plan = Plan::new();
+        plan.demand(Why::Known, place.unchanged(None)).write(place.set(&Hold::Held));
         for used in uses {
             let (field, uses) = (records::unit(&used.unit), i64::from(used.uses));
             let most = used.of_all.unwrap_or(0) - uses;
-            guards.push(Guard::IntegerAtMost(stock.clone(), field.clone(), most));
-            writes.push(Write::Add(stock.clone(), field, uses));
+            let guard = Guard::IntegerAtMost(stock.clone(), field.clone(), most);
+            plan.demand(Why::UsedUp(used.place), guard);
+            plan.write(Write::Add(stock.clone(), field, uses));
         }
-        let partition = records::stock_of(context.partitions, activity);
-        (partition, Transaction { guards, writes, ..Transaction::default() })
+        (place.partition, plan)
     };
-    let steps: Vec<_> = groups.iter().map(step).collect();
+    let steps = counted_for_all(&purchase.uses).into_iter().map(step).collect();
     let mut place = None;
-    for (outcome, (_, uses)) in context.commit_all(&steps).await?.into_iter().zip(&groups) {
-        let Outcome::Refused(refused) = outcome else { continue };
-        match (refused.failed, refused.seen) {
-            (Failed::Guard(0), Seen::Field(Some(Value::Integer(1)))) => {}
-            // A tombstone: the attempt was undone meanwhile.
-            (Failed::Guard(0), _) => place = place.or(Some(NOBODY)),
-            (Failed::Guard(guard), _) => {
-                place = Some(uses.get(guard - 1).map_or(NOBODY, |used| used.place));
-            }
-            (Failed::Write(_), _) => return Err(unexpected()),
+    for decided in context.commit_all(steps).await? {
+        let Err(refused) = decided else { continue };
+        match refused.why {
+            Why::UsedUp(used) => place = Some(used),
+            Why::Known => match refused.field()?.map(codec::decode).transpose()? {
+                Some(Hold::Held) => {}
+                // The attempt was undone meanwhile.
+                Some(Hold::LetGo) | None => place = place.or(Some(NOBODY)),
+            },
         }
     }
     Ok(place)
@@ -58,44 +75,37 @@ pub async fn let_go<B: Binding>(
     order: Order<'_>,
     purchase: &Purchase,
 ) -> Result<(), CommitError> {
-    let mut groups = counted_for_all(&purchase.uses);
-    let mut is_held = true;
-    for _ in 0..STEPS_MAX {
-        let step = |(activity, uses): &(&str, Vec<&Used>)| {
-            let (holds, stock) = (records::holds(activity), records::stock(activity));
-            let hold = records::hold(order.user, order.number, purchase.attempt);
-            let mut writes = vec![Write::Set(holds.clone(), hold.clone(), Value::Integer(0))];
-            let guard = if is_held {
-                writes.extend(uses.iter().map(|used| {
+    // What is thought to be there of each activity: at first a hold.
+    let all = counted_for_all(&purchase.uses).into_iter();
+    let mut groups: Vec<_> =
+        all.map(|(activity, uses)| (activity, uses, Some(Hold::Held))).collect();
+    attempts("let go of the holds of an order", async || {
+        let step = |(activity, uses, thought): &(&str, Vec<&Used>, Option<Hold>)| {
+            let place = place(context, order, purchase, activity);
+            let mut plan = Plan::new();
+            plan.demand((), place.unchanged(thought.as_ref().map(codec::encode).as_ref()));
+            plan.write(place.set(&Hold::LetGo));
+            if thought.is_some() {
+                let stock = records::stock(activity);
+                plan.write_all(uses.iter().map(|used| {
                     let field = records::unit(&used.unit);
                     Write::Add(stock.clone(), field, -i64::from(used.uses))
                 }));
-                Guard::FieldEquals(holds, hold, Value::Integer(1))
-            } else {
-                Guard::FieldAbsent(holds, hold)
-            };
-            let partition = records::stock_of(context.partitions, activity);
-            let guards = vec![guard];
-            (partition, Transaction { guards, writes, ..Transaction::default() })
+            }
+            (place.partition, plan)
         };
-        let steps: Vec<_> = groups.iter().map(step).collect();
-        let outcomes = context.commit_all(&steps).await?;
+        let steps = groups.iter().map(step).collect();
         let mut open = Vec::new();
-        for (group, outcome) in groups.into_iter().zip(outcomes) {
-            let Outcome::Refused(refused) = outcome else { continue };
-            match refused.seen {
-                Seen::Field(Some(Value::Integer(0))) => {}
-                // Held where it was thought not to be, or the other way round.
-                Seen::Field(None | Some(Value::Integer(1))) => open.push(group),
-                // No step would ever change what no hold is.
-                _ => return Err(unexpected()),
+        let decided = context.commit_all(steps).await?;
+        for ((activity, uses, _), decided) in std::mem::take(&mut groups).into_iter().zip(decided) {
+            let Err(refused) = decided else { continue };
+            match refused.field()?.map(codec::decode).transpose()? {
+                Some(Hold::LetGo) => {}
+                seen @ (None | Some(Hold::Held)) => open.push((activity, uses, seen)),
             }
         }
         groups = open;
-        if groups.is_empty() {
-            return Ok(());
-        }
-        is_held = !is_held;
-    }
-    Err(busy())
+        Ok(groups.is_empty().then_some(()))
+    })
+    .await
 }

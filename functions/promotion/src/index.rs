@@ -1,22 +1,18 @@
 //! Changing the index: mentions of an activity's key set come and go, key by key.
 
 use domain::answers::fields;
-use domain::transaction::{
-    CommitError, Field, Guard, Outcome, Read, Transaction, VALUE_BYTES_MAX, Value, Write,
-};
-use edge::store::Binding;
+use domain::transaction::{CommitError, Field, Guard, Read, VALUE_BYTES_MAX, Value, Write};
 use pricing::activity::{Activity, KeyKind};
+use store::{Binding, Plan, codec};
 
 use crate::context::Context;
-use crate::records::{self, Mention, SHELVES};
+use crate::heads::publishing;
+use crate::records::{self, Mention, Mentions, SHELVES};
 use crate::refusal::{Failure, Refusal};
 use crate::selectors::{Selectors, masks};
 
 /// Keys that one commit changes, with a guard and a write each.
 const KEYS_MAX: usize = 1_000;
-/// Attempts on the keys of one shelf: each lost one saw another operator publish something for one of
-/// the same keys.
-const ATTEMPTS_MAX: u32 = 16;
 /// Activities that one key may have; more than an evaluation considers make no sense.
 const MENTIONS_MAX: usize = 1_000;
 
@@ -64,13 +60,11 @@ pub async fn change<B: Binding>(
         .zip(&shelves)
         .flat_map(|(shelf, keys)| keys.chunks(KEYS_MAX).map(move |chunk| (shelf, chunk)));
     let mut left: Vec<(u64, &[(&str, u64)])> = chunks.collect();
-    for _ in 0..ATTEMPTS_MAX {
-        if left.is_empty() {
-            return Ok(());
-        }
-        left = attempt(context, activity, set, change, left).await?;
-    }
-    if left.is_empty() { Ok(()) } else { Err(Refusal::PublishedMeanwhile.into()) }
+    publishing(async || {
+        left = attempt(context, activity, set, change, std::mem::take(&mut left)).await?;
+        Ok(left.is_empty().then_some(()))
+    })
+    .await
 }
 
 /// Reads what is there and changes it, all at once; those that somebody else changed in between.
@@ -89,27 +83,24 @@ async fn attempt<'a, B: Binding>(
     let answers = context.read_all(reads).await?;
     let (mut steps, mut of) = (Vec::new(), Vec::new());
     for (chunk, answer) in chunks.into_iter().zip(&answers) {
-        let mut transaction = Transaction::default();
+        let mut plan = Plan::new();
         for ((key, mask), value) in chunk.1.iter().zip(fields(Some(answer))?) {
             let mention = Mention { activity, set, mask: *mask };
             let (before, after) = edit(value.as_ref(), mention, change)?;
             if before != after {
                 let (guard, write) = replace(Field::from(*key), value.as_ref(), &after)?;
-                transaction.guards.push(guard);
-                transaction.writes.push(write);
+                plan.demand((), guard).write(write);
             }
         }
-        if !transaction.writes.is_empty() {
-            steps.push((context.shelf(chunk.0), transaction));
+        if !plan.is_empty() {
+            steps.push((context.shelf(chunk.0), plan));
             of.push(chunk);
         }
     }
-    let outcomes = context.commit_all(&steps).await?;
-    let lost = of.into_iter().zip(outcomes).filter(|(_, one)| matches!(one, Outcome::Refused(_)));
+    let decided = context.commit_all(steps).await?;
+    let lost = of.into_iter().zip(decided).filter(|(_, decided)| decided.is_err());
     Ok(lost.map(|(chunk, _)| chunk).collect())
 }
-
-type Mentions<'a> = Vec<Mention<'a>>;
 
 /// What mentions a key, and what will.
 fn edit<'a>(
@@ -117,20 +108,21 @@ fn edit<'a>(
     mention: Mention<'a>,
     change: Change,
 ) -> Result<(Mentions<'a>, Mentions<'a>), CommitError> {
-    let before: Mentions<'_> = value.map(records::decode).transpose()?.unwrap_or_default();
+    let before: Mentions<'_> = value.map(codec::decode).transpose()?.unwrap_or_default();
     let is_another =
         |one: &&Mention<'_>| (one.activity, one.set) != (mention.activity, mention.set);
-    let mut after: Mentions<'_> = before.iter().filter(is_another).cloned().collect();
+    let mut after: Vec<_> = before.0.iter().filter(is_another).cloned().collect();
     if change == Change::Add {
         // A SKU may be named by a selector and by a list.
-        let named = before.iter().filter(|one| !is_another(one)).fold(0, |all, one| all | one.mask);
+        let named =
+            before.0.iter().filter(|one| !is_another(one)).fold(0, |all, one| all | one.mask);
         // In an order of their own, so that doing it twice changes nothing.
         let is_before =
             |one: &Mention<'_>| (one.activity, one.set) < (mention.activity, mention.set);
         let place = after.partition_point(is_before);
         after.insert(place, Mention { mask: mention.mask | named, ..mention });
     }
-    Ok((before, after))
+    Ok((before, Mentions(after)))
 }
 
 fn replace(
@@ -143,12 +135,12 @@ fn replace(
         Some(before) => Guard::FieldEquals(record.clone(), key.clone(), before.clone()),
         None => Guard::FieldAbsent(record.clone(), key.clone()),
     };
-    if after.is_empty() {
+    if after.0.is_empty() {
         return Ok((guard, Write::Unset(record, key)));
     }
-    let value = records::encode(after);
+    let value = codec::encode(after);
     let fits = matches!(&value, Value::Bytes(bytes) if bytes.len() <= VALUE_BYTES_MAX);
-    if after.len() > MENTIONS_MAX || !fits {
+    if after.0.len() > MENTIONS_MAX || !fits {
         let key = String::from_utf8_lossy(&key.0).into_owned();
         return Err(Refusal::TooManyActivities(key).into());
     }
@@ -162,10 +154,10 @@ mod tests {
     #[test]
     fn an_edit_that_was_made_changes_nothing_and_can_be_undone() {
         let mention = |activity, set| Mention { activity, set, mask: 3 };
-        let value = records::encode(&vec![mention("b", 1)]);
+        let value = codec::encode(&Mentions(vec![mention("b", 1)]));
         let (before, added) = edit(Some(&value), mention("a", 2), Change::Add).unwrap();
-        assert_eq!(added, [mention("a", 2), mention("b", 1)]);
-        let stored = records::encode(&added);
+        assert_eq!(added.0, [mention("a", 2), mention("b", 1)]);
+        let stored = codec::encode(&added);
         let (same, again) = edit(Some(&stored), mention("a", 2), Change::Add).unwrap();
         assert_eq!(same, again);
         let (_, removed) = edit(Some(&stored), mention("a", 2), Change::Remove).unwrap();

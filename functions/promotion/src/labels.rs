@@ -5,12 +5,12 @@ use domain::error::InvalidInput;
 use domain::ids::UserId;
 use domain::money::Amount;
 use domain::time::UnixMillis;
-use edge::store::Binding;
 use pricing::activity::Activity;
 use pricing::cart::{Cart, Line};
 use pricing::considered::Considered;
 use pricing::decide::evaluate_considered;
 use pricing::explain::Code;
+use store::Binding;
 
 use crate::catalogue::{Candidate, View};
 use crate::context::Context;

@@ -26,10 +26,11 @@ use std::rc::Rc;
 
 use domain::due::Swept;
 use domain::order_number::OrderNumber;
+use domain::time::UnixMillis;
 use edge::config::Config;
 use edge::route::{Verb, route};
-use edge::store::Binding;
 use edge::{Access, Answer, Call, Problem, Request, Response, Route, Stages};
+use store::Binding;
 
 pub mod catalogue;
 pub mod context;
@@ -136,14 +137,29 @@ fn catalogue(config: &Rc<Config>) -> Rc<Catalogue> {
     })
 }
 
+fn context<'a, B>(
+    config: &Config,
+    store: &'a B,
+    catalogue: &'a Catalogue,
+    now: UnixMillis,
+) -> Context<'a, B> {
+    let world = store::Context {
+        store,
+        partitions: config.partitions,
+        now,
+        pause: |ms| Box::pin(edge::clock::pause(ms)),
+    };
+    Context { world, catalogue }
+}
+
 async fn answer(operation: Operation, call: &Call, stages: &mut Stages) -> Result<Answer, Problem> {
     let mut command = parse::command(operation, call)?;
     stages.end("parse");
     let catalogue = catalogue(&call.config);
     let store = edge::store::open(&call.config).await?;
-    let (now, partitions) = (store.now(), call.config.partitions);
+    let now = store.now();
     command.at_present(now);
-    let context = Context { store: store.as_ref(), partitions, now, catalogue: &catalogue };
+    let context = context(&call.config, store.as_ref(), &catalogue, now);
     match command {
         Command::Evaluate(user, mut cart) => {
             let view = View::Of(user);

@@ -8,8 +8,8 @@ use std::rc::Rc;
 
 use domain::answers::unexpected;
 use domain::transaction::{Answer, CommitError, Field, MapKey, READ_FIELDS_MAX, Read, Value};
-use edge::store::Binding;
 use pricing::cart::Line;
+use store::Binding;
 
 use crate::catalogue::{Candidate, Numbers, View, collect, mentioned_slots, missing_keys};
 use crate::context::Context;

@@ -1,20 +1,16 @@
 //! An order: what it took, and how far it is.
 
-use domain::answers::{fields, unexpected};
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
+use domain::partition::Partitions;
 use domain::time::UnixMillis;
-use domain::transaction::{
-    Answer, CommitError, Field, Guard, MapKey, Outcome, Read, Transaction, Value, Write,
-};
-use edge::store::Binding;
+use domain::transaction::{CommitError, Write};
 use serde::{Deserialize, Serialize};
+use store::{Binding, Record, Seen, Versioned};
 
 use crate::context::Context;
 use crate::records;
 
-/// Steps that one request makes: each lost one saw another request on the same order go on.
-pub const STEPS_MAX: u32 = 16;
 /// A use that no activity refused: the order was abandoned.
 pub const NOBODY: u32 = u32::MAX;
 /// The one field of an order's record.
@@ -33,6 +29,10 @@ pub struct Purchase {
     pub at: i64,
     /// What it uses, of activities with limits.
     pub uses: Vec<Used>,
+}
+
+impl Record for Purchase {
+    const NAME: &'static str = "what an order took";
 }
 
 /// How far an order is.
@@ -89,51 +89,26 @@ impl Purchase {
 }
 
 impl Order<'_> {
-    fn record(&self) -> MapKey {
-        records::order(self.user, self.number)
+    /// Where its record lies.
+    pub fn place(&self, partitions: Partitions) -> Versioned<Purchase> {
+        let home = partitions.locate(self.user).partition;
+        Versioned::new(home, records::order(self.user, self.number), ORDER)
     }
 
-    /// Reads it.
-    pub fn read(&self) -> Read {
-        Read::Fields(self.record(), vec![ORDER.into()])
-    }
-
-    /// Demands that its record is what it was.
-    fn unchanged(&self, before: Option<&Value>) -> Guard {
-        let (record, field) = (self.record(), Field::from(ORDER));
-        match before {
-            Some(before) => Guard::FieldEquals(record, field, before.clone()),
-            None => Guard::FieldAbsent(record, field),
-        }
-    }
-
-    /// Guards and writes that change its record, and its place among those under way.
-    ///
-    /// # Errors
-    /// What was there before cannot be read.
-    pub fn change(
-        &self,
-        before: Option<&Value>,
-        after: &Purchase,
-    ) -> Result<(Guard, Vec<Write>), CommitError> {
-        let was = before.map(records::decode::<Purchase>).transpose()?;
-        let (was, is) = (was.and_then(|was| was.under_way_since()), after.under_way_since());
+    /// Writes that change its place among those under way, beside its record.
+    pub fn marks(&self, before: Option<&Purchase>, after: &Purchase) -> Vec<Write> {
+        let (was, is) = (before.and_then(Purchase::under_way_since), after.under_way_since());
         let what = records::under_way(self.user, self.number);
-        let mut writes = vec![Write::Set(self.record(), ORDER.into(), records::encode(after))];
         let gone = was.filter(|_| was != is);
-        writes.extend(gone.map(|at| records::UNDER_WAY.remove(at, &what)));
+        let mut writes: Vec<_> =
+            gone.map(|at| records::UNDER_WAY.remove(at, &what)).into_iter().collect();
         writes.extend(is.map(|at| records::UNDER_WAY.add(at, &what)));
-        Ok((self.unchanged(before), writes))
+        writes
     }
 
-    /// Takes it out of those that are under way since a moment, as long as it is what it was.
-    pub fn forget(&self, found: &Value, since: UnixMillis) -> Transaction {
-        let what = records::under_way(self.user, self.number);
-        Transaction {
-            guards: vec![self.unchanged(Some(found))],
-            writes: vec![records::UNDER_WAY.remove(since, &what)],
-            ..Transaction::default()
-        }
+    /// Takes it out of those that are under way since a moment.
+    pub fn forget(&self, since: UnixMillis) -> Write {
+        records::UNDER_WAY.remove(since, &records::under_way(self.user, self.number))
     }
 
     /// What the user's counts change by, `sign` times what is used.
@@ -159,9 +134,6 @@ pub fn counted_for_all(uses: &[Used]) -> Vec<(&str, Vec<&Used>)> {
     groups
 }
 
-/// An order as the store keeps it, and what that means; `None` where there is none.
-pub type Found = Option<(Value, Purchase)>;
-
 /// Reads an order.
 ///
 /// # Errors
@@ -169,19 +141,8 @@ pub type Found = Option<(Value, Purchase)>;
 pub async fn find<B: Binding>(
     context: &Context<'_, B>,
     order: Order<'_>,
-) -> Result<Found, CommitError> {
-    let read = (context.home(order.user), order.read());
-    found(context.read_all(vec![read]).await?.first())
-}
-
-/// The answer to [`Order::read`].
-///
-/// # Errors
-/// It is another one.
-pub fn found(answer: Option<&Answer>) -> Result<Found, CommitError> {
-    let [value] = fields(answer)? else { return Err(unexpected()) };
-    let Some(value) = value else { return Ok(None) };
-    Ok(Some((value.clone(), records::decode(value)?)))
+) -> Result<Seen<Purchase>, CommitError> {
+    order.place(context.partitions).find(context).await
 }
 
 /// Changes an order; `false` where it was changed meanwhile.
@@ -191,18 +152,12 @@ pub fn found(answer: Option<&Answer>) -> Result<Found, CommitError> {
 pub async fn change<B: Binding>(
     context: &Context<'_, B>,
     order: Order<'_>,
-    before: Option<&Value>,
+    before: &Seen<Purchase>,
     after: &Purchase,
     more: Vec<Write>,
 ) -> Result<bool, CommitError> {
-    let (guard, mut writes) = order.change(before, after)?;
+    let mut writes = order.marks(before.record.as_ref(), after);
     writes.extend(more);
-    let transaction = Transaction { guards: vec![guard], writes, ..Transaction::default() };
-    let outcome = context.commit(context.home(order.user), transaction).await?;
-    Ok(matches!(outcome, Outcome::Committed(_)))
-}
-
-/// An order that others change all the time.
-pub fn busy() -> CommitError {
-    CommitError::Unavailable(format!("{STEPS_MAX} steps on one order"))
+    let place = order.place(context.partitions);
+    Ok(place.swap(context, before, Some(after), writes).await?.is_none())
 }

@@ -5,17 +5,14 @@ use domain::answers::fields;
 use domain::error::InvalidInput;
 use domain::money::{Amount, Currency};
 use domain::time::UnixMillis;
-use domain::transaction::{CommitError, Field, Guard, Outcome, Read, Transaction, Write};
-use edge::store::Binding;
+use domain::transaction::{CommitError, Field, Read};
 use litemap::LiteMap;
 use serde::{Deserialize, Serialize};
+use store::{Binding, Plan, Record, Seen, Versioned, attempts, codec};
 
 use crate::context::Context;
 use crate::records::{self, SHELVES};
 use crate::refusal::Failure;
-
-/// Attempts on the SKUs of one shelf: each lost one saw another batch change one of them.
-const ATTEMPTS_MAX: u32 = 16;
 
 /// How far ahead of the clock of whoever takes it a change may be: clocks of shops and of instances may each be
 /// ten minutes off. One of the future would hide every correction until then.
@@ -41,6 +38,10 @@ pub struct Offer {
     pub price: Option<Price>,
     /// Whether there is any, and since when that is known in unix milliseconds.
     pub in_stock: Option<(bool, i64)>,
+}
+
+impl Record for Offer {
+    const NAME: &'static str = "what is known of a SKU";
 }
 
 /// A price.
@@ -128,16 +129,12 @@ pub async fn apply<B: Binding>(
     }
     let shelves = (0..).zip(shelves).filter(|(_, skus)| !skus.is_empty());
     let mut left: Vec<Shelf> = shelves.collect();
-    for _ in 0..ATTEMPTS_MAX {
-        if left.is_empty() {
-            return Ok(tally);
-        }
-        left = attempt(context, currency, left, &mut tally).await?;
-    }
-    if left.is_empty() {
-        return Ok(tally);
-    }
-    Err(CommitError::Unavailable(format!("{ATTEMPTS_MAX} attempts on prices")).into())
+    attempts("change prices", async || {
+        left = attempt(context, currency, std::mem::take(&mut left), &mut tally).await?;
+        Ok::<_, CommitError>(left.is_empty().then_some(()))
+    })
+    .await?;
+    Ok(tally)
 }
 
 type Shelf = (u64, Vec<(String, Vec<Change>)>);
@@ -147,7 +144,7 @@ async fn attempt<B: Binding>(
     currency: Currency,
     shelves: Vec<Shelf>,
     tally: &mut Tally,
-) -> Result<Vec<Shelf>, Failure> {
+) -> Result<Vec<Shelf>, CommitError> {
     let read = |(shelf, skus): &Shelf| {
         let skus = skus.iter().map(|(sku, _)| Field::from(sku.as_str())).collect();
         (context.shelf(*shelf), Read::Fields(records::offers(), skus))
@@ -156,48 +153,41 @@ async fn attempt<B: Binding>(
     let answers = context.read_all(reads).await?;
     let (mut steps, mut of) = (Vec::new(), Vec::new());
     for (shelf, answer) in shelves.into_iter().zip(&answers) {
-        let mut transaction = Transaction::default();
+        let (partition, mut plan) = (context.shelf(shelf.0), Plan::new());
         let (mut applied, mut stale) = (0, 0);
         for ((sku, changes), value) in shelf.1.iter().zip(fields(Some(answer))?) {
-            let before: Option<Offer> = value.as_ref().map(records::decode).transpose()?;
-            let mut offer = before.unwrap_or_default();
+            let place = Versioned::new(partition, records::offers(), sku.as_str());
+            let before: Seen<Offer> = Seen::of(value.clone())?;
+            let mut offer = before.record.unwrap_or_default();
+            let mut is_changed = before.stored.is_none();
             for change in changes {
                 let after = offer.with(change, currency);
                 if after == offer {
                     stale += 1
                 } else {
-                    applied += 1
+                    applied += 1;
+                    is_changed = true;
                 }
                 offer = after;
             }
-            let after = records::encode(&offer);
-            if value.as_ref() != Some(&after) {
-                let (record, field) = (records::offers(), Field::from(sku.as_str()));
-                transaction.guards.push(match value {
-                    Some(before) => {
-                        Guard::FieldEquals(record.clone(), field.clone(), before.clone())
-                    }
-                    None => Guard::FieldAbsent(record.clone(), field.clone()),
-                });
-                transaction.writes.push(Write::Set(record, field, after));
+            if is_changed {
+                plan.demand((), place.unchanged(before.stored.as_ref())).write(place.set(&offer));
             }
         }
-        if transaction.writes.is_empty() {
+        if plan.is_empty() {
             tally.stale += stale;
         } else {
-            steps.push((context.shelf(shelf.0), transaction));
+            steps.push((partition, plan));
             of.push((shelf, applied, stale));
         }
     }
     let mut again = Vec::new();
-    for (outcome, (shelf, applied, stale)) in context.commit_all(&steps).await?.into_iter().zip(of)
-    {
-        match outcome {
-            Outcome::Committed(_) => {
-                tally.applied += applied;
-                tally.stale += stale;
-            }
-            Outcome::Refused(_) => again.push(shelf),
+    for (decided, (shelf, applied, stale)) in context.commit_all(steps).await?.into_iter().zip(of) {
+        if decided.is_ok() {
+            tally.applied += applied;
+            tally.stale += stale;
+        } else {
+            again.push(shelf);
         }
     }
     Ok(again)
@@ -225,7 +215,7 @@ pub async fn offers<B: Binding>(
     for (answer, (_, places)) in context.read_all(reads).await?.iter().zip(&shelves) {
         for (value, place) in fields(Some(answer))?.iter().zip(places) {
             if let Some(value) = value {
-                offers[*place] = records::decode::<Offer>(value)?;
+                offers[*place] = codec::decode::<Offer>(value)?;
             }
         }
     }

@@ -8,22 +8,20 @@
 use domain::answers::{fields, unexpected};
 use domain::error::InvalidInput;
 use domain::partition::fnv1a;
-use domain::transaction::{Answer, CommitError, Guard, Outcome, Read, Transaction, Value, Write};
-use edge::store::Binding;
+use domain::transaction::{Answer, CommitError, Guard, Read, Value, Write};
 use pricing::activity::{Activity, KeyKind};
+use store::{Binding, Plan, codec};
 
 use crate::context::Context;
-use crate::heads::{Found, definition, find, replace};
+use crate::heads::{self, Found, definition, find, publishing, replace};
 use crate::index::{self, Change, named_keys};
-use crate::records::{self, Head, Rollout, Version};
+use crate::records::{self, Definition, Head, Rollout, SkuPart, Version};
 use crate::refusal::{Failure, Refusal};
 use crate::retire;
 use crate::selectors::{LIST_MASK, Selectors, without_products};
 
 /// Bytes of a definition in JSON: with 16 bytes a key some thousands of keys. More SKUs are sent as a list.
 const DEFINITION_BYTES_MAX: usize = 60_000;
-/// Attempts to change a head: each lost one saw another operator publish.
-const ATTEMPTS_MAX: u32 = 8;
 
 /// Which version of an activity is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,13 +68,13 @@ pub async fn save<B: Binding>(
         return Err(InvalidInput::new("too_large", "dimensions.products", detail).into());
     }
     let digest = fnv1a(&json);
-    for _ in 0..ATTEMPTS_MAX {
+    publishing(async || {
         let found = find(context, id).await?;
         if let Some(live) = &found.head.live
             && which == Which::Live
             && live.digest == digest
         {
-            return Ok(live.version);
+            return Ok(Some(live.version));
         }
         let place = |head: &Head| match which {
             Which::Live => head.staged.clone(),
@@ -86,12 +84,9 @@ pub async fn save<B: Binding>(
             if !saved.indexed {
                 add_keys(context, activity, saved.set).await?;
             } else if which == Which::Draft {
-                return Ok(saved.version);
+                return Ok(Some(saved.version));
             }
-            if let Some(version) = finish(context, id, &found, saved, which).await? {
-                return Ok(version);
-            }
-            continue;
+            return finish(context, id, &found, saved, which).await;
         }
         let mut head = found.head.clone();
         let version = next_version(&head, activity, digest, &json);
@@ -101,7 +96,7 @@ pub async fn save<B: Binding>(
         }
         head.last = version.version;
         let number = records::number(version.version);
-        let definition = Value::Bytes(json.clone());
+        let definition = codec::encode(&Definition(activity));
         let mut writes = vec![Write::Set(records::definitions(id), number, definition)];
         let place = match which {
             Which::Live => &mut head.staged,
@@ -116,8 +111,9 @@ pub async fn save<B: Binding>(
         }
         writes.extend(head.retire(id, before, context.now.0));
         replace(context, id, &found, head, writes).await?;
-    }
-    Err(Refusal::PublishedMeanwhile.into())
+        Ok(None)
+    })
+    .await
 }
 
 /// A further version. It has the key set of another one that names the same products.
@@ -211,11 +207,11 @@ pub async fn publish<B: Binding>(
     id: &str,
     version: u64,
 ) -> Result<(), Failure> {
-    for _ in 0..ATTEMPTS_MAX {
+    publishing(async || {
         let found = find(context, id).await?;
         if found.head.live.as_ref().is_some_and(|live| live.version == version) {
             retire::clean(context, id).await?;
-            return Ok(());
+            return Ok(Some(()));
         }
         let mut head = found.head.clone();
         let mut draft = head.draft.take().ok_or(Refusal::UnknownDraft)?;
@@ -224,18 +220,16 @@ pub async fn publish<B: Binding>(
         }
         check_complete(context, id, &draft).await?;
         if !draft.indexed {
-            let definition = definition(context, id, version).await?;
+            let definition = definition(context, id, &found, version).await?;
             add_keys(context, &definition, draft.set).await?;
             draft.indexed = true;
         }
         head.rollout = Rollout::default();
         let before = head.live.replace(draft);
         let writes = head.retire(id, before, context.now.0).into_iter().collect();
-        if replace(context, id, &found, head, writes).await? {
-            return Ok(());
-        }
-    }
-    Err(Refusal::PublishedMeanwhile.into())
+        Ok(replace(context, id, &found, head, writes).await?.then_some(()))
+    })
+    .await
 }
 
 /// Says for whom a draft holds.
@@ -247,24 +241,22 @@ pub async fn roll_out<B: Binding>(
     id: &str,
     rollout: &Rollout,
 ) -> Result<u64, Failure> {
-    for _ in 0..ATTEMPTS_MAX {
+    publishing(async || {
         let found = find(context, id).await?;
         let draft = found.head.draft.as_ref().ok_or(Refusal::UnknownDraft)?;
         check_complete(context, id, draft).await?;
         let (version, mut head) = (draft.version, found.head.clone());
         if head.rollout == *rollout && draft.indexed {
-            return Ok(version);
+            return Ok(Some(version));
         }
         if !draft.indexed {
-            add_keys(context, &definition(context, id, version).await?, draft.set).await?;
+            add_keys(context, &definition(context, id, &found, version).await?, draft.set).await?;
             head.draft = Some(Version { indexed: true, ..draft.clone() });
         }
         head.rollout = rollout.clone();
-        if replace(context, id, &found, head, vec![]).await? {
-            return Ok(version);
-        }
-    }
-    Err(Refusal::PublishedMeanwhile.into())
+        Ok(replace(context, id, &found, head, vec![]).await?.then_some(version))
+    })
+    .await
 }
 
 /// Takes an activity, or its draft, away. Doing it again changes nothing.
@@ -276,7 +268,7 @@ pub async fn withdraw<B: Binding>(
     id: &str,
     which: Which,
 ) -> Result<(), Failure> {
-    for _ in 0..ATTEMPTS_MAX {
+    publishing(async || {
         let found = find(context, id).await?;
         let mut head = found.head.clone();
         let mut gone = match which {
@@ -286,18 +278,25 @@ pub async fn withdraw<B: Binding>(
         gone.retain(Option::is_some);
         if gone.is_empty() {
             retire::clean(context, id).await?;
-            return Ok(());
+            return Ok(Some(()));
         }
         if which == Which::Draft {
             head.rollout = Rollout::default();
         }
         let retire = |version| head.retire(id, version, context.now.0);
         let writes = gone.into_iter().filter_map(retire).collect();
-        if replace(context, id, &found, head, writes).await? {
-            return Ok(());
-        }
-    }
-    Err(Refusal::PublishedMeanwhile.into())
+        Ok(replace(context, id, &found, head, writes).await?.then_some(()))
+    })
+    .await
+}
+
+/// Why a part is not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// It is there.
+    Known,
+    /// The head is not what it was.
+    Changed,
 }
 
 /// Sends a part of the list of SKUs of a draft; how many parts are in the index then, and how many there
@@ -320,38 +319,33 @@ pub async fn add_part<B: Binding>(
     }
     let (list, listed) = (records::list(id, draft.set), records::listed(id, draft.set));
     let field = records::number(part.into());
-    let value = Value::Bytes(skus.join("\n").into_bytes());
-    let head = found.value.clone().ok_or_else(unexpected)?;
-    let store = Transaction {
-        // Parts of a draft that is gone would stay for ever.
-        guards: vec![
-            Guard::FieldAbsent(list.clone(), field.clone()),
-            Guard::FieldEquals(records::heads(), id.into(), head),
-        ],
-        writes: vec![Write::Set(list.clone(), field.clone(), value.clone())],
-        reads: vec![
-            Read::Fields(list, vec![field.clone()]),
-            Read::Fields(listed.clone(), vec![field.clone()]),
-        ],
-        ..Transaction::default()
+    let sent = SkuPart(skus.iter().map(String::as_str).collect());
+    let mut plan = Plan::new();
+    plan.demand(Why::Known, Guard::FieldAbsent(list.clone(), field.clone()));
+    // Parts of a draft that is gone would stay for ever.
+    plan.demand(Why::Changed, heads::place(context, id).unchanged(found.value.as_ref()));
+    plan.write(Write::Set(list, field.clone(), codec::encode(&sent)));
+    plan.read(Read::Fields(listed.clone(), vec![field.clone()]));
+    let answers = match context.commit(shelf, plan).await? {
+        Ok(answers) => answers,
+        Err(refused) => match refused.why {
+            Why::Changed => return Err(Refusal::PublishedMeanwhile.into()),
+            Why::Known => {
+                let stored: Option<SkuPart<'_>> =
+                    refused.field()?.map(codec::decode).transpose()?;
+                if stored != Some(sent) {
+                    return Err(Refusal::PartDiffers.into());
+                }
+                refused.reads
+            }
+        },
     };
-    let answers = match context.commit(shelf, store).await? {
-        Outcome::Committed(answers) => answers,
-        Outcome::Refused(refused) => refused.reads,
-    };
-    match fields(answers.first())? {
-        [Some(stored)] if *stored == value => {}
-        [Some(_)] => return Err(Refusal::PartDiffers.into()),
-        _ => return Err(Refusal::PublishedMeanwhile.into()),
-    }
-    if fields(answers.get(1))? == [None] {
+    if fields(answers.first())? == [None] {
         let key = |sku: &String| (records::key(KeyKind::Sku, sku), LIST_MASK);
         let keys: Vec<_> = skus.iter().map(key).collect();
         index::change(context, id, draft.set, &keys, Change::Add).await?;
         let write = Write::Set(listed, field, Value::Integer(1));
-        context
-            .commit(shelf, Transaction { writes: vec![write], ..Transaction::default() })
-            .await?;
+        context.write(shelf, [write]).await?;
     }
     Ok((received(context, id, draft).await?, draft.parts))
 }
@@ -365,14 +359,15 @@ pub async fn look<B: Binding>(
     id: &str,
     which: Which,
 ) -> Result<Published, Failure> {
-    let Found { head, .. } = find(context, id).await?;
+    let found = find(context, id).await?;
+    let head = &found.head;
     let version = match which {
         Which::Live => head.live.as_ref().ok_or(Refusal::UnknownActivity("activity".into()))?,
         Which::Draft => head.draft.as_ref().ok_or(Refusal::UnknownDraft)?,
     };
     Ok(Published {
         version: version.version,
-        definition: definition(context, id, version.version).await?,
+        definition: definition(context, id, &found, version.version).await?,
         draft: head.draft.as_ref().map(|draft| draft.version),
         rollout: head.rollout.clone(),
         parts: (received(context, id, version).await?, version.parts),

@@ -9,25 +9,22 @@
 //! Each step demands the state that it starts from: whoever asks again goes on where a crash left it, and
 //! orders of which nobody asks again are undone by the sweep.
 
-use domain::answers::unexpected;
 use domain::due::Swept;
 use domain::error::InvalidInput;
 use domain::ids::UserId;
 use domain::integer::Count;
 use domain::partition::{Partition, fnv1a};
 use domain::time::UnixMillis;
-use domain::transaction::{CommitError, Failed, Guard, Member, Outcome, Transaction, Value};
-use edge::store::Binding;
+use domain::transaction::{CommitError, Guard, Member};
 use pricing::activity::{Activity, Counted};
+use store::attempts::{attempts, lost};
+use store::{Binding, Plan, Seen};
 
 use crate::catalogue::View;
 use crate::context::Context;
 use crate::holds::{hold, let_go};
 use crate::look_up;
-use crate::order::{
-    Found, NOBODY, Order, Purchase, STEPS_MAX, State, Used, busy, change, counted_for_all, find,
-    found,
-};
+use crate::order::{NOBODY, Order, Purchase, State, Used, change, counted_for_all, find};
 use crate::records;
 use crate::refusal::{Failure, Refusal};
 use crate::walk::{self, Path};
@@ -41,6 +38,8 @@ const ORDERS_MAX: u32 = 64;
 
 /// What the index lists, in words for operators.
 const NAME: &str = "orders under way";
+/// What is tried of one of them.
+const ABANDONING: &str = "undo an order";
 
 /// A use that is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,31 +64,34 @@ pub async fn take<B: Binding>(
 ) -> Result<(Purchase, bool), Failure> {
     let digest = digest(wanted);
     let mut found = match resolve(context, order.user, wanted).await {
-        Ok(uses) => match begin(context, order, digest, uses, None).await? {
-            Begun::Done(purchase) => return Ok((purchase, false)),
-            Begun::Found(found) => found,
-        },
+        Ok(uses) => {
+            let none = Seen { stored: None, record: None };
+            match begin(context, order, digest, uses, &none).await? {
+                Begun::Done(purchase) => return Ok((purchase, false)),
+                Begun::Found(found) => found,
+            }
+        }
         // Whatever changed since: an order that has taken has taken.
         Err(failure) => match find(context, order).await? {
-            Some(found) if found.1.state != State::Refused => Some(found),
+            found if found.record.as_ref().is_some_and(|one| one.state != State::Refused) => found,
             _ => return Err(failure),
         },
     };
     let mut began = false;
-    for _ in 0..STEPS_MAX {
-        let (value, purchase) = match found {
-            Some((value, purchase)) if purchase.state != State::Refused => (value, purchase),
-            before => {
-                if before.as_ref().is_some_and(|(_, purchase)| purchase.digest != digest) {
-                    return Err(Refusal::OrderNumberReused.into());
-                }
-                let uses = resolve(context, order.user, wanted).await?;
-                match begin(context, order, digest, uses, before).await? {
-                    Begun::Done(purchase) => return Ok((purchase, false)),
-                    Begun::Found(now) => found = now,
-                }
-                continue;
+    attempts("take what an order uses", async || {
+        let known = found.record.as_ref().filter(|purchase| purchase.state != State::Refused);
+        let Some(purchase) = known.cloned() else {
+            if found.record.as_ref().is_some_and(|purchase| purchase.digest != digest) {
+                return Err(Refusal::OrderNumberReused.into());
             }
+            let uses = resolve(context, order.user, wanted).await?;
+            return Ok(match begin(context, order, digest, uses, &found).await? {
+                Begun::Done(purchase) => Some((purchase, false)),
+                Begun::Found(now) => {
+                    found = now;
+                    None
+                }
+            });
         };
         if matches!(purchase.state, State::GivingBack | State::GivenBack) {
             return Err(Refusal::GivenBack.into());
@@ -98,13 +100,13 @@ pub async fn take<B: Binding>(
             return Err(Refusal::OrderNumberReused.into());
         }
         match purchase.state {
-            State::Taken => return Ok((purchase, !began)),
+            State::Taken => return Ok(Some((purchase, !began))),
             State::Taking => {
                 began = true;
-                hold_and_go_on(context, order, &value, purchase).await?;
+                hold_and_go_on(context, order, &found, purchase).await?;
             }
             State::Undoing(place) => {
-                undo(context, order, &value, purchase, State::Refused).await?;
+                undo(context, order, &found, purchase, State::Refused).await?;
                 if place != NOBODY {
                     return Err(Refusal::LimitUsedUp(format!("uses[{place}]")).into());
                 }
@@ -112,8 +114,9 @@ pub async fn take<B: Binding>(
             State::Refused | State::GivingBack | State::GivenBack => {}
         }
         found = find(context, order).await?;
-    }
-    Err(busy().into())
+        Ok(None)
+    })
+    .await
 }
 
 /// Gives back whatever an order took. Of an order that is not known nothing can be taken any more.
@@ -124,38 +127,36 @@ pub async fn give_back<B: Binding>(
     context: &Context<'_, B>,
     order: Order<'_>,
 ) -> Result<Purchase, Failure> {
-    for _ in 0..STEPS_MAX {
+    attempts("give back what an order took", async || {
         let found = find(context, order).await?;
-        let Some((value, mut purchase)) = found else {
+        let Some(mut purchase) = found.record.clone() else {
             let (at, uses) = (context.now.0, vec![]);
             let none = Purchase { digest: 0, attempt: 0, state: State::GivenBack, at, uses };
-            if change(context, order, None, &none, vec![]).await? {
-                return Ok(none);
-            }
-            continue;
+            return Ok(change(context, order, &found, &none, vec![]).await?.then_some(none));
         };
         match purchase.state {
-            State::GivenBack => return Ok(purchase),
+            State::GivenBack => return Ok(Some(purchase)),
             State::Refused => {
                 purchase.state = State::GivenBack;
                 purchase.uses.clear();
-                change(context, order, Some(&value), &purchase, vec![]).await?;
+                change(context, order, &found, &purchase, vec![]).await?;
             }
             State::Taken | State::Taking if counted_for_all(&purchase.uses).is_empty() => {
-                close(context, order, &value, purchase, State::GivenBack).await?;
+                close(context, order, &found, purchase, State::GivenBack).await?;
             }
             State::Taken | State::Taking => {
                 purchase.state = State::GivingBack;
                 purchase.at = context.now.0;
-                change(context, order, Some(&value), &purchase, vec![]).await?;
+                change(context, order, &found, &purchase, vec![]).await?;
             }
-            State::Undoing(_) => undo(context, order, &value, purchase, State::Refused).await?,
+            State::Undoing(_) => undo(context, order, &found, purchase, State::Refused).await?,
             State::GivingBack => {
-                undo(context, order, &value, purchase, State::GivenBack).await?;
+                undo(context, order, &found, purchase, State::GivenBack).await?;
             }
         }
-    }
-    Err(busy().into())
+        Ok(None)
+    })
+    .await
 }
 
 /// What an order took.
@@ -166,9 +167,9 @@ pub async fn look<B: Binding>(
     context: &Context<'_, B>,
     order: Order<'_>,
 ) -> Result<Purchase, Failure> {
-    let found = find(context, order).await?;
-    let known = found.filter(|(_, purchase)| purchase.state != State::Refused);
-    known.map(|(_, purchase)| purchase).ok_or_else(|| Refusal::UnknownOrder.into())
+    let known = find(context, order).await?.record;
+    let known = known.filter(|purchase| purchase.state != State::Refused);
+    known.ok_or_else(|| Refusal::UnknownOrder.into())
 }
 
 /// Undoes orders of these partitions of which nobody asks any more, in each the oldest first. An order that
@@ -218,38 +219,43 @@ async fn abandon<B: Binding>(
     since: UnixMillis,
 ) -> Result<bool, CommitError> {
     let mut is_begun = false;
-    for _ in 0..STEPS_MAX {
+    let done = attempts(ABANDONING, async || {
         let found = find(context, order).await?;
-        let is_this =
-            |(_, purchase): &&(Value, Purchase)| purchase.under_way_since() == Some(since);
-        let Some((value, purchase)) = found.as_ref().filter(is_this) else {
+        let Some(purchase) = &found.record else {
             // An order is never taken away, and its counts would stay: somebody has to look.
-            let Some((value, _)) = &found else {
-                return Err(CommitError::Unreadable(
-                    "the order is under way, and not there".into(),
-                ));
-            };
+            return Err(CommitError::Unreadable("the order is under way, and not there".into()));
+        };
+        if purchase.under_way_since() != Some(since) {
             if !is_begun {
                 // Nothing of it is under way since then: the mark is stale. Where the order is changed at
                 // this moment, whoever changes it writes its marks.
-                context.commit(context.home(order.user), order.forget(value, since)).await?;
+                let place = order.place(context.partitions);
+                let mut stale = Plan::new();
+                stale.demand((), place.unchanged(found.stored.as_ref()));
+                stale.write(order.forget(since));
+                context.commit(place.partition, stale).await?.ok();
             }
-            return Ok(is_begun);
-        };
+            return Ok(Some(is_begun));
+        }
         is_begun = true;
         let mut purchase = purchase.clone();
         match purchase.state {
             State::Taking => {
                 purchase.state = State::Undoing(NOBODY);
-                change(context, order, Some(value), &purchase, vec![]).await?;
+                change(context, order, &found, &purchase, vec![]).await?;
             }
-            State::GivingBack => undo(context, order, value, purchase, State::GivenBack).await?,
+            State::GivingBack => undo(context, order, &found, purchase, State::GivenBack).await?,
             // It is under way, so that nothing else is left.
-            _ => undo(context, order, value, purchase, State::Refused).await?,
+            _ => undo(context, order, &found, purchase, State::Refused).await?,
         }
+        Ok(None)
+    })
+    .await;
+    match done {
+        // Others change it all the time. It is still in the index, and the next sweep goes on.
+        Err(error) if error == lost(ABANDONING) => Ok(true),
+        done => done,
     }
-    // Others change it all the time. It is still in the index, and the next sweep goes on.
-    Ok(is_begun)
 }
 
 /// Of the request, so that the same number with another body is told.
@@ -327,7 +333,18 @@ enum Begun {
     /// Nothing else is to be done.
     Done(Purchase),
     /// What there is now.
-    Found(Found),
+    Found(Seen<Purchase>),
+}
+
+/// Why an order does not begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// It is not what it was.
+    Changed,
+    /// The user's record is full.
+    Full,
+    /// The user's uses of what stands at this place in the request are used up.
+    UsedUp(u32),
 }
 
 /// The first step: the order is written down, and counts for the user.
@@ -336,35 +353,34 @@ async fn begin<B: Binding>(
     order: Order<'_>,
     digest: u64,
     uses: Vec<Used>,
-    before: Found,
+    before: &Seen<Purchase>,
 ) -> Result<Begun, Failure> {
-    let attempt = before.as_ref().map_or(0, |(_, before)| before.attempt) + 1;
+    let attempt = before.record.as_ref().map_or(0, |before| before.attempt) + 1;
     let done = counted_for_all(&uses).is_empty();
     let state = if done { State::Taken } else { State::Taking };
     let purchase = Purchase { digest, attempt, state, at: context.now.0, uses };
-    let (guard, mut writes) = order.change(before.as_ref().map(|(value, _)| value), &purchase)?;
-    writes.extend(order.count(&purchase.uses, 1));
-    let mut guards = vec![guard, Guard::SizeAtMost(records::user(order.user), UNITS_MAX)];
-    let counted = purchase.uses.iter().filter_map(|used| Some((used, used.of_user?)));
-    let counted: Vec<_> = counted.collect();
-    guards.extend(counted.iter().map(|(used, limit)| {
+    let place = order.place(context.partitions);
+    let counts = records::user(order.user);
+    let mut plan = Plan::new();
+    plan.demand(Why::Changed, place.unchanged(before.stored.as_ref()));
+    plan.demand(Why::Full, Guard::SizeAtMost(counts.clone(), UNITS_MAX));
+    for used in &purchase.uses {
+        let Some(limit) = used.of_user else { continue };
         let field = records::unit_of(&used.activity, &used.unit);
-        let most = i64::from(*limit) - i64::from(used.uses);
-        Guard::IntegerAtMost(records::user(order.user), field, most)
-    }));
-    let reads = vec![order.read()];
-    let transaction = Transaction { guards, writes, reads, ..Transaction::default() };
-    match context.commit(context.home(order.user), transaction).await? {
-        Outcome::Committed(_) if done => Ok(Begun::Done(purchase)),
-        Outcome::Committed(answers) => Ok(Begun::Found(found(answers.first())?)),
-        Outcome::Refused(refused) => match refused.failed {
-            Failed::Guard(0) => Ok(Begun::Found(found(refused.reads.first())?)),
-            Failed::Guard(1) => Err(Refusal::TooManyLimits.into()),
-            Failed::Guard(guard) if guard - 2 < counted.len() => {
-                let place = counted[guard - 2].0.place;
-                Err(Refusal::LimitUsedUp(format!("uses[{place}]")).into())
-            }
-            _ => Err(unexpected().into()),
+        let most = i64::from(limit) - i64::from(used.uses);
+        plan.demand(Why::UsedUp(used.place), Guard::IntegerAtMost(counts.clone(), field, most));
+    }
+    plan.write(place.set(&purchase));
+    plan.write_all(order.marks(before.record.as_ref(), &purchase));
+    plan.write_all(order.count(&purchase.uses, 1));
+    plan.read(place.read());
+    match context.commit(place.partition, plan).await? {
+        Ok(_) if done => Ok(Begun::Done(purchase)),
+        Ok(answers) => Ok(Begun::Found(place.answered(answers.first())?)),
+        Err(refused) => match refused.why {
+            Why::Changed => Ok(Begun::Found(place.answered(refused.reads.first())?)),
+            Why::Full => Err(Refusal::TooManyLimits.into()),
+            Why::UsedUp(place) => Err(Refusal::LimitUsedUp(format!("uses[{place}]")).into()),
         },
     }
 }
@@ -373,7 +389,7 @@ async fn begin<B: Binding>(
 async fn hold_and_go_on<B: Binding>(
     context: &Context<'_, B>,
     order: Order<'_>,
-    value: &Value,
+    found: &Seen<Purchase>,
     mut purchase: Purchase,
 ) -> Result<(), Failure> {
     let refused = hold(context, order, &purchase).await?;
@@ -382,7 +398,7 @@ async fn hold_and_go_on<B: Binding>(
         Some(place) => State::Undoing(place),
     };
     // Where it was changed meanwhile, the next step looks at what it is now.
-    change(context, order, Some(value), &purchase, vec![]).await?;
+    change(context, order, found, &purchase, vec![]).await?;
     Ok(())
 }
 
@@ -390,12 +406,12 @@ async fn hold_and_go_on<B: Binding>(
 async fn undo<B: Binding>(
     context: &Context<'_, B>,
     order: Order<'_>,
-    value: &Value,
+    found: &Seen<Purchase>,
     purchase: Purchase,
     state: State,
 ) -> Result<(), CommitError> {
     let_go(context, order, &purchase).await?;
-    close(context, order, value, purchase, state).await?;
+    close(context, order, found, purchase, state).await?;
     Ok(())
 }
 
@@ -403,11 +419,11 @@ async fn undo<B: Binding>(
 async fn close<B: Binding>(
     context: &Context<'_, B>,
     order: Order<'_>,
-    value: &Value,
+    found: &Seen<Purchase>,
     mut purchase: Purchase,
     state: State,
 ) -> Result<bool, CommitError> {
     let counts = order.count(&purchase.uses, -1).collect();
     purchase.state = state;
-    change(context, order, Some(value), &purchase, counts).await
+    change(context, order, found, &purchase, counts).await
 }

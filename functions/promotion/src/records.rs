@@ -2,10 +2,10 @@
 //!
 //! Of the partitions of configuration 16 are the *shelves*; keys and activities are spread over them by
 //! their hash, so that whatever a cart names is read with at most 16 commits:
-//! - `ai`, the index: a key, its first byte its kind -> [`Mention`]s
+//! - `ai`, the index: a key, its first byte its kind -> [`Mentions`]
 //! - `ah`: activity -> [`Head`]
-//! - `ad<activity>`: version -> its definition as operators wrote it, in JSON
-//! - `al<activity>:<set>`: part of a list of SKUs -> the SKUs
+//! - `ad<activity>`: version -> its [`Definition`]
+//! - `al<activity>:<set>`: part of a list of SKUs -> its [`SkuPart`]
 //! - `am<activity>:<set>`: the parts that are in the index
 //! - `ar`: activities with keys in the index that no version needs any more, by the moment since when that is
 //!   so of the oldest of them; an ordered set
@@ -13,14 +13,15 @@
 //!
 //! In a partition of an activity's own:
 //! - `as<activity>`: unit -> how often it was used in all
-//! - `ax<activity>`: the holds, `<user>:<order>:<attempt>` -> 1 held, 0 let go
+//! - `ax<activity>`: the holds, `<user>:<order>:<attempt>` -> [`Hold`]
 //!
 //! In the partition of a user:
 //! - `an<user>`: activity and unit -> how often the user used it
-//! - `ao<user>:<order>`: what an order took
+//! - `ao<user>:<order>`: what an order took, a [`Purchase`](crate::order::Purchase)
 //! - `at`: orders that are taking or giving back, by the moment when they began to; an ordered set
 //!
-//! Names are short, because Redis keeps them with every record.
+//! Records are written by [`store::codec`]; counts, and marks that only have to be there, are integers. Names are
+//! short, because Redis keeps them with every record.
 
 use domain::answers::unexpected;
 use domain::due::{self, Due, DueIndex};
@@ -28,16 +29,16 @@ use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::partition::{Partition, Partitions, fnv1a, mix};
 use domain::time::UnixMillis;
-use domain::transaction::{CommitError, Field, MapKey, Member, Value};
+use domain::transaction::{CommitError, Field, MapKey, Member};
 use pricing::activity::{Activity, KeyKind};
 use serde::{Deserialize, Serialize};
+use store::Record;
+use store::codec::Form;
 
 use crate::selectors::Selectors;
 
 /// Shelves: a cart of 20 lines has a hundred keys, which one commit each would be too many for.
 pub const SHELVES: u64 = 16;
-/// The first byte of what is encoded here. Another one means another encoding.
-const ENCODING: u8 = 1;
 /// The index's field for activities that name no products.
 const EVERYTHING: &str = "*";
 
@@ -189,6 +190,45 @@ pub struct Mention<'a> {
     pub mask: u64,
 }
 
+/// What mentions a key, sorted by activity and key set.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mentions<'a>(#[serde(borrow)] pub Vec<Mention<'a>>);
+
+impl Record for Mentions<'_> {
+    const NAME: &'static str = "a key's entry in the index";
+}
+
+/// The definition of a version as operators wrote it: an [`Activity`], or a reference to one that is written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Definition<T>(pub T);
+
+impl<T: Serialize> Record for Definition<T> {
+    const NAME: &'static str = "the definition of an activity";
+    const FORM: Form = Form::Json;
+}
+
+/// The SKUs of a part of a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkuPart<'a>(#[serde(borrow)] pub Vec<&'a str>);
+
+impl Record for SkuPart<'_> {
+    const NAME: &'static str = "a part of a list of SKUs";
+}
+
+/// What an attempt of an order has of an activity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Hold {
+    /// Nothing any more, for good.
+    LetGo,
+    /// All that it asked for.
+    Held,
+}
+
+impl Record for Hold {
+    const NAME: &'static str = "a hold of an order";
+}
+
 /// What is known of an activity without its keys. It never goes away, so that its versions go on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
@@ -208,6 +248,10 @@ pub struct Head {
     pub rollout: Rollout,
     /// Key sets that no version needs any more.
     pub retired: Vec<Retired>,
+}
+
+impl Record for Head {
+    const NAME: &'static str = "the head of an activity";
 }
 
 /// A version of an activity.
@@ -253,29 +297,16 @@ pub struct Retired {
     pub since: i64,
 }
 
-/// As the store keeps it.
-pub fn encode(what: &impl Serialize) -> Value {
-    // These types have nothing that postcard could refuse.
-    Value::Bytes(postcard::to_extend(what, vec![ENCODING]).unwrap_or_default())
-}
-
-/// Reads what [`encode`] wrote.
-///
-/// # Errors
-/// It is something else.
-pub fn decode<'a, T: Deserialize<'a>>(value: &'a Value) -> Result<T, CommitError> {
-    let broken = || CommitError::Unreadable("a record of promotions cannot be read".into());
-    let Value::Bytes(bytes) = value else { return Err(broken()) };
-    let rest = bytes.strip_prefix(&[ENCODING]).ok_or_else(broken)?;
-    postcard::from_bytes(rest).map_err(|_| broken())
-}
-
 #[cfg(test)]
 mod tests {
+    use domain::transaction::Value;
     use pricing::activity::Activity;
     use serde_json::json;
+    use store::codec::{decode, encode, unreadable};
 
     use super::*;
+    use crate::order::Purchase;
+    use crate::prices::Offer;
 
     #[test]
     fn what_is_encoded_is_decoded() {
@@ -302,11 +333,53 @@ mod tests {
         };
         let head = Head { last: 3, live: Some(version), ..Head::default() };
         assert_eq!(decode::<Head>(&encode(&head)).unwrap(), head);
-        let mentions = vec![Mention { activity: "a", set: 2, mask: 1 << 40 }];
+        let mentions = Mentions(vec![Mention { activity: "a", set: 2, mask: 1 << 40 }]);
         let value = encode(&mentions);
-        assert_eq!(decode::<Vec<Mention<'_>>>(&value).unwrap(), mentions);
-        assert!(decode::<Head>(&Value::Integer(1)).is_err());
-        assert!(decode::<Head>(&Value::Bytes(vec![])).is_err());
+        assert_eq!(decode::<Mentions<'_>>(&value).unwrap(), mentions);
+        let activity = &head.live.as_ref().unwrap().activity;
+        let value = encode(&Definition(activity));
+        assert_eq!(decode::<Definition<Activity>>(&value).unwrap().0, *activity);
+        let part = SkuPart(vec!["a", "b"]);
+        assert_eq!(decode::<SkuPart<'_>>(&encode(&part)).unwrap(), part);
+        for hold in [Hold::LetGo, Hold::Held] {
+            assert_eq!(decode::<Hold>(&encode(&hold)).unwrap(), hold);
+        }
+    }
+
+    #[test]
+    fn an_entry_of_the_index_has_one_byte_beside_its_mentions() {
+        let mention = Mention { activity: "a", set: 2, mask: 3 };
+        let bytes = postcard::to_allocvec(&vec![mention.clone(), mention.clone()]).unwrap();
+        let Value::Bytes(stored) = encode(&Mentions(vec![mention.clone(), mention])) else {
+            panic!("no bytes")
+        };
+        assert_eq!(stored.split_first(), Some((&Head::VERSION, bytes.as_slice())));
+    }
+
+    /// A record of this kind that is garbage, of another kind of value, or of a later version is told, by its name.
+    #[track_caller]
+    fn check_unreadable<'a, T: Record + Deserialize<'a> + std::fmt::Debug>(values: &'a [Value; 3]) {
+        let [garbage, integer, newer] = values.each_ref().map(|value| decode::<T>(value));
+        assert_eq!(garbage.unwrap_err(), unreadable(T::NAME));
+        assert_eq!(integer.unwrap_err(), unreadable(T::NAME));
+        let newer = newer.unwrap_err();
+        assert!(matches!(&newer, CommitError::Newer(text) if text.contains(T::NAME)), "{newer}");
+    }
+
+    #[test]
+    fn every_kind_of_record_is_named_where_it_cannot_be_read() {
+        let values = [
+            Value::Bytes(b"garbage".to_vec()),
+            Value::Integer(1),
+            Value::Bytes(vec![Head::VERSION + 1]),
+        ];
+        check_unreadable::<Head>(&values);
+        check_unreadable::<Mentions<'_>>(&values);
+        check_unreadable::<Definition<Activity>>(&values);
+        check_unreadable::<SkuPart<'_>>(&values);
+        check_unreadable::<Hold>(&values);
+        check_unreadable::<Purchase>(&values);
+        check_unreadable::<Offer>(&values);
     }
 
     #[test]

@@ -3,16 +3,14 @@
 use domain::answers::{fields, unexpected};
 use domain::due::Swept;
 use domain::time::UnixMillis;
-use domain::transaction::{
-    Answer, CommitError, Field, Guard, Member, Read, Transaction, Value, Write,
-};
-use edge::store::Binding;
+use domain::transaction::{Answer, CommitError, Field, Member, Read, Value, Write};
 use pricing::activity::KeyKind;
+use store::{Binding, Plan, codec};
 
 use crate::context::Context;
-use crate::heads::{Found, find, replace, stored_definition};
+use crate::heads::{self, Found, check_changed, find, replace, stored_definition};
 use crate::index::{self, Change, named_keys};
-use crate::records::{self, Retired};
+use crate::records::{self, Retired, SkuPart};
 use crate::refusal::{Failure, Refusal};
 use crate::walk::{self, Path, Walk};
 
@@ -114,10 +112,7 @@ async fn take_out<B: Binding>(
         return Ok(false);
     }
     let Some(definition) = stored_definition(context, id, retired.version).await? else {
-        if find(context, id).await?.value == found.value {
-            let gone = format!("version {} of activity {id} has no definition", retired.version);
-            return Err(CommitError::Unreadable(gone).into());
-        }
+        check_changed(context, id, found, retired.version).await?;
         // Somebody else took it out.
         return Ok(false);
     };
@@ -157,8 +152,8 @@ async fn take_parts<B: Binding>(
             let keys = keys_of(skus)?;
             index::change(context, id, retired.set, &keys, Change::Remove).await?;
             let writes =
-                vec![Write::Unset(list.clone(), part.clone()), Write::Unset(listed.clone(), part)];
-            context.commit(shelf, Transaction { writes, ..Transaction::default() }).await?;
+                [Write::Unset(list.clone(), part.clone()), Write::Unset(listed.clone(), part)];
+            context.write(shelf, writes).await?;
             *parts_left -= 1;
             left = left.saturating_sub(1);
         }
@@ -176,9 +171,8 @@ fn in_turn(parts: u32, left: u64) -> Vec<u64> {
 
 /// The index's fields of a part of a list.
 fn keys_of(skus: &Value) -> Result<Vec<(String, u64)>, CommitError> {
-    let Value::Bytes(bytes) = skus else { return Err(unexpected()) };
-    let text = std::str::from_utf8(bytes).map_err(|_| unexpected())?;
-    Ok(text.split('\n').map(|sku| (records::key(KeyKind::Sku, sku), 0)).collect())
+    let SkuPart(skus) = codec::decode(skus)?;
+    Ok(skus.into_iter().map(|sku| (records::key(KeyKind::Sku, sku), 0)).collect())
 }
 
 /// Drops what was taken out; `false` where somebody else changed the head.
@@ -271,18 +265,16 @@ async fn end<B: Binding>(
 ) -> Result<Ended, CommitError> {
     let (since, id) = records::retiring_of(member)?;
     let found = find(context, id).await?;
-    let Some(value) = &found.value else {
+    if found.value.is_none() {
         return Err(CommitError::Unreadable("an activity that has old versions is missing".into()));
-    };
+    }
     if found.head.retires_since() != Some(since) {
         // The mark is stale. Where the head is changed at this moment, whoever changes it writes its marks.
-        let unchanged = Guard::FieldEquals(records::heads(), id.into(), value.clone());
-        let stale = Transaction {
-            guards: vec![unchanged],
-            writes: vec![records::RETIRING.remove(since, id.as_bytes())],
-            ..Transaction::default()
-        };
-        context.commit(context.shelf_of(id), stale).await?;
+        let place = heads::place(context, id);
+        let mut stale = Plan::new();
+        stale.demand((), place.unchanged(found.value.as_ref()));
+        stale.write(records::RETIRING.remove(since, id.as_bytes()));
+        context.commit(place.partition, stale).await?.ok();
         return Ok(Ended { is_done: false, failure: None });
     }
     let may_step = *steps_left > 0;

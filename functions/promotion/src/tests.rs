@@ -20,7 +20,8 @@ use crate::order::{Order, Purchase, State, change, find};
 use crate::publish::{Which, add_part, look, publish, save};
 use crate::purchase::{Use, give_back, take};
 use crate::records::{self, RETIRING, UNDER_WAY};
-use crate::{purchase, retire};
+use crate::refusal::Failure;
+use crate::{prices, purchase, retire};
 
 const START: i64 = 1_771_300_000_000;
 /// As the sweeps say.
@@ -48,7 +49,13 @@ impl<B: Binding> Shop<B> {
     /// At a moment after the start.
     fn at(&self, ms: i64) -> Context<'_, B> {
         let Self { store, partitions, catalogue } = self;
-        Context { store, partitions: *partitions, now: UnixMillis(START + ms), catalogue }
+        let world = store::Context {
+            store,
+            partitions: *partitions,
+            now: UnixMillis(START + ms),
+            pause: |_| Box::pin(std::future::ready(())),
+        };
+        Context { world, catalogue }
     }
 
     fn save(&self, ms: i64, id: &str, which: Which, more: Json) -> u64 {
@@ -78,18 +85,19 @@ impl<B: Binding> Shop<B> {
     fn order(&self, user: UserId, order: &str) -> Option<Purchase> {
         let number = number(order);
         let found = block_on(find(&self.at(0), Order { user, number: &number }));
-        found.unwrap().map(|(_, purchase)| purchase)
+        found.unwrap().record
     }
 
     /// Puts an order that took something back to a state in which a crash may leave it.
     fn crash(&self, user: UserId, order: &str, state: State, ms: i64) {
         let number = number(order);
         let order = Order { user, number: &number };
-        let (value, mut purchase) = block_on(find(&self.at(0), order)).unwrap().unwrap();
+        let found = block_on(find(&self.at(0), order)).unwrap();
+        let mut purchase = found.record.clone().unwrap();
         purchase.state = state;
         purchase.at = START + ms;
-        let (context, before) = (self.at(ms), Some(&value));
-        let changed = block_on(change(&context, order, before, &purchase, vec![]));
+        let context = self.at(ms);
+        let changed = block_on(change(&context, order, &found, &purchase, vec![]));
         assert_eq!(changed, Ok(true));
     }
 
@@ -193,6 +201,110 @@ fn an_order_that_cannot_be_read_stops_only_itself() {
     assert_eq!(shop.sweep_orders(ABANDONED_MS + 2).stuck.len(), 100);
 }
 
+/// What a record may be instead of itself, and whether that passes by itself.
+fn unreadable() -> [(Value, bool); 4] {
+    [
+        (Value::Bytes(b"\xffgarbage".to_vec()), false),
+        (Value::Bytes(vec![]), false),
+        (Value::Integer(1), false),
+        // Of the next version.
+        (Value::Bytes(vec![2, 0]), true),
+    ]
+}
+
+/// A request that needs a record which cannot be read says so.
+#[track_caller]
+fn check_told<T: std::fmt::Debug>(result: Result<T, Failure>, is_newer: bool, name: &str) {
+    match result {
+        Err(Failure::Store(CommitError::Newer(text))) if is_newer => assert!(text.contains(name)),
+        Err(Failure::Store(CommitError::Unreadable(text))) if !is_newer => {
+            assert!(text.contains(name), "{text}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_record_of_an_activity_that_cannot_be_read_is_told_and_stays() {
+    for (value, is_newer) in unreadable() {
+        let shop = Shop::new(Memory::new());
+        let list = json!({"dimensions": {"products": {"sku_list": {"name": "l", "parts": 2}}}});
+        shop.save(0, "x", Which::Draft, list);
+        let skus = ["s".to_owned()];
+        block_on(add_part(&shop.at(0), "x", 1, &skus)).unwrap();
+        let set = |map, field: domain::transaction::Field| Write::Set(map, field, value.clone());
+        let shelf = shop.at(0).shelf_of("x");
+        // From the inside to the outside: what stands behind a broken record is not reached any more.
+        shop.write(shelf, vec![set(records::list("x", 1), records::number(1))]);
+        let part = block_on(add_part(&shop.at(0), "x", 1, &skus));
+        check_told(part, is_newer, "a part of a list of SKUs");
+        let key = records::key(pricing::activity::KeyKind::Sku, "t");
+        let of_key = shop.at(0).shelf(records::shelf_of(&key));
+        shop.write(of_key, vec![set(records::index(), key.as_str().into())]);
+        let part = block_on(add_part(&shop.at(0), "x", 2, &["t".to_owned()]));
+        check_told(part, is_newer, "a key's entry in the index");
+        shop.write(shelf, vec![set(records::definitions("x"), records::number(1))]);
+        let draft = block_on(look(&shop.at(0), "x", Which::Draft));
+        check_told(draft, is_newer, "the definition of an activity");
+        shop.write(shelf, vec![set(records::heads(), "x".into())]);
+        check_told(block_on(publish(&shop.at(0), "x", 1)), is_newer, "the head of an activity");
+        let read = (shelf, Read::Fields(records::heads(), vec!["x".into()]));
+        let answers = block_on(shop.at(0).read_all(vec![read])).unwrap();
+        assert_eq!(domain::answers::fields(answers.first()), Ok([Some(value)].as_slice()));
+    }
+}
+
+#[test]
+fn a_definition_that_a_head_names_and_that_is_missing_is_told() {
+    let shop = Shop::new(Memory::new());
+    let version = shop.save(0, "x", Which::Draft, naming(&["a"]));
+    let shelf = shop.at(0).shelf_of("x");
+    shop.write(shelf, vec![Write::Drop(records::definitions("x"))]);
+    let draft = block_on(look(&shop.at(0), "x", Which::Draft));
+    check_told(draft, false, &format!("version {version} of activity x has no definition"));
+}
+
+#[test]
+fn an_order_or_a_hold_that_cannot_be_read_is_told() {
+    for (value, is_newer) in unreadable() {
+        let shop = Shop::new(Memory::new());
+        shop.limited("all");
+        shop.take(0, USER, "n");
+        let number = number("n");
+        let order = Order { user: USER, number: &number };
+        let hold = records::hold(USER, &number, 1);
+        let write = Write::Set(records::holds("all"), hold, value.clone());
+        shop.write(records::stock_of(shop.partitions, "all"), vec![write]);
+        check_told(block_on(give_back(&shop.at(1), order)), is_newer, "a hold of an order");
+        let write = Write::Set(records::order(USER, &number), "o".into(), value);
+        shop.write(shop.at(0).home(USER), vec![write]);
+        check_told(block_on(purchase::look(&shop.at(1), order)), is_newer, "what an order took");
+        check_told(block_on(give_back(&shop.at(1), order)), is_newer, "what an order took");
+        // Another order of the user is none of its business.
+        shop.take(1, USER, "other");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_of_a_sku_is_told_and_no_price_overwrites_it() {
+    for (value, is_newer) in unreadable() {
+        let shop = Shop::new(Memory::new());
+        let shelf = shop.at(0).shelf(records::shelf_of("s"));
+        shop.write(shelf, vec![Write::Set(records::offers(), "s".into(), value)]);
+        let offers = block_on(prices::offers(&shop.at(0), &["s"])).map_err(Failure::from);
+        check_told(offers, is_newer, "what is known of a SKU");
+        let change = prices::Change {
+            sku: "s".into(),
+            unit_price: None,
+            in_stock: Some(true),
+            changed_at: UnixMillis(START),
+        };
+        let currency = domain::money::Currency::parse("CNY").unwrap();
+        let applied = block_on(prices::apply(&shop.at(0), currency, vec![change]));
+        check_told(applied, is_newer, "what is known of a SKU");
+    }
+}
+
 #[test]
 fn an_order_whose_hold_is_none_stops_only_itself() {
     let shop = Shop::new(Memory::new());
@@ -242,8 +354,10 @@ fn a_mark_stays_where_the_order_changes_while_it_is_found_to_be_stale() {
         (records::order(USER, &number("n")), shop.order(USER, "n").unwrap());
     purchase.state = State::GivingBack;
     purchase.at = at.0;
-    let writes =
-        vec![Write::Set(record, "o".into(), records::encode(&purchase)), UNDER_WAY.add(at, &what)];
+    let writes = vec![
+        Write::Set(record, "o".into(), store::codec::encode(&purchase)),
+        UNDER_WAY.add(at, &what),
+    ];
     // The first pages of both partitions, and the look.
     shop.store.interrupt(3, move |memory| {
         let transaction = Transaction { writes, ..Transaction::default() };

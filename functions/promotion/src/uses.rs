@@ -1,13 +1,16 @@
 //! How often activities may still be used: what purchase limits leave, as the store counts it.
 
+use std::convert::Infallible;
+
 use domain::answers::{fields, integer, unexpected};
 use domain::ids::UserId;
 use domain::paid::PaidMark;
-use domain::transaction::{Answer, CommitError, Outcome, Read, Transaction};
-use edge::store::Binding;
+use domain::partition::Partition;
+use domain::transaction::{Answer, CommitError, Read};
 use litemap::LiteMap;
 use pricing::activity::{Activity, Counted, Limits};
 use pricing::cart::Cart;
+use store::{Binding, Plan};
 
 use crate::catalogue::Candidate;
 use crate::context::Context;
@@ -87,7 +90,7 @@ pub async fn facts<B: Binding>(
             questions.push(Question { activity, limits, units });
         }
     }
-    let mut transactions = Vec::new();
+    let mut plans: Vec<(Partition, Plan<Infallible>)> = Vec::new();
     if let Some(user) = user {
         let mut reads = Vec::new();
         if asks_new {
@@ -101,27 +104,22 @@ pub async fn facts<B: Binding>(
             reads.push(Read::Fields(records::user(user), units));
         }
         if !reads.is_empty() {
-            let transaction = Transaction { reads, ..Transaction::default() };
-            transactions.push((context.home(user), transaction));
+            plans.push((context.home(user), reading(reads)));
         }
     }
-    let has_user = !transactions.is_empty();
+    let has_user = !plans.is_empty();
     for one in questions.iter().filter(|one| one.limits.total.is_some()) {
         let units = one.units.iter().map(|unit| records::unit(unit)).collect();
         let reads = vec![Read::Fields(records::stock(&one.activity.id), units)];
         let partition = records::stock_of(context.partitions, &one.activity.id);
-        transactions.push((partition, Transaction { reads, ..Transaction::default() }));
+        plans.push((partition, reading(reads)));
     }
-    if transactions.is_empty() {
+    if plans.is_empty() {
         return Ok(Facts { is_new: None, left: left(&questions, &[], &mut [].into_iter())? });
     }
-    let outcomes = context.commit_all(&transactions).await?.into_iter();
-    let mut answers = outcomes.map(|outcome| match outcome {
-        Outcome::Committed(answers) => Ok(answers),
-        Outcome::Refused(_) => Err(unexpected()),
-    });
-    let mut of_user =
-        if has_user { answers.next().transpose()?.unwrap_or_default() } else { vec![] };
+    let decided = context.commit_all(plans).await?.into_iter();
+    let mut answers = decided.map(|decided| decided.unwrap_or_else(|refused| match refused.why {}));
+    let mut of_user = if has_user { answers.next().unwrap_or_default() } else { vec![] };
     let mut is_new = None;
     if asks_new
         && has_user
@@ -129,8 +127,14 @@ pub async fn facts<B: Binding>(
     {
         is_new = Some(!has_paid);
     }
-    let totals = answers.collect::<Result<Vec<_>, _>>()?;
-    Ok(Facts { is_new, left: left(&questions, &of_user, &mut totals.into_iter())? })
+    Ok(Facts { is_new, left: left(&questions, &of_user, &mut answers)? })
+}
+
+/// Only reads: there is nothing that could refuse it.
+fn reading(reads: Vec<Read>) -> Plan<Infallible> {
+    let mut plan = Plan::new();
+    plan.read_all(reads);
+    plan
 }
 
 /// The answers as what is left: the smaller of what the user and what all users may still use.

@@ -56,10 +56,10 @@ fn owners(name: &str, field: &[u8]) -> BTreeSet<u64> {
 }
 
 /// What the names of records of configuration or layout begin with: whoever breaks those breaks everything.
-/// The layout; pools, notices, scenes, campaigns and lists of coupons; index, heads, definitions and lists of
+/// The layout; pools, notices, scenes, campaigns and lists of coupons; index, heads, definitions, lists and holds of
 /// promotions; pools, notices, claims and the mode of posting of wallets.
-const SHARED: [&str; 15] =
-    ["layout", "p", "t", "s", "g", "f", "ai", "ah", "ad", "al", "am", "mf", "mg", "ms", "mz"];
+const SHARED: [&str; 16] =
+    ["layout", "p", "t", "s", "g", "f", "ai", "ah", "ad", "al", "am", "ax", "mf", "mg", "ms", "mz"];
 
 fn is_shared(name: &str) -> bool {
     SHARED.iter().any(|start| name.starts_with(start))

@@ -49,11 +49,10 @@ fn users(partitions: Partitions) -> [u64; 4] {
 /// A little of everything of each user, of which most is due.
 async fn set_up(app: &App, users: &[u64]) {
     rain_set_up(app, "r", &rain_with("budget", json!("100000"))).await;
-    done(app, set_up_scene("s", &json!({"rate_limit": {"awards": 100, "seconds": 60}}))).await;
+    done(app, set_up_scene("s", &json!({"award_type": "coupon"}))).await;
     let mut body = template(100);
     body["limit_per_user"] = json!(9);
     body["scene"] = json!("s");
-    body["award_type"] = json!("coupon");
     published(app, "t", &body).await;
     done(app, set_up_campaign("c", "t", true)).await;
     saved(app, "a", &activity_with_limits(json!({"per_user": 5}))).await;

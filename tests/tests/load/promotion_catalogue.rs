@@ -42,7 +42,13 @@ async fn shop(place: &Place, activities: usize) -> App {
             let activity: Activity = serde_json::from_value(activity).expect("an activity");
             activity.validate().expect("a valid one");
             let catalogue = Catalogue::new(7);
-            let context = Context { store, partitions, now, catalogue: &catalogue };
+            let world = store::Context {
+                store,
+                partitions,
+                now,
+                pause: |ms| Box::pin(tokio::time::sleep(Duration::from_millis(ms))),
+            };
+            let context = Context { world, catalogue: &catalogue };
             // Boxed: its type is too deep to be laid out.
             save(&context, &activity, Which::Live).boxed_local().await.expect("it is published");
         }

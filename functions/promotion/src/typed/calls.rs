@@ -8,7 +8,6 @@ use edge::wit::types::Error;
 
 use super::{generated, read, wit, write};
 use crate::catalogue::View;
-use crate::context::Context;
 use crate::parse::{self, Command};
 use crate::publish::Which;
 use crate::{Done, evaluate};
@@ -24,9 +23,9 @@ impl wit::Guest for Component {
         let config = Config::load(monotonic_ns()).await?;
         let catalogue = crate::catalogue(&config);
         let store = edge::store::open(&config).await?;
-        let (now, partitions) = (store.now(), config.partitions);
+        let now = store.now();
         cart.context.at.get_or_insert(now);
-        let context = Context { store: store.as_ref(), partitions, now, catalogue: &catalogue };
+        let context = crate::context(&config, store.as_ref(), &catalogue, now);
         let user = user.map(UserId);
         let prepared = evaluate::prepare(&context, user, &mut cart, View::Of(user)).await;
         let prepared = prepared.map_err(write::error)?;
@@ -70,9 +69,9 @@ async fn done(mut command: Command<'_>) -> Result<Done, Error> {
     let config = Config::load(monotonic_ns()).await?;
     let catalogue = crate::catalogue(&config);
     let store = edge::store::open(&config).await?;
-    let (now, partitions) = (store.now(), config.partitions);
+    let now = store.now();
     command.at_present(now);
-    let context = Context { store: store.as_ref(), partitions, now, catalogue: &catalogue };
+    let context = crate::context(&config, store.as_ref(), &catalogue, now);
     crate::perform(&context, command).await.map_err(write::error)
 }
 

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::transaction::{Member, Value};
 use promotion::order::{Purchase, State};
-use promotion::records::{Head, decode, retiring_of, under_way_of};
+use promotion::records::{Head, Hold, retiring_of, under_way_of};
+use store::codec::decode;
 
 use super::orders::{Known, Name, Orders, Use};
 use super::{Activity, Limits};
@@ -88,11 +89,7 @@ impl Store {
                 for (field, held) in fields {
                     let field = utf8(field);
                     let (order, attempt) = field.rsplit_once(':').expect("an attempt");
-                    let held = match count(held) {
-                        0 => false,
-                        1 => true,
-                        other => panic!("{id} {field}: {other}"),
-                    };
+                    let held = decode::<Hold>(held).expect("a hold") == Hold::Held;
                     let attempt = attempt.parse().expect("a number");
                     store.holds.insert((id.to_owned(), name(order), attempt), held);
                 }
