@@ -9,7 +9,6 @@
 //! - [`evaluate`](mod@evaluate) and [`labels`]: carts and product pages
 //! - [`heads`], [`index`], [`publish`], [`retire`]: how activities come and go
 //! - [`order`], [`holds`], [`purchase`]: taking uses for an order, and giving them back
-//! - [`walk`]: going through what is due, for the sweeps of both
 //! - [`prices`]: prices and stock states in bulk
 //! - [`refusal`]: why a request got nothing, by code
 //! - [`parse`], [`render`], and here what puts them together; `typed` is the same without HTTP
@@ -55,7 +54,6 @@ mod tests;
 #[cfg(any(target_arch = "wasm32", test))]
 mod typed;
 pub mod uses;
-pub mod walk;
 
 use catalogue::{Catalogue, View};
 use context::Context;

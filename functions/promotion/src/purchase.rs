@@ -9,16 +9,16 @@
 //! Each step demands the state that it starts from: whoever asks again goes on where a crash left it, and
 //! orders of which nobody asks again are undone by the sweep.
 
-use domain::due::Swept;
+use domain::due::{Due, Swept};
 use domain::error::InvalidInput;
 use domain::ids::UserId;
 use domain::integer::Count;
 use domain::partition::{Partition, fnv1a};
 use domain::time::UnixMillis;
-use domain::transaction::{CommitError, Guard, Member};
+use domain::transaction::{CommitError, Guard};
 use pricing::activity::{Activity, Counted};
 use store::attempts::{attempts, lost};
-use store::{Binding, Plan, Seen};
+use store::{Binding, Plan, Seen, Sweep};
 
 use crate::catalogue::View;
 use crate::context::Context;
@@ -27,14 +27,15 @@ use crate::look_up;
 use crate::order::{NOBODY, Order, Purchase, State, Used, change, counted_for_all, find};
 use crate::records;
 use crate::refusal::{Failure, Refusal};
-use crate::walk::{self, Path};
 
 /// Units of one user that are counted.
 const UNITS_MAX: u32 = 4_096;
 /// How long an order may be under way before the sweep undoes it.
 const ABANDONED_MS: i64 = 60_000;
 /// Orders of one partition that one sweep undoes, each with some commits; the next sweep goes on.
-const ORDERS_MAX: u32 = 64;
+const ORDERS_MAX: u64 = 64;
+/// Orders of a partition that one sweep passes over.
+const PASSED_OVER_MAX: u64 = 1_024;
 
 /// What the index lists, in words for operators.
 const NAME: &str = "orders under way";
@@ -181,33 +182,22 @@ pub async fn sweep<B: Binding>(
     context: &Context<'_, B>,
     partitions: &[Partition],
 ) -> Result<Swept, CommitError> {
-    let until = Some(UnixMillis(context.now.0.saturating_sub(ABANDONED_MS)));
-    let path = Path { index: records::UNDER_WAY, until, name: NAME };
-    let mut swept = Swept::default();
-    for mut walk in walk::begin(context, path, partitions).await {
-        while let Some(member) = walk.next(context, &mut swept).await {
-            if walk.is_over(ORDERS_MAX) {
-                swept.has_more = true;
-                break;
-            }
-            let result = end(context, &member).await;
-            walk.pass(&mut swept, || place(&member), result);
-        }
-    }
-    swept.finish()
-}
-
-/// What a member of the index is, in words for operators.
-fn place(member: &Member) -> String {
-    match records::under_way_of(member) {
-        Ok((_, user, number)) => format!("{NAME}: {number} of user {user}"),
-        Err(_) => format!("{NAME}: {member:?}"),
-    }
+    let sweep = Sweep {
+        index: records::UNDER_WAY,
+        name: NAME,
+        partitions,
+        until: UnixMillis(context.now.0.saturating_sub(ABANDONED_MS)),
+        looks_ahead: false,
+        sets_aside: true,
+        done_max: ORDERS_MAX,
+        passed_over_max: PASSED_OVER_MAX,
+    };
+    sweep.each(context, async |due| Ok(end(context, due).await?)).await
 }
 
 /// Ends what stands in the index; whether it was still under way.
-async fn end<B: Binding>(context: &Context<'_, B>, member: &Member) -> Result<bool, CommitError> {
-    let (since, user, number) = records::under_way_of(member)?;
+async fn end<B: Binding>(context: &Context<'_, B>, due: Due<'_>) -> Result<bool, CommitError> {
+    let (since, user, number) = records::under_way_of(due)?;
     abandon(context, Order { user, number: &number }, since).await
 }
 

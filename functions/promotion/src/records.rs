@@ -29,7 +29,7 @@ use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::partition::{Partition, Partitions, fnv1a, mix};
 use domain::time::UnixMillis;
-use domain::transaction::{CommitError, Field, MapKey, Member};
+use domain::transaction::{CommitError, Field, MapKey};
 use pricing::activity::{Activity, KeyKind};
 use serde::{Deserialize, Serialize};
 use store::Record;
@@ -129,23 +129,23 @@ pub fn under_way(user: UserId, order: &OrderNumber) -> Vec<u8> {
     due::of_user(user, order.as_str())
 }
 
-/// What a member of [`UNDER_WAY`] stands for: an order, and since when it is under way.
+/// What an entry of [`UNDER_WAY`] stands for: an order, and since when it is under way.
 ///
 /// # Errors
 /// It stands for nothing.
-pub fn under_way_of(member: &Member) -> Result<(UnixMillis, UserId, OrderNumber), CommitError> {
-    let Due { at, what } = due::due(member)?;
+pub fn under_way_of(
+    Due { at, what }: Due<'_>,
+) -> Result<(UnixMillis, UserId, OrderNumber), CommitError> {
     let (user, number) = due::user_of(what)?;
     let number = OrderNumber::parse(number, "order_number").map_err(|_| unexpected())?;
     Ok((at, user, number))
 }
 
-/// What a member of [`RETIRING`] stands for: an activity, and since when it has something to retire.
+/// What an entry of [`RETIRING`] stands for: an activity, and since when it has something to retire.
 ///
 /// # Errors
 /// It stands for nothing.
-pub fn retiring_of(member: &Member) -> Result<(UnixMillis, &str), CommitError> {
-    let Due { at, what } = due::due(member)?;
+pub fn retiring_of(Due { at, what }: Due<'_>) -> Result<(UnixMillis, &str), CommitError> {
     Ok((at, std::str::from_utf8(what).map_err(|_| unexpected())?))
 }
 

@@ -1,10 +1,11 @@
 //! Taking key sets out of the index that no version needs any more: later, and in small steps.
 
 use domain::answers::{fields, unexpected};
-use domain::due::Swept;
+use domain::due::{Due, Swept};
 use domain::time::UnixMillis;
-use domain::transaction::{Answer, CommitError, Field, Member, Read, Value, Write};
+use domain::transaction::{Answer, CommitError, Field, Read, Value, Write};
 use pricing::activity::KeyKind;
+use store::sweep::{Fault, Sweep};
 use store::{Binding, Plan, codec};
 
 use crate::context::Context;
@@ -12,7 +13,6 @@ use crate::heads::{self, Found, check_changed, find, replace, stored_definition}
 use crate::index::{self, Change, named_keys};
 use crate::records::{self, Retired, SkuPart};
 use crate::refusal::{Failure, Refusal};
-use crate::walk::{self, Path, Walk};
 
 /// How long a key set stays: for so long an instance may still read by the version before, and a request
 /// that is under way, too.
@@ -26,7 +26,9 @@ const PARTS_MAX: u32 = 8;
 /// 64 KB.
 const PARTS_READ_MAX: usize = 4;
 /// Activities of one shelf that a sweep takes something from, or counts the key sets of.
-const ACTIVITIES_MAX: u32 = 16;
+const ACTIVITIES_MAX: u64 = 16;
+/// Activities of one shelf that a sweep passes over: those that are not due yet, and those that cannot be done.
+const PASSED_OVER_MAX: u64 = 256;
 
 /// What the index lists, in words for operators.
 const NAME: &str = "activities with old versions";
@@ -202,49 +204,36 @@ pub async fn sweep<B: Binding>(context: &Context<'_, B>) -> (Result<Swept, Commi
     // Of few partitions one may have several shelves.
     shelves.sort_unstable();
     shelves.dedup();
-    // Behind what is due stands what was replaced in these seconds, if anything: it is counted.
-    let path = Path { index: records::RETIRING, until: None, name: NAME };
-    let mut walks = walk::begin(context, path, &shelves).await;
-    let (mut swept, mut left, mut steps_left) = (Swept::default(), 0, STEPS_MAX);
-    while let Some((place, member)) = oldest(context, &mut walks, &mut swept).await {
-        if walks[place].is_over(ACTIVITIES_MAX) {
-            let due = records::retiring_of(&member);
-            swept.has_more |= due.is_ok_and(|(since, _)| is_due(since, context.now));
-            walks.swap_remove(place);
-            continue;
+    let sweep = Sweep {
+        index: records::RETIRING,
+        name: NAME,
+        partitions: &shelves,
+        until: UnixMillis(context.now.0.saturating_sub(KEEP_MS)),
+        // Behind what is due stands what was replaced in these seconds, if anything: it is counted.
+        looks_ahead: true,
+        sets_aside: true,
+        done_max: ACTIVITIES_MAX,
+        passed_over_max: PASSED_OVER_MAX,
+    };
+    let (mut has_more, mut left, mut steps_left) = (false, 0, STEPS_MAX);
+    let mut in_part = Vec::new();
+    let swept = sweep
+        .each(context, async |due| {
+            let Ended { is_done, failure } =
+                end(context, due, &mut steps_left, &mut has_more, &mut left).await?;
+            let place = || format!("{NAME}: {}", due.what.escape_ascii());
+            in_part.extend(failure.map(|error| (place(), error)));
+            Ok(is_done)
+        })
+        .await;
+    let swept = swept.map(|mut swept| {
+        swept.has_more |= has_more;
+        for (place, error) in in_part {
+            swept.count(|| place, Err(error));
         }
-        let result = end(context, &member, &mut steps_left, &mut swept.has_more, &mut left).await;
-        let name = || match records::retiring_of(&member) {
-            Ok((_, id)) => format!("{NAME}: {id}"),
-            Err(_) => format!("{NAME}: {member:?}"),
-        };
-        let (result, failure) = match result {
-            Ok(Ended { is_done, failure }) => (Ok(is_done), failure),
-            Err(error) => (Err(error), None),
-        };
-        walks[place].pass(&mut swept, name, result);
-        if let Some(error) = failure {
-            swept.count(name, Err(error));
-        }
-    }
-    (swept.finish(), left)
-}
-
-/// The walk whose next item is the oldest of all, and the item.
-async fn oldest<B: Binding>(
-    context: &Context<'_, B>,
-    walks: &mut [Walk],
-    swept: &mut Swept,
-) -> Option<(usize, Member)> {
-    let mut oldest: Option<(usize, Member)> = None;
-    for (place, walk) in walks.iter_mut().enumerate() {
-        if let Some(member) = walk.next(context, swept).await
-            && oldest.as_ref().is_none_or(|(_, other)| member < *other)
-        {
-            oldest = Some((place, member));
-        }
-    }
-    oldest
+        swept
+    });
+    (swept, left)
 }
 
 /// What became of an item.
@@ -258,15 +247,17 @@ struct Ended {
 /// Does what stands in the index. Adds the key sets that are left, and notes where something could go already.
 async fn end<B: Binding>(
     context: &Context<'_, B>,
-    member: &Member,
+    due: Due<'_>,
     steps_left: &mut u32,
     has_more: &mut bool,
     left: &mut u64,
-) -> Result<Ended, CommitError> {
-    let (since, id) = records::retiring_of(member)?;
+) -> Result<Ended, Fault> {
+    let (since, id) = records::retiring_of(due)?;
     let found = find(context, id).await?;
     if found.value.is_none() {
-        return Err(CommitError::Unreadable("an activity that has old versions is missing".into()));
+        let missing =
+            CommitError::Unreadable("an activity that has old versions is missing".into());
+        return Err(missing.into());
     }
     if found.head.retires_since() != Some(since) {
         // The mark is stale. Where the head is changed at this moment, whoever changes it writes its marks.
@@ -302,5 +293,9 @@ async fn end<B: Binding>(
         Some(Failure::Refused(refusal)) => CommitError::Unreadable(refusal.detail()),
         Some(Failure::Invalid(error)) => CommitError::Unreadable(error.detail),
     };
-    if ended.is_done { Ok(Ended { failure: Some(failure), ..ended }) } else { Err(failure) }
+    if ended.is_done {
+        return Ok(Ended { failure: Some(failure), ..ended });
+    }
+    // The keys of the index are those of other activities, too.
+    Err(Fault::of_shared_record(failure))
 }

@@ -195,7 +195,7 @@ fn an_order_that_cannot_be_read_stops_only_itself() {
     shop.write(home, broken.iter().map(|order| garbage(USER, order)).collect());
     let swept = shop.sweep_orders(ABANDONED_MS + 2);
     assert_eq!((swept.done, swept.stuck.len(), swept.has_more), (1, 100, false));
-    assert_eq!(swept.stuck[0].place, "orders under way: b0 of user 7");
+    assert_eq!(swept.stuck[0].place, format!("orders under way in {home}: b0 of user 7"));
     assert_eq!(shop.order(USER, "n").unwrap().state, State::Refused);
     // They stay, and are told of again.
     assert_eq!(shop.sweep_orders(ABANDONED_MS + 2).stuck.len(), 100);
@@ -493,7 +493,7 @@ fn an_activity_whose_records_are_at_fault_stops_only_itself() {
     shop.write(shelf("missing"), vec![Write::Unset(records::heads(), "missing".into())]);
     let (swept, left) = shop.sweep_activities(10 + KEEP_MS);
     let places: Vec<_> = swept.stuck.iter().map(|stuck| stuck.place.as_str()).collect();
-    let named = |id: &str| format!("activities with old versions: {id}");
+    let named = |id: &str| format!("activities with old versions in {}: {id}", shelf(id));
     assert_eq!(places, ["head", "definition", "missing"].map(named));
     assert_eq!((swept.done, swept.has_more, left), (1, false, 1));
     assert_eq!(block_on(look(&shop.at(20), "whole", Which::Live)).unwrap().retiring, 0);

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::transaction::{Member, Value};
+use domain::due;
+use domain::transaction::Value;
 use promotion::order::{Purchase, State};
-use promotion::records::{Head, Hold, retiring_of, under_way_of};
+use promotion::records::{Head, Hold, RETIRING, UNDER_WAY, retiring_of, under_way_of};
 use store::codec::decode;
 
 use super::orders::{Known, Name, Orders, Use};
@@ -52,26 +53,28 @@ fn name(text: &str) -> Name {
 impl Store {
     fn read(books: &Books) -> Self {
         let mut store = Self::default();
+        for partition in books.partitions().all().map(|one| one.to_string()) {
+            for member in books.entries(&partition, UNDER_WAY) {
+                let of = due::due(&member).and_then(under_way_of);
+                let (since, user, number) = of.expect("an order that is under way");
+                assert_eq!(partition, books.home(user.0), "{number} is not where its user is");
+                let name = (user.0, number.as_str().to_owned());
+                let other = store.under_way.insert(name, since.0);
+                assert_eq!(other, None, "{user} {number} is under way twice");
+            }
+        }
+        for partition in books.partitions().of_configurations().map(|one| one.to_string()) {
+            for member in books.entries(&partition, RETIRING) {
+                let of = due::due(&member).and_then(retiring_of);
+                let (since, id) = of.expect("an activity with old versions");
+                store.retiring.insert((partition.clone(), id.to_owned(), since.0));
+            }
+        }
         for ((partition, record), fields) in books.records() {
             let is_home = |user: u64| {
                 assert_eq!(*partition, books.home(user), "{record} is not where its user is");
             };
-            if record == "at" {
-                for member in fields.keys() {
-                    let of = under_way_of(&Member(member.clone()));
-                    let (since, user, number) = of.expect("an order that is under way");
-                    is_home(user.0);
-                    let name = (user.0, number.as_str().to_owned());
-                    let other = store.under_way.insert(name, since.0);
-                    assert_eq!(other, None, "{user} {number} is under way twice");
-                }
-            } else if record == "ar" {
-                for member in fields.keys() {
-                    let member = Member(member.clone());
-                    let (since, id) = retiring_of(&member).expect("an activity with old versions");
-                    store.retiring.insert((partition.clone(), id.to_owned(), since.0));
-                }
-            } else if record == "ah" {
+            if record == "ah" {
                 for (id, head) in fields {
                     let since = decode::<Head>(head).expect("a head").retires_since();
                     let one = since.map(|since| (partition.clone(), utf8(id), since.0));
