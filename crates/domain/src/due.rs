@@ -171,7 +171,9 @@ fn moment(at: UnixMillis) -> [u8; NUMBER_BYTES] {
     (at.0.cast_unsigned() ^ SIGN).to_be_bytes()
 }
 
-fn member(at: UnixMillis, what: &[u8]) -> Member {
+/// What stands in an index for something that is due at a moment.
+#[must_use]
+pub fn member(at: UnixMillis, what: &[u8]) -> Member {
     Member([&moment(at), what].concat())
 }
 

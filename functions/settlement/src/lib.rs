@@ -4,6 +4,7 @@
 //! In reading order:
 //! - [`settle`]: one call's work, bounded
 //! - [`reconcile`]: what the books say of each other
+//! - [`late`]: payments that came too late, for operators
 //! - [`parse`], [`render`], and here what puts them together
 //!
 //! The rules are [`wallet`]'s and [`coupons`]'.
@@ -17,14 +18,15 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use coupons::context::Templates;
-use domain::transaction::CommitError;
 use edge::config::{self, Config, ConfigError};
 use edge::route::{Verb, route};
 use edge::store::Binding;
 use edge::{Access, Answer, Call, Kept, Problem, Request, Response, Route, Stages};
 use wallet::keys::SigningKeys;
 use wallet::mode::{self, Switches};
+use wallet::packet::{self, Failure};
 
+pub mod late;
 pub mod parse;
 pub mod reconcile;
 pub mod render;
@@ -43,6 +45,8 @@ enum Operation {
     LookAtSwitches,
     Switch,
     Reconcile,
+    ListLatePayments,
+    DecideLatePayment,
 }
 
 const ROUTES: &[Route<Operation>] = {
@@ -53,6 +57,8 @@ const ROUTES: &[Route<Operation>] = {
         route(Get, "/v1/posting", Operator, Operation::LookAtSwitches),
         route(Put, "/v1/posting", Operator, Operation::Switch),
         route(Get, "/v1/reconciliation", Operator, Operation::Reconcile),
+        route(Get, "/v1/late-payments", Operator, Operation::ListLatePayments),
+        route(Post, "/v1/late-payments/{packet}", Operator, Operation::DecideLatePayment),
     ]
 };
 
@@ -161,10 +167,14 @@ pub enum Done {
     Switches(Switches),
     /// Where books do not agree.
     Report(Report),
+    /// Payments that came too late.
+    LatePayments(late::Listed),
+    /// A decision about one was carried out.
+    Decided,
 }
 
 /// Carries a command out: whatever is done is durable when it returns.
-async fn perform<B: Binding>(books: &Books<'_, B>, command: Command) -> Result<Done, CommitError> {
+async fn perform<B: Binding>(books: &Books<'_, B>, command: Command) -> Result<Done, Problem> {
     Ok(match command {
         Command::Settle(users_max) => {
             let settled = settle::settle(books, users_max).await?;
@@ -178,6 +188,22 @@ async fn perform<B: Binding>(books: &Books<'_, B>, command: Command) -> Result<D
         }
         Command::Reconcile(scope, cursor) => {
             Done::Report(reconcile::reconcile(books, scope, cursor).await?)
+        }
+        Command::ListLatePayments(cursor) => {
+            Done::LatePayments(late::list(&books.wallets, cursor).await?)
+        }
+        Command::DecideLatePayment(packet, decision) => {
+            match packet::late::decide(&books.wallets, &packet, decision).await {
+                Ok(true) => Done::Decided,
+                Ok(false) => {
+                    let detail = "no payment for the packet waits: it was decided, or came in time";
+                    return Err(Problem::new(409, "not_waiting", detail));
+                }
+                Err(Failure::Refused(_)) => {
+                    return Err(Problem::new(404, "unknown_packet", "there is no such packet"));
+                }
+                Err(Failure::Store(error)) => return Err(error.into()),
+            }
         }
     })
 }

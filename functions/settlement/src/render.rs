@@ -2,13 +2,14 @@
 
 use domain::integer::Count;
 use domain::money::Amount;
+use domain::time::UnixMillis;
 use edge::sweep::StuckItem;
 use edge::{Answer, Problem};
 use serde::Serialize;
 use wallet::mode::{Mode, Statements};
 
-use crate::Done;
 use crate::reconcile::{Cursor, Difference, Report};
+use crate::{Done, late};
 
 #[derive(Serialize)]
 struct SettledBody {
@@ -56,6 +57,19 @@ struct DifferenceBody<'a> {
     remedy: &'static str,
 }
 
+#[derive(Serialize)]
+struct LatePaymentsBody<'a> {
+    payments: Vec<LatePaymentBody<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+struct LatePaymentBody<'a> {
+    packet: &'a str,
+    sent_at: UnixMillis,
+}
+
 /// What came of a command.
 ///
 /// # Errors
@@ -90,6 +104,15 @@ pub fn done(done: &Done) -> Result<Answer, Problem> {
             };
             Answer::json(&SwitchesBody { mode, large_from, statements })
         }
+        Done::LatePayments(listed) => Answer::json(&LatePaymentsBody {
+            payments: listed
+                .late
+                .iter()
+                .map(|late| LatePaymentBody { packet: &late.packet, sent_at: late.sent })
+                .collect(),
+            cursor: listed.next.as_ref().map(late::Cursor::text),
+        }),
+        Done::Decided => Ok(Answer::no_content()),
         Done::Report(report) => Answer::json(&report_body(report)?),
     }
 }

@@ -5,7 +5,7 @@ use domain::answers::{fields, page, unexpected};
 use domain::due;
 use domain::partition::Partition;
 use domain::time::UnixMillis;
-use domain::transaction::{CommitError, Guard, Member, Read, Value, Write};
+use domain::transaction::{CommitError, Guard, Read, Value, Write};
 use store::Plan;
 
 use super::send::give_back;
@@ -31,16 +31,18 @@ pub enum Decision {
     Drop,
 }
 
-/// A page of the payments of a partition that wait, those of the oldest packets first, and what follows it.
+/// A page of the payments of a partition that wait, those of the oldest packets first, behind one of them; whether
+/// more wait.
 ///
 /// # Errors
 /// The store's.
 pub async fn list<B: Binding>(
     context: &Context<'_, B>,
     partition: Partition,
-    after: Option<Member>,
+    after: Option<&Late>,
     most: u32,
-) -> Result<(Vec<Late>, Option<Member>), CommitError> {
+) -> Result<(Vec<Late>, bool), CommitError> {
+    let after = after.map(|late| due::member(late.sent, late.packet.as_bytes()));
     let answers = context.read(partition, vec![records::LATE.page_of_all(after, most)]).await?;
     let found = page(answers.first())?;
     let mut late = Vec::with_capacity(found.members.len());
@@ -49,8 +51,7 @@ pub async fn list<B: Binding>(
         let packet = std::str::from_utf8(entry.what).map_err(|_| unexpected())?.to_owned();
         late.push(Late { packet, sent: entry.at });
     }
-    let next = found.has_more.then(|| found.members.last().cloned()).flatten();
-    Ok((late, next))
+    Ok((late, found.has_more))
 }
 
 /// Decides what becomes of a payment, once: two round trips. Whether it was decided now; otherwise it did not wait,
