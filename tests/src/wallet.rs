@@ -198,6 +198,17 @@ pub fn settle_users(users_max: i64) -> Ask {
     Ask::post("/v1/settlement", json!({ "users_max": users_max }).to_string()).operator()
 }
 
+/// Which payments for packets came too late? With a query as `?cursor=3` or none.
+pub fn late_payments(query: &str) -> Ask {
+    Ask::get(format!("/v1/late-payments{query}")).operator()
+}
+
+/// What becomes of one: `credit` or `drop`.
+pub fn decide_late_payment(packet: &str, decision: &str) -> Ask {
+    let body = json!({ "decision": decision }).to_string();
+    Ask::post(format!("/v1/late-payments/{packet}"), body).operator()
+}
+
 /// How are tokens posted?
 pub fn posting() -> Ask {
     Ask::get("/v1/posting").operator()

@@ -6,12 +6,14 @@
 //! - [`group_buy`]: groups and their rewards
 //! - [`activities`], [`promotions`], [`promotion_index`]: publishing, pricing carts, finding activities
 //! - [`withdrawals`]: money that leaves a balance, and tokens that the store has lost
+//! - [`late_payments`]: payments for group packets that were forgotten
 //! - [`reconciliation`]: corrupted books are found
 
 mod activities;
 mod bulk;
 mod coupons;
 mod group_buy;
+mod late_payments;
 mod new_user;
 mod orders;
 mod promotion_index;

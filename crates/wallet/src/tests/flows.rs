@@ -732,6 +732,38 @@ fn a_payment_that_overtakes_the_sending_is_told_again() {
     assert_eq!(pay_after(&store, "7.q", 90), Err(packet::Refusal::UnknownPacket));
 }
 
+/// The packet is sent again at any moment while its late payment is told: the first of both decides, and the
+/// money comes in once.
+#[test]
+fn a_late_payment_and_a_sending_at_once_are_one_packet() {
+    let later_ms = NOW_MS + 8 * DAY_MS;
+    let mut ends = std::collections::BTreeSet::new();
+    for commits in 0..4 {
+        let store = Interrupted::default();
+        assert_eq!(send(&store, "p", &order(Funding::Payment)), Ok(false));
+        let packet = packet::name(USER, &number("p"));
+        store.interrupt(commits, move |memory| {
+            // A store in memory never waits; and an executor within an executor would.
+            let (context, number) = (at(memory, later_ms), number("p"));
+            let (order, random) = (order(Funding::Payment), &mut || 0);
+            let sent = packet::send(&context, &number, &order, None, random).now_or_never();
+            assert!(matches!(sent, Some(Ok((_, true)))), "{sent:?}");
+        });
+        let told = block_on(packet::pay(&at(&store, later_ms), &packet, &mut || 0));
+        assert!(told.is_ok(), "{commits}: {told:?}");
+        let memory = store.memory();
+        assert_eq!(pay_after(memory, &packet, 8), Ok(()));
+        assert_eq!(account(memory, records::PAID_IN), -200, "{commits}");
+        ends.insert(shown(memory, &packet).is_expired());
+        settled(&at(memory, later_ms + packet::LIFE_MS));
+        post(memory, USER);
+        assert_eq!(viewed(memory, USER).balance, 200, "{commits}");
+        assert!(store.was_interrupted(), "{commits}");
+        check_balanced(memory);
+    }
+    assert!(ends.contains(&false), "the sending came first");
+}
+
 #[test]
 fn a_packet_whose_sender_went_away_is_written_down_by_settlement() {
     let store = three();
