@@ -214,6 +214,17 @@ pub fn drop_item(item: &str, reason: &str) -> Ask {
     Ask::post(path, json!({ "reason": reason }).to_string()).operator()
 }
 
+/// Which payments for packets came too late? With a query as `?cursor=3` or none.
+pub fn late_payments(query: &str) -> Ask {
+    Ask::get(format!("/v1/late-payments{query}")).operator()
+}
+
+/// What becomes of one: `credit` or `drop`.
+pub fn decide_late_payment(packet: &str, decision: &str) -> Ask {
+    let body = json!({ "decision": decision }).to_string();
+    Ask::post(format!("/v1/late-payments/{packet}"), body).operator()
+}
+
 /// How are tokens posted?
 pub fn posting() -> Ask {
     Ask::get("/v1/posting").operator()

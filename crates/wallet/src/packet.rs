@@ -28,6 +28,29 @@
 //! arrives late meets the same guard: an opening that is late finds a packet that is not open, and takes
 //! nothing; a closing that is late changes an open packet whose time is over, or nothing.
 //!
+//! # A payment that comes late
+//!
+//! An order by payment that nobody pays for is collected after seven days; whoever sends it again has seven days
+//! from then on. What the sender asked for stays among what the sender sent (`mo`), so that a payment is never of
+//! an unknown amount or of nobody. A payment for a packet that is gone reads it there:
+//!
+//! 1. Where nobody sent it, or it is younger than seven days (its writer is still on the way), the payment is to
+//!    be told again: `unknown_packet`.
+//! 2. *Up to 30 days* after it was sent, one commit in the packet's partition writes the packet down as paid and
+//!    closing, with the whole sum in one part, and into the index of periods. Settlement gives it back as it does
+//!    with what nobody opened, under the number of the refund: the sender is credited once.
+//! 3. *Later*, one commit writes it down as *too late*, moves no money, and lists it ([`late`](mod@late)):
+//!    `too_old`. An operator credits the sender, which is step 2 from there on, or drops it, where the payment was
+//!    given back elsewhere. Both demand the state, so that of two one counts.
+//!
+//! The guard of 2 and 3 is that of writing down: there is no order. So of a payment and a sending at once, by
+//! whatever clocks, the first decides, and the other one reads again. A crash before the commit leaves
+//! nothing, and the payment is told again; after it, everything. What comes late or twice meets a packet that is
+//! there: it is paid, or too old, as before. A delayed payment of an open kind demands a packet that is unpaid.
+//!
+//! A packet that is unpaid is kept for seven days more whenever it is sent again, before that is told; one that is
+//! gone for 30 days, or too late, is refused (`too_old`): it could not be paid.
+//!
 //! The parts are drawn when the packet is written down, and opening takes any one of them: so opening is
 //! decided by one commit that knows no amounts, two who open at once never draw from the same rest, and a
 //! refusal writes nothing.
@@ -35,6 +58,7 @@
 //! - [`send`](mod@send): how packets come
 //! - [`display`]: what is shown of them
 //! - [`open`](mod@open): what is in them, and how it is taken
+//! - [`late`](mod@late): payments that came too late, for operators
 //! - [`settle`](mod@settle): what a crash left half-way, and what has expired
 
 use domain::answers::{integer, unexpected};
@@ -47,6 +71,7 @@ use store::{Record, codec};
 use crate::token::Token;
 
 pub mod display;
+pub mod late;
 mod open;
 mod send;
 mod settle;
@@ -143,10 +168,12 @@ pub enum State {
     Closing,
     /// Nothing is in it any more.
     Closed,
+    /// It was paid for when it was too old: an operator decides what becomes of the money.
+    TooLate,
 }
 
 impl State {
-    const ALL: [Self; 4] = [Self::Unpaid, Self::Open, Self::Closing, Self::Closed];
+    const ALL: [Self; 5] = [Self::Unpaid, Self::Open, Self::Closing, Self::Closed, Self::TooLate];
 
     fn value(self) -> Value {
         Value::Integer(self as i64)
@@ -175,6 +202,8 @@ pub enum Refusal {
     ExceedsBalance,
     /// The number was used for another packet.
     OrderNumberReused,
+    /// It was sent so long ago that it cannot be paid for any more.
+    TooOld,
 }
 
 /// Why a call gave nothing.

@@ -17,6 +17,7 @@
 //! - `mr<packet>`, those that somebody has: user -> cents; `mt<packet>`: user -> when
 //! - `mu`, what is owed to users: since when, user and packet ([`OWED`])
 //! - `mx`, packets that can be opened: until when, and which ([`ENDS`])
+//! - `my`, packets whose payment came too late: when each was sent, and which ([`LATE`])
 //!
 //! In each partition, for all of its users:
 //! - `ma`, the accounts that are no user's: name -> cents
@@ -143,6 +144,10 @@ pub const OWED: DueIndex = DueIndex("mu");
 
 /// Packets of the partition that are not closed: until when each can be opened, and which.
 pub const ENDS: DueIndex = DueIndex("mx");
+
+/// Packets of the partition whose payment came too late, until an operator has decided: when each was sent, and
+/// which. A packet is there once, however often its payment is told.
+pub const LATE: DueIndex = DueIndex("my");
 
 /// Where a packet lives: among the partitions of users, spread by its name.
 pub fn home_of_packet(partitions: Partitions, packet: &str) -> Partition {

@@ -40,6 +40,13 @@ pub fn unknown_packet(paid: &Paid) -> Problem {
     Problem::new(422, "unknown_packet", detail).about(paid.field.as_str())
 }
 
+/// The problem of a packet that was sent too long ago. The payment is listed for operators: to say it again
+/// changes nothing.
+pub fn too_old(paid: &Paid) -> Problem {
+    let detail = "the packet was sent too long ago; an operator decides about the payment, do not send it again";
+    Problem::new(422, "too_old", detail).about(paid.field.as_str())
+}
+
 /// What events say of the groups of one chance, in their order.
 #[derive(Debug)]
 pub struct Step<'a> {
@@ -175,6 +182,9 @@ mod tests {
         let packets = packets(&events);
         let fields: Vec<_> = packets.iter().map(|paid| unknown_packet(paid).field).collect();
         assert_eq!(fields, [Some("[0].data.packet".into()), Some("[2].data.packet".into())]);
+        let too_old = too_old(packets[1]);
+        assert_eq!((too_old.status, too_old.code), (422, "too_old"));
+        assert_eq!(too_old.field.as_deref(), Some("[2].data.packet"));
         assert_eq!(steps(&events).len(), 1);
         assert!(marks(&events, Partitions::new(4).unwrap()).is_empty());
     }

@@ -18,7 +18,7 @@ use edge::{Access, Answer, Call, Problem, Request, Response, Route, Stages};
 use futures::future::join_all;
 use store::attempts;
 use wallet::context::Context;
-use wallet::packet::{self, Failure};
+use wallet::packet::{self, Failure, Refusal};
 
 pub mod cloud_event;
 pub mod decide;
@@ -85,10 +85,10 @@ async fn commit(events: &[Event], config: &Config) -> Result<(), Problem> {
         end_groups(steps, config).await?;
     }
     let packets = decide::packets(events);
-    if !packets.is_empty() {
-        pay(&packets, config).await?;
-    }
-    Ok(mark_paid(events, config).await?)
+    let too_old = if packets.is_empty() { None } else { pay(&packets, config).await? };
+    mark_paid(events, config).await?;
+    // To tell it again changes nothing: so it keeps no other event from being committed.
+    too_old.map_or(Ok(()), Err)
 }
 
 /// Marks who paid.
@@ -107,22 +107,28 @@ fn context<'a>(store: &'a Store, config: &Config) -> Context<'a, Store> {
     }
 }
 
-/// Pays packets: from then on they can be opened.
-async fn pay(packets: &[&Paid], config: &Config) -> Result<(), Problem> {
+/// Pays packets: from then on they can be opened. The problem of the first that is too old, where one is: it is
+/// listed, and the others are paid.
+async fn pay(packets: &[&Paid], config: &Config) -> Result<Option<Problem>, Problem> {
     let store = edge::store::open(config).await?;
     let context = context(&store, config);
+    let mut too_old = None;
     for some in packets.chunks(AT_ONCE) {
         // All of them end, whatever becomes of one.
         let pay = async |paid: &&Paid| packet::pay(&context, &paid.packet, &mut random).await;
         let paid = join_all(some.iter().map(pay)).await;
         for (paid, result) in some.iter().zip(paid) {
-            result.map_err(|failure| match failure {
-                Failure::Refused(_) => decide::unknown_packet(paid),
-                Failure::Store(error) => error.into(),
-            })?;
+            match result {
+                Ok(()) => {}
+                Err(Failure::Refused(Refusal::TooOld)) => {
+                    too_old.get_or_insert_with(|| decide::too_old(paid));
+                }
+                Err(Failure::Refused(_)) => return Err(decide::unknown_packet(paid)),
+                Err(Failure::Store(error)) => return Err(error.into()),
+            }
         }
     }
-    Ok(())
+    Ok(too_old)
 }
 
 /// Ends groups: looks at all of them, then changes each if it still is as it was seen.

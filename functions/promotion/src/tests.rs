@@ -487,7 +487,7 @@ fn an_activity_whose_records_are_at_fault_stops_only_itself() {
         shop.save(ms, id, Which::Live, naming(&["b"]));
     }
     let garbage = || Value::Bytes(b"\xff".to_vec());
-    let shelf = |id| shop.at(0).shelf_of(id);
+    let shelf = |id: &str| shop.at(0).shelf_of(id);
     shop.write(shelf("head"), vec![Write::Set(records::heads(), "head".into(), garbage())]);
     shop.write(shelf("definition"), vec![Write::Drop(records::definitions("definition"))]);
     shop.write(shelf("missing"), vec![Write::Unset(records::heads(), "missing".into())]);

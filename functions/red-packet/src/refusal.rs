@@ -47,6 +47,11 @@ impl Refusal {
             Self::OrderNumberReused | Self::Packet(packet::Refusal::OrderNumberReused) => {
                 (422, "order_number_reused", "the number was used with another body")
             }
+            Self::Packet(packet::Refusal::TooOld) => (
+                422,
+                "too_old",
+                "it was sent too long ago to be paid for; send it under another number",
+            ),
             Self::WrongCurrency => (409, "wrong_currency", "wallets have another currency"),
             Self::FieldFixed(_) => (409, "field_fixed", "this cannot change any more"),
             Self::SceneTaken => (409, "scene_taken", "another rain has this activity and scene"),

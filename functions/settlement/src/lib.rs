@@ -5,6 +5,7 @@
 //! - [`settle`]: one call's work, bounded
 //! - [`reconcile`]: what the books say of each other
 //! - [`quarantine`]: what is set aside
+//! - [`late`]: payments that came too late, for operators
 //! - [`parse`], [`render`], and here what puts them together
 //!
 //! The rules are [`wallet`]'s and [`coupons`]'.
@@ -26,7 +27,9 @@ use edge::{Access, Answer, Call, Kept, Problem, Request, Response, Route, Stages
 use store::quarantine::{Act, Item};
 use wallet::keys::SigningKeys;
 use wallet::mode::{self, Switches};
+use wallet::packet::{self, Failure};
 
+pub mod late;
 pub mod parse;
 pub mod quarantine;
 pub mod reconcile;
@@ -49,6 +52,8 @@ enum Operation {
     ListQuarantine,
     Retry,
     Drop,
+    ListLatePayments,
+    DecideLatePayment,
 }
 
 const ROUTES: &[Route<Operation>] = {
@@ -62,6 +67,8 @@ const ROUTES: &[Route<Operation>] = {
         route(Get, "/v1/quarantine", Operator, Operation::ListQuarantine),
         route(Post, "/v1/quarantine/{item}/retry", Operator, Operation::Retry),
         route(Post, "/v1/quarantine/{item}/drop", Operator, Operation::Drop),
+        route(Get, "/v1/late-payments", Operator, Operation::ListLatePayments),
+        route(Post, "/v1/late-payments/{packet}", Operator, Operation::DecideLatePayment),
     ]
 };
 
@@ -164,6 +171,10 @@ pub enum Done {
     Quarantine(Vec<Item>, bool),
     /// An item was retried or dropped: what was known of it.
     Acted(Item),
+    /// Payments that came too late.
+    LatePayments(late::Listed),
+    /// A decision about one was carried out.
+    Decided,
 }
 
 /// Carries a command out: whatever is done is durable when it returns.
@@ -200,6 +211,22 @@ async fn perform<B: Binding>(books: &Books<'_, B>, command: Command) -> Result<D
             let line = Line { level: "warning", code: "dropped", cause, ..Line::default() };
             edge::log::write(&line).await;
             Done::Acted(item)
+        }
+        Command::ListLatePayments(cursor) => {
+            Done::LatePayments(late::list(&books.wallets, cursor).await?)
+        }
+        Command::DecideLatePayment(packet, decision) => {
+            match packet::late::decide(&books.wallets, &packet, decision).await {
+                Ok(true) => Done::Decided,
+                Ok(false) => {
+                    let detail = "no payment for the packet waits: it was decided, or came in time";
+                    return Err(Problem::new(409, "not_waiting", detail));
+                }
+                Err(Failure::Refused(_)) => {
+                    return Err(Problem::new(404, "unknown_packet", "there is no such packet"));
+                }
+                Err(Failure::Store(error)) => return Err(error.into()),
+            }
         }
     })
 }

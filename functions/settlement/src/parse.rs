@@ -8,11 +8,13 @@ use edge::{Call, Problem};
 use serde::Deserialize;
 use store::quarantine::{Place, dropped_names, names};
 use wallet::mode::{Mode, Statements, Switches};
+use wallet::packet::late::Decision;
+use wallet::packet::sender_of;
 
-use crate::Operation;
 use crate::quarantine::{self, PAGE_MAX, REASON_BYTES_MAX};
 use crate::reconcile::{Cursor, Scope};
 use crate::settle::{USERS_DEFAULT, USERS_MAX};
+use crate::{Operation, late};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -51,6 +53,19 @@ struct DropBody {
     reason: String,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DecisionBody {
+    decision: DecisionName,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum DecisionName {
+    Credit,
+    Drop,
+}
+
 /// A command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -68,6 +83,10 @@ pub enum Command {
     Retry(Place),
     /// Take it out for good, for a reason.
     Drop(Place, String),
+    /// Which payments came too late?
+    ListLatePayments(late::Cursor),
+    /// What becomes of the payment for a packet.
+    DecideLatePayment(String, Decision),
 }
 
 /// Reads a command.
@@ -111,6 +130,25 @@ pub(crate) fn command(
         Operation::Reconcile => {
             let [scope, cursor] = call.query(["scope", "cursor"])?;
             Command::Reconcile(scope_of(scope.as_deref())?, cursor_of(cursor.as_deref())?)
+        }
+        Operation::ListLatePayments => {
+            let [cursor] = call.query(["cursor"])?;
+            let detail = "must be one that a page gave";
+            let wrong = || InvalidInput::new("invalid_value", "cursor", detail);
+            let parse = |text: String| late::Cursor::parse(&text).ok_or_else(wrong);
+            Command::ListLatePayments(cursor.map_or(Ok(late::Cursor::default()), parse)?)
+        }
+        Operation::DecideLatePayment => {
+            let packet = call.parameters.first().map(String::as_str).unwrap_or_default();
+            let detail = "must be the name that sending a packet gave";
+            let wrong = || InvalidInput::new("invalid_packet", "packet", detail);
+            sender_of(packet).ok_or_else(wrong)?;
+            let DecisionBody { decision } = call.json()?;
+            let decision = match decision {
+                DecisionName::Credit => Decision::Credit,
+                DecisionName::Drop => Decision::Drop,
+            };
+            Command::DecideLatePayment(packet.to_owned(), decision)
         }
     })
 }

@@ -9,9 +9,9 @@ use serde::Serialize;
 use store::quarantine::Item;
 use wallet::mode::{Mode, Statements};
 
-use crate::Done;
 use crate::quarantine;
 use crate::reconcile::{Cursor, Difference, Report};
+use crate::{Done, late};
 
 #[derive(Serialize)]
 struct SettledBody {
@@ -70,6 +70,13 @@ struct QuarantineBody<'a> {
 }
 
 #[derive(Serialize)]
+struct LatePaymentsBody<'a> {
+    payments: Vec<LatePaymentBody<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursor: Option<String>,
+}
+
+#[derive(Serialize)]
 struct ItemBody<'a> {
     id: String,
     partition: String,
@@ -93,6 +100,12 @@ fn item_body(item: &Item) -> ItemBody<'_> {
         cause: note.map(|note| &*note.reason),
         dropped: note.and_then(|note| note.dropped.as_deref()),
     }
+}
+
+#[derive(Serialize)]
+struct LatePaymentBody<'a> {
+    packet: &'a str,
+    sent_at: UnixMillis,
 }
 
 /// What came of a command.
@@ -132,6 +145,15 @@ pub fn done(done: &Done) -> Result<Answer, Problem> {
             };
             Answer::json(&SwitchesBody { mode, large_from, statements })
         }
+        Done::LatePayments(listed) => Answer::json(&LatePaymentsBody {
+            payments: listed
+                .late
+                .iter()
+                .map(|late| LatePaymentBody { packet: &late.packet, sent_at: late.sent })
+                .collect(),
+            cursor: listed.next.as_ref().map(late::Cursor::text),
+        }),
+        Done::Decided => Ok(Answer::no_content()),
         Done::Report(report) => Answer::json(&report_body(report)?),
         Done::Quarantine(items, has_more) => {
             let cursor = items.last().filter(|_| *has_more).map(|last| quarantine::id(&last.place));

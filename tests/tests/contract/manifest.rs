@@ -106,6 +106,8 @@ async fn both_manifests_load_together_and_have_the_routes_and_the_channels() {
         ("/v1/events", "events"),
         ("/v1/group-buy-campaigns/:campaign", "coupon"),
         ("/v1/group-buys", "coupon"),
+        ("/v1/late-payments", "settlement"),
+        ("/v1/late-payments/:packet", "settlement"),
         ("/v1/posting", "settlement"),
         ("/v1/prices", "promotion"),
         ("/v1/promotions/compare", "promotion"),

@@ -4,9 +4,9 @@
 use end_to_end::app::{Ask, Place};
 use end_to_end::openapi::{Contract, by_caller, wrong_objects};
 use end_to_end::wallet::{
-    differences, grab, look, look_at_rain, open, open_rain, open_rain_by, packet, packet_name,
-    packet_paid, packet_to_pay, rain, rain_set_up, rain_with, send, set_up_rain, settle, statement,
-    tell,
+    decide_late_payment, differences, grab, late_payments, look, look_at_rain, open, open_rain,
+    open_rain_by, packet, packet_name, packet_paid, packet_to_pay, rain, rain_set_up, rain_with,
+    send, set_up_rain, settle, statement, tell,
 };
 use host::Time;
 use serde_json::{Value, json};
@@ -206,12 +206,61 @@ async fn answers_about_group_packets_are_as_the_document_says() {
         assert!(kinds.contains(&kind), "{kind}: {kinds:?}");
     }
     assert_eq!(differences(app).await, Vec::<Value>::new());
+    check_late_payments(&contract).await;
     contract.assert_all_reached(&[
         ("post", sending),
         ("get", looking),
         ("post", grabbing),
         ("post", opening),
     ]);
+}
+
+/// A packet that nobody paid for was sent more than 30 days ago.
+async fn check_late_payments(contract: &Contract) {
+    const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+    let app = &contract.app;
+    app.advance_time(31 * DAY_MS);
+    let (listing, deciding) = ("/v1/late-payments", "/v1/late-payments/{packet}");
+    let never = packet_name(7, "never");
+    let too_old = || (422, "too_old", tell(&packet_paid(7, "never")));
+    contract.check("post", "/v1/events", vec![too_old(), too_old()]).await;
+    let sent = (422, "too_old", send(&packet_to_pay(7, "never", 1_000, 2)));
+    contract.check("post", "/v1/red-packets", vec![sent]).await;
+    let found = differences(app).await;
+    let found: Vec<_> = found.iter().map(|one| (&one["code"], &one["place"])).collect();
+    assert_eq!(found, [(&json!("payment_too_late"), &json!(never))]);
+    let page = late_payments("").of(app).await;
+    assert_eq!(page.json()["payments"][0]["packet"], json!(never), "{page:?}");
+    let rows = vec![
+        (200, "", late_payments("")),
+        (200, "", late_payments("?cursor=3")),
+        (400, "invalid_value", late_payments("?cursor=x")),
+        (400, "unknown_field", late_payments("?x=y")),
+        (400, "duplicate_field", late_payments("?cursor=1&cursor=1")),
+        (401, "missing_token", late_payments("").without("authorization")),
+        (403, "operator_only", by_caller(late_payments(""))),
+    ];
+    contract.check("get", listing, rows).await;
+    let decide = |decision| decide_late_payment(&never, decision);
+    let mut rows = vec![
+        (400, "invalid_value", decide("keep")),
+        (400, "invalid_packet", decide_late_payment("x", "drop")),
+        (403, "operator_only", by_caller(decide("drop"))),
+        (404, "unknown_packet", decide_late_payment(&packet_name(7, "x"), "drop")),
+        (409, "not_waiting", decide_late_payment(&packet_name(7, "later"), "drop")),
+    ];
+    rows.extend(wrong_objects(&decide("drop"), r#""decision": "drop""#));
+    rows.extend([
+        (204, "", decide("credit")),
+        (409, "not_waiting", decide("credit")),
+        (409, "not_waiting", decide("drop")),
+    ]);
+    contract.check("post", deciding, rows).await;
+    assert_eq!(settle().of(app).await.status, 200);
+    // What is decided is told no more.
+    contract.check("post", "/v1/events", vec![(204, "", tell(&packet_paid(7, "never")))]).await;
+    assert_eq!(differences(app).await, Vec::<Value>::new());
+    contract.assert_all_reached(&[("get", listing), ("post", deciding)]);
 }
 
 /// What is shown of a packet is no part of the order: it may come with a later attempt, and the first one

@@ -59,7 +59,7 @@ impl Details {
 
     /// Whether its time is over, for everybody and for good.
     pub fn is_expired(&self) -> bool {
-        matches!(self.state, State::Closing | State::Closed)
+        matches!(self.state, State::Closing | State::Closed | State::TooLate)
     }
 
     /// Whether it is to be closed before anything is told of it: its time is over by this clock, and
@@ -232,7 +232,9 @@ pub async fn open<B: Binding>(
             None => Refusal::UnknownPacket,
             state => match State::of(state)? {
                 State::Unpaid => Refusal::Unpaid,
-                State::Open | State::Closing | State::Closed => over(&refused.reads),
+                State::Open | State::Closing | State::Closed | State::TooLate => {
+                    over(&refused.reads)
+                }
             },
         },
         Why::Over if matches!(refused.reads.get(2), Some(Answer::Size(0))) => Refusal::Finished,

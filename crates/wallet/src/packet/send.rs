@@ -6,12 +6,12 @@ use domain::due;
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::time::UnixMillis;
-use domain::transaction::{Field, Guard, Read, Value, Write};
-use store::{Plan, Refused, attempts};
+use domain::transaction::{CommitError, Field, Guard, Read, Value, Write};
+use store::{Plan, attempts};
 
 use super::{
     DISPLAY, Display, EXPIRES, Failure, Funding, Kind, LIFE_MS, ORDER, Order, Refusal, STATE,
-    State, name,
+    State, name, sender_of,
 };
 use crate::account::{Account, Movement};
 use crate::context::Context;
@@ -23,6 +23,8 @@ use crate::split;
 
 /// An order that nobody pays for is forgotten after that: a payment may take days.
 const UNPAID_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
+/// So long after it was sent a payment for a packet that was forgotten still credits the sender.
+const CREDITED_MS: i64 = 30 * 24 * 60 * 60 * 1_000;
 
 /// Writes a packet down, if it is not there: its parts are drawn here. Idempotent. What is shown of it is
 /// added where it is missing, because settlement, which does not know it, may have come first.
@@ -34,38 +36,80 @@ pub(super) async fn write_down<B: Binding>(
     random: &mut dyn FnMut() -> u64,
 ) -> Result<Order, Failure> {
     let record = records::packet(packet);
-    let mut writes = vec![Write::Set(record.clone(), ORDER.into(), order.encode())];
-    let shown = display.map(|shown| Write::Set(record.clone(), DISPLAY.into(), shown.encode()));
-    writes.extend(shown.clone());
-    match order.funding {
-        Funding::Balance => {
-            writes.extend(draw_parts(packet, order, random));
-            writes.extend(open_until(packet, order.at + LIFE_MS));
-        }
-        // What nobody pays for costs one small record.
-        Funding::Payment => {
-            writes.push(Write::Set(record.clone(), STATE.into(), State::Unpaid.value()));
-            // From now on: whoever sends it again once it was forgotten has as long to pay.
-            let now = order.at.max(context.now.0);
-            writes.push(Write::CollectAfter(record.clone(), now + UNPAID_MS));
-        }
-    }
-    let mut plan = Plan::new();
-    plan.at(context.now).demand((), Guard::FieldAbsent(record.clone(), ORDER.into()));
-    plan.write_all(writes);
     let home = records::home_of_packet(context.partitions, packet);
-    let Err(refused) = context.commit(home, plan).await? else { return Ok(order.clone()) };
-    let earlier = Order::decode(refused.field()?.ok_or_else(unexpected)?)?;
-    if !earlier.is_same(order) {
-        return Err(Refusal::OrderNumberReused.into());
-    }
-    if let Some(write) = shown {
-        let mut add = Plan::new();
-        add.demand((), Guard::FieldPresent(record.clone(), ORDER.into()));
-        add.demand((), Guard::FieldAbsent(record, DISPLAY.into())).write(write);
-        context.commit(home, add).await?.ok();
-    }
-    Ok(earlier)
+    let shown = display.map(|shown| Write::Set(record.clone(), DISPLAY.into(), shown.encode()));
+    // From now on: whoever sends it again once it was forgotten has as long to pay.
+    let kept = order.at.max(context.now.0) + UNPAID_MS;
+    let is_too_old = order.funding == Funding::Payment && is_too_old(context, order);
+    attempts("write a packet down", async || {
+        let mut plan = Plan::new();
+        plan.at(context.now).demand((), Guard::FieldAbsent(record.clone(), ORDER.into()));
+        if !is_too_old {
+            plan.write(Write::Set(record.clone(), ORDER.into(), order.encode()));
+            plan.write_all(shown.clone());
+        }
+        match order.funding {
+            Funding::Balance => {
+                plan.write_all(draw_parts(packet, order, random));
+                plan.write_all(open_until(packet, order.at + LIFE_MS));
+            }
+            // What nobody pays for costs one small record.
+            Funding::Payment => {
+                if !is_too_old {
+                    let unpaid = State::Unpaid.value();
+                    plan.write(Write::Set(record.clone(), STATE.into(), unpaid));
+                    plan.write(Write::CollectAfter(record.clone(), kept));
+                }
+                plan.read(Read::Fields(record.clone(), vec![STATE.into()]));
+            }
+        }
+        let refused = match context.commit(home, plan).await? {
+            Ok(_) if is_too_old => return Err(Refusal::TooOld.into()),
+            Ok(_) => return Ok(Some(order.clone())),
+            Err(refused) => refused,
+        };
+        let earlier = Order::decode(refused.field()?.ok_or_else(unexpected)?)?;
+        if !earlier.is_same(order) {
+            return Err(Refusal::OrderNumberReused.into());
+        }
+        if order.funding == Funding::Payment {
+            let state = fields(refused.reads.first())?.first().and_then(Option::as_ref);
+            match State::of(state)? {
+                State::TooLate => return Err(Refusal::TooOld.into()),
+                State::Unpaid if !keep_unpaid(context, packet, kept).await? => return Ok(None),
+                _ => {}
+            }
+        }
+        if let Some(write) = shown.clone() {
+            let mut add = Plan::new();
+            add.demand((), Guard::FieldPresent(record.clone(), ORDER.into()));
+            add.demand((), Guard::FieldAbsent(record.clone(), DISPLAY.into())).write(write);
+            context.commit(home, add).await?.ok();
+        }
+        Ok(Some(earlier))
+    })
+    .await
+}
+
+/// Keeps a packet that is unpaid until a moment: whoever is told that it is sent can pay for it until then.
+/// Whether it was there.
+async fn keep_unpaid<B: Binding>(
+    context: &Context<'_, B>,
+    packet: &str,
+    until: i64,
+) -> Result<bool, CommitError> {
+    let record = records::packet(packet);
+    let mut plan = Plan::new();
+    let unpaid = State::Unpaid.value();
+    plan.at(context.now).demand((), Guard::FieldEquals(record.clone(), STATE.into(), unpaid));
+    plan.write(Write::CollectAfter(record, until));
+    let home = records::home_of_packet(context.partitions, packet);
+    Ok(context.commit(home, plan).await?.is_ok())
+}
+
+/// Whether a packet that was forgotten cannot be paid for any more.
+fn is_too_old<B: Binding>(context: &Context<'_, B>, order: &Order) -> bool {
+    context.now.0 >= order.at + CREDITED_MS
 }
 
 /// The parts of a packet.
@@ -197,11 +241,11 @@ enum Why {
     Moved,
 }
 
-/// A packet that an event says was paid: its parts are drawn now. Idempotent; a payment that comes late
-/// counts, and what nobody opens then goes to the sender's balance.
+/// A packet that an event says was paid: its parts are drawn now. Idempotent. Where it was forgotten, the payment
+/// credits the sender once; where it is too old, it is listed for operators.
 ///
 /// # Errors
-/// `unknown_packet`; the store's.
+/// `unknown_packet`, `too_old`; the store's.
 pub async fn pay<B: Binding>(
     context: &Context<'_, B>,
     packet: &str,
@@ -209,25 +253,97 @@ pub async fn pay<B: Binding>(
 ) -> Result<(), Failure> {
     let record = records::packet(packet);
     let home = records::home_of_packet(context.partitions, packet);
-    let read = Read::Fields(record.clone(), vec![ORDER.into()]);
-    let answers = context.read(home, vec![read]).await?;
-    let value = fields(answers.first())?.first().and_then(Option::as_ref);
-    let order = Order::decode(value.ok_or(Refusal::UnknownPacket)?)?;
-    let mut writes = open_until(packet, context.now.0 + LIFE_MS).to_vec();
-    writes.extend(draw_parts(packet, &order, random));
-    for (account, cents) in [(records::PAID_IN, -order.total), (records::PACKETS, order.total)] {
-        writes.push(Write::Add(records::accounts(), account.into(), cents));
-    }
-    // What was paid for may not be collected, and may not be taken by a store that is short of memory either.
-    writes.push(Write::Keep(record.clone()));
+    attempts("pay for a packet", async || {
+        let read = Read::Fields(record.clone(), vec![ORDER.into()]);
+        let answers = context.read(home, vec![read]).await?;
+        if let Some(value) = fields(answers.first())?.first().and_then(Option::as_ref) {
+            let order = Order::decode(value)?;
+            if pay_in_time(context, packet, &order, random).await? {
+                return Ok(Some(()));
+            }
+        }
+        pay_late(context, packet).await
+    })
+    .await
+}
+
+/// What a payment moves: it comes in, and is in the packet.
+pub(super) fn pay_in(total: i64) -> impl Iterator<Item = Write> {
+    [(records::PAID_IN, -total), (records::PACKETS, total)]
+        .into_iter()
+        .map(|(account, cents)| Write::Add(records::accounts(), account.into(), cents))
+}
+
+/// Pays a packet that is there; whether it is.
+async fn pay_in_time<B: Binding>(
+    context: &Context<'_, B>,
+    packet: &str,
+    order: &Order,
+    random: &mut dyn FnMut() -> u64,
+) -> Result<bool, Failure> {
+    let record = records::packet(packet);
     let mut plan = Plan::new();
     let unpaid = State::Unpaid.value();
-    plan.at(context.now);
-    plan.demand(Some(Refusal::UnknownPacket), Guard::FieldPresent(record.clone(), ORDER.into()));
-    // Paid already, which is as well.
-    plan.demand(None, Guard::FieldEquals(record, STATE.into(), unpaid)).write_all(writes);
-    match context.commit(home, plan).await? {
-        Err(Refused { why: Some(refusal), .. }) => Err(refusal.into()),
-        Ok(_) | Err(_) => Ok(()),
+    plan.at(context.now).demand((), Guard::FieldEquals(record.clone(), STATE.into(), unpaid));
+    plan.write_all(open_until(packet, context.now.0 + LIFE_MS));
+    plan.write_all(draw_parts(packet, order, random));
+    plan.write_all(pay_in(order.total));
+    // What was paid for may not be collected, and may not be taken by a store that is short of memory either.
+    plan.write(Write::Keep(record));
+    let home = records::home_of_packet(context.partitions, packet);
+    let Err(refused) = context.commit(home, plan).await? else { return Ok(true) };
+    match refused.field()? {
+        None => Ok(false),
+        state if State::of(state)? == State::TooLate => Err(Refusal::TooOld.into()),
+        // Paid already, which is as well.
+        _ => Ok(true),
     }
+}
+
+/// Pays for a packet that was forgotten, unless somebody writes it down meanwhile.
+async fn pay_late<B: Binding>(
+    context: &Context<'_, B>,
+    packet: &str,
+) -> Result<Option<()>, Failure> {
+    let (sender, number) = sender_of(packet).ok_or(Refusal::UnknownPacket)?;
+    let sent = Read::Fields(records::sent(sender), vec![number.as_str().into()]);
+    let answers = context.read(context.home(sender), vec![sent]).await?;
+    let value = fields(answers.first())?.first().and_then(Option::as_ref);
+    let order = Order::decode(value.ok_or(Refusal::UnknownPacket)?)?;
+    if order.funding != Funding::Payment || context.now.0 < order.at + UNPAID_MS {
+        return Err(Refusal::UnknownPacket.into());
+    }
+    let is_too_old = is_too_old(context, &order);
+    let record = records::packet(packet);
+    let mut plan = Plan::new();
+    plan.at(context.now).demand((), Guard::FieldAbsent(record.clone(), ORDER.into()));
+    plan.write(Write::Set(record.clone(), ORDER.into(), order.encode()));
+    // Nobody opens it: it is one part.
+    let whole = Value::Integer(order.total);
+    plan.write(Write::Set(records::parts(packet), "0".into(), whole));
+    if is_too_old {
+        plan.write(Write::Set(record.clone(), STATE.into(), State::TooLate.value()));
+        plan.write(records::LATE.add(UnixMillis(order.at), packet.as_bytes()));
+    } else {
+        plan.write_all(give_back(packet, &order, context.now));
+    }
+    plan.write(Write::Keep(record));
+    let home = records::home_of_packet(context.partitions, packet);
+    match context.commit(home, plan).await? {
+        Err(_) => Ok(None),
+        Ok(_) if is_too_old => Err(Refusal::TooOld.into()),
+        Ok(_) => Ok(Some(())),
+    }
+}
+
+/// The payment of a packet that nobody can open goes to its sender, by settlement.
+pub(super) fn give_back(packet: &str, order: &Order, now: UnixMillis) -> Vec<Write> {
+    let record = records::packet(packet);
+    let mut writes = vec![
+        Write::Set(record.clone(), STATE.into(), State::Closing.value()),
+        Write::Set(record, EXPIRES.into(), Value::Integer(now.0)),
+        records::ENDS.add(now, packet.as_bytes()),
+    ];
+    writes.extend(pay_in(order.total));
+    writes
 }

@@ -268,6 +268,7 @@ impl Holder {
             tried_ms: now_ms(step),
             sent_ms: None,
             pay_tried_ms: None,
+            may_be_late: false,
             paid_ms: None,
             is_expired: false,
             is_finished: false,

@@ -70,6 +70,8 @@ pub struct Packet {
     pub sent_ms: Option<u64>,
     /// When somebody first told that it was paid for.
     pub pay_tried_ms: Option<u64>,
+    /// Whether it may have been forgotten then, so that the money goes back at once.
+    pub may_be_late: bool,
     /// When that was acknowledged.
     pub paid_ms: Option<u64>,
     /// Somebody was told that it has expired.
@@ -87,7 +89,7 @@ impl Packet {
     /// When its time is over at the earliest, if clocks are right.
     pub fn end_ms(&self) -> Option<u64> {
         let from = if self.by_payment { self.pay_tried_ms } else { Some(self.tried_ms) };
-        from.map(|from| from + LIFE_MS)
+        from.map(|from| if self.may_be_late { from } else { from + LIFE_MS })
     }
 
     /// Whether its time may be over by any clock.
@@ -293,8 +295,10 @@ impl Model {
     pub fn try_paying(&mut self, name: &str, now_ms: u64, skew_ms: u64) {
         let packet = self.packets.get_mut(name).expect("somebody tried");
         packet.pay_tried_ms.get_or_insert(now_ms);
+        packet.may_be_late |= now_ms + skew_ms >= packet.tried_ms + UNPAID_MS;
         let packet = packet.clone();
-        self.may_come_back(name, &packet, now_ms + LIFE_MS - skew_ms);
+        let life_ms = if packet.may_be_late { 0 } else { LIFE_MS };
+        self.may_come_back(name, &packet, now_ms + life_ms - skew_ms);
     }
 
     /// That was acknowledged; whether for the first time.
@@ -307,7 +311,8 @@ impl Model {
 
     fn may_come_back(&mut self, name: &str, packet: &Packet, from_ms: u64) {
         let refund = Refund { sender: packet.sender, total: packet.total, from_ms };
-        self.refunds.entry(name.to_owned()).or_insert(refund);
+        let known = self.refunds.entry(name.to_owned()).or_insert(refund);
+        known.from_ms = known.from_ms.min(from_ms);
     }
 
     /// Packets that somebody tried to send.
