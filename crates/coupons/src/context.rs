@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 use std::rc::Rc;
 
+use domain::paid::{self, Unknown};
 use domain::partition::Partition;
 use domain::transaction::{Answer, CommitError};
 use lease::{Budget, Place, World};
@@ -93,8 +94,20 @@ impl<B: Binding> Context<'_, B> {
         let Some(found) = self.publication(id).find_copy(self).await? else { return Ok(None) };
         let Version { number: version, record: template } = found;
         let scene = self.scene(&template.scene).await?;
-        let free = Cell::new(None);
-        Ok(Some(Published { id: id.to_owned(), version, template, scene, free }))
+        let asks = template.new_users_only && template.unknown_users == Unknown::Ask;
+        let asks_elsewhere = asks && !self.is_import_complete().await?;
+        let (id, free) = (id.to_owned(), Cell::new(None));
+        Ok(Some(Published { id, version, template, scene, asks_elsewhere, free }))
+    }
+
+    /// Whether all users are known who paid before there were marks.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn is_import_complete(&self) -> Result<bool, CommitError> {
+        let home = paid::home_of_import(self.partitions);
+        let answers = self.read(home, vec![paid::read_import()]).await?;
+        paid::is_import_complete(answers.first())
     }
 
     /// Where a scene lies.

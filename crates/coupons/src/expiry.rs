@@ -1,6 +1,9 @@
 //! How a reservation ends, how reservations and coupons expire, and the index by which reservations are
 //! found that have.
 //!
+//! A reservation counts against the limit of its user until it ends. Whoever is refused by that limit ends the
+//! user's own reservations of the template whose time is over ([`end_own`]), and tries once more.
+//!
 //! Clocks of instances differ, and a request may be older than the one that overtakes it. So that a
 //! reservation or a coupon is over for one and not for the next is no answer: `expired` is told from the
 //! record only, never from a clock. The first commit decides:
@@ -31,6 +34,7 @@ use store::sweep::{Fault, Item, Sweep, Tried};
 use store::{Binding, Plan, attempts};
 
 use crate::context::Context;
+use crate::list::record;
 use crate::records::{self, ENDS, Gave, Order};
 
 /// Reservations of a partition after which a sweep reads no further page of them: whoever asks for a template
@@ -38,6 +42,8 @@ use crate::records::{self, ENDS, Gave, Order};
 pub const ENDS_MAX: u64 = 256;
 /// Reservations of a partition that one sweep passes over.
 const PASSED_OVER_MAX: u64 = 1_024;
+/// Reservations of a user that one commit ends: one makes room already, and a transaction has a bound.
+const OWN_MAX: usize = 64;
 /// What the index lists, in words.
 const LISTED: &str = "reservations that end";
 
@@ -132,6 +138,44 @@ pub async fn settled<B: Binding>(
                 Ok(None)
             }
         }
+    })
+    .await
+}
+
+/// Ends the reservations of a template that a user has and that have expired, so that they do not count against the
+/// user's limit any more: one round trip to look, and one to end them. Whether there were any, whoever ended them.
+///
+/// Each guard demands the exact record that was seen, so that one that is confirmed meanwhile stays. A crash or a
+/// commit that comes late does what a sweep would.
+///
+/// # Errors
+/// The store's.
+pub async fn end_own<B: Binding>(
+    context: &Context<'_, B>,
+    user: UserId,
+    template: &str,
+) -> Result<bool, CommitError> {
+    let mut had_some = false;
+    attempts("end reservations of a user", async || {
+        let mut plan = Plan::new();
+        // An order that cannot be read keeps no other one from ending.
+        let found = record(context, user).await?;
+        let orders = found.iter().filter_map(|(field, value)| {
+            Some((records::order_of(field)?, Order::decode(value).ok()?))
+        });
+        let over = orders.filter(|(_, order)| {
+            matches!(&order.gave, Gave::Reserved(coupon, until)
+                if coupon.template == template && context.now.0 >= *until)
+        });
+        for (number, order) in over.take(OWN_MAX) {
+            end(&mut plan, user, &number, &order, End::Expire, context.now);
+        }
+        if plan.is_empty() {
+            return Ok(Some(had_some));
+        }
+        had_some = true;
+        let is_done = context.commit(context.home(user), plan).await?.is_ok();
+        Ok(is_done.then_some(true))
     })
     .await
 }

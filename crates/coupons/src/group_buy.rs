@@ -5,8 +5,20 @@
 //! A reward is given by whoever looks at the user's coupons next, or by a sweep: first the coupon is
 //! issued, under a number that follows from the group, so that it is one coupon however often that is
 //! tried; then the reward counts as given. Where the template refuses (sold out, over, switched off) the
-//! reward stays due, and the next one tries again; unless its scene is not compensated, where it lapses. The
-//! first commit decides: giving demands that the reward is due, and lapsing that it was not given.
+//! reward stays due, and the next one tries again; unless its scene is not compensated, or the claim window of
+//! the template is over for good, where it lapses. A reward whose template is gone stays due, and the sweep tells of it.
+//!
+//! # How a reward lapses
+//!
+//! 1. Whoever is refused by a template whose window is over, and not only by their own clock ([`GRACE_MS`]
+//!    after its end), commits in the pool that it has ended ([`end_for_good`]). The guard demands the version that was
+//!    seen: where another window is published first the reward stays due, and afterwards none is published.
+//! 2. Then they commit that the reward has lapsed. The guards demand that it is due, as it was seen, and that its number
+//!    gave nothing. Where somebody gave it, by a clock that is behind, it was given, and the next one says so.
+//! 3. Giving demands that the reward is due: what comes late after it has lapsed gives nothing.
+//!
+//! A crash between the two leaves a window that has ended, which it has, and a reward that is due, which lapses the
+//! next time. Both commits may come late or twice: each demands what it was made for.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -17,9 +29,9 @@ use domain::error::InvalidInput;
 use domain::group_buy::{Chance, Group, Groups, Phase, REWARDS, campaign_of};
 use domain::ids::UserId;
 use domain::order_number::{OrderNumber, Part};
-use domain::paid::PaidMark;
+use domain::paid::{PaidMark, Unknown};
 use domain::partition::Partition;
-use domain::time::UnixMillis;
+use domain::time::{GRACE_MS, UnixMillis};
 use domain::transaction::{Answer, CommitError, Field, Guard, MapKey, Value};
 use futures::StreamExt;
 use futures::stream;
@@ -30,6 +42,7 @@ use store::{Binding, Plan, Record, Versioned, attempts};
 
 use crate::context::{BODY, Context};
 use crate::issue::{self, Claim, Number, issue};
+use crate::publish::end_for_good;
 use crate::records::{self, Order, USER_FIELDS_MAX};
 use crate::refusal::{Failure, Refusal};
 
@@ -54,6 +67,9 @@ pub struct Campaign {
     pub template: String,
     /// Whether a group that fails or expires gives the chance back.
     pub give_back: bool,
+    /// What to make of users of whom nothing is known while earlier payers are still imported: only new ones open groups.
+    #[serde(default, skip_serializing_if = "Unknown::is_new")]
+    pub unknown_users: Unknown,
     /// Whether groups may be opened. Those that are open go on.
     #[serde(default = "enabled_default")]
     pub enabled: bool,
@@ -152,7 +168,7 @@ enum Why {
 /// Opens a group, or tells what became of it, and whether it was opened earlier.
 ///
 /// # Errors
-/// `unknown_campaign`, `disabled`, `chance_used`, `not_eligible`, `too_many_coupons`, and
+/// `unknown_campaign`, `disabled`, `chance_used`, `not_eligible`, `import_incomplete`, `too_many_coupons`, and
 /// `order_number_reused` where the same group was opened for another time, with nothing changed; or
 /// the store's.
 pub async fn open<B: Binding>(
@@ -187,6 +203,13 @@ pub async fn open<B: Binding>(
                 let group = opening.group(campaign, context.now);
                 let after = before.opened(group.clone()).ok_or(Refusal::ChanceUsed)?;
                 let mark = PaidMark::of(opening.user, context.partitions);
+                if !campaign.unknown_users.is_new() && !context.is_import_complete().await? {
+                    // A user who has paid is not new, whatever becomes of the import.
+                    let answers = context.read(home, vec![mark.read()]).await?;
+                    let has_paid = answers.first() == Some(&Answer::Contains(true));
+                    let unknown = Refusal::ImportIncomplete;
+                    return Err(if has_paid { Refusal::NotEligible } else { unknown }.into());
+                }
                 let size = Guard::SizeAtMost(records::user(opening.user), USER_FIELDS_MAX);
                 let mut plan = Plan::of(chance.change(&before, &after), Why::Changed);
                 plan.demand(Why::Refuse(Refusal::NotEligible), mark.demand_new());
@@ -236,7 +259,15 @@ async fn settle<B: Binding>(
         Err(Failure::Store(error)) => return Err(error),
         Err(Failure::Refused(_) | Failure::Invalid(_)) => {
             let published = context.template(template).await?;
-            if published.is_none_or(|published| published.scene.compensated) {
+            let lapses = match published {
+                None => false,
+                Some(published) if published.scene.compensated => {
+                    let until = published.template.claim_until.0.saturating_add(GRACE_MS);
+                    context.now.0 >= until && end_for_good(context, template).await?
+                }
+                Some(_) => true,
+            };
+            if !lapses {
                 return Ok(false);
             }
             Phase::Lapsed
@@ -355,9 +386,11 @@ async fn settle_listed<B: Binding>(context: &Context<'_, B>, item: &Item) -> Res
     let chance = Chance { user, campaign };
     let answers = context.read(item.partition, vec![chance.read()]).await?;
     let groups = taken(answers.first())?;
-    if groups.due().is_some_and(|group| group.opened_at == at) {
+    if let Some(group) = groups.due().filter(|group| group.opened_at == at) {
         // The template, its scene and its leases are everybody's.
-        return settle(context, chance, &groups).await.map_err(Fault::of_shared_record);
+        return settle_group(context, chance, &groups, group)
+            .await
+            .map_err(Fault::of_shared_record);
     }
     if groups.is_empty() {
         // A chance is never taken away, and the reward would be lost: somebody has to look.
@@ -367,6 +400,22 @@ async fn settle_listed<B: Binding>(context: &Context<'_, B>, item: &Item) -> Res
     // Refused, there is something to do there after all.
     context.commit(item.partition, Plan::of(chance.forget(&groups, at), ())).await?.ok();
     Ok(false)
+}
+
+/// Gives a reward that is due, as [`settle`] does. Templates are never taken away: where one is gone somebody has to
+/// look, and may publish it again.
+async fn settle_group<B: Binding>(
+    context: &Context<'_, B>,
+    chance: Chance<'_>,
+    groups: &Groups,
+    Group { template, .. }: &Group,
+) -> Result<bool, CommitError> {
+    let is_given = settle(context, chance, groups).await?;
+    if !is_given && context.template(template).await?.is_none() {
+        let gone = format!("the template {template} of a reward is gone");
+        return Err(CommitError::Unreadable(gone));
+    }
+    Ok(is_given)
 }
 
 #[cfg(test)]

@@ -1,5 +1,10 @@
 //! Giving coupons: one commit in the partition of the user decides everything - the order number, the
 //! limit of the user, whether the user is new, the stock - and records what came of it.
+//!
+//! Whether the user is new is a guard of that commit. A template may demand that users without a mark are asked about
+//! elsewhere while earlier payers are imported. Whether the import is complete lies elsewhere and is read before, with
+//! the template: all marks of the import are there when it is declared complete, so that the guard, which looks later,
+//! sees them. Where it is opened again, users are taken for new until the template is read anew, 500 ms at most.
 
 use std::rc::Rc;
 
@@ -9,14 +14,15 @@ use domain::order_number::{OrderNumber, Part, Play};
 use domain::paid::PaidMark;
 use domain::partition::{Partition, fnv1a};
 use domain::time::UnixMillis;
-use domain::transaction::{CommitError, Guard, Read, Value, Write};
+use domain::transaction::{Answer, CommitError, Guard, Read, Value, Write};
 use lease::{CREDITED, HELD, Lease, Refill, call_back, is_sold_out, refill};
 use store::{Binding, Plan, attempts};
 
 use crate::context::Context;
+use crate::expiry::end_own;
 use crate::records::{self, Coupon, Gave, Order, USER_FIELDS_MAX};
 use crate::refusal::{Failure, Refusal};
-use crate::template::{Published, Template};
+use crate::template::Published;
 
 /// Fallbacks of fallbacks that are followed.
 pub const FALLBACKS_MAX: usize = 4;
@@ -83,8 +89,13 @@ impl Claim {
         }
     }
 
-    fn admitted(&self, template: &Template, now: UnixMillis) -> Result<(), Refusal> {
-        template.admit(if self.is_reward() { &template.segments } else { &self.segments }, now)
+    fn admitted(&self, published: &Published, now: UnixMillis) -> Result<(), Refusal> {
+        let Published { template, asks_elsewhere, .. } = published;
+        if self.is_reward() {
+            return template.admit(&template.segments, now);
+        }
+        template.admit(&self.segments, now)?;
+        if *asks_elsewhere { Err(Refusal::ImportIncomplete) } else { Ok(()) }
     }
 
     fn number(&self, published: Option<&Published>, stage: &str) -> Result<OrderNumber, Failure> {
@@ -120,8 +131,11 @@ pub async fn issue<B: Binding>(
     let Some(first) = first else {
         return request.earlier_or(context, Refusal::UnknownTemplate).await;
     };
-    if let Err(refusal) = claim.admitted(&first.template, context.now) {
-        return request.earlier_or(context, refusal).await;
+    if let Err(refusal) = claim.admitted(&first, context.now) {
+        return match refusal {
+            Refusal::ImportIncomplete => request.earlier_or_unknown(context).await,
+            _ => request.earlier_or(context, refusal).await,
+        };
     }
     let until = claim.hold_ms.map(|ms| context.now.0 + ms);
     let refusal = match take(context, &request, &first, Role::of(until)).await? {
@@ -149,7 +163,7 @@ async fn instead<B: Binding>(
     for _ in 0..FALLBACKS_MAX {
         let Some(fallback) = &last.template.fallback_template else { break };
         let Some(next) = context.template(fallback).await? else { break };
-        if claim.admitted(&next.template, context.now).is_ok()
+        if claim.admitted(&next, context.now).is_ok()
             && let Ok(recorded) = take(context, request, &next, Role::Fallback).await?
         {
             return Ok(Some(recorded));
@@ -184,6 +198,23 @@ impl Request {
         match look_up(context, self.user, &self.number).await? {
             Some(order) => self.replay(order),
             None => Err(refusal.into()),
+        }
+    }
+
+    /// What the number gave earlier; or why a user gets nothing of whom nothing may be known. A user who has paid is
+    /// not new, whatever becomes of the import.
+    async fn earlier_or_unknown<B: Binding>(
+        &self,
+        context: &Context<'_, B>,
+    ) -> Result<Recorded, Failure> {
+        let mark = PaidMark::of(self.user, context.partitions).read();
+        let order = Read::Fields(records::user(self.user), vec![records::order(&self.number)]);
+        let answers = context.read(context.home(self.user), vec![order, mark]).await?;
+        match (fields(answers.first())?, answers.get(1)) {
+            ([Some(order)], _) => self.replay(Order::decode(order)?),
+            ([None], Some(Answer::Contains(true))) => Err(Refusal::NotEligible.into()),
+            ([None], Some(Answer::Contains(false))) => Err(Refusal::ImportIncomplete.into()),
+            _ => Err(unexpected().into()),
         }
     }
 
@@ -383,7 +414,8 @@ async fn refuse<B: Binding>(
 }
 
 /// Gives a coupon of one template: one round trip where the partition has one left, four where it must
-/// take a lease first; one more where the scene limits how fast a user gets awards.
+/// take a lease first; one more where the scene limits how fast a user gets awards. Where the user's limit refuses,
+/// reservations of the user that have expired are ended first, and it is tried once more.
 ///
 /// # Errors
 /// The store's, or a number that was used for something else.
@@ -398,7 +430,7 @@ pub async fn take<B: Binding>(
     let order = Order::new(request.digest, context.now, role.gave(coupon));
     let left = Source::Stock(lease::Source::Left);
     let start = if published.template.is_counted() { left } else { Source::Uncounted };
-    let (mut source, mut sold_out, mut pace) = (start, false, None);
+    let (mut source, mut sold_out, mut pace, mut has_ended) = (start, false, None, false);
     let earlier = attempts("issue", async || {
         let limit = published.scene.rate_limit.filter(|_| request.is_due.is_none());
         let paces = match limit.map(|limit| limit.next(pace.as_ref(), context.now)) {
@@ -421,6 +453,13 @@ pub async fn take<B: Binding>(
                 return request.replay(earlier).map(|earlier| Some(Some(Ok(earlier))));
             }
             Why::Refuse(refusal) => {
+                if refusal == Refusal::UserLimit
+                    && !has_ended
+                    && end_own(context, request.user, &published.id).await?
+                {
+                    has_ended = true;
+                    return Ok(None);
+                }
                 let taken = refuse(context, published, partition, source, refusal).await?;
                 return Ok(Some(Some(taken)));
             }

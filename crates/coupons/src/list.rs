@@ -121,7 +121,7 @@ fn expire_listed(user: UserId, listed: &[(OrderNumber, Order)], now: UnixMillis)
 }
 
 /// A user's record, which has no more fields than one read returns.
-async fn record<B: Binding>(
+pub(crate) async fn record<B: Binding>(
     context: &Context<'_, B>,
     user: UserId,
 ) -> Result<Vec<(Field, Value)>, CommitError> {

@@ -1,6 +1,7 @@
 //! Publishing templates and scenes, and the stock that is left.
 
 use domain::error::InvalidInput;
+use domain::time::GRACE_MS;
 use domain::transaction::{CommitError, Guard, Value, Write};
 use lease::{FREE, LEASED, Lease, call_back_all, forget_sold_out};
 use store::published::Version;
@@ -116,6 +117,20 @@ pub async fn publish<B: Binding>(
         if changes < CHANGES_MAX { Ok(None) } else { Err(Refusal::PublishedMeanwhile.into()) }
     })
     .await
+}
+
+/// Whether the claim window of a template is over by its pool, and stays so: no version with another window is
+/// published afterwards. `false` where it is not over for every clock, or somebody published meanwhile.
+///
+/// # Errors
+/// The store's.
+pub async fn end_for_good<B: Binding>(
+    context: &Context<'_, B>,
+    id: &str,
+) -> Result<bool, CommitError> {
+    let Some((version, _)) = read_pool(context, id).await? else { return Ok(false) };
+    let is_over = context.now.0 >= version.record.claim_until.0.saturating_add(GRACE_MS);
+    Ok(is_over && end_window(context, id, &version).await?)
 }
 
 /// Writes down that the window of a version is over; `false` where somebody published meanwhile.

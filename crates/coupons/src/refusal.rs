@@ -15,6 +15,8 @@ pub enum Refusal {
     Ended,
     /// The user is not new, or in none of the segments.
     NotEligible,
+    /// Users who paid earlier are still being imported, and whether this one is new is to be asked elsewhere.
+    ImportIncomplete,
     /// An operator switched the template or the campaign off.
     Disabled,
     /// There is no such template.
@@ -77,6 +79,9 @@ impl Refusal {
             Self::NotStarted => ("not_started", "the claim window has not begun"),
             Self::Ended => ("ended", "the claim window is over"),
             Self::NotEligible => ("not_eligible", "this is not for this user"),
+            Self::ImportIncomplete => {
+                ("import_incomplete", "whether the user is new is not known here yet")
+            }
             Self::Disabled => ("disabled", "the template or campaign is switched off"),
             Self::UnknownTemplate => ("unknown_template", "there is no such template"),
             Self::OverSingleCap => {

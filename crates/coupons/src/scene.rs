@@ -30,7 +30,8 @@ pub struct Scene {
     /// How fast one user may get awards of the scene.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<RateLimit>,
-    /// Whether a reward that was earned, and could not be given, stays due until it can; else it lapses.
+    /// Whether a reward that was earned, and could not be given, stays due until it can, or its template is over for good;
+    /// else it lapses.
     #[serde(default = "yes")]
     pub compensated: bool,
     /// Whether there is a stock of awards; else a template has as many as are asked for.

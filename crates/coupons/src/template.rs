@@ -7,6 +7,7 @@ use domain::error::InvalidInput;
 use domain::integer::Count;
 use domain::money::{Amount, Currency};
 use domain::order_number::Part;
+use domain::paid::Unknown;
 use domain::time::UnixMillis;
 use domain::transaction::INTEGER_MAX;
 use serde::{Deserialize, Serialize};
@@ -96,6 +97,9 @@ pub struct Template {
     /// Only for users without a paid order.
     #[serde(default)]
     pub new_users_only: bool,
+    /// Of those, what to make of users of whom nothing is known while earlier payers are still imported.
+    #[serde(default, skip_serializing_if = "Unknown::is_new")]
+    pub unknown_users: Unknown,
     /// Only for users in one of these segments; for all where there is none.
     #[serde(default)]
     pub segments: Vec<String>,
@@ -172,6 +176,9 @@ impl Template {
         }
         if self.low_water_percent > 100 {
             return wrong("low_water_percent", "must be 0 to 100");
+        }
+        if !self.new_users_only && !self.unknown_users.is_new() {
+            return wrong("unknown_users", "only a template for new users may ask");
         }
         if let Some(fallback) = &self.fallback_template {
             Part::parse(fallback, "fallback_template")?;
@@ -316,6 +323,9 @@ pub struct Published {
     pub template: Template,
     /// Its scene.
     pub scene: Scene,
+    /// Whether users of whom nothing is known are to be asked about elsewhere: the template demands it, and the import
+    /// of earlier payers is not complete.
+    pub asks_elsewhere: bool,
     /// Coupons that the pool had to lease out when this instance last saw it, if it did: a hint for
     /// how many to ask for.
     pub free: Cell<Option<i64>>,
@@ -360,7 +370,8 @@ pub(crate) mod tests {
     /// Such a template, as it was published.
     pub fn published(id: &str, version: i64) -> Published {
         let (id, free) = (id.to_owned(), Cell::new(None));
-        Published { id, version, template: template(|_| ()), scene: Scene::plain(), free }
+        let (template, scene) = (template(|_| ()), Scene::plain());
+        Published { id, version, template, scene, asks_elsewhere: false, free }
     }
 
     pub fn template(change: impl FnOnce(&mut Value)) -> Template {
@@ -385,6 +396,7 @@ pub(crate) mod tests {
             ("limit_per_user", json!(0), "invalid_value", "limit_per_user"),
             ("limit_per_user", json!(501), "invalid_value", "limit_per_user"),
             ("claim_until", json!("2026-02-01T00:00:00Z"), "invalid_value", "claim_until"),
+            ("unknown_users", json!("ask"), "invalid_value", "unknown_users"),
             ("valid_until", json!("2026-04-01T00:00:00Z"), "invalid_value", "valid_until"),
             ("valid_for_days", json!(0), "invalid_value", "valid_for_days"),
             ("valid_for_days", Value::Null, "invalid_value", "valid_until"),

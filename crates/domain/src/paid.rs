@@ -5,13 +5,66 @@
 //! piece of a transaction and not a call.
 
 use litemap::LiteMap;
+use serde::{Deserialize, Serialize};
 
+use crate::answers::{integers, unexpected};
 use crate::ids::UserId;
 use crate::partition::{Location, Partition, Partitions};
-use crate::transaction::{Guard, Read, SetKey, Transaction, Write};
+use crate::transaction::{Answer, CommitError, Guard, Read, SetKey, Transaction, Value, Write};
 
 /// The name of the id set. Short, because Redis pays for it with every bucket.
 const RECORD: &str = "paid";
+
+/// The configuration record that says whether the import of earlier payers is complete.
+const IMPORT: &str = "import";
+/// 1 once an operator declared it complete.
+const COMPLETE: &str = "complete";
+
+/// What to make of users without a mark, while the import of those who paid before this function
+/// existed is not complete.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unknown {
+    /// They are new.
+    #[default]
+    New,
+    /// They are to be asked about elsewhere.
+    Ask,
+}
+
+impl Unknown {
+    /// Whether they are new.
+    pub fn is_new(&self) -> bool {
+        *self == Self::New
+    }
+}
+
+/// Where it is known whether the import is complete.
+pub fn home_of_import(partitions: Partitions) -> Partition {
+    partitions.of_configuration(IMPORT)
+}
+
+/// Reads whether the import is complete, for [`is_import_complete`].
+pub fn read_import() -> Read {
+    Read::Fields(IMPORT.into(), vec![COMPLETE.into()])
+}
+
+/// Declares the import complete, or open again.
+pub fn declare_import(complete: bool) -> Write {
+    Write::Set(IMPORT.into(), COMPLETE.into(), Value::Integer(i64::from(complete)))
+}
+
+/// Whether the import is complete; it is not until somebody said so.
+///
+/// # Errors
+/// The record cannot be read, or the answer is to another question.
+pub fn is_import_complete(answer: Option<&Answer>) -> Result<bool, CommitError> {
+    match integers(answer)? {
+        [0] => Ok(false),
+        [1] => Ok(true),
+        [_] => Err(unexpected()),
+    }
+}
 
 /// One user's paid mark.
 #[derive(Clone, Copy, Debug)]

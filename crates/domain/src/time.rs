@@ -11,6 +11,10 @@ use crate::integer::TextVisitor;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct UnixMillis(pub i64);
 
+/// How long after its end nobody acts any more as if something were not over: clocks of two instances may be 20
+/// minutes apart, and one that is behind gives as long as the end has not come for it.
+pub const GRACE_MS: i64 = 25 * 60_000;
+
 /// The last moment that RFC 3339 can write, 9999-12-31T23:59:59.999Z.
 const LAST_MS: i64 = 253_402_300_799_999;
 

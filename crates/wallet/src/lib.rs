@@ -10,7 +10,7 @@
 //! - [`mode`]: how they are posted, a switch
 //! - [`view`]: what a user has, posted or not; [`statement`]: what moved
 //! - [`withdraw`]: money that leaves, in two phases
-//! - [`rain`]: rounds in which a campaign gives money
+//! - [`rain`]: rounds in which a campaign gives money; [`limits`]: how many packets of it one user gets
 //! - [`packet`], [`split`]: group packets, and how they are divided
 //!
 //! [`context`] is what all of them work with. None of them reads a clock or a random number.
@@ -18,6 +18,7 @@
 pub mod account;
 pub mod entry;
 pub mod keys;
+pub mod limits;
 pub mod mode;
 pub mod packet;
 pub mod pending;

@@ -12,6 +12,7 @@ use lease::Place;
 use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher24;
 
+use crate::limits::Limits;
 use crate::packet;
 use crate::records;
 
@@ -52,6 +53,9 @@ pub struct Rain {
     pub rounds: Vec<Round>,
     /// What is in them.
     pub amounts: Amounts,
+    /// How many of them one user gets; as many as there are where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
     /// Whether it gives packets at all.
     #[serde(default = "enabled_default")]
     pub enabled: bool,
@@ -280,7 +284,8 @@ impl Rain {
                 return wrong("until", "must be after from");
             }
         }
-        self.amounts.validate(self.single_cap.minor_units())
+        self.amounts.validate(self.single_cap.minor_units())?;
+        self.limits.as_ref().map_or(Ok(()), Limits::validate)
     }
 
     /// Why a round gives nothing at a moment, if so.
@@ -422,6 +427,7 @@ mod tests {
             single_cap: cents(500),
             rounds: vec![Round { round: 1, from: UnixMillis(10), until: UnixMillis(20) }],
             amounts: Amounts::Between { minimum: cents(1), maximum: cents(500) },
+            limits: None,
             enabled: true,
         }
     }
@@ -432,7 +438,8 @@ mod tests {
         let choices =
             |amount, weight| Amounts::Choices(vec![Choice { amount: cents(amount), weight }]);
         type Change<'a> = &'a dyn Fn(&mut Rain);
-        let table: [(Change<'_>, &str, &str); 13] = [
+        let none = Limits { per_user: None, per_round: None };
+        let table: [(Change<'_>, &str, &str); 14] = [
             (&|rain| rain.activity = "A".into(), "invalid_part", "activity"),
             (&|rain| rain.activity = "red-packet".into(), "reserved_activity", "activity"),
             (&|rain| rain.budget = cents(-1), "invalid_value", "budget"),
@@ -443,6 +450,7 @@ mod tests {
             (&|rain| rain.rounds[0].until = UnixMillis(10), "invalid_value", "rounds[0].until"),
             (&|rain| rain.single_cap = cents(499), "over_single_cap", "amounts.maximum"),
             (&|rain| rain.amounts = Amounts::Fixed(cents(0)), "invalid_value", "amounts.fixed"),
+            (&|rain| rain.limits = Some(none), "invalid_value", "limits"),
             (&|rain| rain.amounts = Amounts::Choices(vec![]), "invalid_value", "amounts.choices"),
             (
                 &|rain| rain.amounts = choices(501, 1),

@@ -7,6 +7,8 @@
 //! - `mn<user>`, what was posted: order number -> the sequence number of its entry
 //! - `mw<user>`, withdrawals: number -> [`Withdrawal`](crate::withdraw::Withdrawal)
 //! - `mo<user>`, group packets that the user sent: order number -> [`Order`](crate::packet::Order)
+//! - `md<user>:<rain>`, how many packets of a rain that limits them the user got ([`crate::limits`]): `a` -> in all,
+//!   `r<round>` -> of a round
 //! - `mv`, those of them from the balance that may not be there yet: since when, user and order number
 //!   ([`UNSENT`])
 //!

@@ -411,6 +411,7 @@ fn opening(call: &Call) -> Result<Opening, Problem> {
 
 #[cfg(test)]
 mod tests {
+    use domain::paid::Unknown;
     use edge::json::parse_object;
     use serde_json::{Value, json};
 
@@ -448,7 +449,12 @@ mod tests {
         let read = |text: &str| -> Result<Campaign, Problem> {
             Ok(group_buy(parse_object(text.as_bytes())?)?)
         };
-        let expected = Campaign { template: "t".into(), give_back: true, enabled: false };
+        let expected = Campaign {
+            template: "t".into(),
+            give_back: true,
+            unknown_users: Unknown::New,
+            enabled: false,
+        };
         let text = r#"{"template": "t", "give_back": true, "enabled": false}"#;
         assert_eq!(read(text), Ok(expected));
         let problem = read(r#"{"template": "a b", "give_back": true}"#).unwrap_err();

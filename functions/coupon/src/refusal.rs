@@ -38,6 +38,7 @@ fn status(refusal: Refusal) -> u16 {
         | Refusal::NotStarted
         | Refusal::Ended
         | Refusal::NotEligible
+        | Refusal::ImportIncomplete
         | Refusal::Disabled
         | Refusal::OverSingleCap
         | Refusal::TooManyCoupons

@@ -2,12 +2,12 @@
 
 use litemap::LiteMap;
 
-use domain::answers::{integers, unexpected};
-use domain::paid::PaidMark;
+use domain::answers::unexpected;
+use domain::paid::{self, PaidMark, Unknown};
 use domain::partition::{Partition, Partitions};
-use domain::transaction::{Answer, CommitError, Outcome, Read, Transaction, Value, Write};
+use domain::transaction::{Answer, CommitError, Outcome, Transaction};
 
-use crate::parse::{Check, Unknown};
+use crate::parse::Check;
 
 /// What the store knows of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,11 +19,6 @@ pub enum Standing {
     /// No mark, and the import of earlier payers is not complete.
     Unknown,
 }
-
-/// The configuration record that says whether the import is complete.
-const IMPORT: &str = "import";
-/// 1 once an operator declared it complete.
-const COMPLETE: &str = "complete";
 
 /// One transaction a partition that reads the users' marks, in the order of their partitions; and,
 /// where it matters, one that reads whether the import is complete, in the same wave.
@@ -74,15 +69,14 @@ pub fn standings(
 
 /// Reads whether the import is complete.
 pub fn read_import(partitions: Partitions) -> (Partition, Transaction) {
-    let reads = vec![Read::Fields(IMPORT.into(), vec![COMPLETE.into()])];
-    (partitions.of_configuration(IMPORT), Transaction { reads, ..Transaction::default() })
+    let reads = vec![paid::read_import()];
+    (paid::home_of_import(partitions), Transaction { reads, ..Transaction::default() })
 }
 
 /// Declares the import complete, or open again.
 pub fn set_import(complete: bool, partitions: Partitions) -> (Partition, Transaction) {
     let (partition, mut transaction) = read_import(partitions);
-    let value = Value::Integer(i64::from(complete));
-    transaction.writes = vec![Write::Set(IMPORT.into(), COMPLETE.into(), value)];
+    transaction.writes = vec![paid::declare_import(complete)];
     (partition, transaction)
 }
 
@@ -92,11 +86,7 @@ pub fn set_import(complete: bool, partitions: Partitions) -> (Partition, Transac
 /// [`CommitError::Unreadable`] where the record cannot be read, or the answer is not of the kind that was asked for.
 pub fn import_complete(outcome: Option<&Outcome>) -> Result<bool, CommitError> {
     let Some(Outcome::Committed(answers)) = outcome else { return Err(unexpected()) };
-    match integers(answers.first())? {
-        [0] => Ok(false),
-        [1] => Ok(true),
-        [_] => Err(unexpected()),
-    }
+    paid::is_import_complete(answers.first())
 }
 
 #[cfg(test)]
@@ -106,6 +96,8 @@ mod tests {
     use domain::ids::UserId;
     use domain::paid::mark_paid;
     use futures::executor::block_on;
+
+    use domain::transaction::Value;
 
     use super::*;
 

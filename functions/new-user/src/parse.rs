@@ -2,6 +2,7 @@
 
 use domain::error::InvalidInput;
 use domain::ids::{IdInput, UserId};
+use domain::paid::Unknown;
 use serde::Deserialize;
 
 /// Users of one batch: what one page of a back office shows, and what one request may cost a store.
@@ -14,18 +15,6 @@ pub struct Check {
     pub users: Vec<UserId>,
     /// What to make of users without a mark.
     pub unknown: Unknown,
-}
-
-/// What to make of users without a mark, while the import of those who paid before this function
-/// existed is not complete.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Unknown {
-    /// They are new.
-    #[default]
-    New,
-    /// They are to be asked about elsewhere.
-    Ask,
 }
 
 /// The body of `POST /v1/users/check-new`.

@@ -1,5 +1,5 @@
 //! Opening a packet of a rain: one commit in the partition of the user decides and records - the number
-//! has not acted, the budget has enough -, and the user has a token.
+//! has not acted, the user may have one more, the budget has enough -, and the user has a token.
 
 use domain::answers::unexpected;
 use domain::ids::UserId;
@@ -9,6 +9,7 @@ use edge::store::Binding;
 use lease::{Budget, Lease, Refill, Source, Why, call_back, is_sold_out, refill};
 use store::{Plan, attempts};
 use wallet::context::Context;
+use wallet::limits::{Counted, Reached};
 use wallet::pending;
 use wallet::posting;
 use wallet::rain;
@@ -23,6 +24,8 @@ use crate::refusal::{Failure, Refusal};
 enum Refuses {
     /// The user cannot be given the token.
     Token(pending::Why),
+    /// The user has as many as one may have.
+    Limit(Reached),
     /// The lease has too little.
     Budget(Why),
 }
@@ -172,6 +175,14 @@ impl<B: Binding> Attempt<'_, B> {
             for (why, guard) in pending::demands(user, number.as_str()) {
                 plan.demand(Refuses::Token(why), guard);
             }
+            if let Some(limits) = &rain.limits {
+                let Counted { guards, writes } =
+                    limits.count(user, &claim.rain, claim.round, rain.until());
+                for (reached, guard) in guards {
+                    plan.demand(Refuses::Limit(reached), guard);
+                }
+                plan.at(context.now).write_all(writes);
+            }
             for (why, guard) in draw.guards {
                 plan.demand(Refuses::Budget(why), guard);
             }
@@ -187,6 +198,10 @@ impl<B: Binding> Attempt<'_, B> {
                     self.put_back(&place, partition, source).await?;
                     let token = self.seen(refused.field()?).await?;
                     return self.replay(token).map(Some);
+                }
+                Refuses::Limit(reached) => {
+                    self.put_back(&place, partition, source).await?;
+                    return Err(Refusal::Limit(reached).into());
                 }
                 Refuses::Token(pending::Why::Full) => drop(posting::post(context, user).await?),
                 Refuses::Budget(Why::SoldOut) if is_sold_out(refused.field()?, now)? => {

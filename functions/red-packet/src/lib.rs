@@ -32,6 +32,8 @@ pub mod publish;
 pub mod rains;
 pub mod refusal;
 pub mod render;
+#[cfg(test)]
+mod tests;
 
 use grant::Granted;
 use parse::Command;

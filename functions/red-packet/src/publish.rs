@@ -1,11 +1,13 @@
 //! Setting rains up, and what is left of their budgets.
 
 use domain::answers::{fields, integer, unexpected};
+use domain::time::GRACE_MS;
 use domain::transaction::{CommitError, Field, Guard, Read, Value, Write};
 use edge::store::Binding;
 use lease::{FREE, Lease, call_back_all, forget_sold_out};
 use store::{Plan, attempts};
 use wallet::context::Context;
+use wallet::limits::{LATEST_END, latest_end};
 use wallet::rain::{self, BODY, Rain, SECRET, Secret, VERSION};
 
 use crate::rains::{Published, published};
@@ -30,18 +32,24 @@ pub struct Budget {
 struct Pool {
     published: Published,
     free: i64,
+    /// The latest end that a version with limits may have.
+    latest_end: Option<i64>,
 }
 
 async fn read_pool<B: Binding>(
     context: &Context<'_, B>,
     id: &str,
 ) -> Result<Option<Pool>, CommitError> {
-    let names = [BODY, VERSION, SECRET, FREE].map(Field::from).to_vec();
+    let names = [BODY, VERSION, SECRET, FREE, LATEST_END].map(Field::from).to_vec();
     let place = rain::place(context.partitions, id);
     let answers = context.read(place.partition, vec![Read::Fields(place.pool, names)]).await?;
     let Some(published) = published(answers.first())? else { return Ok(None) };
-    let free = integer(fields(answers.first())?.get(3).and_then(Option::as_ref))?;
-    Ok(Some(Pool { published, free }))
+    let field = |place: usize| {
+        fields(answers.first()).map(|fields| fields.get(place).and_then(Option::as_ref))
+    };
+    let free = integer(field(3)?)?;
+    let latest_end = field(4)?.map(|end| integer(Some(end))).transpose()?;
+    Ok(Some(Pool { published, free, latest_end }))
 }
 
 /// Publishes a valid rain: its first version, or another one. The same again is the same version.
@@ -50,7 +58,7 @@ async fn read_pool<B: Binding>(
 /// nothing publishes again.
 ///
 /// # Errors
-/// `field_fixed`, `scene_taken`, `budget_in_use`, `published_meanwhile`; or the store's.
+/// `field_fixed`, `scene_taken`, `budget_in_use`, `limits_end`, `published_meanwhile`; or the store's.
 pub async fn publish<B: Binding>(
     context: &Context<'_, B>,
     id: &str,
@@ -72,6 +80,10 @@ pub async fn publish<B: Binding>(
                 }
             }
         }
+        let latest = before.as_ref().and_then(|before| before.latest_end);
+        if rain.limits.is_some() && latest.is_some_and(|latest| rain.until().0 > latest) {
+            return Err(Refusal::LimitsEnd.into());
+        }
         let secret = before.as_ref().map_or(random, |before| before.published.secret);
         let version = before.as_ref().map_or(1, |before| before.published.version + 1);
         let place = rain::place(context.partitions, id);
@@ -92,6 +104,12 @@ pub async fn publish<B: Binding>(
         plan.write_all(versions(&place.pool, version, &secret, rain)?);
         let (record, name) = field(FREE);
         plan.write(Write::Add(record, name, more));
+        // What is over gives nothing, and counts nothing.
+        if rain.limits.is_some() && rain.until().0.saturating_add(GRACE_MS) > context.now.0 {
+            let latest = Value::Integer(latest_end(latest, rain.until()));
+            let (record, name) = field(LATEST_END);
+            plan.write(Write::Set(record, name, latest));
+        }
         let Err(refused) = context.commit(place.partition, plan).await? else {
             if before.is_some() && more > 0 {
                 forget_sold_out(context, &place).await?;
@@ -192,7 +210,7 @@ pub async fn look<B: Binding>(
         granted += Lease::answered(Some(&answer))?.issued();
     }
     // Afterwards, so that what was given in between counts as leased and not as missing.
-    let Pool { published, free } = read_pool(context, id).await?.ok_or(Refusal::UnknownRain)?;
+    let Pool { published, free, .. } = read_pool(context, id).await?.ok_or(Refusal::UnknownRain)?;
     let total = published.rain.budget.minor_units();
     let leased = total - free - granted;
     let budget = Budget { total, granted, leased, remaining: free };

@@ -1,6 +1,7 @@
 //! Why a request got nothing, by code.
 
 use edge::Problem;
+use wallet::limits::Reached;
 use wallet::packet;
 use wallet::rain::Closed;
 
@@ -13,6 +14,8 @@ pub enum Refusal {
     Closed(Closed),
     /// The rain's money is given.
     BudgetExhausted,
+    /// The user has as many packets as one user may have.
+    Limit(Reached),
     /// The number was used for another app.
     OrderNumberReused,
     /// Wallets have another currency.
@@ -23,6 +26,8 @@ pub enum Refusal {
     SceneTaken,
     /// More is out than that would allow.
     BudgetInUse,
+    /// The counters of users would be gone before its end.
+    LimitsEnd,
     /// Somebody else published at the same time.
     PublishedMeanwhile,
     /// A group packet gave nothing.
@@ -44,6 +49,12 @@ impl Refusal {
             Self::Closed(Closed::NotStarted) => (409, "not_started", "the round has not begun"),
             Self::Closed(Closed::Ended) => (409, "ended", "the round is over"),
             Self::BudgetExhausted => (409, "budget_exhausted", "the budget is spent"),
+            Self::Limit(Reached::User) => {
+                (409, "user_limit", "the user has as many as one user may have")
+            }
+            Self::Limit(Reached::Round) => {
+                (409, "round_limit", "the user has as many of the round as one user may have")
+            }
             Self::OrderNumberReused | Self::Packet(packet::Refusal::OrderNumberReused) => {
                 (422, "order_number_reused", "the number was used with another body")
             }
@@ -56,6 +67,9 @@ impl Refusal {
             Self::FieldFixed(_) => (409, "field_fixed", "this cannot change any more"),
             Self::SceneTaken => (409, "scene_taken", "another rain has this activity and scene"),
             Self::BudgetInUse => (409, "budget_in_use", "more is given than that would allow"),
+            Self::LimitsEnd => {
+                (409, "limits_end", "users' packets are counted until 30 days after the first end")
+            }
             Self::PublishedMeanwhile => {
                 (409, "published_meanwhile", "somebody else published at the same time")
             }
@@ -92,6 +106,7 @@ impl From<Refusal> for Problem {
         match refusal {
             Refusal::FieldFixed(field) => problem.about(field),
             Refusal::SceneTaken => problem.about("scene"),
+            Refusal::LimitsEnd => problem.about("rounds"),
             Refusal::BudgetInUse => problem.about("budget"),
             Refusal::WrongCurrency => problem.about("currency"),
             _ => problem,

@@ -13,7 +13,7 @@ use domain::due::{self, Due, DueIndex, Stuck, Swept};
 use domain::group_buy::REWARDS;
 use domain::ids::UserId;
 use domain::partition::Partition;
-use domain::time::UnixMillis;
+use domain::time::{GRACE_MS, UnixMillis};
 use domain::transaction::{
     Answer, CommitError, Field, Member, Outcome, READ_FIELDS_MAX, Range, Read, Transaction, Value,
 };
@@ -49,10 +49,6 @@ const PASSED_OVER_MAX: u64 = 1_024;
 const QUEUES_MIN: usize = 64;
 /// Partitions whose coupons are swept at once.
 const WAVE: usize = 64;
-/// How long after its end a budget gives nothing for certain: clocks of two instances may be 20 minutes apart,
-/// and one that is behind takes leases as long as the end has not come for it. What is taken after the rest
-/// was found would stay in the partitions.
-const GRACE_MS: i64 = 25 * 60_000;
 
 /// What a call did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -625,6 +621,8 @@ struct Queue {
     name: &'static str,
 }
 
+/// What ended so long ago that it gives nothing for certain: a lease that is taken after the rest was found would stay
+/// in its partition.
 fn over(partition: Partition, index: DueIndex, name: &'static str, now: UnixMillis) -> Queue {
     let until = UnixMillis(now.0.saturating_sub(GRACE_MS));
     Queue { partition, index, until, name }

@@ -74,6 +74,7 @@ impl Table {
             ("single", json!({})),
             ("gold", json!({"segments": ["gold"]})),
             ("new", json!({"new_users_only": true})),
+            ("ask", json!({"new_users_only": true, "unknown_users": "ask"})),
             ("off", json!({"enabled": false})),
             (
                 "window",
@@ -114,6 +115,8 @@ impl Table {
             (409, "not_eligible", issue(1, "gold", "g")),
             (201, "", golden),
             (409, "not_eligible", issue(9, "new", "n")),
+            (409, "not_eligible", issue(9, "ask", "n")),
+            (409, "import_incomplete", issue(1, "ask", "a")),
             (201, "", issue(1, "new", "e")),
             (409, "disabled", issue(1, "off", "o")),
             (404, "unknown_template", issue(1, "x", "x")),
@@ -130,6 +133,7 @@ impl Table {
             (409, "not_started", hold(1, "window", "h")),
             (409, "not_eligible", hold(1, "gold", "h")),
             (409, "not_eligible", hold(9, "new", "h")),
+            (409, "import_incomplete", hold(1, "ask", "h")),
             (409, "disabled", hold(1, "off", "h")),
             (404, "unknown_template", hold(1, "x", "h")),
             (422, "order_number_reused", hold(1, "one", "n")),
@@ -276,9 +280,11 @@ impl Table {
 
     async fn check_groups(&mut self) {
         let off = json!({"template": "t", "give_back": true, "enabled": false});
+        let ask = json!({"template": "t", "give_back": true, "unknown_users": "ask"});
         let rows = vec![
             (200, "", set_up("c", "t", false)),
             (200, "", put("off", &off)),
+            (200, "", put("ask", &ask)),
             (400, "unknown_template", set_up("c", "x", false)),
         ];
         self.check("put", CAMPAIGN, rows).await;
@@ -289,6 +295,7 @@ impl Table {
             (409, "chance_used", open(1, "c", "h")),
             (409, "disabled", open(1, "off", "g")),
             (409, "not_eligible", open(9, "c", "g")),
+            (409, "import_incomplete", open(1, "ask", "g")),
         ];
         self.check("post", GROUPS, rows).await;
     }

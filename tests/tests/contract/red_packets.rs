@@ -46,6 +46,11 @@ async fn answers_about_rains_are_as_the_document_says() {
     let route = "/v1/rains/{rain}";
     let between = json!({"minimum": "1", "maximum": 500});
     let table = json!({"choices": [{"amount": 1, "weight": 99}, {"amount": "500", "weight": 1}]});
+    // It ends at most 30 days after the version that `limited` has already.
+    let mut longer = of_scene("limited", "limits", json!({"per_user": 1}));
+    longer["rounds"] = rounds("1970-01-01T00:00:00Z", "9999-12-31T23:59:59Z");
+    let mut limited = longer.clone();
+    limited["rounds"] = rounds("1970-01-01T00:00:00Z", "9999-01-01T00:00:00Z");
     let mut rows = vec![
         (200, "", set_up_rain("r", &rain())),
         (200, "", set_up_rain("r", &rain())),
@@ -60,6 +65,9 @@ async fn answers_about_rains_are_as_the_document_says() {
         (409, "wrong_currency", set_up_rain("new", &of_scene("new", "currency", json!("USD")))),
         (409, "field_fixed", set_up_rain("r", &rain_with("scene", json!("other")))),
         (409, "scene_taken", set_up_rain("new", &rain())),
+        (200, "", set_up_rain("limited", &limited)),
+        (409, "limits_end", set_up_rain("limited", &longer)),
+        (400, "invalid_value", set_up_rain("new", &rain_with("limits", json!({})))),
     ];
     rows.extend(wrong_objects(&set_up_rain("r", &rain()), r#""scene": "a""#));
     contract.check("put", route, rows).await;
@@ -70,6 +78,8 @@ async fn answers_about_rains_are_as_the_document_says() {
         ("over", "rounds", rounds("1970-01-01T00:00:00Z", past)),
         ("off", "enabled", json!(false)),
         ("poor", "budget", json!(100)),
+        ("one", "limits", json!({"per_user": 1})),
+        ("round", "limits", json!({"per_round": 1})),
     ] {
         rain_set_up(app, id, &of_scene(id, field, value)).await;
     }
@@ -81,6 +91,9 @@ async fn answers_about_rains_are_as_the_document_says() {
         (201, "", open_rain(7, "r", "a")),
         (201, "", open_rain(7, "r", "a")),
         (201, "", open_rain(7, "poor", "a")),
+        (201, "", open_rain(7, "one", "a")),
+        (201, "", open_rain(7, "one", "a")),
+        (201, "", open_rain(7, "round", "a")),
         (400, "invalid_id", nobody(open_rain(7, "r", "b"))),
         (400, "invalid_part", open_rain(7, "R", "b")),
         (400, "invalid_part", open_rain(7, "r", "")),
@@ -92,6 +105,8 @@ async fn answers_about_rains_are_as_the_document_says() {
         (409, "disabled", open_rain(7, "off", "b")),
         (409, "budget_exhausted", open_rain(8, "poor", "b")),
         (409, "budget_exhausted", open_rain(8, "poor", "b")),
+        (409, "user_limit", open_rain(7, "one", "b")),
+        (409, "round_limit", open_rain(7, "round", "b")),
         (422, "order_number_reused", open_rain_by(7, &other_app)),
     ];
     rows.extend(wrong_objects(&open_rain(7, "r", "b"), r#""round": 1"#));

@@ -181,6 +181,43 @@ async fn twenty_thousand_grants_of_a_budget_that_runs_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_ask_for_ten_packets_each_of_a_rain_that_gives_three() {
+    const USERS: u64 = 100;
+    const PACKETS: u64 = 10;
+    const LIMIT: usize = 3;
+    let place = Place::redis();
+    let (listening, client) = serve(&place).await;
+    let mut rain = rain_between(1_000_000, 1, 100);
+    rain["limits"] = json!({"per_user": LIMIT, "per_round": 5});
+    done(&client, &set_up_rain("r", &rain)).await;
+    // Those of one user come one after the other, so that they are asked for at once.
+    let user = |number: u64| 1_000 + number / PACKETS;
+    let ask = move |number: u64| open_rain(user(number), "r", &format!("a{}", number % PACKETS));
+    let count = USERS * PACKETS;
+    let replies = ask_all(&listening, count, CLIENTS, ask).await;
+    let (mut given, mut sum) = (BTreeMap::<_, usize>::new(), 0);
+    for (number, reply) in (0..).zip(&replies) {
+        if reply.status == 201 {
+            *given.entry(user(number)).or_default() += 1;
+            sum += cents(reply, "amount");
+        } else {
+            assert_eq!(reply.text("code").as_deref(), Some("user_limit"), "{reply:?}");
+        }
+    }
+    assert_eq!(given.len() as u64, USERS);
+    assert!(given.values().all(|packets| *packets == LIMIT), "{given:?}");
+
+    let again = ask_all(&listening, count, CLIENTS, ask).await;
+    for (first, again) in replies.iter().zip(&again) {
+        assert_eq!((first.status, first.text("token")), (again.status, again.text("token")));
+    }
+    settle_all(&place).await;
+    let budget = Budget::of(&client.until_answered(&look_at_rain("r")).await);
+    budget.check(1_000_000, sum);
+    listening.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn ten_open_the_withdrawal_page_and_withdraw() {
     const TOKENS: u64 = 1_000;
     let place = Place::redis();

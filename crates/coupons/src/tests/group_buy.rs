@@ -1,18 +1,22 @@
 //! Campaigns, groups that take the user's one chance, and rewards that are due.
 
+use binding::Binding as _;
 use domain::due::{Stuck, Swept, of_user};
 use domain::group_buy::{Chance, Group, Groups, Phase, REWARDS};
 use domain::ids::UserId;
-use domain::time::UnixMillis;
-use domain::transaction::{Value, Write};
+use domain::paid::Unknown;
+use domain::time::{GRACE_MS, UnixMillis};
+use domain::transaction::{Answer, Read, Value, Write};
+use futures::FutureExt as _;
 use futures::executor::block_on;
 use serde_json::json;
+use store::Plan;
 
 use super::shop::{CHANCE, START, Shop, USER, claim, invalid, number, opening, refused, settle};
 use crate::group_buy::{self, Campaign, Opening, REWARDS_MAX};
 use crate::issue::{self, Claim};
 use crate::list::{Listed, Page, list};
-use crate::records::{self, Gave};
+use crate::records::{self, Gave, Order};
 use crate::refusal::Refusal;
 use crate::scene::{RateLimit, Scene};
 
@@ -52,7 +56,12 @@ impl Shop {
 #[test]
 fn the_latest_campaign_counts() {
     let shop = Shop::open();
-    let campaign = |give_back| Campaign { template: "t".into(), give_back, enabled: true };
+    let campaign = |give_back| Campaign {
+        template: "t".into(),
+        give_back,
+        unknown_users: Unknown::New,
+        enabled: true,
+    };
     assert_eq!(block_on(group_buy::look(&shop.now(), "spring")), Ok(campaign(true)));
     shop.set_up_campaign(false, true);
     assert_eq!(block_on(group_buy::look(&shop.now(), "spring")), Ok(campaign(false)));
@@ -108,6 +117,28 @@ fn whoever_may_not_open_a_group_is_told_why() {
     assert_eq!(shop.try_group(0, &opening(USER, "g")), Err(Refusal::Disabled));
     // Groups that are open go on.
     assert_eq!(shop.try_group(0, &opening(full, "g")), Ok((Phase::Open, true)));
+}
+
+#[test]
+fn a_campaign_may_demand_that_unknown_users_are_asked_about_elsewhere() {
+    let shop = Shop::open();
+    let paid = UserId(8);
+    shop.pay(paid);
+    // One that was opened before is told.
+    assert_eq!(shop.try_group(0, &opening(UserId(9), "g")), Ok((Phase::Open, false)));
+    let campaign = Campaign {
+        template: "t".into(),
+        give_back: true,
+        unknown_users: Unknown::Ask,
+        enabled: true,
+    };
+    block_on(group_buy::set_up(&shop.now(), CHANCE.campaign, &campaign)).unwrap();
+    assert_eq!(shop.try_group(0, &opening(USER, "g")), Err(Refusal::ImportIncomplete));
+    assert_eq!(shop.try_group(0, &opening(paid, "g")), Err(Refusal::NotEligible));
+    assert_eq!(shop.try_group(0, &opening(UserId(9), "g")), Ok((Phase::Open, true)));
+    shop.declare_import(true);
+    assert_eq!(shop.try_group(0, &opening(USER, "g")), Ok((Phase::Open, false)));
+    assert_eq!(shop.try_group(0, &opening(paid, "g")), Err(Refusal::NotEligible));
 }
 
 #[test]
@@ -247,6 +278,111 @@ fn a_reward_that_is_not_compensated_lapses() {
     assert_eq!((settle(&shop.now()), shop.stock().issued), (0, 0));
 }
 
+/// A minute after the start the template gives nothing any more, and before there was nothing left to give.
+fn spent(shop: &Shop) -> [(&'static str, serde_json::Value); 2] {
+    let ends = [("stock", json!(0)), ("claim_until", json!("2026-02-16T16:01:00.250Z"))];
+    shop.publish("t", &ends).unwrap();
+    ends
+}
+
+/// When no clock takes that for open any more.
+const OVER_MS: i64 = 60_000 + GRACE_MS;
+
+#[test]
+fn a_reward_of_a_template_that_is_over_lapses() {
+    let shop = Shop::open();
+    let asks = UserId(8);
+    shop.earn(USER);
+    shop.earn(asks);
+    let ends = spent(&shop);
+    assert_eq!(settle(&shop.behind(OVER_MS - 1)), 0);
+    assert_eq!(shop.phase(USER), Phase::Succeeded, "an operator may still add to the stock");
+    assert_eq!(settle(&shop.behind(OVER_MS)), 0);
+    assert_eq!(shop.phase(USER), Phase::Lapsed);
+    assert_eq!(shop.entries(shop.now().home(USER), REWARDS), 0);
+    // The user is told, and nobody opens the window again or gives it by a clock that is behind.
+    let again = block_on(group_buy::open(&shop.behind(OVER_MS), &opening(USER, "g"))).unwrap();
+    assert_eq!((again.0.phase, again.1), (Phase::Lapsed, true));
+    assert_eq!(refused(shop.publish("t", &[("stock", json!(9))])), Refusal::Ended);
+    shop.publish("t", &[("stock", json!(9)), ends[1].clone()]).unwrap();
+    assert_eq!((settle(&shop.now()), shop.stock().issued), (0, 0));
+}
+
+#[test]
+fn who_lists_their_coupons_meets_a_reward_that_lapses() {
+    let shop = Shop::open();
+    shop.earn(USER);
+    spent(&shop);
+    let page = Page { limit: 10, ..Page::default() };
+    let listed = |ms| block_on(list(&shop.behind(ms), USER, &page)).unwrap();
+    assert_eq!((listed(OVER_MS - 1), shop.phase(USER)), (Listed::default(), Phase::Succeeded));
+    assert_eq!((listed(OVER_MS), shop.phase(USER)), (Listed::default(), Phase::Lapsed));
+}
+
+#[test]
+fn a_reward_lapses_by_the_pool_and_not_by_a_copy_that_is_behind() {
+    let shop = Shop::open();
+    shop.earn(USER);
+    spent(&shop);
+    let (home, copy) = (shop.now().notice("t"), records::notice("t"));
+    let Answer::Map(fields) = shop.read(home, Read::All(copy.clone(), 100)) else {
+        panic!("a notice");
+    };
+    shop.publish("t", &[("stock", json!(9))]).unwrap();
+    let back = fields.into_iter().map(|(field, value)| Write::Set(copy.clone(), field, value));
+    shop.write(home, back.collect());
+    shop.now().templates.forget("t");
+    assert_eq!(settle(&shop.behind(OVER_MS)), 0);
+    assert_eq!(shop.phase(USER), Phase::Succeeded);
+    // Whoever published publishes again, as they were told nothing.
+    shop.publish("t", &[("stock", json!(9))]).unwrap();
+    assert_eq!((settle(&shop.behind(OVER_MS)), shop.phase(USER)), (1, Phase::Rewarded));
+}
+
+#[test]
+fn a_reward_that_is_given_late_does_not_lapse_as_well() {
+    let mut interrupted = 0;
+    for before in 0..16 {
+        let shop = Shop::open();
+        shop.earn(USER);
+        spent(&shop);
+        // What one who gives commits, by a clock by which the template does, with the guard of a reward.
+        let given = Order::new(1, START, Gave::Greeting("given".into()));
+        let mut plan = Plan::new();
+        plan.demand((), CHANCE.demand(&shop.groups(USER)));
+        let write =
+            Write::Set(records::user(USER), records::order(&number(REWARD)), given.encode());
+        plan.write(write);
+        let (give, _) = plan.into_parts();
+        let home = shop.now().home(USER);
+        shop.store.interrupt(before, move |memory| {
+            memory.commit(home, &give).now_or_never().unwrap().unwrap();
+        });
+        assert!(settle(&shop.behind(OVER_MS)) <= 1);
+        if !shop.was_interrupted() {
+            continue;
+        }
+        interrupted += 1;
+        let order = block_on(issue::look_up(&shop.now(), USER, &number(REWARD))).unwrap();
+        assert_eq!(order.is_some(), shop.phase(USER) != Phase::Lapsed, "{before}");
+    }
+    assert!(interrupted >= 8, "{interrupted}");
+}
+
+#[test]
+fn a_reward_whose_template_is_gone_is_told_and_stays() {
+    let shop = Shop::open();
+    shop.earn_of(CHANCE, "gone", 0);
+    let swept = shop.settled();
+    assert_eq!((swept.done, swept.has_more, swept.set_aside), (0, false, vec![]));
+    let [stuck] = swept.stuck.as_slice() else { panic!("{:?}", swept.stuck) };
+    assert!(stuck.error.to_string().contains("gone"), "{stuck:?}");
+    let page = Page { limit: 10, ..Page::default() };
+    assert_eq!(block_on(list(&shop.now(), USER, &page)).unwrap().orders, []);
+    shop.publish("gone", &[]).unwrap();
+    assert_eq!((settle(&shop.now()), shop.phase(USER)), (1, Phase::Rewarded));
+}
+
 #[test]
 fn who_may_have_a_reward_was_decided_when_it_was_earned() {
     let shop = Shop::open();
@@ -296,8 +432,12 @@ fn a_reward_counts_towards_the_limit_of_the_user() {
 
 #[test]
 fn a_campaign_names_a_template() {
-    let of =
-        |template: &str| Campaign { template: template.into(), give_back: true, enabled: false };
+    let of = |template: &str| Campaign {
+        template: template.into(),
+        give_back: true,
+        unknown_users: Unknown::Ask,
+        enabled: false,
+    };
     assert_eq!(of("t").validate(), Ok(()));
     let wrong = of("a b").validate().unwrap_err();
     assert_eq!((wrong.code, wrong.field.as_str()), ("invalid_part", "template"));

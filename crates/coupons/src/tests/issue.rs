@@ -237,6 +237,54 @@ fn exactly_as_many_are_given_as_stock_budget_and_low_water_allow() {
 }
 
 #[test]
+fn a_template_may_demand_that_unknown_users_are_asked_about_elsewhere() {
+    let shop = Shop::open();
+    let (paid, earlier) = (UserId(9), UserId(10));
+    shop.pay(paid);
+    let given = shop.issue(&claim(earlier, "n")).unwrap();
+    let new = ("new_users_only", json!(true));
+    shop.publish("t", &[new.clone(), ("unknown_users", json!("ask"))]).unwrap();
+    for complete in [false, true, false] {
+        shop.declare_import(complete);
+        let result = shop.issue(&claim(USER, "n"));
+        if complete {
+            assert!(!result.unwrap().replayed);
+        } else if shop.stock().issued == 1 {
+            assert_eq!(refused(result), Refusal::ImportIncomplete);
+        } else {
+            assert!(result.unwrap().replayed, "it was given while it was complete");
+        }
+        assert_eq!(refused(shop.issue(&claim(paid, "n"))), Refusal::NotEligible);
+        let again = Recorded { replayed: true, ..given.clone() };
+        assert_eq!(shop.issue(&claim(earlier, "n")), Ok(again));
+        let other = Claim { template: "u".into(), ..claim(earlier, "n") };
+        assert_eq!(refused(shop.issue(&other)), Refusal::OrderNumberReused);
+    }
+    // A mark of the import that comes after the flag was read, and before the commit.
+    let late = UserId(11);
+    shop.declare_import(true);
+    shop.issue(&claim(UserId(12), "warm")).unwrap();
+    shop.pay(late);
+    assert_eq!(refused(shop.issue(&claim(late, "n"))), Refusal::NotEligible);
+    // Who asks for no answer takes unknown users for new.
+    shop.declare_import(false);
+    shop.publish("t", &[new]).unwrap();
+    shop.issue(&claim(UserId(13), "n")).unwrap();
+}
+
+#[test]
+fn a_fallback_that_asks_elsewhere_does_not_stand_in() {
+    let shop = Shop::open();
+    let ask = [("new_users_only", json!(true)), ("unknown_users", json!("ask"))];
+    shop.publish("f", &ask).unwrap();
+    shop.publish("t", &[("stock", json!(0)), ("fallback_template", json!("f"))]).unwrap();
+    assert_eq!(refused(shop.issue(&claim(USER, "n"))), Refusal::SoldOut);
+    shop.declare_import(true);
+    shop.now().templates.forget("f");
+    assert_eq!(fallback(&shop.issue(&claim(USER, "n")).unwrap()), "f");
+}
+
+#[test]
 fn a_fallback_stands_in_where_nothing_is_left() {
     let shop = Shop::open();
     shop.publish("f", &[("stock", json!(1)), ("value", json!(300))]).unwrap();

@@ -1,11 +1,19 @@
 //! Coupons that are held for a moment, and then given or put back.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
+use binding::Binding;
 use domain::ids::UserId;
-use domain::transaction::Write;
+use domain::transaction::{Outcome, Transaction, Write};
+use futures::FutureExt as _;
 use futures::executor::block_on;
 use serde_json::json;
 
+use store::Plan;
+
 use super::shop::{AHEAD_MS, START, Shop, USER, claim, coupon, number, refused};
+use crate::expiry::{End, end};
 use crate::issue::{Claim, Recorded, issue, look_up};
 use crate::publish::Stock;
 use crate::records::{self, Gave, Order};
@@ -52,6 +60,78 @@ fn what_is_cancelled_goes_back_once() {
     assert_eq!(shop.stock(), stock);
     shop.hold(USER, "o", 60_000);
     assert_eq!(shop.stock(), Stock { reserved: 1, leased: 5, ..stock });
+}
+
+#[test]
+fn an_own_reservation_that_has_expired_does_not_count_against_the_limit() {
+    let shop = Shop::open();
+    shop.publish("t", &[("limit_per_user", json!(2))]).unwrap();
+    shop.publish("u", &[]).unwrap();
+    shop.hold(USER, "over", 60_000);
+    shop.hold(USER, "open", 60_001);
+    let other = Claim { template: "u".into(), hold_ms: Some(1), ..claim(USER, "other") };
+    shop.issue(&other).unwrap();
+    let issue_at = |ms, text| block_on(issue(&shop.behind(ms), &claim(USER, text)));
+    assert_eq!(refused(issue_at(59_999, "n")), Refusal::UserLimit);
+    // No sweep has come.
+    let given = issue_at(60_000, "n").unwrap();
+    assert!(matches!(given.order.gave, Gave::Issued(_)));
+    let gave = |text| block_on(look_up(&shop.now(), USER, &number(text))).unwrap().unwrap().gave;
+    assert_eq!(gave("over"), Gave::Expired);
+    assert!(matches!(gave("open"), Gave::Reserved(..)));
+    assert!(matches!(gave("other"), Gave::Reserved(..)), "of another template");
+    assert_eq!(refused(issue_at(60_000, "o")), Refusal::UserLimit);
+    let stock = shop.stock();
+    assert_eq!((stock.issued, stock.reserved), (1, 1));
+    // An instance that is behind cannot confirm what is over.
+    assert_eq!(refused(shop.confirm(59_999, "over")), Refusal::ReservationExpired);
+    assert_eq!(issue_at(60_000, "n"), Ok(Recorded { replayed: true, ..given }));
+}
+
+#[test]
+fn a_reservation_that_is_confirmed_meanwhile_counts_against_the_limit() {
+    // Before each commit of the one who asks for another coupon.
+    let mut interrupted = 0;
+    for before in 0..6 {
+        let shop = Shop::open();
+        shop.hold(USER, "held", 60_000);
+        let held = block_on(look_up(&shop.now(), USER, &number("held"))).unwrap().unwrap();
+        let mut plan = Plan::new();
+        end(&mut plan, USER, &number("held"), &held, End::Confirm, shop.now().now).unwrap();
+        let (mut confirm, _) = plan.into_parts();
+        let guards = std::mem::take(&mut confirm.guards);
+        let home = shop.now().home(USER);
+        let is_confirmed = Rc::new(Cell::new(false));
+        let told = Rc::clone(&is_confirmed);
+        shop.store.interrupt(before, move |memory| {
+            let confirm = Transaction { guards, ..confirm };
+            let outcome = memory.commit(home, &confirm).now_or_never().unwrap().unwrap();
+            told.set(matches!(outcome, Outcome::Committed(_)));
+        });
+        let asked = block_on(issue(&shop.behind(60_000), &claim(USER, "n")));
+        if !shop.was_interrupted() {
+            continue;
+        }
+        interrupted += 1;
+        if is_confirmed.get() {
+            assert_eq!(refused(asked), Refusal::UserLimit, "{before}");
+        } else {
+            assert!(asked.is_ok(), "{before}: {asked:?}");
+        }
+        let stock = shop.stock();
+        assert_eq!((stock.issued, stock.reserved), (1, 0), "{before}");
+    }
+    assert!(interrupted >= 4, "{interrupted}");
+}
+
+#[test]
+fn a_user_with_many_reservations_that_have_expired_gets_another_coupon() {
+    let shop = Shop::open();
+    shop.publish("t", &[("stock", json!(1_000)), ("limit_per_user", json!(500))]).unwrap();
+    for index in 0..500 {
+        shop.hold(USER, &format!("n{index}"), 1_000);
+    }
+    block_on(issue(&shop.behind(1_000), &claim(USER, "n"))).unwrap();
 }
 
 #[test]

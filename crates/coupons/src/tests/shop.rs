@@ -7,7 +7,7 @@ use domain::due::{DueIndex, Swept};
 use domain::group_buy::{Chance, Groups, Phase};
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
-use domain::paid::mark_paid;
+use domain::paid::{self, Unknown, mark_paid};
 use domain::partition::{Partition, Partitions};
 use domain::time::UnixMillis;
 use domain::transaction::{Answer, Field, Outcome, Range, Read, Transaction, Value, Write};
@@ -89,7 +89,8 @@ impl Shop {
 
     /// The campaign of the usual template.
     pub fn set_up_campaign(&self, give_back: bool, enabled: bool) {
-        let campaign = Campaign { template: "t".into(), give_back, enabled };
+        let unknown_users = Unknown::New;
+        let campaign = Campaign { template: "t".into(), give_back, unknown_users, enabled };
         block_on(group_buy::set_up(&self.now(), CHANCE.campaign, &campaign)).unwrap();
     }
 
@@ -158,6 +159,13 @@ impl Shop {
         for (partition, transaction) in mark_paid(&[user], self.now().partitions) {
             self.write(partition, transaction.writes);
         }
+    }
+
+    /// The import of earlier payers is complete, or open again; instances read that anew.
+    pub fn declare_import(&self, complete: bool) {
+        let home = paid::home_of_import(self.now().partitions);
+        self.write(home, vec![paid::declare_import(complete)]);
+        self.now().templates.forget("t");
     }
 
     /// The user's record has as many fields as it may have, for one more order.
