@@ -96,10 +96,11 @@ pub async fn publish<B: Binding>(
                 let (number, plan) = replace(context, id, before, template);
                 let Err(refused) = context.commit(context.pool(id), plan).await? else {
                     let leasable = before.map_or(0, |before| before.record.leasable());
+                    let version = follow(context, id, number, template).await?;
                     if before.is_some() && template.leasable() > leasable {
-                        forget_sold_out(context, &context.place(id)).await?;
+                        forget_sold_out(context, &context.place(id)).await;
                     }
-                    return follow(context, id, number, template).await.map(Some);
+                    return Ok(Some(version));
                 };
                 match refused.why {
                     Why::Changed => {}

@@ -106,6 +106,8 @@ pub struct AbsurdTime(i64);
 enum Told {
     /// Nothing, or that it has none.
     Nothing,
+    /// Nothing any more: a server may refuse what the one before told.
+    Withheld,
     /// A time.
     Time,
     /// None that can be.
@@ -159,7 +161,11 @@ impl StoreClock {
         let round_trip_ms = received.monotonic_ms.saturating_sub(sent.monotonic_ms);
         let before = self.told.get();
         let told = match store_ms {
-            None => Told::Nothing,
+            None if before == Told::Nothing => Told::Nothing,
+            None => {
+                self.offset_ms.set(0);
+                Told::Withheld
+            }
             Some(store_ms) => {
                 match measured(self.offset_ms.get(), sent.own_ms, round_trip_ms, store_ms) {
                     Ok(offset_ms) => {
@@ -180,10 +186,10 @@ impl StoreClock {
         }
     }
 
-    /// There was no answer: what is known stays, and is measured again in a minute.
+    /// There was no answer: what is known stays, and is measured again with the next configuration.
     pub fn unanswered(&self, at: Moment) {
         self.measured_at.set(at);
-        self.is_uncertain.set(false);
+        self.is_uncertain.set(true);
     }
 
     /// What is due where both clocks were looked at with a configuration.
@@ -197,6 +203,11 @@ impl StoreClock {
         let own_passed_ms = looked.own_ms.saturating_sub(at.own_ms);
         let passed = i64::try_from(passed_ms).unwrap_or(i64::MAX);
         if own_passed_ms.abs_diff(passed) > STEP_MS_MAX {
+            // Until the store tells, time goes on as if nobody had set the clock.
+            let step_ms = own_passed_ms.saturating_sub(passed);
+            self.offset_ms.set(self.offset_ms.get().saturating_sub(step_ms));
+            self.measured_at.set(looked);
+            self.is_uncertain.set(true);
             Due::MeasureFirst
         } else if passed_ms >= AGE_MS_MAX || self.is_uncertain.get() {
             Due::Measure
@@ -208,7 +219,7 @@ impl StoreClock {
     /// What a deployment should know of the clocks.
     pub fn warning(&self) -> Option<ClockWarning> {
         match self.told.get() {
-            Told::Nothing => Some(ClockWarning::Unknown),
+            Told::Nothing | Told::Withheld => Some(ClockWarning::Unknown),
             Told::Absurd(absurd) => Some(ClockWarning::Absurd(absurd)),
             Told::Time => {
                 let offset_ms = self.offset_ms.get();
@@ -361,7 +372,6 @@ mod tests {
     fn it_is_measured_again_after_a_minute_a_long_round_trip_or_a_step() {
         let clock = StoreClock::new();
         assert_eq!(clock.due(moment(0, 99_999)), Due::Nothing, "a store without a clock");
-        clock.answered(moment(0, 1_000), moment(10, 1_010), Some(NOW_MS));
         let table = [
             (moment(-500, 500), Due::Nothing),
             (moment(10, 1_010), Due::Nothing),
@@ -376,15 +386,29 @@ mod tests {
             (moment(-609_000, 90_000), Due::MeasureFirst),
         ];
         for (looked, due) in table {
+            let clock = StoreClock::new();
+            clock.answered(moment(0, 1_000), moment(10, 1_010), Some(NOW_MS));
             assert_eq!(clock.due(looked), due, "{looked:?}");
         }
         clock.answered(moment(0, 1_000), moment(600, 1_600), Some(NOW_MS));
         assert_eq!(clock.due(moment(1_100, 2_100)), Due::Measure, "the round trip was long");
         clock.answered(moment(0, 1_000), moment(-600_000, 1_010), Some(NOW_MS));
         assert_eq!(clock.due(moment(-599_500, 1_510)), Due::MeasureFirst, "it was set meanwhile");
-        clock.unanswered(moment(1_100, 2_100));
-        assert_eq!(clock.due(moment(60_000, 61_000)), Due::Nothing);
-        assert_eq!(clock.due(moment(61_100, 62_100)), Due::Measure);
+        assert_eq!(clock.offset_ms.get(), 600_000, "time goes on as if nobody had set it");
+        clock.unanswered(moment(-599_400, 1_610));
+        assert_eq!(clock.due(moment(-599_400, 1_610)), Due::Nothing);
+        assert_eq!(clock.due(moment(-598_900, 2_110)), Due::Measure);
+    }
+
+    #[test]
+    fn a_store_that_stops_telling_its_time_is_asked_again_and_nothing_is_corrected_meanwhile() {
+        let clock = StoreClock::new();
+        clock.answered(moment(0, 0), moment(0, 0), Some(NOW_MS - 600_000));
+        clock.answered(moment(60_000, 60_000), moment(60_000, 60_000), None);
+        assert_eq!((clock.offset_ms.get(), clock.warning()), (0, Some(ClockWarning::Unknown)));
+        assert_eq!(clock.due(moment(120_000, 120_000)), Due::Measure);
+        clock.answered(moment(120_000, 120_000), moment(120_000, 120_000), Some(NOW_MS + 120_000));
+        assert_eq!(clock.warning(), None);
     }
 
     #[test]

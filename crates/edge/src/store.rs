@@ -38,6 +38,8 @@ pub struct Store {
     config: Config,
     backend: Backend,
     layout: Cell<Layout>,
+    /// Whether it was ever found as configured: that does not change.
+    is_layout_known: Cell<bool>,
     clock: StoreClock,
     /// Whether the next commit should bring the store's time with it.
     is_time_due: Cell<bool>,
@@ -121,28 +123,47 @@ pub async fn open(config: &Config) -> Result<Rc<Store>, CommitError> {
         pause(1).await;
     }
     let before = store.layout.get();
-    if before != Layout::Checked {
-        store.layout.set(Layout::InCheck);
-        let sent = Moment::now();
-        match layout::check(store.as_ref(), config.partitions).await {
-            Ok(store_ms) => {
-                store.layout.set(Layout::Checked);
-                store.told(sent, store_ms).await;
-            }
-            // The layout is known. Of a cluster other nodes may be well, and the time stays as it was known.
-            Err(CommitError::Unavailable(_) | CommitError::Unknown(_))
-                if before == Layout::TimeDue =>
-            {
-                store.layout.set(Layout::Checked);
-                store.clock.unanswered(Moment::now());
-            }
-            Err(error) => {
-                store.layout.set(Layout::Unknown);
-                return Err(error);
-            }
+    // Where the layout is known, nobody waits for who asks for the time.
+    let waits_for_time = before == Layout::InCheck && store.is_layout_known.get();
+    if before == Layout::Checked || waits_for_time {
+        return Ok(store);
+    }
+    store.layout.set(Layout::InCheck);
+    let looking = Looking(&store);
+    let sent = Moment::now();
+    match layout::check(store.as_ref(), config.partitions).await {
+        Ok(store_ms) => {
+            store.is_layout_known.set(true);
+            store.layout.set(Layout::Checked);
+            store.told(sent, store_ms).await;
+        }
+        // Of a cluster other nodes may be well, and the time stays as it was known.
+        Err(CommitError::Unavailable(_) | CommitError::Unknown(_))
+            if store.is_layout_known.get() =>
+        {
+            store.layout.set(Layout::Checked);
+            store.clock.unanswered(Moment::now());
+        }
+        Err(error) => {
+            store.layout.set(Layout::Unknown);
+            return Err(error);
         }
     }
+    drop(looking);
     Ok(store)
+}
+
+/// Whoever looks may be given up half-way, with its client: then another one looks.
+struct Looking<'a>(&'a Store);
+
+impl Drop for Looking<'_> {
+    fn drop(&mut self) {
+        let Self(store) = self;
+        if store.layout.get() == Layout::InCheck {
+            let is_known = store.is_layout_known.get();
+            store.layout.set(if is_known { Layout::TimeDue } else { Layout::Unknown });
+        }
+    }
 }
 
 impl Store {
@@ -160,6 +181,7 @@ impl Store {
             config: config.clone(),
             backend,
             layout: Cell::new(Layout::Unknown),
+            is_layout_known: Cell::new(false),
             clock: StoreClock::new(),
             is_time_due: Cell::new(false),
         })

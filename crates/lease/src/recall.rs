@@ -64,19 +64,15 @@ pub async fn call_back_all<W: World>(world: &W, place: &Place) -> Result<(), Com
 }
 
 /// Lets all partitions forget that nothing is left, once the pool has more. Whoever asked the pool before that may
-/// still say so afterwards: that ends within a second.
-///
-/// # Errors
-/// The store's, where it failed with one of them. That one forgets it by itself, within a second.
-pub async fn forget_sold_out<W: World>(world: &W, place: &Place) -> Result<(), CommitError> {
+/// still say so afterwards, as may a partition with which the store fails: that ends within a second.
+pub async fn forget_sold_out<W: World>(world: &W, place: &Place) {
     let context = world.context();
     let forget = |partition| {
         let mut plan = Plan::<()>::new();
         plan.write(Write::Unset(place.lease.clone(), SOLD_OUT_UNTIL.into()));
         (partition, plan)
     };
-    let results = context.commit_some(context.partitions.all().map(forget).collect()).await;
-    results.into_iter().try_for_each(|result| result.map(drop))
+    context.commit_some(context.partitions.all().map(forget).collect()).await;
 }
 
 /// Calls back what some partitions have left, and finishes what is under way. Where a commit fails, or

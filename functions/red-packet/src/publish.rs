@@ -111,10 +111,11 @@ pub async fn publish<B: Binding>(
             plan.write(Write::Set(record, name, latest));
         }
         let Err(refused) = context.commit(place.partition, plan).await? else {
+            let version = put_up(context, id, version, &secret, rain).await?;
             if before.is_some() && more > 0 {
-                forget_sold_out(context, &place).await?;
+                forget_sold_out(context, &place).await;
             }
-            return put_up(context, id, version, &secret, rain).await.map(Some);
+            return Ok(Some(version));
         };
         if refused.why == Why::InUse {
             if called_back {
