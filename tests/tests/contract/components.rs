@@ -31,7 +31,7 @@ const RED_PACKET_BYTES_MAX: usize = 680_000;
 const BALANCE_BYTES_MAX: usize = 552_000;
 /// Settlement finishes whatever the others begin, and knows all of their books. It reads every list by pages, passes over
 /// what it cannot read and names it: 50 kB.
-const SETTLEMENT_BYTES_MAX: usize = 1_060_000;
+const SETTLEMENT_BYTES_MAX: usize = 1_150_000;
 
 /// What the edge needs for any function.
 const IMPORTS: &[&str] = &[
