@@ -1,12 +1,13 @@
 //! The typed interface `hongbao:functions/new-user`: the same function without HTTP.
 
 use domain::ids::UserId;
+use domain::paid::Unknown;
 use edge::config::Config;
 use edge::stages::monotonic_ns;
 use edge::wit::types::Error;
 
 use crate::decide::Standing;
-use crate::parse::{self, Check, Unknown};
+use crate::parse::{self, Check};
 
 #[allow(missing_docs, reason = "generated; the documentation stands in wit/new-user.wit")]
 mod generated {
