@@ -13,6 +13,7 @@ use futures::FutureExt;
 use futures::executor::block_on;
 use pricing::activity::Activity;
 use serde_json::{Value as Json, json};
+use store::quarantine::PATIENCE_MS;
 
 use crate::catalogue::Catalogue;
 use crate::context::Context;
@@ -508,4 +509,60 @@ fn a_mark_of_an_activity_that_is_stale_goes() {
     assert_eq!(shop.retiring("x"), [10, 20]);
     assert_eq!(shop.sweep_activities(10 + KEEP_MS), (done(0), 1));
     assert_eq!(shop.retiring("x"), [20]);
+}
+
+#[test]
+fn an_order_that_cannot_be_read_is_set_aside_when_it_has_been_due_for_long() {
+    let shop = Shop::new(Memory::new());
+    shop.limited("all");
+    for order in ["b", "n"] {
+        shop.take(0, USER, order);
+        shop.crash(USER, order, State::Taking, 0);
+    }
+    let home = shop.at(0).home(USER);
+    shop.write(home, vec![garbage(USER, "b")]);
+    let swept = shop.sweep_orders(PATIENCE_MS - 1);
+    assert_eq!((swept.done, swept.stuck.len(), swept.set_aside.len()), (1, 1, 0), "{swept:?}");
+    let swept = shop.sweep_orders(PATIENCE_MS);
+    assert_eq!((swept.done, swept.stuck.len(), swept.set_aside.len()), (0, 0, 1), "{swept:?}");
+    assert_eq!(swept.set_aside[0].place, format!("orders under way in {home}: b of user 7"));
+    assert_eq!(shop.under_way(USER), [0; 0]);
+    assert_eq!(shop.sweep_orders(PATIENCE_MS), done(0), "it costs nothing any more");
+}
+
+#[test]
+fn an_order_of_a_newer_version_is_never_set_aside() {
+    let shop = Shop::new(Memory::new());
+    shop.limited("all");
+    shop.take(0, USER, "n");
+    shop.crash(USER, "n", State::Taking, 0);
+    let newer = Value::Bytes(vec![<Purchase as store::Record>::VERSION + 1]);
+    let record = records::order(USER, &number("n"));
+    shop.write(shop.at(0).home(USER), vec![Write::Set(record, "o".into(), newer)]);
+    let swept = shop.sweep_orders(PATIENCE_MS);
+    assert_eq!((swept.stuck.len(), swept.set_aside.len()), (1, 0), "{swept:?}");
+    assert_eq!(shop.under_way(USER), [0]);
+}
+
+#[test]
+fn an_activity_is_set_aside_for_its_own_head_and_not_for_a_key_that_others_share() {
+    let shop = Shop::new(Memory::new());
+    for id in ["head", "key"] {
+        shop.save(0, id, Which::Live, naming(&[id]));
+        shop.save(0, id, Which::Live, naming(&["b"]));
+    }
+    let garbage = || Value::Bytes(b"\xff".to_vec());
+    let head = Write::Set(records::heads(), "head".into(), garbage());
+    shop.write(shop.at(0).shelf_of("head"), vec![head]);
+    let key = records::key(pricing::activity::KeyKind::Sku, "key");
+    let of_key = shop.at(0).shelf(records::shelf_of(&key));
+    shop.write(of_key, vec![Write::Set(records::index(), key.as_str().into(), garbage())]);
+    assert_eq!(shop.retiring("key"), [0, 0], "both lie in one partition");
+    let (swept, _) = shop.sweep_activities(PATIENCE_MS - 1);
+    assert_eq!((swept.stuck.len(), swept.set_aside.len()), (2, 0), "{swept:?}");
+    let (swept, left) = shop.sweep_activities(PATIENCE_MS);
+    assert_eq!((swept.stuck.len(), swept.set_aside.len(), left), (1, 1, 1), "{swept:?}");
+    assert!(swept.set_aside[0].place.ends_with(": head"), "{swept:?}");
+    assert!(swept.stuck[0].place.ends_with(": key"), "{swept:?}");
+    assert_eq!(shop.retiring("key"), [0], "the other one is gone from the index of both");
 }

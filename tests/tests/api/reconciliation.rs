@@ -106,7 +106,7 @@ async fn set_up(app: &App) {
 }
 
 /// Which corruption.
-const KINDS: [&str; 25] = [
+const KINDS: [&str; 26] = [
     "accounts_unbalanced",
     "pool_differs",
     "budget_differs",
@@ -132,6 +132,7 @@ const KINDS: [&str; 25] = [
     "reservation_unlisted",
     "record_unreadable",
     "dropped",
+    "payment_too_late",
 ];
 
 async fn corrupt(store: &Store<'_>, app: &App, kind: &str) {
@@ -248,6 +249,10 @@ async fn corrupt(store: &Store<'_>, app: &App, kind: &str) {
             let entry = due::member(UnixMillis(0), &due::of_user(user, "lost"));
             let name = quarantine::name(records::QUEUE, &entry);
             store.write(home, vec![Write::AddMember(quarantine::dropped_names(), name)]).await;
+        }
+        "payment_too_late" => {
+            let late = records::LATE.add(UnixMillis(0), b"7.late");
+            store.write(home, vec![late]).await;
         }
         other => panic!("{other}"),
     }
