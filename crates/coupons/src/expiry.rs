@@ -2,7 +2,7 @@
 //! found that have.
 //!
 //! A reservation counts against the limit of its user until it ends. Whoever is refused by that limit ends the
-//! user's own reservations of the template whose time is over ([`end_own`]), and tries once more.
+//! user's own reservations of the template whose time is over ([`end_own`]), and tries again where that made room.
 //!
 //! Clocks of instances differ, and a request may be older than the one that overtakes it. So that a
 //! reservation or a coupon is over for one and not for the next is no answer: `expired` is told from the
@@ -22,7 +22,7 @@
 //! meets the same guard: it ends what nobody has changed since, and whose time is over, or nothing. Until the
 //! time is over no step costs anything.
 
-use domain::answers::{fields, unexpected};
+use domain::answers::{fields, integer, unexpected};
 use domain::due::{self, Due, Swept};
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
@@ -36,6 +36,7 @@ use store::{Binding, Plan, attempts};
 use crate::context::Context;
 use crate::list::record;
 use crate::records::{self, ENDS, Gave, Order};
+use crate::template::Published;
 
 /// Reservations of a partition after which a sweep reads no further page of them: whoever asks for a template
 /// that seems sold out waits for all partitions. The next sweep goes on.
@@ -143,7 +144,8 @@ pub async fn settled<B: Binding>(
 }
 
 /// Ends the reservations of a template that a user has and that have expired, so that they do not count against the
-/// user's limit any more: one round trip to look, and one to end them. Whether there were any, whoever ended them.
+/// user's limit any more: one round trip to look, and one to end them. Whether the user is below the limit then, whoever
+/// made room.
 ///
 /// Each guard demands the exact record that was seen, so that one that is confirmed meanwhile stays. A crash or a
 /// commit that comes late does what a sweep would.
@@ -153,9 +155,9 @@ pub async fn settled<B: Binding>(
 pub async fn end_own<B: Binding>(
     context: &Context<'_, B>,
     user: UserId,
-    template: &str,
+    published: &Published,
 ) -> Result<bool, CommitError> {
-    let mut had_some = false;
+    let Published { id, template, .. } = published;
     attempts("end reservations of a user", async || {
         let mut plan = Plan::new();
         // An order that cannot be read keeps no other one from ending.
@@ -165,15 +167,16 @@ pub async fn end_own<B: Binding>(
         });
         let over = orders.filter(|(_, order)| {
             matches!(&order.gave, Gave::Reserved(coupon, until)
-                if coupon.template == template && context.now.0 >= *until)
+                if coupon.template == *id && context.now.0 >= *until)
         });
         for (number, order) in over.take(OWN_MAX) {
             end(&mut plan, user, &number, &order, End::Expire, context.now);
         }
         if plan.is_empty() {
-            return Ok(Some(had_some));
+            let count = records::held_count(id);
+            let count = found.iter().find(|(field, _)| *field == count).map(|(_, value)| value);
+            return Ok(Some(integer(count)? < template.limit_per_user.into()));
         }
-        had_some = true;
         let is_done = context.commit(context.home(user), plan).await?.is_ok();
         Ok(is_done.then_some(true))
     })

@@ -415,7 +415,7 @@ async fn refuse<B: Binding>(
 
 /// Gives a coupon of one template: one round trip where the partition has one left, four where it must
 /// take a lease first; one more where the scene limits how fast a user gets awards. Where the user's limit refuses,
-/// reservations of the user that have expired are ended first, and it is tried once more.
+/// reservations of the user that have expired are ended first, and it is tried again.
 ///
 /// # Errors
 /// The store's, or a number that was used for something else.
@@ -430,7 +430,7 @@ pub async fn take<B: Binding>(
     let order = Order::new(request.digest, context.now, role.gave(coupon));
     let left = Source::Stock(lease::Source::Left);
     let start = if published.template.is_counted() { left } else { Source::Uncounted };
-    let (mut source, mut sold_out, mut pace, mut has_ended) = (start, false, None, false);
+    let (mut source, mut sold_out, mut pace) = (start, false, None);
     let earlier = attempts("issue", async || {
         let limit = published.scene.rate_limit.filter(|_| request.is_due.is_none());
         let paces = match limit.map(|limit| limit.next(pace.as_ref(), context.now)) {
@@ -454,10 +454,8 @@ pub async fn take<B: Binding>(
             }
             Why::Refuse(refusal) => {
                 if refusal == Refusal::UserLimit
-                    && !has_ended
-                    && end_own(context, request.user, &published.id).await?
+                    && end_own(context, request.user, published).await?
                 {
-                    has_ended = true;
                     return Ok(None);
                 }
                 let taken = refuse(context, published, partition, source, refusal).await?;

@@ -10,7 +10,8 @@
 //!    the same time only as many are given as the limits allow.
 //! 2. A crash before the commit counts nothing, one after it has counted what was given. A commit that comes late
 //!    meets the same guards.
-//! 3. Both counters are kept, whichever limits there are, so that another version of the rain may change them. What
+//! 3. A token that the store lost, with all that its commit wrote, and that its client puts back is not counted again.
+//! 4. Both counters are kept, whichever limits there are, so that another version of the rain may change them. What
 //!    was given by a version without limits is not counted.
 //!
 //! # How the counters end
