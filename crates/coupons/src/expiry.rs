@@ -42,7 +42,7 @@ use crate::template::Published;
 /// that seems sold out waits for all partitions. The next sweep goes on.
 pub const ENDS_MAX: u64 = 256;
 /// Reservations of a partition that one sweep passes over.
-const PASSED_OVER_MAX: u64 = 1_024;
+const PASSED_OVER_MAX: u64 = 4_096;
 /// Reservations of a user that one commit ends: one makes room already, and a transaction has a bound.
 const OWN_MAX: usize = 64;
 /// What the index lists, in words.

@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 
 use binding::Binding;
 use domain::answers::{self, fields, unexpected};
-use domain::due::{self, DueIndex, Stuck};
+use domain::due::{self, DueIndex, Stuck, Swept};
 use domain::partition::Partition;
 use domain::time::UnixMillis;
 use domain::transaction::{
@@ -40,7 +40,7 @@ use crate::sweep::Item as Entry;
 
 /// How long something must have been due before it is set aside.
 pub const PATIENCE_MS: i64 = 10 * 60_000;
-/// Items of an index that one page of a sweep sets aside in one partition.
+/// Items of an index that one sweep sets aside in one partition.
 pub const AT_ONCE_MAX: usize = 8;
 /// Partitions whose names are read at once.
 const WAVE: usize = 64;
@@ -140,17 +140,41 @@ fn set_aside(
     plan.write(Write::RemoveMember(index.key(), member.clone()));
     plan.write(Write::Set(notes(), field(&name), encode(&note)));
     plan.write(Write::AddMember(names(), name.clone()));
+    // It may have been dropped, and have come back by another way.
+    plan.write(Write::RemoveMember(dropped_names(), name.clone()));
     plan.read(Read::HasMember(names(), name));
     plan
 }
 
-/// Sets entries of an index aside, all at once, but none of a partition that has too many. Those that were, and those
-/// that stay in the index; what somebody else did is neither.
+/// What became of items that were to be set aside. What somebody else did is nowhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SetAside {
+    /// Those that were.
+    pub aside: Vec<Stuck>,
+    /// Those that stay in the index, because too many are at fault at once.
+    pub stuck: Vec<Stuck>,
+    /// The store's failures: what became of those items is not known.
+    pub failures: Vec<CommitError>,
+}
+
+impl SetAside {
+    /// Counts it in what a sweep did.
+    pub fn add_to(self, swept: &mut Swept) {
+        swept.set_aside.extend(self.aside);
+        swept.stuck.extend(self.stuck);
+        for error in self.failures {
+            swept.has_more = true;
+            swept.failure.get_or_insert(error);
+        }
+    }
+}
+
+/// Sets entries of an index aside, all at once, but none of a partition that has too many.
 pub async fn set_all_aside<B: Binding>(
     context: &Context<'_, B>,
     index: DueIndex,
     entries: Vec<(Entry, Stuck)>,
-) -> (Vec<Stuck>, Vec<Stuck>) {
+) -> SetAside {
     let mut counts = BTreeMap::new();
     for (entry, _) in &entries {
         *counts.entry(entry.partition).or_insert(0_usize) += 1;
@@ -161,22 +185,43 @@ pub async fn set_all_aside<B: Binding>(
         (*partition, set_aside(index, member, place, error, context.now))
     };
     let results = context.commit_some(few.iter().map(plan).collect()).await;
-    let (mut aside, mut stay) = (Vec::new(), many.into_iter().map(|(_, stuck)| stuck).collect());
+    let stuck = many.into_iter().map(|(_, stuck)| stuck).collect();
+    let mut done = SetAside { stuck, ..SetAside::default() };
     for ((_, stuck), result) in few.into_iter().zip(results) {
         match result {
-            Ok(Ok(_)) => aside.push(stuck),
+            Ok(Ok(_)) => done.aside.push(stuck),
             // The store was asked twice, or somebody else set it aside.
-            Ok(Err(refused)) if refused.reads == [Answer::Contains(true)] => aside.push(stuck),
+            Ok(Err(refused)) if refused.reads == [Answer::Contains(true)] => {
+                done.aside.push(stuck);
+            }
             Ok(Err(_)) => {}
-            Err(_) => Vec::push(&mut stay, stuck),
+            Err(error) => done.failures.push(error),
         }
     }
-    (aside, stay)
+    done
 }
 
 /// Reads how many entries of a partition are set aside.
 pub fn count() -> Read {
     Read::Count(names(), Range::default())
+}
+
+/// How many entries of some partitions are set aside. Where the store fails with one, the sweep was interrupted.
+pub async fn count_all<B: Binding>(
+    context: &Context<'_, B>,
+    partitions: impl Iterator<Item = Partition>,
+    swept: &mut Swept,
+) -> u64 {
+    let answers = context.read_some(partitions.map(|one| (one, count())).collect()).await;
+    let mut sum = 0;
+    for answer in answers {
+        match answer {
+            Ok(Answer::Size(size)) => sum += size,
+            Ok(_) => drop(swept.failure.get_or_insert_with(unexpected)),
+            Err(error) => drop(swept.failure.get_or_insert(error)),
+        }
+    }
+    sum
 }
 
 /// Reads whether an entry of an index is set aside, and whether it is dropped.
@@ -457,8 +502,9 @@ mod tests {
             let add =
                 |(entry, _): &(Entry, Stuck)| Write::AddMember(INDEX.key(), entry.member.clone());
             block_on(context.write(partition, entries.iter().map(add))).unwrap();
-            let (set_aside, stuck) = block_on(set_all_aside(&context, INDEX, entries));
-            assert_eq!((set_aside.len(), stuck.len()), (aside, count - aside));
+            let done = block_on(set_all_aside(&context, INDEX, entries));
+            assert_eq!((done.aside.len(), done.stuck.len()), (aside, count - aside));
+            assert_eq!(done.failures, []);
         }
     }
 }

@@ -4,6 +4,7 @@
 //! and not until enough was looked at. What cannot be done for a fault of its own records, and has been due for a
 //! while, is set aside ([`quarantine`]), where it costs no further sweep anything.
 
+use std::collections::BTreeMap;
 use std::iter;
 
 use binding::Binding;
@@ -18,6 +19,8 @@ use crate::quarantine;
 
 /// Items of one page of a partition.
 const PAGE: u64 = 256;
+/// Partitions that are swept side by side.
+const WAVE: usize = 64;
 
 /// What is due in some partitions, and how much of it a sweep does.
 #[derive(Clone, Copy, Debug)]
@@ -98,21 +101,23 @@ impl Item {
     }
 }
 
-/// Does items one after the other. Where the store fails with some, the others are not tried.
+/// Does items one after the other. Where the store fails with some of a partition, the others of it are not tried.
 async fn one_by_one(
     items: &[Item],
     act: &mut impl AsyncFnMut(Due<'_>) -> Result<bool, Fault>,
 ) -> Vec<Tried> {
-    let (mut tried, mut failures) = (Vec::with_capacity(items.len()), 0);
+    let (mut tried, mut failures) = (Vec::with_capacity(items.len()), BTreeMap::new());
     for item in items {
-        if failures >= FAILURES_MAX {
-            break;
+        let failures = failures.entry(item.partition).or_insert(0);
+        if *failures >= FAILURES_MAX {
+            tried.push(None);
+            continue;
         }
         let result = match item.due() {
             Ok(due) => act(due).await,
             Err(error) => Err(error.into()),
         };
-        failures += u32::from(result.as_ref().is_err_and(|one| !one.error.is_of_records()));
+        *failures += u32::from(result.as_ref().is_err_and(|one| !one.error.is_of_records()));
         tried.push(Some(result));
     }
     tried
@@ -142,13 +147,28 @@ impl Sweep<'_> {
         mut act: impl AsyncFnMut(&[Item]) -> Vec<Tried>,
     ) -> Result<Swept, CommitError> {
         let mut swept = Swept::default();
-        let mut walks: Vec<Walk> = self.partitions.iter().map(|one| Walk::new(*one)).collect();
+        for partitions in self.partitions.chunks(WAVE) {
+            self.run_in(partitions, context, &mut act, &mut swept).await;
+        }
+        swept.finish()
+    }
+
+    /// Does what is due in so few partitions that a page of each fits into a wave.
+    async fn run_in<B: Binding>(
+        &self,
+        partitions: &[Partition],
+        context: &Context<'_, B>,
+        act: &mut impl AsyncFnMut(&[Item]) -> Vec<Tried>,
+        swept: &mut Swept,
+    ) {
+        let mut walks: Vec<Walk> = partitions.iter().map(|one| Walk::new(*one)).collect();
+        // All of them together show whether items have more in common than their own records.
+        let mut at_fault = Vec::new();
         while !walks.is_empty() {
-            let (mut items, read) = self.pages(context, walks, &mut swept).await;
+            let (mut items, read) = self.pages(context, walks, swept).await;
             walks = read;
             items.sort_unstable();
             let tried = act(&items).await;
-            let mut at_fault = Vec::new();
             for (item, tried) in items.iter().zip(tried.into_iter().chain(iter::repeat(None))) {
                 let mut walk = walks.iter_mut().find(|one| one.partition == item.partition);
                 match tried {
@@ -175,16 +195,13 @@ impl Sweep<'_> {
                     }
                 }
             }
-            let (set_aside, stuck) = quarantine::set_all_aside(context, self.index, at_fault).await;
-            swept.set_aside.extend(set_aside);
-            swept.stuck.extend(stuck);
             walks.retain(|walk| {
                 let goes_on = walk.has_more && !self.is_over(walk);
                 swept.has_more |= walk.has_more && !goes_on;
                 goes_on
             });
         }
-        swept.finish()
+        quarantine::set_all_aside(context, self.index, at_fault).await.add_to(swept);
     }
 
     /// The next page of each partition, all at once. An index that cannot be read is stuck; where the store does
@@ -218,7 +235,8 @@ impl Sweep<'_> {
     }
 
     fn page(&self, walk: &Walk) -> Read {
-        let most = PAGE.min(self.done_max.saturating_sub(walk.done)) as u32;
+        // A last page may do some more than it has to.
+        let most = PAGE.min(self.done_max) as u32;
         if self.looks_ahead {
             self.index.page_of_all(walk.after.clone(), most)
         } else {

@@ -29,7 +29,7 @@ use domain::time::UnixMillis;
 use edge::config::Config;
 use edge::route::{Verb, route};
 use edge::{Access, Answer, Call, Problem, Request, Response, Route, Stages};
-use store::Binding;
+use store::{Binding, quarantine};
 
 pub mod catalogue;
 pub mod context;
@@ -202,9 +202,9 @@ pub enum Done {
     Taken(OrderNumber, Box<Purchase>, bool),
     /// What an order took.
     Order(OrderNumber, Box<Purchase>),
-    /// What became of activities with old versions, key sets that are left with them, and what became of orders
-    /// that were abandoned.
-    Swept(Swept, u64, Swept),
+    /// What became of activities with old versions, key sets that are left with them, what became of orders
+    /// that were abandoned, and how many items are set aside.
+    Swept(Swept, u64, Swept, u64),
 }
 
 /// Carries a command out, of those whose answer does not borrow from the request.
@@ -262,8 +262,10 @@ async fn perform<B: Binding>(
             let (activities, retiring) = retire::sweep(context).await;
             let partitions: Vec<_> = context.partitions.all().collect();
             let orders = purchase::sweep(context, &partitions).await;
-            let (activities, orders) = domain::due::either(activities, orders)?;
-            Done::Swept(activities, retiring, orders)
+            let (activities, mut orders) = domain::due::either(activities, orders)?;
+            let all = partitions.into_iter().chain(retire::shelves(context));
+            let quarantined = quarantine::count_all(context, all, &mut orders).await;
+            Done::Swept(activities, retiring, orders, quarantined)
         }
         Command::Evaluate(..) | Command::Compare(..) => {
             return Err(domain::answers::unexpected().into());

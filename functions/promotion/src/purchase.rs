@@ -18,6 +18,7 @@ use domain::time::UnixMillis;
 use domain::transaction::{CommitError, Guard};
 use pricing::activity::{Activity, Counted};
 use store::attempts::{attempts, lost};
+use store::sweep::Fault;
 use store::{Binding, Plan, Seen, Sweep};
 
 use crate::catalogue::View;
@@ -192,11 +193,11 @@ pub async fn sweep<B: Binding>(
         done_max: ORDERS_MAX,
         passed_over_max: PASSED_OVER_MAX,
     };
-    sweep.each(context, async |due| Ok(end(context, due).await?)).await
+    sweep.each(context, async |due| end(context, due).await).await
 }
 
 /// Ends what stands in the index; whether it was still under way.
-async fn end<B: Binding>(context: &Context<'_, B>, due: Due<'_>) -> Result<bool, CommitError> {
+async fn end<B: Binding>(context: &Context<'_, B>, due: Due<'_>) -> Result<bool, Fault> {
     let (since, user, number) = records::under_way_of(due)?;
     abandon(context, Order { user, number: &number }, since).await
 }
@@ -207,13 +208,16 @@ async fn abandon<B: Binding>(
     context: &Context<'_, B>,
     order: Order<'_>,
     since: UnixMillis,
-) -> Result<bool, CommitError> {
+) -> Result<bool, Fault> {
+    // The uses of all users are counted in records of the activities.
+    let shared = Fault::of_shared_record;
     let mut is_begun = false;
     let done = attempts(ABANDONING, async || {
         let found = find(context, order).await?;
         let Some(purchase) = &found.record else {
             // An order is never taken away, and its counts would stay: somebody has to look.
-            return Err(CommitError::Unreadable("the order is under way, and not there".into()));
+            let lost = CommitError::Unreadable("the order is under way, and not there".into());
+            return Err(Fault::from(lost));
         };
         if purchase.under_way_since() != Some(since) {
             if !is_begun {
@@ -234,16 +238,18 @@ async fn abandon<B: Binding>(
                 purchase.state = State::Undoing(NOBODY);
                 change(context, order, &found, &purchase, vec![]).await?;
             }
-            State::GivingBack => undo(context, order, &found, purchase, State::GivenBack).await?,
+            State::GivingBack => {
+                undo(context, order, &found, purchase, State::GivenBack).await.map_err(shared)?;
+            }
             // It is under way, so that nothing else is left.
-            _ => undo(context, order, &found, purchase, State::Refused).await?,
+            _ => undo(context, order, &found, purchase, State::Refused).await.map_err(shared)?,
         }
         Ok(None)
     })
     .await;
     match done {
         // Others change it all the time. It is still in the index, and the next sweep goes on.
-        Err(error) if error == lost(ABANDONING) => Ok(true),
+        Err(fault) if fault.error == lost(ABANDONING) => Ok(true),
         done => done,
     }
 }

@@ -109,6 +109,7 @@ struct SweptBody {
     activities: Option<Count>,
     retiring: Option<Count>,
     orders: Option<Count>,
+    quarantined: Option<Count>,
     #[serde(flatten)]
     left: Left,
 }
@@ -162,17 +163,25 @@ pub async fn done(done: &Done) -> Result<Answer, Problem> {
             Ok(Answer::json_with(201, &body)?.replayed(*replayed))
         }
         Done::Order(number, purchase) => Answer::json(&purchase_body(number, purchase, None)),
-        Done::Swept(activities, retiring, orders) => swept(activities, *retiring, orders).await,
+        Done::Swept(activities, retiring, orders, quarantined) => {
+            swept(activities, *retiring, orders, *quarantined).await
+        }
     }
 }
 
-async fn swept(activities: &Swept, retiring: u64, orders: &Swept) -> Result<Answer, Problem> {
+async fn swept(
+    activities: &Swept,
+    retiring: u64,
+    orders: &Swept,
+    quarantined: u64,
+) -> Result<Answer, Problem> {
     let mut both = activities.clone();
     both.add(orders.clone());
     Answer::json(&SweptBody {
         activities: Count::new(activities.done),
         retiring: Count::new(retiring),
         orders: Count::new(orders.done),
+        quarantined: Count::new(quarantined),
         left: sweep::left(&both).await,
     })
 }

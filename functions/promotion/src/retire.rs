@@ -2,6 +2,7 @@
 
 use domain::answers::{fields, unexpected};
 use domain::due::{Due, Swept};
+use domain::partition::Partition;
 use domain::time::UnixMillis;
 use domain::transaction::{Answer, CommitError, Field, Read, Value, Write};
 use pricing::activity::KeyKind;
@@ -193,6 +194,15 @@ async fn forget<B: Binding>(
     replace(context, id, found, head, writes).await
 }
 
+/// The partitions of all shelves.
+pub fn shelves<B: Binding>(context: &Context<'_, B>) -> Vec<Partition> {
+    let mut shelves: Vec<_> = (0..records::SHELVES).map(|shelf| context.shelf(shelf)).collect();
+    // Of few partitions one may have several shelves.
+    shelves.sort_unstable();
+    shelves.dedup();
+    shelves
+}
+
 /// Takes out what is due on all shelves, the oldest first, as far as one call may; what became of the activities,
 /// and the key sets that are left with them and with those that are not due yet. An activity whose records
 /// are at fault stops only itself.
@@ -200,10 +210,7 @@ async fn forget<B: Binding>(
 /// # Errors
 /// The store's.
 pub async fn sweep<B: Binding>(context: &Context<'_, B>) -> (Result<Swept, CommitError>, u64) {
-    let mut shelves: Vec<_> = (0..records::SHELVES).map(|shelf| context.shelf(shelf)).collect();
-    // Of few partitions one may have several shelves.
-    shelves.sort_unstable();
-    shelves.dedup();
+    let shelves = shelves(context);
     let sweep = Sweep {
         index: records::RETIRING,
         name: NAME,

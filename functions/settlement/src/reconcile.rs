@@ -402,6 +402,10 @@ async fn check_partition<B: Binding>(
     let place = |what: &str| format!("{what} of {partition}");
     partition::check_pools(look, index, rains, report).await?;
     partition::check(look, partition, rains, report).await?;
+    // Lists of what is configured have partitions of their own, as many as users have.
+    if let Some(lists) = look.context.partitions.of_configurations().nth(index as usize) {
+        partition::check_dropped(look, lists, report).await?;
+    }
     coupons::check_pools(look, index, templates, report).await?;
     let result = coupons::check(look, partition, templates, report).await;
     report.isolate(|| place("coupons"), result)

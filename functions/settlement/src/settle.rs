@@ -21,7 +21,7 @@ use edge::store::{Binding, random};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use lease::call_back_all;
-use store::quarantine;
+use store::quarantine::{self, SetAside};
 use store::sweep::{Item, Sweep};
 use wallet::context::Context;
 use wallet::mode::{self, Mode};
@@ -347,9 +347,9 @@ async fn post<B: Binding>(
             }
         }
         posting.post_all(context, batch).await;
-        posting.set_aside(context).await;
         queues = next;
     }
+    posting.set_aside(context).await;
     posting.stuck_entries
 }
 
@@ -389,10 +389,12 @@ impl Posting<'_> {
 
     async fn set_aside<B: Binding>(&mut self, context: &Context<'_, B>) {
         let at_fault = std::mem::take(&mut self.at_fault);
-        let (set_aside, stuck) = quarantine::set_all_aside(context, records::QUEUE, at_fault).await;
-        self.settled.set_aside.extend(set_aside);
+        let SetAside { aside, stuck, failures } =
+            quarantine::set_all_aside(context, records::QUEUE, at_fault).await;
+        self.settled.set_aside.extend(aside);
         self.stuck_entries += stuck.len() as u64;
         self.settled.stuck.extend(stuck);
+        failures.into_iter().for_each(|failure| self.settled.interrupt(failure));
     }
 
     /// The users of a page of a queue who had no turn yet.
@@ -463,8 +465,11 @@ impl Posting<'_> {
                 Err(error) if error.is_of_records() => {
                     is_stuck = true;
                     let items = entries.iter().map(item);
-                    let (ripe, others): (Vec<_>, Vec<_>) =
-                        items.partition(|item| quarantine::is_ripe(item, &error, context.now));
+                    // An integer may be one of the accounts of the partition, which are everybody's.
+                    let may_be_shared = matches!(error, CommitError::Invalid(_));
+                    let (ripe, others): (Vec<_>, Vec<_>) = items.partition(|item| {
+                        !may_be_shared && quarantine::is_ripe(item, &error, context.now)
+                    });
                     for item in ripe {
                         self.is_stuck(item, error.clone(), context.now);
                     }
@@ -556,7 +561,14 @@ async fn take_back<B: Binding>(
             settled.quarantined_of_lists.insert(partition, *quarantined);
             (taken.done, size.saturating_sub(taken.stuck))
         }
-        _ => (taken.done, u64::from(taken.has_more)),
+        Ok(_) => {
+            settled.interrupt(unexpected());
+            (taken.done, 1)
+        }
+        Err(error) => {
+            settled.interrupt(error.clone());
+            (taken.done, 1)
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! nobody is told that something went wrong that we do not know.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use coupons::records as coupon;
 use domain::due::{self, DueIndex};
@@ -109,6 +110,14 @@ async fn one_unreadable_record_stops_only_itself() {
     let mut options = place.options().variable("partitions", PARTITIONS.to_string());
     options.time = Time::Seeded { start_ms: START_MS };
     let app = load(options).await;
+    // Who waits for another request waits by this clock, too.
+    let clock = app.clone();
+    let ticks = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            clock.advance_time(1);
+        }
+    });
     let users = users(Partitions::new(PARTITIONS).expect("a power of two"));
     set_up(&app, &users).await;
     app.advance_time(wallet::packet::LIFE_MS as u64 + 60 * 60_000);
@@ -140,8 +149,9 @@ async fn one_unreadable_record_stops_only_itself() {
             }
         }
     }
+    ticks.abort();
     println!("{values} values");
-    assert!(values > 30, "{values}");
+    assert!(values > 20, "{values}");
 }
 
 /// What holds while a value is unreadable that belongs to some users, or to all.

@@ -1,7 +1,7 @@
 //! Payments that came too late: they wait, listed, until an operator decides what becomes of the money.
 
 use binding::Binding;
-use domain::answers::{fields, page, unexpected};
+use domain::answers::{fields, page};
 use domain::due;
 use domain::partition::Partition;
 use domain::time::UnixMillis;
@@ -45,13 +45,13 @@ pub async fn list<B: Binding>(
     let after = after.map(|late| due::member(late.sent, late.packet.as_bytes()));
     let answers = context.read(partition, vec![records::LATE.page_of_all(after, most)]).await?;
     let found = page(answers.first())?;
-    let mut late = Vec::with_capacity(found.members.len());
-    for member in &found.members {
-        let entry = due::due(member)?;
-        let packet = std::str::from_utf8(entry.what).map_err(|_| unexpected())?.to_owned();
-        late.push(Late { packet, sent: entry.at });
-    }
-    Ok((late, found.has_more))
+    let late = found.members.iter().filter_map(|member| {
+        // Reconciliation names what is none.
+        let entry = due::due(member).ok()?;
+        let packet = std::str::from_utf8(entry.what).ok()?.to_owned();
+        Some(Late { packet, sent: entry.at })
+    });
+    Ok((late.collect(), found.has_more))
 }
 
 /// Decides what becomes of a payment, once: two round trips. Whether it was decided now; otherwise it did not wait,

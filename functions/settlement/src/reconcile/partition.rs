@@ -97,13 +97,31 @@ pub(super) async fn check<B: Binding>(
     let result = check_budgets(look, partition, rains, report).await;
     report.isolate(|| format!("budgets of {partition}"), result)?;
     check_packets(look, partition, report).await?;
-    // What an operator said that nobody is to do is told as long as it stands there.
-    let page = |after| {
-        Read::Page(quarantine::dropped_names(), Range { after, below: None }, READ_FIELDS_MAX)
-    };
+    check_dropped(look, partition, report).await
+}
+
+/// What an operator said that nobody is to do is told as long as it stands there.
+///
+/// # Errors
+/// The store's.
+pub(super) async fn check_dropped<B: Binding>(
+    look: &Look<'_, '_, B>,
+    partition: Partition,
+    report: &mut Report,
+) -> Result<(), CommitError> {
+    let names = quarantine::dropped_names();
+    let page = |after| Read::Page(names.clone(), Range { after, below: None }, READ_FIELDS_MAX);
     for name in look.members(partition, None, page).await? {
-        let (index, entry) = quarantine::entry(&name).ok_or_else(unexpected)?;
-        report.broken(What::Dropped, format!("{} of {partition}: {}", index.0, due::words(&entry)));
+        match quarantine::entry(&name) {
+            Some((index, entry)) => {
+                let place = format!("{} of {partition}: {}", index.0, due::words(&entry));
+                report.broken(What::Dropped, place);
+            }
+            None => {
+                let place = format!("what is dropped in {partition}: {}", due::words(&name));
+                report.broken(What::RecordUnreadable, place);
+            }
+        }
     }
     Ok(())
 }
