@@ -99,7 +99,8 @@ fn statuses(answers: &[(u16, Value)]) -> Vec<u16> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_app_whose_clock_is_ten_minutes_off_answers_as_one_whose_clock_is_right_and_warns() {
-    let right = app(&Place::redis(), ahead(0)).await;
+    let place = Place::redis();
+    let right = app(&place, ahead(0)).await;
     let expected = answers(&right).await;
     assert!(statuses(&expected[..11]).iter().all(|status| *status < 300), "{expected:?}");
     assert_eq!(warnings(&right).await, []);
