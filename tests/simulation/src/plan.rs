@@ -371,10 +371,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seeds_that_found_something_by_wrong_clocks_still_have_them() {
+    fn seeds_that_found_something_by_wrong_clocks_go_by_their_own() {
         for seed in [111, 148, 170, 551, 1489, 1920] {
             let Plan { faults, .. } = Plan::draw(seed, &Reduction::default());
-            assert!(faults.store_clock_withheld && faults.clock_skew_ms_max > 0, "{seed}");
+            assert!(faults.store_clock_withheld, "{seed}");
         }
     }
 
