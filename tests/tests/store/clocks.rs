@@ -51,7 +51,7 @@ async fn answers(app: &App) -> Vec<(u16, Value)> {
     let mut offer = activity();
     (offer["from"], offer["until"]) = (json!(FROM), json!(UNTIL));
     let basket = cart(vec![line("a", 1, 1_000)]);
-    let name = packet_name(1, "sent");
+    let name = packet_name(3, "sent");
     let before = [
         publish("t", &for_a_while(template(10))),
         issue(1, "t", "one"),
@@ -59,7 +59,7 @@ async fn answers(app: &App) -> Vec<(u16, Value)> {
         list(1),
         set_up_rain("r", &rain_with("rounds", rounds)),
         open_rain(3, "r", "a"),
-        send(&packet(1, "sent", 100, 2)),
+        send(&packet(3, "sent", 100, 2)),
         open(&name, 2),
         look(&name),
         save("x", &offer),
