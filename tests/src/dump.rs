@@ -149,42 +149,64 @@ impl Snapshot {
         all.query::<()>(&mut self.connection.borrow_mut()).expect("the server runs commands");
     }
 
-    /// Writes bytes into a field of a map past the app, or takes it out.
+    /// [`write`]s a field.
     ///
     /// # Panics
     /// The server does not answer.
     pub fn write(&self, partition: &str, map: &str, field: &[u8], bytes: Option<&[u8]>) {
-        let key = format!("{PREFIX}:{{{partition}}}:m{map}");
-        let written: redis::RedisResult<i64> = match bytes {
-            None => redis::cmd("HDEL").arg(key).arg(field).query(&mut self.connection.borrow_mut()),
-            Some(bytes) => redis::cmd("HSET")
-                .arg(key)
-                .arg(field)
-                .arg([b"=", bytes].concat())
-                .query(&mut self.connection.borrow_mut()),
-        };
-        written.expect("the server runs commands");
+        write(&mut self.connection.borrow_mut(), partition, map, field, bytes);
     }
 }
 
-/// Writes bytes into a field of a record past the app; what was there.
+/// The key of a map of a store.
+fn key_of(partition: &str, map: &str) -> String {
+    format!("{PREFIX}:{{{partition}}}:m{map}")
+}
+
+/// The bytes of a field of a map, past the app.
+///
+/// # Panics
+/// The server does not answer, or it holds an integer.
+pub fn bytes_of(
+    connection: &mut redis::Connection,
+    partition: &str,
+    map: &str,
+    field: &[u8],
+) -> Option<Vec<u8>> {
+    let stored: Option<Vec<u8>> = redis::cmd("HGET")
+        .arg(key_of(partition, map))
+        .arg(field)
+        .query(connection)
+        .expect("the server runs commands");
+    stored.map(|stored| stored.strip_prefix(b"=").expect("bytes").to_vec())
+}
+
+/// Writes bytes into a field of a map past the app, as the binding writes them, or takes it out.
+///
+/// # Panics
+/// The server does not answer.
+pub fn write(
+    connection: &mut redis::Connection,
+    partition: &str,
+    map: &str,
+    field: &[u8],
+    bytes: Option<&[u8]>,
+) {
+    let mut command = redis::cmd(if bytes.is_some() { "HSET" } else { "HDEL" });
+    command.arg(key_of(partition, map)).arg(field);
+    if let Some(bytes) = bytes {
+        command.arg([b"=", bytes].concat());
+    }
+    command.query::<i64>(connection).expect("the server runs commands");
+}
+
+/// Writes bytes into a field of a map past the app; what was there.
 ///
 /// # Panics
 /// The server does not answer, or nothing was there.
 pub fn write_past(address: &str, partition: &str, map: &str, field: &str, bytes: &[u8]) -> Vec<u8> {
     let mut connection = connection(address);
-    let key = format!("{PREFIX}:{{{partition}}}:m{map}");
-    let stored = [b"=", bytes].concat();
-    let (was, ()): (Vec<u8>, ()) = redis::pipe()
-        .cmd("HGET")
-        .arg(&key)
-        .arg(field)
-        .cmd("HSET")
-        .arg(&key)
-        .arg(field)
-        .arg(stored)
-        .query(&mut connection)
-        .map(|(was, _): (Vec<u8>, i64)| (was, ()))
-        .expect("there is such a field");
-    was.strip_prefix(b"=").expect("bytes").to_vec()
+    let was = bytes_of(&mut connection, partition, map, field.as_bytes());
+    write(&mut connection, partition, map, field.as_bytes(), Some(bytes));
+    was.expect("there is such a field")
 }

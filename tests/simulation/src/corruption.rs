@@ -8,14 +8,12 @@ use std::collections::BTreeSet;
 
 use domain::transaction::Value;
 use end_to_end::app::Ask;
-use end_to_end::dump::Records;
+use end_to_end::dump::{self, Records};
 use rand::rngs::StdRng;
 use rand::seq::IteratorRandom;
 
 use crate::world::USERS;
 
-/// What goes before the keys of the store, where nothing else is configured.
-const PREFIX: &str = "hb:live";
 /// What no codec reads.
 const GARBAGE: &[u8] = b"\xff\xfe garbage";
 
@@ -104,19 +102,8 @@ impl Corruption {
         &self.users
     }
 
-    fn key(&self) -> String {
-        format!("{PREFIX}:{{{}}}:m{}", self.partition, self.name)
-    }
-
     fn write(&self, connection: &mut redis::Connection, value: Option<&[u8]>) {
-        let done: redis::RedisResult<()> = match value {
-            None => redis::cmd("HDEL").arg(self.key()).arg(&self.field).query(connection),
-            Some(bytes) => {
-                let stored = [b"=", bytes].concat();
-                redis::cmd("HSET").arg(self.key()).arg(&self.field).arg(stored).query(connection)
-            }
-        };
-        done.expect("the server runs commands");
+        dump::write(connection, &self.partition, &self.name, &self.field, value);
     }
 
     /// Does it.
@@ -126,10 +113,7 @@ impl Corruption {
 
     /// Undoes it, unless somebody has written something else since.
     pub fn repair(&self, connection: &mut redis::Connection) {
-        let mut read = redis::cmd("HGET");
-        let read = read.arg(self.key()).arg(&self.field).query::<Option<Vec<u8>>>(connection);
-        let is = self.is.as_ref().map(|is| [b"=", is.as_slice()].concat());
-        if read.expect("the server runs commands") != is {
+        if dump::bytes_of(connection, &self.partition, &self.name, &self.field) != self.is {
             return;
         }
         if let Value::Bytes(was) = &self.was {
