@@ -95,7 +95,7 @@ async fn keys(of: &Rc<Config>) -> Result<Rc<SigningKeys>, ConfigError> {
 }
 
 async fn answer(operation: Operation, call: &Call, stages: &mut Stages) -> Result<Answer, Problem> {
-    let command = parse::command(operation, call, call.config.partitions)?;
+    let command = parse::command(operation, call)?;
     stages.end("parse");
     let keys = keys(&call.config).await?;
     let store = edge::store::open(&call.config).await?;
@@ -186,9 +186,9 @@ async fn perform<B: Binding>(books: &Books<'_, B>, command: Command) -> Result<D
             tell(&settled).await;
             Done::Settled(settled)
         }
-        Command::LookAtSwitches => Done::Switches(mode::read(&books.wallets).await?),
+        Command::LookAtSwitches => Done::Switches(mode::read(context).await?),
         Command::Switch(switches) => {
-            mode::switch(&books.wallets, switches).await?;
+            mode::switch(context, switches).await?;
             Done::Switches(switches)
         }
         Command::Reconcile(scope, cursor) => {
@@ -212,11 +212,9 @@ async fn perform<B: Binding>(books: &Books<'_, B>, command: Command) -> Result<D
             edge::log::write(&line).await;
             Done::Acted(item)
         }
-        Command::ListLatePayments(cursor) => {
-            Done::LatePayments(late::list(&books.wallets, cursor).await?)
-        }
+        Command::ListLatePayments(cursor) => Done::LatePayments(late::list(context, cursor).await?),
         Command::DecideLatePayment(packet, decision) => {
-            match packet::late::decide(&books.wallets, &packet, decision).await {
+            match packet::late::decide(context, &packet, decision).await {
                 Ok(true) => Done::Decided,
                 Ok(false) => {
                     let detail = "no payment for the packet waits: it was decided, or came in time";

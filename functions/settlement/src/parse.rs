@@ -2,7 +2,6 @@
 
 use domain::error::InvalidInput;
 use domain::money::Amount;
-use domain::partition::Partitions;
 use domain::transaction::OrderedKey;
 use edge::{Call, Problem};
 use serde::Deserialize;
@@ -93,11 +92,8 @@ pub enum Command {
 ///
 /// # Errors
 /// A problem that names the field.
-pub(crate) fn command(
-    operation: Operation,
-    call: &Call,
-    partitions: Partitions,
-) -> Result<Command, Problem> {
+pub(crate) fn command(operation: Operation, call: &Call) -> Result<Command, Problem> {
+    let partitions = call.config.partitions;
     let item = || {
         let id = call.parameters.first().map_or("", String::as_str);
         quarantine::place(partitions, id).ok_or_else(quarantine::unknown)

@@ -51,7 +51,12 @@ pub async fn list<B: Binding>(
         let packet = std::str::from_utf8(entry.what).ok()?.to_owned();
         Some(Late { packet, sent: entry.at })
     });
-    Ok((late.collect(), found.has_more))
+    let late: Vec<_> = late.collect();
+    if late.is_empty() && found.has_more {
+        // There is none behind which another page could begin.
+        return Err(CommitError::Unreadable("a page of late payments".into()));
+    }
+    Ok((late, found.has_more))
 }
 
 /// Decides what becomes of a payment, once: two round trips. Whether it was decided now; otherwise it did not wait,
