@@ -123,12 +123,20 @@ fn by_user(packet: &str, action: &str, user: u64) -> Ask {
 
 /// An event: a group packet was paid for.
 pub fn packet_paid(sender: u64, number: &str) -> Value {
+    packet_paid_by(None, sender, number)
+}
+
+/// The same, by a payment that may have a number.
+pub fn packet_paid_by(payment: Option<&str>, sender: u64, number: &str) -> Value {
+    let mut data = json!({
+        "packet": packet_name(sender, number), "sender": sender.to_string(), "order_number": number
+    });
+    if let Some(payment) = payment {
+        data["payment"] = json!(payment);
+    }
     json!({
         "specversion": "1.0", "id": "1", "source": "/payments", "type": "packet.paid",
-        "data": {
-            "packet": packet_name(sender, number), "sender": sender.to_string(),
-            "order_number": number
-        },
+        "data": data
     })
 }
 
@@ -214,15 +222,15 @@ pub fn drop_item(item: &str, reason: &str) -> Ask {
     Ask::post(path, json!({ "reason": reason }).to_string()).operator()
 }
 
-/// Which payments for packets came too late? With a query as `?cursor=3` or none.
-pub fn late_payments(query: &str) -> Ask {
-    Ask::get(format!("/v1/late-payments{query}")).operator()
+/// For which payments was there no use? With a query as `?limit=3` or none.
+pub fn unapplied_payments(query: &str) -> Ask {
+    Ask::get(format!("/v1/unapplied-payments{query}")).operator()
 }
 
-/// What becomes of one: `credit` or `drop`.
-pub fn decide_late_payment(packet: &str, decision: &str) -> Ask {
-    let body = json!({ "decision": decision }).to_string();
-    Ask::post(format!("/v1/late-payments/{packet}"), body).operator()
+/// What becomes of one, by its id: `credit` or `drop`.
+pub fn decide_payment(payment_id: &str, decision: &str) -> Ask {
+    let body = json!({ "decision": decision, "reason": "as agreed" }).to_string();
+    Ask::post(format!("/v1/unapplied-payments/{payment_id}"), body).operator()
 }
 
 /// How are tokens posted?

@@ -9,6 +9,7 @@
 //! - [`attempts`]: the loop of whoever loses against another commit, with its bound
 //! - [`cache`]: what an instance read a moment ago
 //! - [`published`]: configuration that operators publish and everybody reads
+//! - [`listing`]: one list out of those of all partitions
 //! - [`quarantine`]: what cannot be done for a fault of its own records, set aside with its reason
 //! - [`sweep`]: doing what is due in an index, the oldest first
 //! - [`failure`]: why an operation gave nothing
@@ -18,6 +19,7 @@ pub mod cache;
 pub mod codec;
 pub mod context;
 pub mod failure;
+pub mod listing;
 pub mod plan;
 pub mod published;
 pub mod quarantine;

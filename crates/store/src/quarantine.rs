@@ -24,7 +24,7 @@
 use std::collections::BTreeMap;
 
 use binding::Binding;
-use domain::answers::{self, fields, unexpected};
+use domain::answers::{fields, unexpected};
 use domain::due::{self, DueIndex, Stuck, Swept};
 use domain::partition::Partition;
 use domain::time::UnixMillis;
@@ -35,6 +35,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::{Record, decode, encode};
 use crate::context::Context;
+use crate::listing::{self, Place};
 use crate::plan::Plan;
 use crate::sweep::Item as Entry;
 
@@ -42,8 +43,6 @@ use crate::sweep::Item as Entry;
 pub const PATIENCE_MS: i64 = 10 * 60_000;
 /// Items of an index that one sweep sets aside in one partition.
 pub const AT_ONCE_MAX: usize = 8;
-/// Partitions whose names are read at once.
-const WAVE: usize = 64;
 /// Between the index's name and the entry.
 const SEPARATOR: u8 = b':';
 /// Bytes of a reason that are kept.
@@ -79,15 +78,6 @@ pub struct Note {
 
 impl Record for Note {
     const NAME: &'static str = "a note of the quarantine";
-}
-
-/// Where something is that is set aside.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// In which partition.
-    pub partition: Partition,
-    /// Its name there.
-    pub name: Member,
 }
 
 /// Something that is set aside.
@@ -248,29 +238,7 @@ pub async fn list<B: Binding>(
     after: Option<&Place>,
     most: usize,
 ) -> Result<(Vec<Item>, bool), CommitError> {
-    let all = context.partitions.all().chain(context.partitions.of_configurations());
-    let is_before = |one: &Partition| after.is_some_and(|after| after.partition != *one);
-    let partitions: Vec<_> = all.skip_while(is_before).collect();
-    let mut places: Vec<Place> = Vec::new();
-    let mut has_more = false;
-    for wave in partitions.chunks(WAVE) {
-        if places.len() >= most {
-            has_more = true;
-            break;
-        }
-        let page = |one: &Partition| {
-            let after = after.filter(|after| after.partition == *one).map(|one| one.name.clone());
-            (*one, Read::Page(list.clone(), Range { after, below: None }, most as u32))
-        };
-        let answers = context.read_all(wave.iter().map(page).collect()).await?;
-        for (partition, answer) in wave.iter().zip(&answers) {
-            let page = answers::page(Some(answer))?;
-            let place = |name: &Member| Place { partition: *partition, name: name.clone() };
-            let room = most - places.len();
-            places.extend(page.members.iter().take(room).map(place));
-            has_more |= page.has_more || page.members.len() > room;
-        }
-    }
+    let (places, has_more) = listing::list(context, list, after, most).await?;
     let note = |one: &Place| (one.partition, Read::Fields(notes(), vec![field(&one.name)]));
     let answers = context.read_all(places.iter().map(note).collect()).await?;
     let items = places.into_iter().zip(&answers).map(|(place, answer)| {
@@ -360,6 +328,7 @@ mod tests {
     use std::cell::RefCell;
 
     use binding::memory::Memory;
+    use domain::answers;
     use domain::transaction::{Outcome, Transaction};
     use futures::executor::block_on;
 

@@ -28,28 +28,42 @@
 //! arrives late meets the same guard: an opening that is late finds a packet that is not open, and takes
 //! nothing; a closing that is late changes an open packet whose time is over, or nothing.
 //!
-//! # A payment that comes late
+//! # Payments
+//!
+//! An event tells of a payment, by its number at the payment provider; a provider that gives none can pay for a
+//! packet once. A packet is paid for by the first payment of which the store learns; its number is kept with the packet
+//! and never changes. Told again it changes nothing. What else is told is money that has no use: it is *unapplied*.
 //!
 //! An order by payment that nobody pays for is collected after seven days; whoever sends it again has seven days
 //! from then on. What the sender asked for stays among what the sender sent (`mo`), so that a payment is never of
-//! an unknown amount or of nobody. A payment for a packet that is gone reads it there:
+//! an unknown amount or of nobody. A payment reads the packet, and then one commit in the packet's partition decides:
 //!
-//! 1. Where nobody sent it, or it is younger than seven days (its writer is still on the way), the payment is to
-//!    be told again: `unknown_packet`.
-//! 2. *Up to 30 days* after it was sent, one commit in the packet's partition writes the packet down as paid and
-//!    closing, with the whole sum in one part, and into the index of periods. Settlement gives it back as it does
+//! 1. *The packet is unpaid*: it opens, and has the payment's number. The guard demands that it is unpaid.
+//! 2. *It is paid for by this payment*: nothing changes.
+//! 3. *It is paid for by another one, or from the balance*: `already_paid`. A record of the payment's own, named by
+//!    payment and packet and in a partition that follows from that name, is written as *waiting*, moves no money, and is
+//!    listed ([`unapplied`](mod@unapplied)). The guard demands that there is no such record. What was seen of the packet
+//!    cannot become wrong meanwhile: no packet changes the payment that it has, and none that is paid is collected.
+//! 4. *It is gone, or nobody sent it*, by what the sender sent: where nobody did, or it is younger than seven days (its
+//!    writer is still on the way), the payment is to be told again: `unknown_packet`.
+//! 5. *It is gone, up to 30 days* after it was sent: the packet is written down as paid and closing, with the
+//!    payment's number and the whole sum in one part, and into the index of periods. Settlement gives it back as it does
 //!    with what nobody opened, under the number of the refund: the sender is credited once.
-//! 3. *Later*, one commit writes it down as *too late*, moves no money, and lists it ([`late`](mod@late)):
-//!    `too_old`. An operator credits the sender, which is step 2 from there on, or drops it, where the payment was
-//!    given back elsewhere. Both demand the state, so that of two one counts.
+//! 6. *It is gone, later*: the packet is written down as *waiting* with the payment's number, moves no money, and is
+//!    listed: `too_old`.
 //!
-//! The guard of 2 and 3 is that of writing down: there is no order. So of a payment and a sending at once, by
-//! whatever clocks, the first decides, and the other one reads again. A crash before the commit leaves
+//! The guard of 5 and 6 is that of writing down: there is no order. So of a payment and a sending at once, or of two
+//! payments, by whatever clocks, the first decides, and the other one reads again. A crash before the commit leaves
 //! nothing, and the payment is told again; after it, everything. What comes late or twice meets a packet that is
-//! there: it is paid, or too old, as before. A delayed payment of an open kind demands a packet that is unpaid.
+//! there, or a record of the payment.
+//!
+//! An operator decides about what waits: the sender is credited, which is step 5 from there on, under a refund's number
+//! that follows from the record's name; or it is dropped, for a reason, where the payment was given back elsewhere. Both
+//! demand that it waits, so that of two one counts. Told again, a payment that waits is refused as before, and one that
+//! is decided is as well as applied.
 //!
 //! A packet that is unpaid is kept for seven days more whenever it is sent again, before that is told; one that is
-//! gone for 30 days, or too late, is refused (`too_old`): it could not be paid.
+//! gone for 30 days, or whose payment waits or was decided, is refused (`too_old`): it could not be paid.
 //!
 //! The parts are drawn when the packet is written down, and opening takes any one of them: so opening is
 //! decided by one commit that knows no amounts, two who open at once never draw from the same rest, and a
@@ -58,7 +72,8 @@
 //! - [`send`](mod@send): how packets come
 //! - [`display`]: what is shown of them
 //! - [`open`](mod@open): what is in them, and how it is taken
-//! - [`late`](mod@late): payments that came too late, for operators
+//! - [`pay`](mod@pay): payments for them
+//! - [`unapplied`](mod@unapplied): payments for which there was no use, for operators
 //! - [`settle`](mod@settle): what a crash left half-way, and what has expired
 
 use domain::answers::{integer, unexpected};
@@ -71,16 +86,19 @@ use store::{Record, codec};
 use crate::token::Token;
 
 pub mod display;
-pub mod late;
 mod open;
+pub mod pay;
 mod send;
 mod settle;
+pub mod unapplied;
 
 pub use display::Display;
 pub use open::{
     Details, Opening, READS, details, look, open, opening_number, pay_opening, reads_of_all,
+    refund_number,
 };
-pub use send::{pay, send};
+pub use pay::{Payment, Told, pay};
+pub use send::send;
 pub use settle::{Settled, settle};
 
 /// The activity that tokens of packets name. No rain can have it.
@@ -91,13 +109,19 @@ pub const OPENING: &str = "opening";
 pub const REFUND: &str = "refund";
 /// A packet expires so long after it was sent, or paid.
 pub const LIFE_MS: i64 = 24 * 60 * 60 * 1_000;
-/// Bytes of a sender's order number, so that the numbers that follow from it fit.
-pub const NUMBER_BYTES_MAX: usize = 128;
+/// Bytes of a sender's order number, so that the numbers that follow from it, and from a payment's, fit.
+pub const NUMBER_BYTES_MAX: usize = 90;
 
 const ORDER: &str = "d";
 const STATE: &str = "s";
 const EXPIRES: &str = "x";
 const DISPLAY: &str = "y";
+/// The number of the payment that it has.
+const PAYMENT: &str = "p";
+/// When a payment was told that came too late for it, or for which it had no use.
+const LATE: &str = "l";
+/// What an operator decided about it, and why.
+const DECIDED: &str = "w";
 
 /// Whose money a packet is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -168,12 +192,12 @@ pub enum State {
     Closing,
     /// Nothing is in it any more.
     Closed,
-    /// It was paid for when it was too old: an operator decides what becomes of the money.
-    TooLate,
+    /// Its payment has no use: an operator decides what becomes of the money.
+    Waiting,
 }
 
 impl State {
-    const ALL: [Self; 5] = [Self::Unpaid, Self::Open, Self::Closing, Self::Closed, Self::TooLate];
+    const ALL: [Self; 5] = [Self::Unpaid, Self::Open, Self::Closing, Self::Closed, Self::Waiting];
 
     fn value(self) -> Value {
         Value::Integer(self as i64)

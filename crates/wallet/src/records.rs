@@ -14,12 +14,13 @@
 //!
 //! In the partition of a group packet:
 //! - `mp<packet>`, the packet: `d` -> [`Order`](crate::packet::Order), `s` its state, `x` when it expires,
-//!   `y` what is shown of it
+//!   `y` what is shown of it, `p` the number of its payment; of a payment for which there was no use `mp<name>`
+//!   likewise, `l` when it was told, `w` what an operator decided about it
 //! - `mc<packet>`, the parts that nobody has: position -> cents
 //! - `mr<packet>`, those that somebody has: user -> cents; `mt<packet>`: user -> when
 //! - `mu`, what is owed to users: since when, user and packet ([`OWED`])
 //! - `mx`, packets that can be opened: until when, and which ([`ENDS`])
-//! - `my`, packets whose payment came too late: when each was sent, and which ([`LATE`])
+//! - `my`, payments for which there was no use: when each was told, and its record ([`UNAPPLIED`])
 //!
 //! In each partition, for all of its users:
 //! - `ma`, the accounts that are no user's: name -> cents
@@ -147,9 +148,9 @@ pub const OWED: DueIndex = DueIndex("mu");
 /// Packets of the partition that are not closed: until when each can be opened, and which.
 pub const ENDS: DueIndex = DueIndex("mx");
 
-/// Packets of the partition whose payment came too late, until an operator has decided: when each was sent, and
-/// which. A packet is there once, however often its payment is told.
-pub const LATE: DueIndex = DueIndex("my");
+/// Payments for which there was no use, until an operator has decided: when each was told, and the name of its
+/// record. Each is there once, however often it is told.
+pub const UNAPPLIED: DueIndex = DueIndex("my");
 
 /// Where a packet lives: among the partitions of users, spread by its name.
 pub fn home_of_packet(partitions: Partitions, packet: &str) -> Partition {

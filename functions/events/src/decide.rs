@@ -7,6 +7,7 @@ use domain::time::UnixMillis;
 use domain::transaction::{Transaction, Value};
 use edge::Problem;
 use store::Plan;
+use wallet::packet::Told;
 
 use crate::parse::{Ended, Event, Paid};
 
@@ -20,17 +21,18 @@ pub fn marks(events: &[Event], partitions: Partitions) -> Vec<(Partition, Transa
     mark_paid(&events.iter().filter_map(user).collect::<Vec<_>>(), partitions)
 }
 
-/// Packets that were paid for, each once.
-pub fn packets(events: &[Event]) -> Vec<&Paid> {
-    let mut packets: Vec<&Paid> = Vec::new();
+/// Payments for packets, each once.
+pub fn payments(events: &[Event]) -> Vec<&Paid> {
+    let mut payments: Vec<&Paid> = Vec::new();
     for event in events {
         let Event::PacketPaid(paid) = event else { continue };
+        let is_same = |known: &&Paid| known.packet == paid.packet && known.payment == paid.payment;
         // At most 1,000 events: a set would be more code than it saves time.
-        if packets.iter().all(|known| known.packet != paid.packet) {
-            packets.push(paid);
+        if !payments.iter().any(is_same) {
+            payments.push(paid);
         }
     }
-    packets
+    payments
 }
 
 /// The problem of a packet that nobody has sent. Whoever says so is to say it again, because a payment
@@ -40,11 +42,16 @@ pub fn unknown_packet(paid: &Paid) -> Problem {
     Problem::new(422, "unknown_packet", detail).about(paid.field.as_str())
 }
 
-/// The problem of a packet that was sent too long ago. The payment is listed for operators: to say it again
-/// changes nothing.
-pub fn too_old(paid: &Paid) -> Problem {
-    let detail = "the packet was sent too long ago; an operator decides about the payment, do not send it again";
-    Problem::new(422, "too_old", detail).about(paid.field.as_str())
+/// The problem of a payment for which there is no use, because of the packet: it is listed for operators, and to say
+/// it again changes nothing. Nothing where there is one.
+pub fn unapplied(paid: &Paid, told: Told) -> Option<Problem> {
+    let (code, detail) = match told {
+        Told::Applied => return None,
+        Told::TooOld => ("too_old", "the packet was sent too long ago"),
+        Told::AlreadyPaid => ("already_paid", "the packet has another payment, or needs none"),
+    };
+    let detail = format!("{detail}; an operator decides about the payment, do not send it again");
+    Some(Problem::new(422, code, detail).about(paid.field.as_str()))
 }
 
 /// What events say of the groups of one chance, in their order.
@@ -109,6 +116,7 @@ mod tests {
     use domain::group_buy::{Group, Phase};
     use domain::ids::UserId;
     use domain::transaction::Write;
+    use wallet::packet::Payment;
 
     use super::*;
 
@@ -173,18 +181,30 @@ mod tests {
     }
 
     #[test]
-    fn packets_are_paid_once_a_batch_and_the_first_is_named() {
-        let paid = |packet: &str, index: usize| {
+    fn payments_count_once_a_batch_and_the_first_is_named() {
+        let paid = |packet: &str, payment: &Payment, index: usize| {
             let field = format!("[{index}].data.packet");
-            Event::PacketPaid(Paid { packet: packet.into(), field })
+            Event::PacketPaid(Paid { packet: packet.into(), payment: payment.clone(), field })
         };
-        let events = [paid("7.a", 0), ended(7, "a", Phase::Failed), paid("7.b", 2), paid("7.a", 3)];
-        let packets = packets(&events);
-        let fields: Vec<_> = packets.iter().map(|paid| unknown_packet(paid).field).collect();
-        assert_eq!(fields, [Some("[0].data.packet".into()), Some("[2].data.packet".into())]);
-        let too_old = too_old(packets[1]);
-        assert_eq!((too_old.status, too_old.code), (422, "too_old"));
-        assert_eq!(too_old.field.as_deref(), Some("[2].data.packet"));
+        let (none, one) = (Payment::NONE, Payment::parse("T-1", "").unwrap());
+        let events = [
+            paid("7.a", &none, 0),
+            ended(7, "a", Phase::Failed),
+            paid("7.b", &none, 2),
+            paid("7.a", &none, 3),
+            paid("7.a", &one, 4),
+            paid("7.a", &one, 5),
+        ];
+        let payments = payments(&events);
+        let fields: Vec<_> = payments.iter().map(|paid| unknown_packet(paid).field).collect();
+        let expected = [0, 2, 4].map(|index| Some(format!("[{index}].data.packet")));
+        assert_eq!(fields, expected);
+        for (told, code) in [(Told::TooOld, "too_old"), (Told::AlreadyPaid, "already_paid")] {
+            let problem = unapplied(payments[1], told).unwrap();
+            assert_eq!((problem.status, problem.code), (422, code));
+            assert_eq!(problem.field.as_deref(), Some("[2].data.packet"));
+        }
+        assert!(unapplied(payments[1], Told::Applied).is_none());
         assert_eq!(steps(&events).len(), 1);
         assert!(marks(&events, Partitions::new(4).unwrap()).is_empty());
     }

@@ -18,7 +18,7 @@ use edge::{Access, Answer, Call, Problem, Request, Response, Route, Stages};
 use futures::future::join_all;
 use store::attempts;
 use wallet::context::Context;
-use wallet::packet::{self, Failure, Refusal};
+use wallet::packet::{self, Failure};
 
 pub mod cloud_event;
 pub mod decide;
@@ -84,11 +84,11 @@ async fn commit(events: &[Event], config: &Config) -> Result<(), Problem> {
     if !steps.is_empty() {
         end_groups(steps, config).await?;
     }
-    let packets = decide::packets(events);
-    let too_old = if packets.is_empty() { None } else { pay(&packets, config).await? };
+    let payments = decide::payments(events);
+    let unapplied = if payments.is_empty() { None } else { pay(&payments, config).await? };
     mark_paid(events, config).await?;
     // To tell it again changes nothing: so it keeps no other event from being committed.
-    too_old.map_or(Ok(()), Err)
+    unapplied.map_or(Ok(()), Err)
 }
 
 /// Marks who paid.
@@ -107,28 +107,27 @@ fn context<'a>(store: &'a Store, config: &Config) -> Context<'a, Store> {
     }
 }
 
-/// Pays packets: from then on they can be opened. The problem of the first that is too old, where one is: it is
-/// listed, and the others are paid.
-async fn pay(packets: &[&Paid], config: &Config) -> Result<Option<Problem>, Problem> {
+/// Pays for packets: from then on they can be opened. The problem of the first payment for which there is no use,
+/// where there is one: it is listed, and the others count.
+async fn pay(payments: &[&Paid], config: &Config) -> Result<Option<Problem>, Problem> {
     let store = edge::store::open(config).await?;
     let context = context(&store, config);
-    let mut too_old = None;
-    for some in packets.chunks(AT_ONCE) {
+    let mut unapplied = None;
+    for some in payments.chunks(AT_ONCE) {
         // All of them end, whatever becomes of one.
-        let pay = async |paid: &&Paid| packet::pay(&context, &paid.packet, &mut random).await;
+        let pay = async |Paid { packet, payment, .. }: &&Paid| {
+            packet::pay(&context, packet, payment, &mut random).await
+        };
         let paid = join_all(some.iter().map(pay)).await;
         for (paid, result) in some.iter().zip(paid) {
             match result {
-                Ok(()) => {}
-                Err(Failure::Refused(Refusal::TooOld)) => {
-                    too_old.get_or_insert_with(|| decide::too_old(paid));
-                }
+                Ok(told) => unapplied = unapplied.or_else(|| decide::unapplied(paid, told)),
                 Err(Failure::Refused(_)) => return Err(decide::unknown_packet(paid)),
                 Err(Failure::Store(error)) => return Err(error.into()),
             }
         }
     }
-    Ok(too_old)
+    Ok(unapplied)
 }
 
 /// Ends groups: looks at all of them, then changes each if it still is as it was seen.

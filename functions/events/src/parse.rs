@@ -9,7 +9,7 @@ use edge::json::{self, parse_object};
 use edge::{Call, Problem};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use wallet::packet;
+use wallet::packet::{self, Payment};
 
 use crate::cloud_event::{self, CloudEvent, Envelope};
 
@@ -54,6 +54,8 @@ pub struct Ended {
 pub struct Paid {
     /// Its name, which is that of its sender and number.
     pub packet: String,
+    /// By which payment.
+    pub payment: Payment,
     /// The path of the packet in the request, should there be no such packet.
     pub field: String,
 }
@@ -82,6 +84,7 @@ struct PacketPaidData {
     packet: String,
     sender: IdInput,
     order_number: String,
+    payment: Option<String>,
 }
 
 /// The events of a request: structured, a batch, or binary.
@@ -181,14 +184,16 @@ fn typed(event: CloudEvent<'_>, type_field: &str, data_path: &str) -> Result<Eve
 }
 
 /// # Errors
-/// `invalid_id`, `invalid_order_number`; `invalid_value` for the name of another packet.
+/// `invalid_id`, `invalid_order_number`, `invalid_payment`; `invalid_value` for the name of another packet.
 fn paid(data: PacketPaidData, field: impl Fn(&str) -> String) -> Result<Paid, InvalidInput> {
-    let PacketPaidData { packet, sender, order_number } = data;
+    let PacketPaidData { packet, sender, order_number, payment } = data;
     let sender = sender.user(|| field("sender"))?;
     let number = OrderNumber::parse(&order_number, &field("order_number"))?;
+    let payment = payment.map(|number| Payment::parse(&number, &field("payment")));
+    let payment = payment.transpose()?.unwrap_or(Payment::NONE);
     let field = field("packet");
     if packet == packet::name(sender, &number) {
-        Ok(Paid { packet, field })
+        Ok(Paid { packet, payment, field })
     } else {
         Err(InvalidInput::new("invalid_value", field, "must be of this sender and order number"))
     }
@@ -292,9 +297,16 @@ mod tests {
             r#"{"user": "7", "order": "A-1"}"#,
             r#"{"packet": "7.a.b", "sender": "7", "order_number": "a.b"}"#,
         );
-        let expected =
-            Event::PacketPaid(Paid { packet: "7.a.b".into(), field: "data.packet".into() });
-        assert_eq!(message(right.as_bytes()).unwrap(), [expected]);
+        let by = |payment| {
+            let (packet, field) = ("7.a.b".into(), "data.packet".into());
+            Event::PacketPaid(Paid { packet, payment, field })
+        };
+        assert_eq!(message(right.as_bytes()).unwrap(), [by(Payment::NONE)]);
+        let numbered = right.replace(r#""a.b"}"#, r#""a.b", "payment": "T-1"}"#);
+        let number = Payment::parse("T-1", "").unwrap();
+        assert_eq!(message(numbered.as_bytes()).unwrap(), [by(number)]);
+        let wrong = numbered.replace("T-1", "");
+        check(&wrong, Err((400, "invalid_payment", Some("data.payment"))));
         let batch = format!("[{RIGHT}, {}]", right.replace("7.a.b", "7.a"));
         check(&batch, Err((400, "invalid_value", Some("[1].data.packet"))));
         for (from, to, code, field) in [

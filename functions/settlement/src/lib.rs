@@ -5,7 +5,6 @@
 //! - [`settle`]: one call's work, bounded
 //! - [`reconcile`]: what the books say of each other
 //! - [`quarantine`]: what is set aside
-//! - [`late`]: payments that came too late, for operators
 //! - [`parse`], [`render`], and here what puts them together
 //!
 //! The rules are [`wallet`]'s and [`coupons`]'.
@@ -27,9 +26,9 @@ use edge::{Access, Answer, Call, Kept, Problem, Request, Response, Route, Stages
 use store::quarantine::{Act, Item};
 use wallet::keys::SigningKeys;
 use wallet::mode::{self, Switches};
-use wallet::packet::{self, Failure};
+use wallet::packet::Failure;
+use wallet::packet::unapplied::{self, Decision, Unapplied};
 
-pub mod late;
 pub mod parse;
 pub mod quarantine;
 pub mod reconcile;
@@ -52,8 +51,8 @@ enum Operation {
     ListQuarantine,
     Retry,
     Drop,
-    ListLatePayments,
-    DecideLatePayment,
+    ListUnapplied,
+    DecideUnapplied,
 }
 
 const ROUTES: &[Route<Operation>] = {
@@ -67,8 +66,8 @@ const ROUTES: &[Route<Operation>] = {
         route(Get, "/v1/quarantine", Operator, Operation::ListQuarantine),
         route(Post, "/v1/quarantine/{item}/retry", Operator, Operation::Retry),
         route(Post, "/v1/quarantine/{item}/drop", Operator, Operation::Drop),
-        route(Get, "/v1/late-payments", Operator, Operation::ListLatePayments),
-        route(Post, "/v1/late-payments/{packet}", Operator, Operation::DecideLatePayment),
+        route(Get, "/v1/unapplied-payments", Operator, Operation::ListUnapplied),
+        route(Post, "/v1/unapplied-payments/{payment_id}", Operator, Operation::DecideUnapplied),
     ]
 };
 
@@ -171,8 +170,8 @@ pub enum Done {
     Quarantine(Vec<Item>, bool),
     /// An item was retried or dropped: what was known of it.
     Acted(Item),
-    /// Payments that came too late.
-    LatePayments(late::Listed),
+    /// Payments for which there was no use, and whether there may be more.
+    Unapplied(Vec<Unapplied>, bool),
     /// A decision about one was carried out.
     Decided,
 }
@@ -212,19 +211,31 @@ async fn perform<B: Binding>(books: &Books<'_, B>, command: Command) -> Result<D
             edge::log::write(&line).await;
             Done::Acted(item)
         }
-        Command::ListLatePayments(cursor) => Done::LatePayments(late::list(context, cursor).await?),
-        Command::DecideLatePayment(packet, decision) => {
-            match packet::late::decide(context, &packet, decision).await {
-                Ok(true) => Done::Decided,
+        Command::ListUnapplied(after, most) => {
+            let (payments, has_more) = unapplied::list(context, after.as_ref(), most).await?;
+            Done::Unapplied(payments, has_more)
+        }
+        Command::DecideUnapplied(name, decision, reason) => {
+            match unapplied::decide(context, &name, decision, reason.as_deref()).await {
+                Ok(true) => {}
                 Ok(false) => {
-                    let detail = "no payment for the packet waits: it was decided, or came in time";
+                    let detail = "it was decided, or there was a use for it";
                     return Err(Problem::new(409, "not_waiting", detail));
                 }
                 Err(Failure::Refused(_)) => {
-                    return Err(Problem::new(404, "unknown_packet", "there is no such packet"));
+                    let detail = "there is no such payment";
+                    return Err(Problem::new(404, "unknown_payment", detail));
                 }
                 Err(Failure::Store(error)) => return Err(error.into()),
             }
+            let decision = match decision {
+                Decision::Credit => "credited",
+                Decision::Drop => "dropped",
+            };
+            let cause = &*format!("{name} {decision}: {}", reason.as_deref().unwrap_or("-"));
+            let line = Line { level: "warning", code: "payment_decided", cause, ..Line::default() };
+            edge::log::write(&line).await;
+            Done::Decided
         }
     })
 }

@@ -5,15 +5,16 @@ use domain::money::Amount;
 use domain::transaction::OrderedKey;
 use edge::{Call, Problem};
 use serde::Deserialize;
-use store::quarantine::{Place, dropped_names, names};
+use store::listing::Place;
+use store::quarantine::{dropped_names, names};
 use wallet::mode::{Mode, Statements, Switches};
-use wallet::packet::late::Decision;
-use wallet::packet::sender_of;
+use wallet::packet::unapplied::{self, Decision};
+use wallet::packet::{Payment, sender_of};
 
+use crate::Operation;
 use crate::quarantine::{self, PAGE_MAX, REASON_BYTES_MAX};
 use crate::reconcile::{Cursor, Scope};
 use crate::settle::{USERS_DEFAULT, USERS_MAX};
-use crate::{Operation, late};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -56,6 +57,7 @@ struct DropBody {
 #[serde(deny_unknown_fields)]
 struct DecisionBody {
     decision: DecisionName,
+    reason: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -82,10 +84,10 @@ pub enum Command {
     Retry(Place),
     /// Take it out for good, for a reason.
     Drop(Place, String),
-    /// Which payments came too late?
-    ListLatePayments(late::Cursor),
-    /// What becomes of the payment for a packet.
-    DecideLatePayment(String, Decision),
+    /// For which payments was there no use, behind a place? So many at most.
+    ListUnapplied(Option<Place>, usize),
+    /// What becomes of such a payment, and why.
+    DecideUnapplied(String, Decision, Option<String>),
 }
 
 /// Reads a command.
@@ -98,23 +100,21 @@ pub(crate) fn command(operation: Operation, call: &Call) -> Result<Command, Prob
         let id = call.parameters.first().map_or("", String::as_str);
         quarantine::place(partitions, id).ok_or_else(quarantine::unknown)
     };
+    let after = |cursor: Option<String>| {
+        let wrong = || wrong_value("cursor", "must be one that a page gave".into());
+        let place = |id: String| quarantine::place(partitions, &id).ok_or_else(wrong);
+        cursor.map(place).transpose()
+    };
     Ok(match operation {
         Operation::ListQuarantine => {
             let [state, cursor, limit] = call.query(["state", "cursor", "limit"])?;
-            let wrong = || wrong_value("cursor", "must be one that a page gave".into());
-            let after = |id: String| quarantine::place(partitions, &id).ok_or_else(wrong);
-            let after = cursor.map(after).transpose()?;
             let list = list_of(state.as_deref())?;
-            Command::ListQuarantine(list, after, limit_of(limit.as_deref())?)
+            Command::ListQuarantine(list, after(cursor)?, limit_of(limit.as_deref())?)
         }
         Operation::Retry => Command::Retry(item()?),
         Operation::Drop => {
             let DropBody { reason } = call.json()?;
-            if reason.trim().is_empty() || reason.len() > REASON_BYTES_MAX {
-                let detail = format!("must say why, in at most {REASON_BYTES_MAX} bytes");
-                return Err(wrong_value("reason", detail).into());
-            }
-            Command::Drop(item()?, reason)
+            Command::Drop(item()?, checked(reason, REASON_BYTES_MAX)?)
         }
         Operation::Settle => {
             // A schedule may have nothing to say.
@@ -127,26 +127,38 @@ pub(crate) fn command(operation: Operation, call: &Call) -> Result<Command, Prob
             let [scope, cursor] = call.query(["scope", "cursor"])?;
             Command::Reconcile(scope_of(scope.as_deref())?, cursor_of(cursor.as_deref())?)
         }
-        Operation::ListLatePayments => {
-            let [cursor] = call.query(["cursor"])?;
-            let detail = "must be one that a page gave";
-            let wrong = || InvalidInput::new("invalid_value", "cursor", detail);
-            let parse = |text: String| late::Cursor::parse(&text).ok_or_else(wrong);
-            Command::ListLatePayments(cursor.map_or(Ok(late::Cursor::default()), parse)?)
+        Operation::ListUnapplied => {
+            let [cursor, limit] = call.query(["cursor", "limit"])?;
+            Command::ListUnapplied(after(cursor)?, limit_of(limit.as_deref())?)
         }
-        Operation::DecideLatePayment => {
-            let packet = call.parameters.first().map(String::as_str).unwrap_or_default();
-            let detail = "must be the name that sending a packet gave";
-            let wrong = || InvalidInput::new("invalid_packet", "packet", detail);
-            sender_of(packet).ok_or_else(wrong)?;
-            let DecisionBody { decision } = call.json()?;
+        Operation::DecideUnapplied => {
+            let name = call.parameters.first().map(String::as_str).unwrap_or_default();
+            let detail = "must be one that the list gave";
+            let wrong = || InvalidInput::new("invalid_value", "payment_id", detail);
+            let is_name = Payment::of_record_name(name).is_some() || sender_of(name).is_some();
+            is_name.then_some(()).ok_or_else(wrong)?;
+            let DecisionBody { decision, reason } = call.json()?;
+            let check = |reason| checked(reason, unapplied::REASON_BYTES_MAX);
+            let reason = reason.map(check).transpose()?;
             let decision = match decision {
                 DecisionName::Credit => Decision::Credit,
+                DecisionName::Drop if reason.is_none() => {
+                    let detail = "is required with drop";
+                    return Err(InvalidInput::new("missing_field", "reason", detail).into());
+                }
                 DecisionName::Drop => Decision::Drop,
             };
-            Command::DecideLatePayment(packet.to_owned(), decision)
+            Command::DecideUnapplied(name.to_owned(), decision, reason)
         }
     })
+}
+
+fn checked(reason: String, bytes_max: usize) -> Result<String, InvalidInput> {
+    if reason.trim().is_empty() || reason.len() > bytes_max {
+        let detail = format!("must say why, in at most {bytes_max} bytes");
+        return Err(wrong_value("reason", detail));
+    }
+    Ok(reason)
 }
 
 fn wrong_value(field: &str, detail: String) -> InvalidInput {

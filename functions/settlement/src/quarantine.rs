@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::partition::Partitions;
 use domain::transaction::Member;
 use edge::Problem;
-use store::quarantine::Place;
+use store::listing::Place;
 
 /// Items of one page, at most, and where nothing is said.
 pub const PAGE_MAX: usize = 100;

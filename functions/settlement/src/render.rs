@@ -1,5 +1,6 @@
 //! Answers -> wire.
 
+use domain::ids::UserId;
 use domain::integer::Count;
 use domain::money::Amount;
 use domain::time::UnixMillis;
@@ -8,10 +9,11 @@ use edge::{Answer, Problem};
 use serde::Serialize;
 use store::quarantine::Item;
 use wallet::mode::{Mode, Statements};
+use wallet::packet::unapplied::Unapplied;
 
+use crate::Done;
 use crate::quarantine;
 use crate::reconcile::{Cursor, Difference, Report};
-use crate::{Done, late};
 
 #[derive(Serialize)]
 struct SettledBody {
@@ -70,8 +72,8 @@ struct QuarantineBody<'a> {
 }
 
 #[derive(Serialize)]
-struct LatePaymentsBody<'a> {
-    payments: Vec<LatePaymentBody<'a>>,
+struct UnappliedsBody<'a> {
+    payments: Vec<UnappliedBody<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<String>,
 }
@@ -103,9 +105,37 @@ fn item_body(item: &Item) -> ItemBody<'_> {
 }
 
 #[derive(Serialize)]
-struct LatePaymentBody<'a> {
+struct UnappliedBody<'a> {
+    payment_id: &'a str,
+    #[serde(flatten)]
+    details: Option<PaymentBody<'a>>,
+}
+
+#[derive(Serialize)]
+struct PaymentBody<'a> {
+    code: &'static str,
     packet: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment: Option<&'a str>,
+    sender: UserId,
+    amount: Amount,
     sent_at: UnixMillis,
+    told_at: UnixMillis,
+}
+
+fn unapplied_body(of: &Unapplied) -> Result<UnappliedBody<'_>, Problem> {
+    let details = of.details.as_ref().map(|known| {
+        Ok::<_, Problem>(PaymentBody {
+            code: if known.is_too_old { "too_old" } else { "already_paid" },
+            packet: &known.packet,
+            payment: known.payment.number(),
+            sender: UserId(known.order.sender),
+            amount: amount(known.order.total)?,
+            sent_at: UnixMillis(known.order.at),
+            told_at: known.told,
+        })
+    });
+    Ok(UnappliedBody { payment_id: &of.name, details: details.transpose()? })
 }
 
 /// What came of a command.
@@ -145,14 +175,12 @@ pub fn done(done: &Done) -> Result<Answer, Problem> {
             };
             Answer::json(&SwitchesBody { mode, large_from, statements })
         }
-        Done::LatePayments(listed) => Answer::json(&LatePaymentsBody {
-            payments: listed
-                .late
-                .iter()
-                .map(|late| LatePaymentBody { packet: &late.packet, sent_at: late.sent })
-                .collect(),
-            cursor: listed.next.as_ref().map(late::Cursor::text),
-        }),
+        Done::Unapplied(payments, has_more) => {
+            let last = payments.last().filter(|_| *has_more);
+            let cursor = last.map(|last| quarantine::id(&last.place));
+            let payments = payments.iter().map(unapplied_body).collect::<Result<_, _>>()?;
+            Answer::json(&UnappliedsBody { payments, cursor })
+        }
         Done::Decided => Ok(Answer::no_content()),
         Done::Report(report) => Answer::json(&report_body(report)?),
         Done::Quarantine(items, has_more) => {

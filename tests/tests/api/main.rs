@@ -6,7 +6,7 @@
 //! - [`group_buy`]: groups and their rewards
 //! - [`activities`], [`promotions`], [`promotion_index`]: publishing, pricing carts, finding activities
 //! - [`withdrawals`]: money that leaves a balance, and tokens that the store has lost
-//! - [`late_payments`]: payments for group packets that were forgotten
+//! - [`payments`]: payments for group packets: late, or a second one
 //! - [`reconciliation`]: corrupted books are found
 //! - [`quarantine`]: what cannot be done is set aside
 //! - [`unreadable`]: one unreadable record stops only itself
@@ -15,9 +15,9 @@ mod activities;
 mod bulk;
 mod coupons;
 mod group_buy;
-mod late_payments;
 mod new_user;
 mod orders;
+mod payments;
 mod promotion_index;
 mod promotions;
 mod quarantine;

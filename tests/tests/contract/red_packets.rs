@@ -1,12 +1,14 @@
 //! What the app answers about red packets has the shapes and codes that the document lists: good and bad
 //! input of each route, and every code that a route is documented with is reached.
 
+use std::collections::BTreeSet;
+
 use end_to_end::app::{Ask, Place};
 use end_to_end::openapi::{Contract, by_caller, wrong_objects};
 use end_to_end::wallet::{
-    decide_late_payment, differences, grab, late_payments, look, look_at_rain, open, open_rain,
-    open_rain_by, packet, packet_name, packet_paid, packet_to_pay, rain, rain_set_up, rain_with,
-    send, set_up_rain, settle, statement, tell,
+    decide_payment, differences, grab, look, look_at_rain, open, open_rain, open_rain_by, packet,
+    packet_name, packet_paid, packet_paid_by, packet_to_pay, rain, rain_set_up, rain_with, send,
+    set_up_rain, settle, statement, tell, unapplied_payments,
 };
 use host::Time;
 use serde_json::{Value, json};
@@ -221,7 +223,7 @@ async fn answers_about_group_packets_are_as_the_document_says() {
         assert!(kinds.contains(&kind), "{kind}: {kinds:?}");
     }
     assert_eq!(differences(app).await, Vec::<Value>::new());
-    check_late_payments(&contract).await;
+    check_unapplied_payments(&contract).await;
     contract.assert_all_reached(&[
         ("post", sending),
         ("get", looking),
@@ -230,50 +232,69 @@ async fn answers_about_group_packets_are_as_the_document_says() {
     ]);
 }
 
-/// A packet that nobody paid for was sent more than 30 days ago.
-async fn check_late_payments(contract: &Contract) {
+/// A packet that nobody paid for was sent more than 30 days ago, and another one has its payment.
+async fn check_unapplied_payments(contract: &Contract) {
     const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
     let app = &contract.app;
+    let twice = || tell(&packet_paid_by(Some("T-2"), 7, "later"));
+    let paid = vec![(422, "already_paid", twice()), (422, "already_paid", twice())];
+    contract.check("post", "/v1/events", paid).await;
     app.advance_time(31 * DAY_MS);
-    let (listing, deciding) = ("/v1/late-payments", "/v1/late-payments/{packet}");
+    let (listing, deciding) = ("/v1/unapplied-payments", "/v1/unapplied-payments/{payment_id}");
     let never = packet_name(7, "never");
+    let second = format!("payment:T-2:{}", packet_name(7, "later"));
     let too_old = || (422, "too_old", tell(&packet_paid(7, "never")));
     contract.check("post", "/v1/events", vec![too_old(), too_old()]).await;
-    let sent = (422, "too_old", send(&packet_to_pay(7, "never", 1_000, 2)));
-    contract.check("post", "/v1/red-packets", vec![sent]).await;
+    let sent = || (422, "too_old", send(&packet_to_pay(7, "never", 1_000, 2)));
+    contract.check("post", "/v1/red-packets", vec![sent()]).await;
+    // Whatever nobody opened comes back first.
+    assert_eq!(settle().of(app).await.status, 200);
     let found = differences(app).await;
-    let found: Vec<_> = found.iter().map(|one| (&one["code"], &one["place"])).collect();
-    assert_eq!(found, [(&json!("payment_too_late"), &json!(never))]);
-    let page = late_payments("").of(app).await;
-    assert_eq!(page.json()["payments"][0]["packet"], json!(never), "{page:?}");
+    let found: BTreeSet<_> =
+        found.iter().map(|one| (one["code"].to_string(), one["place"].to_string())).collect();
+    let place = |name: &str| ("\"payment_unapplied\"".to_owned(), format!("\"{name}\""));
+    assert_eq!(found, BTreeSet::from([place(&never), place(&second)]));
+    let page = unapplied_payments("?limit=1").of(app).await;
+    let cursor = page.text("cursor").expect("there are two");
     let rows = vec![
-        (200, "", late_payments("")),
-        (200, "", late_payments("?cursor=3")),
-        (400, "invalid_value", late_payments("?cursor=x")),
-        (400, "unknown_field", late_payments("?x=y")),
-        (400, "duplicate_field", late_payments("?cursor=1&cursor=1")),
-        (401, "missing_token", late_payments("").without("authorization")),
-        (403, "operator_only", by_caller(late_payments(""))),
+        (200, "", unapplied_payments("")),
+        (200, "", unapplied_payments("?limit=1")),
+        (200, "", unapplied_payments(&format!("?cursor={cursor}"))),
+        (400, "invalid_value", unapplied_payments("?cursor=x")),
+        (400, "invalid_value", unapplied_payments("?limit=0")),
+        (400, "invalid_value", unapplied_payments("?limit=101")),
+        (400, "unknown_field", unapplied_payments("?x=y")),
+        (400, "duplicate_field", unapplied_payments("?cursor=1&cursor=1")),
+        (401, "missing_token", unapplied_payments("").without("authorization")),
+        (403, "operator_only", by_caller(unapplied_payments(""))),
     ];
     contract.check("get", listing, rows).await;
-    let decide = |decision| decide_late_payment(&never, decision);
+    let decide = |decision| decide_payment(&never, decision);
+    let path = format!("/v1/unapplied-payments/{never}");
+    let raw = |body: &str| Ask::post(path.clone(), body.to_owned()).operator();
     let mut rows = vec![
         (400, "invalid_value", decide("keep")),
-        (400, "invalid_packet", decide_late_payment("x", "drop")),
+        (400, "invalid_value", decide_payment("x", "drop")),
+        (400, "missing_field", raw(r#"{"decision": "drop"}"#)),
+        (400, "invalid_value", raw(r#"{"decision": "drop", "reason": " "}"#)),
         (403, "operator_only", by_caller(decide("drop"))),
-        (404, "unknown_packet", decide_late_payment(&packet_name(7, "x"), "drop")),
-        (409, "not_waiting", decide_late_payment(&packet_name(7, "later"), "drop")),
+        (404, "unknown_payment", decide_payment(&packet_name(7, "x"), "drop")),
+        (409, "not_waiting", decide_payment(&packet_name(7, "later"), "drop")),
     ];
     rows.extend(wrong_objects(&decide("drop"), r#""decision": "drop""#));
     rows.extend([
-        (204, "", decide("credit")),
+        (204, "", raw(r#"{"decision": "credit"}"#)),
         (409, "not_waiting", decide("credit")),
         (409, "not_waiting", decide("drop")),
+        (204, "", decide_payment(&second, "drop")),
+        (409, "not_waiting", decide_payment(&second, "credit")),
     ]);
     contract.check("post", deciding, rows).await;
     assert_eq!(settle().of(app).await.status, 200);
-    // What is decided is told no more.
-    contract.check("post", "/v1/events", vec![(204, "", tell(&packet_paid(7, "never")))]).await;
+    // What is decided is told no more, and what cannot be paid is not sent again.
+    let told = vec![(204, "", tell(&packet_paid(7, "never"))), (204, "", twice())];
+    contract.check("post", "/v1/events", told).await;
+    contract.check("post", "/v1/red-packets", vec![sent()]).await;
     assert_eq!(differences(app).await, Vec::<Value>::new());
     contract.assert_all_reached(&[("get", listing), ("post", deciding)]);
 }

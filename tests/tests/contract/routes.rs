@@ -5,7 +5,7 @@
 use end_to_end::app::{Ask, CLOUD_EVENTS, Place, check, check_many, mark_paid, order_paid};
 use end_to_end::coupon::{published, template};
 use end_to_end::openapi::{Document, as_text, by_caller, too_large};
-use end_to_end::wallet::{packet_name, packet_paid, packet_to_pay, send, tell};
+use end_to_end::wallet::{packet_name, packet_paid, packet_paid_by, packet_to_pay, send, tell};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -182,6 +182,7 @@ async fn answers_about_users_and_events_are_as_the_document_says() {
         (204, "", tell(&packet_paid(7, "n"))),
         (204, "", tell(&packet_paid(7, "n"))),
         (400, "invalid_value", tell(&of_another)),
+        (400, "invalid_payment", tell(&packet_paid_by(Some("a b"), 7, "n"))),
         (422, "unknown_packet", tell(&packet_paid(7, "never"))),
         (422, "unknown_packet", batch),
         (

@@ -9,8 +9,8 @@ use domain::transaction::{Answer, CommitError, Field, Guard, MapKey, Read, Value
 use store::{Plan, attempts};
 
 use super::{
-    ACTIVITY, DISPLAY, Display, EXPIRES, Failure, OPENING, ORDER, Order, REFUND, Refusal, STATE,
-    State,
+    ACTIVITY, DISPLAY, Display, EXPIRES, Failure, OPENING, ORDER, Order, Payment, REFUND, Refusal,
+    STATE, State,
 };
 use crate::context::Context;
 use crate::keys::SigningKeys;
@@ -59,7 +59,7 @@ impl Details {
 
     /// Whether its time is over, for everybody and for good.
     pub fn is_expired(&self) -> bool {
-        matches!(self.state, State::Closing | State::Closed | State::TooLate)
+        matches!(self.state, State::Closing | State::Closed | State::Waiting)
     }
 
     /// Whether it is to be closed before anything is told of it: its time is over by this clock, and
@@ -232,7 +232,7 @@ pub async fn open<B: Binding>(
             None => Refusal::UnknownPacket,
             state => match State::of(state)? {
                 State::Unpaid => Refusal::Unpaid,
-                State::Open | State::Closing | State::Closed | State::TooLate => {
+                State::Open | State::Closing | State::Closed | State::Waiting => {
                     over(&refused.reads)
                 }
             },
@@ -269,9 +269,12 @@ pub fn opening_number(packet: &str) -> String {
     format!("packet:{packet}")
 }
 
-/// The number under which a sender gets back what nobody took.
-fn refund_number(packet: &str) -> String {
-    format!("refund:{packet}")
+/// The number under which a sender gets back what nobody took, or a payment for which there was no use.
+pub fn refund_number(name: &str) -> String {
+    match Payment::of_record_name(name) {
+        Some(_) => name.to_owned(),
+        None => format!("refund:{name}"),
+    }
 }
 
 /// The token for an opening, or for a refund: it follows from the packet, so that it is always the same.

@@ -1,4 +1,4 @@
-//! How packets come: from a balance, or by a payment.
+//! How packets come: from a balance, or as an order that a payment is to follow.
 
 use binding::Binding;
 use domain::answers::{fields, unexpected};
@@ -9,9 +9,10 @@ use domain::time::UnixMillis;
 use domain::transaction::{CommitError, Field, Guard, Read, Value, Write};
 use store::{Plan, attempts};
 
+use super::pay::{UNPAID_MS, is_too_old};
 use super::{
-    DISPLAY, Display, EXPIRES, Failure, Funding, Kind, LIFE_MS, ORDER, Order, Refusal, STATE,
-    State, name, sender_of,
+    DISPLAY, Display, EXPIRES, Failure, Funding, Kind, LATE, LIFE_MS, ORDER, Order, Refusal, STATE,
+    State, name,
 };
 use crate::account::{Account, Movement};
 use crate::context::Context;
@@ -20,11 +21,6 @@ use crate::pending;
 use crate::posting;
 use crate::records;
 use crate::split;
-
-/// An order that nobody pays for is forgotten after that: a payment may take days.
-const UNPAID_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
-/// So long after it was sent a payment for a packet that was forgotten still credits the sender.
-const CREDITED_MS: i64 = 30 * 24 * 60 * 60 * 1_000;
 
 /// Writes a packet down, if it is not there: its parts are drawn here. Idempotent. What is shown of it is
 /// added where it is missing, because settlement, which does not know it, may have come first.
@@ -60,7 +56,7 @@ pub(super) async fn write_down<B: Binding>(
                     plan.write(Write::Set(record.clone(), STATE.into(), unpaid));
                     plan.write(Write::CollectAfter(record.clone(), kept));
                 }
-                plan.read(Read::Fields(record.clone(), vec![STATE.into()]));
+                plan.read(Read::Fields(record.clone(), [STATE, LATE].map(Field::from).to_vec()));
             }
         }
         let refused = match context.commit(home, plan).await? {
@@ -73,11 +69,15 @@ pub(super) async fn write_down<B: Binding>(
             return Err(Refusal::OrderNumberReused.into());
         }
         if order.funding == Funding::Payment {
-            let state = fields(refused.reads.first())?.first().and_then(Option::as_ref);
-            match State::of(state)? {
-                State::TooLate => return Err(Refusal::TooOld.into()),
-                State::Unpaid if !keep_unpaid(context, packet, kept).await? => return Ok(None),
-                _ => {}
+            let [state, late] = fields(refused.reads.first())? else {
+                return Err(unexpected().into());
+            };
+            if late.is_some() {
+                return Err(Refusal::TooOld.into());
+            }
+            let is_unpaid = State::of(state.as_ref())? == State::Unpaid;
+            if is_unpaid && !keep_unpaid(context, packet, kept).await? {
+                return Ok(None);
             }
         }
         if let Some(write) = shown.clone() {
@@ -107,13 +107,8 @@ async fn keep_unpaid<B: Binding>(
     Ok(context.commit(home, plan).await?.is_ok())
 }
 
-/// Whether a packet that was forgotten cannot be paid for any more.
-fn is_too_old<B: Binding>(context: &Context<'_, B>, order: &Order) -> bool {
-    context.now.0 >= order.at + CREDITED_MS
-}
-
 /// The parts of a packet.
-fn draw_parts(
+pub(super) fn draw_parts(
     packet: &str,
     order: &Order,
     random: &mut dyn FnMut() -> u64,
@@ -130,7 +125,7 @@ fn draw_parts(
 }
 
 /// From now on a packet can be opened, until a moment.
-fn open_until(packet: &str, until: i64) -> [Write; 3] {
+pub(super) fn open_until(packet: &str, until: i64) -> [Write; 3] {
     let record = records::packet(packet);
     [
         Write::Set(record.clone(), STATE.into(), State::Open.value()),
@@ -239,111 +234,4 @@ enum Why {
     Known,
     /// The account is elsewhere, or has too little.
     Moved,
-}
-
-/// A packet that an event says was paid: its parts are drawn now. Idempotent. Where it was forgotten, the payment
-/// credits the sender once; where it is too old, it is listed for operators.
-///
-/// # Errors
-/// `unknown_packet`, `too_old`; the store's.
-pub async fn pay<B: Binding>(
-    context: &Context<'_, B>,
-    packet: &str,
-    random: &mut dyn FnMut() -> u64,
-) -> Result<(), Failure> {
-    let record = records::packet(packet);
-    let home = records::home_of_packet(context.partitions, packet);
-    attempts("pay for a packet", async || {
-        let read = Read::Fields(record.clone(), vec![ORDER.into()]);
-        let answers = context.read(home, vec![read]).await?;
-        if let Some(value) = fields(answers.first())?.first().and_then(Option::as_ref) {
-            let order = Order::decode(value)?;
-            if pay_in_time(context, packet, &order, random).await? {
-                return Ok(Some(()));
-            }
-        }
-        pay_late(context, packet).await
-    })
-    .await
-}
-
-/// What a payment moves: it comes in, and is in the packet.
-pub(super) fn pay_in(total: i64) -> impl Iterator<Item = Write> {
-    [(records::PAID_IN, -total), (records::PACKETS, total)]
-        .into_iter()
-        .map(|(account, cents)| Write::Add(records::accounts(), account.into(), cents))
-}
-
-/// Pays a packet that is there; whether it is.
-async fn pay_in_time<B: Binding>(
-    context: &Context<'_, B>,
-    packet: &str,
-    order: &Order,
-    random: &mut dyn FnMut() -> u64,
-) -> Result<bool, Failure> {
-    let record = records::packet(packet);
-    let mut plan = Plan::new();
-    let unpaid = State::Unpaid.value();
-    plan.at(context.now).demand((), Guard::FieldEquals(record.clone(), STATE.into(), unpaid));
-    plan.write_all(open_until(packet, context.now.0 + LIFE_MS));
-    plan.write_all(draw_parts(packet, order, random));
-    plan.write_all(pay_in(order.total));
-    // What was paid for may not be collected, and may not be taken by a store that is short of memory either.
-    plan.write(Write::Keep(record));
-    let home = records::home_of_packet(context.partitions, packet);
-    let Err(refused) = context.commit(home, plan).await? else { return Ok(true) };
-    match refused.field()? {
-        None => Ok(false),
-        state if State::of(state)? == State::TooLate => Err(Refusal::TooOld.into()),
-        // Paid already, which is as well.
-        _ => Ok(true),
-    }
-}
-
-/// Pays for a packet that was forgotten, unless somebody writes it down meanwhile.
-async fn pay_late<B: Binding>(
-    context: &Context<'_, B>,
-    packet: &str,
-) -> Result<Option<()>, Failure> {
-    let (sender, number) = sender_of(packet).ok_or(Refusal::UnknownPacket)?;
-    let sent = Read::Fields(records::sent(sender), vec![number.as_str().into()]);
-    let answers = context.read(context.home(sender), vec![sent]).await?;
-    let value = fields(answers.first())?.first().and_then(Option::as_ref);
-    let order = Order::decode(value.ok_or(Refusal::UnknownPacket)?)?;
-    if order.funding != Funding::Payment || context.now.0 < order.at + UNPAID_MS {
-        return Err(Refusal::UnknownPacket.into());
-    }
-    let is_too_old = is_too_old(context, &order);
-    let record = records::packet(packet);
-    let mut plan = Plan::new();
-    plan.at(context.now).demand((), Guard::FieldAbsent(record.clone(), ORDER.into()));
-    plan.write(Write::Set(record.clone(), ORDER.into(), order.encode()));
-    // Nobody opens it: it is one part.
-    let whole = Value::Integer(order.total);
-    plan.write(Write::Set(records::parts(packet), "0".into(), whole));
-    if is_too_old {
-        plan.write(Write::Set(record.clone(), STATE.into(), State::TooLate.value()));
-        plan.write(records::LATE.add(UnixMillis(order.at), packet.as_bytes()));
-    } else {
-        plan.write_all(give_back(packet, &order, context.now));
-    }
-    plan.write(Write::Keep(record));
-    let home = records::home_of_packet(context.partitions, packet);
-    match context.commit(home, plan).await? {
-        Err(_) => Ok(None),
-        Ok(_) if is_too_old => Err(Refusal::TooOld.into()),
-        Ok(_) => Ok(Some(())),
-    }
-}
-
-/// The payment of a packet that nobody can open goes to its sender, by settlement.
-pub(super) fn give_back(packet: &str, order: &Order, now: UnixMillis) -> Vec<Write> {
-    let record = records::packet(packet);
-    let mut writes = vec![
-        Write::Set(record.clone(), STATE.into(), State::Closing.value()),
-        Write::Set(record, EXPIRES.into(), Value::Integer(now.0)),
-        records::ENDS.add(now, packet.as_bytes()),
-    ];
-    writes.extend(pay_in(order.total));
-    writes
 }

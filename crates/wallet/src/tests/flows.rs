@@ -25,11 +25,11 @@ use crate::view::{self, RestoreError, View};
 use crate::withdraw::{self, Refusal, State, Withdrawal};
 use crate::{pending, statement};
 
-const NOW_MS: i64 = 1_771_257_600_250;
-const USER: UserId = UserId(7);
-const OTHER: UserId = UserId(8);
+pub(super) const NOW_MS: i64 = 1_771_257_600_250;
+pub(super) const USER: UserId = UserId(7);
+pub(super) const OTHER: UserId = UserId(8);
 
-fn now<B>(store: &B) -> Context<'_, B> {
+pub(super) fn now<B>(store: &B) -> Context<'_, B> {
     at(store, NOW_MS)
 }
 
@@ -49,7 +49,12 @@ fn payload(user: UserId, number: &str, amount: i64) -> Payload {
 }
 
 /// Commits, whatever the guards say.
-fn write(store: &Memory, partition: Partition, guards: Vec<Guard>, writes: Vec<Write>) -> Outcome {
+pub(super) fn write(
+    store: &Memory,
+    partition: Partition,
+    guards: Vec<Guard>,
+    writes: Vec<Write>,
+) -> Outcome {
     let transaction = Transaction { guards, writes, ..Transaction::default() };
     store.commit(partition, &transaction).now_or_never().unwrap().unwrap()
 }
@@ -71,11 +76,11 @@ fn give(store: &Memory, user: UserId, number: &str, amount: i64) -> String {
     text
 }
 
-fn viewed(store: &Memory, user: UserId) -> View {
+pub(super) fn viewed(store: &Memory, user: UserId) -> View {
     block_on(view::view(&now(store), user)).unwrap()
 }
 
-fn post(store: &Memory, user: UserId) -> Posted {
+pub(super) fn post(store: &Memory, user: UserId) -> Posted {
     block_on(posting::post(&now(store), user)).unwrap()
 }
 
@@ -84,7 +89,7 @@ fn read(store: &Memory, partition: Partition, read: Read) -> Answer {
 }
 
 /// An account that is no user's, over all partitions.
-fn account(store: &Memory, name: &str) -> i64 {
+pub(super) fn account(store: &Memory, name: &str) -> i64 {
     let part = |partition| {
         let reads = Read::Fields(records::accounts(), vec![name.into()]);
         let Answer::Fields(values) = read(store, partition, reads) else { panic!("fields") };
@@ -98,7 +103,7 @@ fn account(store: &Memory, name: &str) -> i64 {
 }
 
 /// In each partition what goes in comes out.
-fn check_balanced(store: &Memory) {
+pub(super) fn check_balanced(store: &Memory) {
     for partition in now(store).partitions.all() {
         let all = read(store, partition, Read::All(records::accounts(), 100));
         let Answer::Map(accounts) = all else { panic!("{all:?}") };
@@ -309,7 +314,7 @@ fn lost_tokens_are_put_back_once_and_wrong_ones_not_at_all() {
 }
 
 /// The user has 3.00: 1.00 posted, 2.00 pending.
-fn three() -> Memory {
+pub(super) fn three() -> Memory {
     let store = Memory::new();
     give(&store, USER, "a", 100);
     post(&store, USER);
@@ -442,11 +447,15 @@ fn switches_are_kept_until_they_are_changed() {
 }
 
 /// A packet of 2.00 in two equal parts.
-fn order(funding: Funding) -> Order {
+pub(super) fn order(funding: Funding) -> Order {
     Order { sender: USER.0, total: 200, count: 2, kind: Kind::Equal, funding, at: NOW_MS }
 }
 
-fn send<B: Binding>(store: &B, name: &str, order: &Order) -> Result<bool, packet::Refusal> {
+pub(super) fn send<B: Binding>(
+    store: &B,
+    name: &str,
+    order: &Order,
+) -> Result<bool, packet::Refusal> {
     match block_on(packet::send(&now(store), &number(name), order, None, &mut || 0)) {
         Ok((sent, replayed)) => {
             assert_eq!(sent.total, order.total);
@@ -457,7 +466,7 @@ fn send<B: Binding>(store: &B, name: &str, order: &Order) -> Result<bool, packet
     }
 }
 
-fn open(store: &Memory, packet: &str, user: UserId) -> Result<i64, packet::Refusal> {
+pub(super) fn open(store: &Memory, packet: &str, user: UserId) -> Result<i64, packet::Refusal> {
     match block_on(packet::open(&now(store), packet, user)) {
         Ok((opening, _)) => Ok(opening.amount),
         Err(packet::Failure::Refused(refusal)) => Err(refusal),
@@ -465,7 +474,7 @@ fn open(store: &Memory, packet: &str, user: UserId) -> Result<i64, packet::Refus
     }
 }
 
-fn shown(store: &Memory, packet: &str) -> Details {
+pub(super) fn shown(store: &Memory, packet: &str) -> Details {
     block_on(packet::look(&now(store), packet)).unwrap()
 }
 
@@ -576,194 +585,20 @@ fn a_packet_is_named_by_its_sender_and_number_and_lives_for_a_day() {
 fn a_packet_by_payment_can_be_opened_once_it_is_paid() {
     let store = Memory::new();
     let packet = packet::name(USER, &number("p"));
-    let pay = || block_on(packet::pay(&now(&store), &packet, &mut || 0));
+    let pay = || block_on(packet::pay(&now(&store), &packet, &packet::Payment::NONE, &mut || 0));
     let unknown = pay();
     assert!(matches!(unknown, Err(packet::Failure::Refused(packet::Refusal::UnknownPacket))));
     assert_eq!(send(&store, "p", &order(Funding::Payment)), Ok(false));
     assert_eq!(open(&store, &packet, OTHER), Err(packet::Refusal::Unpaid));
     assert_eq!(shown(&store, &packet).refuses(OTHER), Some(packet::Refusal::Unpaid));
     for _ in 0..2 {
-        pay().unwrap();
+        assert_eq!(pay().unwrap(), packet::Told::Applied);
     }
     assert_eq!(send(&store, "p", &order(Funding::Payment)), Ok(true));
     assert_eq!([records::PAID_IN, records::PACKETS].map(|name| account(&store, name)), [-200, 200]);
     assert_eq!(open(&store, &packet, OTHER), Ok(100));
     assert_eq!(shown(&store, &packet).expires, Some(NOW_MS + packet::LIFE_MS));
     check_balanced(&store);
-}
-
-const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
-
-/// What came of paying, some days after the packet was sent.
-fn pay_after(store: &Memory, packet: &str, days: i64) -> Result<(), packet::Refusal> {
-    let context = at(store, NOW_MS + days * DAY_MS);
-    match block_on(packet::pay(&context, packet, &mut || 0)) {
-        Ok(()) => Ok(()),
-        Err(packet::Failure::Refused(refusal)) => Err(refusal),
-        Err(packet::Failure::Store(error)) => panic!("{error}"),
-    }
-}
-
-/// What came of sending the packet again, after so many milliseconds; whether it was there.
-fn send_after(store: &Memory, ms: i64) -> Result<bool, packet::Refusal> {
-    let context = at(store, NOW_MS + ms);
-    let again = Order { at: context.now.0, ..order(Funding::Payment) };
-    match block_on(packet::send(&context, &number("p"), &again, None, &mut || 0)) {
-        Ok((sent, replayed)) => {
-            assert_eq!(sent.at, NOW_MS);
-            Ok(replayed)
-        }
-        Err(packet::Failure::Refused(refusal)) => Err(refusal),
-        Err(packet::Failure::Store(error)) => panic!("{error}"),
-    }
-}
-
-/// A packet by payment that is sent, and its name.
-fn unpaid() -> (Memory, String) {
-    let store = Memory::new();
-    assert_eq!(send(&store, "p", &order(Funding::Payment)), Ok(false));
-    (store, packet::name(USER, &number("p")))
-}
-
-/// The payments that wait for operators.
-fn late(store: &Memory) -> Vec<String> {
-    let context = now(store);
-    let list = |partition| block_on(packet::late::list(&context, partition, None, 10)).unwrap();
-    context.partitions.all().flat_map(|one| list(one).0).map(|late| late.packet).collect()
-}
-
-#[test]
-fn a_packet_by_payment_that_was_forgotten_and_is_sent_again_can_be_paid() {
-    let (store, packet) = unpaid();
-    assert_eq!(send_after(&store, 8 * DAY_MS), Ok(true));
-    assert_eq!(pay_after(&store, &packet, 8), Ok(()));
-    let later = at(&store, NOW_MS + 8 * DAY_MS);
-    let opened = block_on(packet::open(&later, &packet, OTHER));
-    assert!(matches!(opened, Ok((opening, false)) if opening.amount == 100), "{opened:?}");
-    check_balanced(&store);
-}
-
-#[test]
-fn a_packet_that_is_sent_again_just_before_it_is_forgotten_can_be_paid_for_as_long_again() {
-    let (store, packet) = unpaid();
-    assert_eq!(send_after(&store, 7 * DAY_MS - 1), Ok(true));
-    assert_eq!(pay_after(&store, &packet, 13), Ok(()));
-    let later = at(&store, NOW_MS + 13 * DAY_MS);
-    assert!(block_on(packet::open(&later, &packet, OTHER)).is_ok());
-    // What is paid is kept, whoever sends it again.
-    assert_eq!(send_after(&store, 14 * DAY_MS), Ok(true));
-    assert_eq!(
-        block_on(packet::look(&at(&store, NOW_MS + 40 * DAY_MS), &packet)).unwrap().taken(),
-        100
-    );
-}
-
-#[test]
-fn a_payment_for_a_packet_that_was_forgotten_credits_the_sender_once() {
-    for days in [7, 8, 29] {
-        let (store, packet) = unpaid();
-        for _ in 0..2 {
-            assert_eq!(pay_after(&store, &packet, days), Ok(()), "{days}");
-        }
-        // Sent again it is what it was, and nobody opens it.
-        assert_eq!(send_after(&store, days * DAY_MS), Ok(true));
-        assert_eq!(open(&store, &packet, OTHER), Err(packet::Refusal::Expired));
-        assert!(shown(&store, &packet).is_expired());
-        let context = at(&store, NOW_MS + days * DAY_MS);
-        assert_eq!(settled(&context), [0, 0, 1]);
-        assert_eq!(pay_after(&store, &packet, days + 30), Ok(()));
-        assert_eq!(settled(&at(&store, NOW_MS + 90 * DAY_MS)), [0, 0, 0]);
-        post(&store, USER);
-        let sender = viewed(&store, USER);
-        assert_eq!((sender.balance, sender.pending, sender.income), (200, 0, 0));
-        let names = [records::PAID_IN, records::PACKETS, records::USERS];
-        assert_eq!(names.map(|name| account(&store, name)), [-200, 0, 200]);
-        assert_eq!(late(&store), [""; 0]);
-        check_balanced(&store);
-    }
-}
-
-#[test]
-fn a_payment_that_is_too_late_is_listed_once_until_an_operator_decides() {
-    use packet::late::{Decision, decide};
-    for (decision, balance) in [(Decision::Credit, 200), (Decision::Drop, 0)] {
-        let (store, packet) = unpaid();
-        let context = at(&store, NOW_MS + 31 * DAY_MS);
-        for _ in 0..2 {
-            assert_eq!(pay_after(&store, &packet, 30), Err(packet::Refusal::TooOld));
-        }
-        assert_eq!(late(&store), [packet.as_str()]);
-        assert_eq!(account(&store, records::PAID_IN), 0);
-        assert_eq!(send_after(&store, 30 * DAY_MS), Err(packet::Refusal::TooOld));
-        // By a clock that is slow it is no younger.
-        assert_eq!(pay_after(&store, &packet, 8), Err(packet::Refusal::TooOld));
-        assert_eq!(send_after(&store, 8 * DAY_MS), Err(packet::Refusal::TooOld));
-        assert_eq!(open(&store, &packet, OTHER), Err(packet::Refusal::Expired));
-        let all = [decision, Decision::Drop, Decision::Credit];
-        let decided = all.map(|one| block_on(decide(&context, &packet, one)).unwrap());
-        assert_eq!(decided, [true, false, false], "one decision counts");
-        assert_eq!(late(&store), [""; 0]);
-        settled(&context);
-        post(&store, USER);
-        assert_eq!(viewed(&store, USER).balance, balance);
-        assert_eq!(account(&store, records::PAID_IN), -balance);
-        assert_eq!(account(&store, records::PACKETS), 0);
-        assert_eq!(pay_after(&store, &packet, 31), Ok(()), "it is done");
-        assert_eq!(late(&store), [""; 0]);
-        check_balanced(&store);
-    }
-}
-
-#[test]
-fn a_packet_that_was_forgotten_long_ago_is_not_sent_again() {
-    let (store, packet) = unpaid();
-    assert_eq!(send_after(&store, 30 * DAY_MS), Err(packet::Refusal::TooOld));
-    assert_eq!(pay_after(&store, &packet, 29), Ok(()), "nothing was written");
-}
-
-#[test]
-fn a_payment_that_overtakes_the_sending_is_told_again() {
-    let (store, packet) = unpaid();
-    // As if the sender's commit alone had been done.
-    let home = records::home_of_packet(now(&store).partitions, &packet);
-    write(&store, home, vec![], vec![Write::Drop(records::packet(&packet))]);
-    assert_eq!(pay_after(&store, &packet, 6), Err(packet::Refusal::UnknownPacket));
-    assert_eq!(send_after(&store, DAY_MS), Ok(true));
-    assert_eq!(pay_after(&store, &packet, 1), Ok(()));
-    // Nobody pays for what nobody sent.
-    assert_eq!(pay_after(&store, "7.q", 90), Err(packet::Refusal::UnknownPacket));
-}
-
-/// The packet is sent again at any moment while its late payment is told: the first of both decides, and the
-/// money comes in once.
-#[test]
-fn a_late_payment_and_a_sending_at_once_are_one_packet() {
-    let later_ms = NOW_MS + 8 * DAY_MS;
-    let mut ends = std::collections::BTreeSet::new();
-    for commits in 0..4 {
-        let store = Interrupted::default();
-        assert_eq!(send(&store, "p", &order(Funding::Payment)), Ok(false));
-        let packet = packet::name(USER, &number("p"));
-        store.interrupt(commits, move |memory| {
-            // A store in memory never waits; and an executor within an executor would.
-            let (context, number) = (at(memory, later_ms), number("p"));
-            let (order, random) = (order(Funding::Payment), &mut || 0);
-            let sent = packet::send(&context, &number, &order, None, random).now_or_never();
-            assert!(matches!(sent, Some(Ok((_, true)))), "{sent:?}");
-        });
-        let told = block_on(packet::pay(&at(&store, later_ms), &packet, &mut || 0));
-        assert!(told.is_ok(), "{commits}: {told:?}");
-        let memory = store.memory();
-        assert_eq!(pay_after(memory, &packet, 8), Ok(()));
-        assert_eq!(account(memory, records::PAID_IN), -200, "{commits}");
-        ends.insert(shown(memory, &packet).is_expired());
-        settled(&at(memory, later_ms + packet::LIFE_MS));
-        post(memory, USER);
-        assert_eq!(viewed(memory, USER).balance, 200, "{commits}");
-        assert!(store.was_interrupted(), "{commits}");
-        check_balanced(memory);
-    }
-    assert!(ends.contains(&false), "the sending came first");
 }
 
 #[test]

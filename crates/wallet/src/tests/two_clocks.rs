@@ -10,7 +10,8 @@ use futures::executor::block_on;
 use super::requests::{at, number, settled};
 use crate::context::Context;
 use crate::packet::{
-    Details, Failure, Funding, Kind, LIFE_MS, Opening, Order, Refusal, look, name, open, pay, send,
+    Details, Failure, Funding, Kind, LIFE_MS, Opening, Order, Payment, Refusal, look, name, open,
+    pay, send,
 };
 use crate::view::view;
 
@@ -46,7 +47,7 @@ fn sent(count: u32) -> Interrupted {
     };
     let context = at(&store, START_MS);
     block_on(send(&context, &number("n"), &order, None, &mut || 0)).unwrap();
-    block_on(pay(&context, &packet(), &mut || 0)).unwrap();
+    block_on(pay(&context, &packet(), &Payment::NONE, &mut || 0)).unwrap();
     store
 }
 

@@ -322,9 +322,9 @@ async fn check_packets<B: Binding>(
         report.isolate(|| format!("packet {name}"), result)?;
         report.packets += 1;
     }
-    let page = |after| records::LATE.page_of_all(after, READ_FIELDS_MAX);
+    let page = |after| records::UNAPPLIED.page_of_all(after, READ_FIELDS_MAX);
     for member in look.members(partition, None, page).await? {
-        report.broken(What::PaymentTooLate, due::words(&member));
+        report.broken(What::PaymentUnapplied, due::words(&member));
     }
     Ok(())
 }

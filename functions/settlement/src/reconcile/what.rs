@@ -11,8 +11,8 @@ pub enum What {
     BudgetDiffers,
     /// Parts and openings of a packet are not what was sent.
     PacketDiffers,
-    /// A payment for a packet came too late and waits for an operator.
-    PaymentTooLate,
+    /// There was no use for a payment for a packet; it waits for an operator.
+    PaymentUnapplied,
     /// Somebody opened a packet and has no token for it.
     OpeningUnpaid,
     /// A user's balance is not the sum of the entries.
@@ -65,7 +65,7 @@ impl What {
             Self::PoolDiffers => "pool_differs",
             Self::BudgetDiffers => "budget_differs",
             Self::PacketDiffers => "packet_differs",
-            Self::PaymentTooLate => "payment_too_late",
+            Self::PaymentUnapplied => "payment_unapplied",
             Self::OpeningUnpaid => "opening_unpaid",
             Self::BalanceDiffers => "balance_differs",
             Self::IncomeDiffers => "income_differs",
@@ -103,8 +103,8 @@ impl What {
                 "tokens were lost or came from elsewhere: ask clients to send theirs"
             }
             Self::PacketDiffers => "close the packet; pay the sender what is missing",
-            Self::PaymentTooLate => {
-                "POST /v1/late-payments/{packet}: credit the sender, or drop what was given back elsewhere"
+            Self::PaymentUnapplied => {
+                "POST /v1/unapplied-payments/{payment_id}: credit the sender, or drop what was given back elsewhere"
             }
             Self::OpeningUnpaid => "have the user open the packet again, which pays",
             Self::BalanceDiffers | Self::IncomeDiffers => {

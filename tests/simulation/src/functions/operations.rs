@@ -8,7 +8,7 @@ use end_to_end::wallet::{reconcile, settle};
 use end_to_end::{coupon, purchase};
 use futures::future::BoxFuture;
 use rand::RngExt;
-use serde_json::json;
+use serde_json::Value;
 
 use super::{Client, Entry, Function};
 use crate::books::Books;
@@ -89,7 +89,10 @@ async fn reconcile_under_traffic(step: &mut Step) {
     if let Some(reply) = step.ask(&reconcile("?scope=full")).await {
         assert_eq!(reply.status, 200, "{reply:?}");
         if !was_corrupted && !step.world.books().is_corrupted() {
-            assert_eq!(reply.json()["differences"], json!([]), "{reply:?}");
+            let differences = reply.json()["differences"].as_array().expect("a list").clone();
+            // What waits for an operator is told.
+            let is_wrong = |one: &Value| one["code"] != "payment_unapplied";
+            assert!(!differences.iter().any(is_wrong), "{reply:?}");
         }
         step.world.saw("operations: reconciled");
     }

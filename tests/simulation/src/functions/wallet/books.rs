@@ -8,7 +8,7 @@ use domain::transaction::{Member, Value};
 use end_to_end::dump::{Record, integer};
 use lease::{CREDITED, FREE, LEFT, RETURNED};
 use wallet::entry::{Entry, What};
-use wallet::packet::{self, Funding, Order};
+use wallet::packet::{self, Funding, Order, Payment};
 use wallet::rain::{self, Rain};
 use wallet::records;
 use wallet::token::Token;
@@ -23,6 +23,8 @@ const UNPAID: i64 = 0;
 const OPEN: i64 = 1;
 const CLOSING: i64 = 2;
 const CLOSED: i64 = 3;
+/// An operator is to decide about the payment.
+const WAITING: i64 = 4;
 
 /// What the store says of one user.
 #[derive(Debug, Default)]
@@ -80,6 +82,8 @@ pub struct Found {
     left: i64,
     /// Cents that came back to the sender.
     refund: Option<i64>,
+    /// Whether it is a payment that came late, or for which there was no use: one part, which nobody opens.
+    is_late: bool,
 }
 
 impl Found {
@@ -91,6 +95,25 @@ impl Found {
     /// Whether nobody has paid for it.
     pub fn is_unpaid(&self) -> bool {
         self.state == UNPAID
+    }
+
+    /// Whether its payment moved money.
+    fn is_paid_in(&self) -> bool {
+        if self.is_late {
+            self.until_ms != 0
+        } else {
+            self.order.funding == Funding::Payment && !self.is_unpaid()
+        }
+    }
+
+    /// Whether a payment was given back elsewhere.
+    fn is_dropped(&self) -> bool {
+        self.is_late && self.state == CLOSED && self.until_ms == 0
+    }
+
+    /// States in the order in which they follow each other.
+    fn rank(&self) -> i64 {
+        if self.state == WAITING { OPEN } else { self.state }
     }
 
     /// Whether somebody has each part.
@@ -109,10 +132,10 @@ impl Found {
     /// It does not.
     pub fn check_next(&self, name: &str, next: &Self) {
         assert_eq!(self.order, next.order, "{name}");
-        assert!(self.state <= next.state, "{name}: {self:?}, then {next:?}");
+        assert!(self.rank() <= next.rank(), "{name}: {self:?}, then {next:?}");
         let is_kept = |(user, cents): (&u64, &i64)| next.openings.get(user) == Some(cents);
         assert!(self.openings.iter().all(is_kept), "{name}: {self:?}, then {next:?}");
-        if !self.is_unpaid() {
+        if !self.is_unpaid() && self.state != WAITING {
             assert_eq!(self.until_ms, next.until_ms, "{name}");
         }
         if self.has_ended() {
@@ -315,7 +338,7 @@ pub fn check_accounts(books: &Books, wallets: &Wallets, packets: &BTreeMap<Strin
         // A payment comes in where its packet lives, once for each.
         for (name, found) in packets {
             let is_here = records::home_of_packet(books.partitions(), name) == partition;
-            if is_here && found.order.funding == Funding::Payment && !found.is_unpaid() {
+            if is_here && found.is_paid_in() {
                 *expected.entry(records::PAID_IN).or_default() -= found.order.total;
                 *expected.entry(records::PACKETS).or_default() += found.order.total;
             }
@@ -403,7 +426,8 @@ pub fn found(books: &Books, packet: &str, wallets: &Wallets) -> Option<Found> {
         until_ms: integer(record, "x"),
         openings: openings.keys().map(opening).collect(),
         left: sum(books.record(&home, &format!("mc{packet}"))),
-        refund: sender.and_then(|wallet| wallet.given(&format!("refund:{packet}"))),
+        refund: sender.and_then(|wallet| wallet.given(&packet::refund_number(packet))),
+        is_late: record.contains_key(&b"l"[..]),
         order,
     })
 }
@@ -437,7 +461,8 @@ pub fn packets(books: &Books, wallets: &Wallets) -> BTreeMap<String, Found> {
 
 fn check_packet(books: &Books, name: &str, found: &Found, wallets: &Wallets) {
     let home = records::home_of_packet(books.partitions(), name).to_string();
-    let (sender, number) = packet::sender_of(name).expect("a packet's name");
+    let of_payment = Payment::of_record_name(name).map(|(_, packet)| packet);
+    let (sender, number) = packet::sender_of(of_payment.unwrap_or(name)).expect("a packet's name");
     let Found { order, openings, left, refund, .. } = found;
     let wallet = wallets.get(&sender.0).expect("the sender has ordered it");
     assert_eq!(wallet.orders.get(number.as_str()), Some(order), "{name}");
@@ -454,7 +479,8 @@ fn check_packet(books: &Books, name: &str, found: &Found, wallets: &Wallets) {
         return;
     }
     assert_eq!(left + openings.values().sum::<i64>(), order.total, "{name}");
-    assert_eq!(parts.len() + openings.len(), order.count as usize, "{name}");
+    let count = if found.is_late { 1 } else { order.count as usize };
+    assert_eq!(parts.len() + openings.len(), count, "{name}");
     let owed = of_users(books, &home, records::OWED);
     for (user, expected) in openings {
         let paid = wallets.get(user);
@@ -467,8 +493,14 @@ fn check_packet(books: &Books, name: &str, found: &Found, wallets: &Wallets) {
     // What can be opened, or is on its way to be closed, is found when its time is over.
     let ends = items(books, &home, records::ENDS);
     let is_listed = ends.contains(&(found.until_ms, name.as_bytes().to_vec()));
-    assert!(is_listed || found.state == CLOSED, "{name} is not among the packets that end");
+    let waits = items(books, &home, records::UNAPPLIED);
+    let waits = waits.iter().any(|(_, waiting)| waiting == name.as_bytes());
+    assert_eq!(waits, found.state == WAITING, "{name}: {found:?}");
+    let is_found = is_listed || waits || found.state == CLOSED;
+    assert!(is_found, "{name} is not among the packets that end");
     match found.state {
+        WAITING => assert_eq!(*refund, None, "{name}"),
+        CLOSED if found.is_dropped() => assert_eq!(*refund, None, "{name}"),
         OPEN => assert_eq!(*refund, None, "{name}"),
         CLOSING => assert!(refund.is_none() || *refund == Some(*left), "{name}"),
         CLOSED => assert_eq!(refund.unwrap_or(0), *left, "{name}"),
@@ -502,7 +534,7 @@ pub fn due(
         due.extend(wallet.pending.keys().map(|number| format!("{user}: {number} is not posted")));
     }
     for (name, found) in packets {
-        let is_closed = found.is_unpaid() || found.state == CLOSED;
+        let is_closed = found.is_unpaid() || matches!(found.state, CLOSED | WAITING);
         if !is_closed && (found.has_ended() || is_past(found.until_ms, now_ms)) {
             due.push(format!("{name} is not closed: {found:?}"));
         }

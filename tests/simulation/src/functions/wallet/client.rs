@@ -4,16 +4,16 @@ use std::sync::{Arc, MutexGuard};
 
 use end_to_end::app::{Ask, Reply};
 use end_to_end::wallet::{
-    cents, grab, look, look_at_rain, look_at_withdrawal, open, open_rain, packet, packet_name,
-    packet_paid, packet_to_pay, post, post_withdrawal, restore, send, settle, switch_posting, tell,
-    view, void_withdrawal, withdraw,
+    cents, decide_payment, grab, look, look_at_rain, look_at_withdrawal, open, open_rain, packet,
+    packet_name, packet_paid_by, packet_to_pay, post, post_withdrawal, restore, send, settle,
+    switch_posting, tell, view, void_withdrawal, withdraw,
 };
 use end_to_end::wallet_checks::Budget;
 use futures::future::BoxFuture;
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 use serde_json::{Value, json};
-use wallet::packet::opening_number;
+use wallet::packet::{Payment, opening_number};
 use wallet::withdraw::State;
 
 use super::model::{Model, Packet, back};
@@ -270,6 +270,7 @@ impl Holder {
             pay_tried_ms: None,
             may_be_late: false,
             paid_ms: None,
+            paid_by: None,
             is_expired: false,
             is_finished: false,
         };
@@ -296,27 +297,57 @@ impl Holder {
         names.collect::<Vec<_>>().choose(&mut step.random).map(|name| (*name).clone())
     }
 
-    /// Somebody says that a packet was paid for, whether it has to be or not, and however often.
+    /// Somebody says that a packet was paid for, whether it has to be or not, however often, and by which payment.
     async fn pay(&mut self, step: &mut Step) {
+        let waiting = self.model().unapplied();
+        if step.random.random_bool(0.3)
+            && let Some(record) = waiting.choose(&mut step.random)
+        {
+            return self.decide(step, record).await;
+        }
         let any = step.random.random_bool(0.1);
         let Some(name) = self.packet(step, |packet| any || packet.by_payment) else { return };
         let before = self.model().packet(&name);
         if before.by_payment {
             self.model().try_paying(&name, now_ms(step), skew_ms(step));
         }
-        let event = packet_paid(before.sender, &before.number);
+        let payment = match step.random.random_range(0..10) {
+            0 => Payment::parse("T-1", "payment").expect("a number"),
+            1 => Payment::parse("T-2", "payment").expect("a number"),
+            _ => Payment::NONE,
+        };
+        let event = packet_paid_by(payment.number(), before.sender, &before.number);
         let Some(reply) = step.ask(&tell(&event)).await else { return };
         let now_ms = now_ms(step);
         match (reply.status, &*code(&reply)) {
-            (204, _) if before.by_payment => {
-                let is_first = self.model().paid(&name, now_ms);
+            (204, _) => {
+                let is_first = self.model().paid(&name, &payment, now_ms);
                 saw(step, if is_first { "paid" } else { "paid again" });
             }
-            (204, _) => {}
+            (422, "already_paid") => {
+                self.model().told_unapplied(&name, &payment);
+                saw(step, "paid for twice");
+            }
             (422, "unknown_packet") => {
                 assert!(!before.is_there(now_ms, skew_ms(step)), "{before:?}: {reply:?}");
                 saw(step, "paid before it is known");
             }
+            _ => panic!("{reply:?}"),
+        }
+    }
+
+    /// An operator decides about a payment for which there was no use.
+    async fn decide(&mut self, step: &mut Step, record: &str) {
+        let was_decided = self.model().may_be_decided(record);
+        self.model().try_deciding(record, now_ms(step));
+        let decision = step.one_of(&["credit", "drop"]);
+        let Some(reply) = step.ask(&decide_payment(record, decision)).await else { return };
+        match (reply.status, &*code(&reply)) {
+            (204, _) => {
+                assert!(!was_decided || !step.world.plan.is_calm(), "decided twice: {reply:?}");
+                saw(step, decision);
+            }
+            (409, "not_waiting") => {}
             _ => panic!("{reply:?}"),
         }
     }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
-use wallet::packet::{self, Funding, Kind};
+use wallet::packet::{self, Funding, Kind, Payment};
 
 use super::books::Found;
 
@@ -74,6 +74,8 @@ pub struct Packet {
     pub may_be_late: bool,
     /// When that was acknowledged.
     pub paid_ms: Option<u64>,
+    /// By which payment, as far as it was acknowledged.
+    pub paid_by: Option<Payment>,
     /// Somebody was told that it has expired.
     pub is_expired: bool,
     /// Somebody was told that nothing is left in it.
@@ -149,6 +151,9 @@ pub struct Model {
     found: BTreeMap<String, Found>,
     /// Packets of which a refund was seen.
     refunded: BTreeSet<String>,
+    /// Payments of which somebody was told that there is no use for them, by the names of their records: the packet,
+    /// and whether an operator may have decided.
+    unapplied: BTreeMap<String, (String, bool)>,
 }
 
 fn try_one(of: &mut Movements, user: u64, name: &str, most: i64) {
@@ -302,11 +307,49 @@ impl Model {
     }
 
     /// That was acknowledged; whether for the first time.
-    pub fn paid(&mut self, name: &str, now_ms: u64) -> bool {
+    ///
+    /// # Panics
+    /// The packet has another payment.
+    pub fn paid(&mut self, name: &str, payment: &Payment, now_ms: u64) -> bool {
+        if self.may_be_decided(&payment.record_name(name)) {
+            return false;
+        }
         let packet = self.packets.get_mut(name).expect("somebody tried");
+        assert!(packet.by_payment, "{packet:?}");
         let is_first = packet.paid_ms.is_none();
         packet.paid_ms.get_or_insert(now_ms);
+        let paid_by = packet.paid_by.get_or_insert_with(|| payment.clone());
+        assert_eq!(paid_by, payment, "{name} is paid for twice");
         is_first
+    }
+
+    /// Somebody was told that there is no use for a payment.
+    ///
+    /// # Panics
+    /// The packet has it.
+    pub fn told_unapplied(&mut self, name: &str, payment: &Payment) {
+        let packet = &self.packets[name];
+        assert_ne!(packet.paid_by.as_ref(), Some(payment), "{packet:?}");
+        let record = payment.record_name(name);
+        self.unapplied.entry(record).or_insert_with(|| (name.to_owned(), false));
+    }
+
+    /// Payments of which somebody was told that there is no use for them.
+    pub fn unapplied(&self) -> Vec<String> {
+        self.unapplied.keys().cloned().collect()
+    }
+
+    /// Whether an operator may have decided about a payment.
+    pub fn may_be_decided(&self, record: &str) -> bool {
+        self.unapplied.get(record).is_some_and(|(_, may_be)| *may_be)
+    }
+
+    /// An operator decides about one of them: perhaps the sender is credited.
+    pub fn try_deciding(&mut self, record: &str, now_ms: u64) {
+        let unapplied = self.unapplied.get_mut(record).expect("it is unapplied");
+        unapplied.1 = true;
+        let packet = self.packets[&unapplied.0].clone();
+        self.may_come_back(record, &packet, now_ms);
     }
 
     fn may_come_back(&mut self, name: &str, packet: &Packet, from_ms: u64) {

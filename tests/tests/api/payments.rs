@@ -1,0 +1,118 @@
+//! A payment for a group packet that was forgotten: the sender is credited once. Where it is too old, or the packet
+//! has another payment, an operator decides, and the other events of the batch are committed.
+
+use end_to_end::app::{Ask, CLOUD_EVENTS, Place, assert_refused, load};
+use end_to_end::wallet::{
+    cents, decide_payment, differences, open, packet, packet_name, packet_paid, packet_paid_by,
+    packet_to_pay, send, settle, tell, unapplied_payments, view,
+};
+use host::{App, Time};
+use serde_json::{Value, json};
+
+/// 2026-02-16T16:00:00Z
+const START_MS: u64 = 1_771_257_600_000;
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// An app in which user 7 has sent a packet of 2.00 that nobody has paid for, some days ago.
+async fn after(days: u64) -> App {
+    let mut options = Place::Kv.options();
+    options.time = Time::Seeded { start_ms: START_MS };
+    let app = load(options).await;
+    assert_eq!(send(&packet_to_pay(7, "p", 200, 2)).of(&app).await.status, 201);
+    app.advance_time(days * DAY_MS);
+    app
+}
+
+async fn balance(app: &App) -> i64 {
+    assert_eq!(settle().of(app).await.status, 200);
+    cents(&view(7).of(app).await, "balance")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_for_a_packet_that_was_forgotten_credits_the_sender_once() {
+    let app = after(8).await;
+    for _ in 0..2 {
+        assert_eq!(tell(&packet_paid(7, "p")).of(&app).await.status, 204);
+        assert_eq!(balance(&app).await, 200);
+    }
+    assert_refused(&open(&packet_name(7, "p"), 8).of(&app).await, 409, "expired");
+    assert_eq!(differences(&app).await, Vec::<Value>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_packet_that_is_sent_again_can_be_paid() {
+    let app = after(8).await;
+    assert_eq!(send(&packet_to_pay(7, "p", 200, 2)).of(&app).await.status, 201);
+    assert_eq!(tell(&packet_paid(7, "p")).of(&app).await.status, 204);
+    assert_eq!(open(&packet_name(7, "p"), 8).of(&app).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_that_is_too_old_keeps_no_other_event_of_its_batch() {
+    let app = after(31).await;
+    assert_eq!(send(&packet_to_pay(7, "new", 200, 2)).of(&app).await.status, 201);
+    let batch = json!([packet_paid(7, "p"), packet_paid(7, "new")]).to_string();
+    let batch = Ask::post("/v1/events", batch).header("content-type", CLOUD_EVENTS);
+    for _ in 0..2 {
+        assert_refused(&batch.clone().of(&app).await, 422, "too_old");
+    }
+    assert_eq!(open(&packet_name(7, "new"), 8).of(&app).await.status, 200);
+    assert_eq!(balance(&app).await, 0);
+    let credited = decide_payment(&packet_name(7, "p"), "credit").of(&app).await;
+    assert_eq!(credited.status, 204, "{credited:?}");
+    assert_eq!(balance(&app).await, 200);
+    assert_eq!(differences(&app).await, Vec::<Value>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_payment_waits_with_all_that_an_operator_must_know() {
+    let app = after(0).await;
+    let by = |payment, number| packet_paid_by(Some(payment), 7, number);
+    assert_eq!(send(&packet_to_pay(7, "q", 300, 1)).of(&app).await.status, 201);
+    assert_eq!(tell(&by("T-1", "p")).of(&app).await.status, 204);
+    let batch = json!([by("T-1", "p"), by("T-2", "p"), by("T-3", "q")]).to_string();
+    let batch = Ask::post("/v1/events", batch).header("content-type", CLOUD_EVENTS);
+    for _ in 0..2 {
+        let refused = batch.clone().of(&app).await;
+        assert_refused(&refused, 422, "already_paid");
+        assert_eq!(refused.text("field").as_deref(), Some("[1].data.packet"));
+    }
+    for name in ["p", "q"] {
+        assert_eq!(open(&packet_name(7, name), 8).of(&app).await.status, 200, "{name}");
+    }
+    let listed = unapplied_payments("").of(&app).await.json();
+    let expected = json!({"payments": [{
+        "payment_id": "payment:T-2:7.p", "code": "already_paid", "packet": "7.p",
+        "payment": "T-2", "sender": "7", "amount": "200", "sent_at": "2026-02-16T16:00:00Z",
+        "told_at": "2026-02-16T16:00:00Z"
+    }]});
+    assert_eq!(listed, expected);
+    assert_eq!(balance(&app).await, 0);
+    assert_eq!(decide_payment("payment:T-2:7.p", "credit").of(&app).await.status, 204);
+    assert_eq!(balance(&app).await, 200);
+    assert_eq!(tell(&by("T-2", "p")).of(&app).await.status, 204, "it is done");
+    assert_eq!(unapplied_payments("").of(&app).await.json(), json!({"payments": []}));
+    assert_eq!(differences(&app).await, Vec::<Value>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_for_a_packet_that_needs_none_waits_and_can_be_dropped() {
+    let app = after(0).await;
+    assert_eq!(tell(&packet_paid(7, "p")).of(&app).await.status, 204);
+    app.advance_time(2 * DAY_MS);
+    assert_eq!(balance(&app).await, 200, "nobody opened it");
+    assert_eq!(send(&packet(7, "mine", 200, 1)).of(&app).await.status, 201);
+    assert_refused(&tell(&packet_paid(7, "mine")).of(&app).await, 422, "already_paid");
+    assert_eq!(decide_payment("payment::7.mine", "drop").of(&app).await.status, 204);
+    assert_eq!(tell(&packet_paid(7, "mine")).of(&app).await.status, 204, "it is done");
+    assert_eq!(balance(&app).await, 0);
+    assert_eq!(differences(&app).await, Vec::<Value>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_packet_whose_late_payment_was_decided_cannot_be_sent_again() {
+    let app = after(31).await;
+    assert_refused(&tell(&packet_paid(7, "p")).of(&app).await, 422, "too_old");
+    assert_eq!(decide_payment(&packet_name(7, "p"), "drop").of(&app).await.status, 204);
+    assert_refused(&send(&packet_to_pay(7, "p", 200, 2)).of(&app).await, 422, "too_old");
+}
