@@ -9,7 +9,7 @@ use std::sync::{Arc, Once};
 use end_to_end::app::{Place, check, not_loaded};
 use end_to_end::patient::Patient;
 use end_to_end::purchase;
-use end_to_end::wallet::{quarantine, retry, settle};
+use end_to_end::wallet::{decide_payment, quarantine, retry, settle, unapplied_payments};
 use end_to_end::wallet_checks::check_books;
 use futures::future::join_all;
 use host::{App, TracedCall, simulate};
@@ -208,6 +208,16 @@ async fn come_to_rest(world: &World) {
         let reply = late.until_answered(&retry(id)).await;
         assert_eq!(reply.status, 200, "{reply:?}");
         *world.report().seen.entry("operations: retried".into()).or_default() += 1;
+    }
+    // Whatever operators have not decided about yet was given back elsewhere.
+    let waiting = late.until_answered(&unapplied_payments("")).await.json();
+    for payment in waiting["payments"].as_array().expect("a list") {
+        let id = payment["payment_id"].as_str().expect("an id");
+        let reply = late.until_answered(&decide_payment(id, "drop")).await;
+        assert!(
+            reply.status == 204 || reply.text("code").as_deref() == Some("not_waiting"),
+            "{reply:?}"
+        );
     }
     for asked in world.functions.iter().flat_map(|function| function.calm()) {
         late.until_answered(&asked).await;

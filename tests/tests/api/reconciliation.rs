@@ -132,7 +132,7 @@ const KINDS: [&str; 26] = [
     "reservation_unlisted",
     "record_unreadable",
     "dropped",
-    "payment_too_late",
+    "payment_unapplied",
 ];
 
 async fn corrupt(store: &Store<'_>, app: &App, kind: &str) {
@@ -250,9 +250,9 @@ async fn corrupt(store: &Store<'_>, app: &App, kind: &str) {
             let name = quarantine::name(records::QUEUE, &entry);
             store.write(home, vec![Write::AddMember(quarantine::dropped_names(), name)]).await;
         }
-        "payment_too_late" => {
-            let late = records::LATE.add(UnixMillis(0), b"7.late");
-            store.write(home, vec![late]).await;
+        "payment_unapplied" => {
+            let waiting = records::UNAPPLIED.add(UnixMillis(0), b"7.late");
+            store.write(home, vec![waiting]).await;
         }
         other => panic!("{other}"),
     }
