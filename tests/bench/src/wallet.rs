@@ -22,8 +22,8 @@ const BUDGET: i64 = 1_000_000_000_000;
 /// One millisecond of snowflake ids.
 const ID_STEP: u64 = 1 << 22;
 /// Packets that are sent before, each of as many parts as one may have.
-const PACKETS: u64 = 400;
-const PARTS: u64 = 500;
+const PACKETS: u64 = 700;
+const PARTS: u64 = wallet::split::COUNT_MAX as u64;
 /// Who sends them.
 const SENDER: u64 = 7;
 /// Who has ten tokens that are not posted, and who has as many as one may have.
