@@ -30,9 +30,10 @@
 //!
 //! # Payments
 //!
-//! An event tells of a payment, by its number at the payment provider; a provider that gives none can pay for a
-//! packet once. A packet is paid for by the first payment of which the store learns; its number is kept with the packet
-//! and never changes. Told again it changes nothing. What else is told is money that has no use: it is *unapplied*.
+//! An event tells of a payment, by its number at the payment provider. It is the number of the payment, and not of an
+//! attempt to tell of it. A packet is paid for by the first payment of which the store learns; its number is kept with the
+//! packet and never changes. Told again it changes nothing; nor does one of which no number is known, which may be the
+//! same. What else is told is money that has no use: it is *unapplied*.
 //!
 //! An order by payment that nobody pays for is collected after seven days; whoever sends it again has seven days
 //! from then on. What the sender asked for stays among what the sender sent (`mo`), so that a payment is never of
@@ -44,23 +45,25 @@
 //!    payment and packet and in a partition that follows from that name, is written as *waiting*, moves no money, and is
 //!    listed ([`unapplied`](mod@unapplied)). The guard demands that there is no such record. What was seen of the packet
 //!    cannot become wrong meanwhile: no packet changes the payment that it has, and none that is paid is collected.
-//! 4. *It is gone, or nobody sent it*, by what the sender sent: where nobody did, or it is younger than seven days (its
-//!    writer is still on the way), the payment is to be told again: `unknown_packet`.
+//! 4. *It is not there*, by what the sender sent: where nobody sent it (or it is sent from a balance at this moment) the
+//!    payment is to be told again: `unknown_packet`. Where it was sent less than seven days ago its writer is still on the
+//!    way, or did not come: it is written down as paid, and opens. The writer finds it, and that is as well.
 //! 5. *It is gone, up to 30 days* after it was sent: the packet is written down as paid and closing, with the
 //!    payment's number and the whole sum in one part, and into the index of periods. Settlement gives it back as it does
 //!    with what nobody opened, under the number of the refund: the sender is credited once.
 //! 6. *It is gone, later*: the packet is written down as *waiting* with the payment's number, moves no money, and is
 //!    listed: `too_old`.
 //!
-//! The guard of 5 and 6 is that of writing down: there is no order. So of a payment and a sending at once, or of two
+//! The guard of 4 to 6 is that of writing down: there is no order. So of a payment and a sending at once, or of two
 //! payments, by whatever clocks, the first decides, and the other one reads again. A crash before the commit leaves
 //! nothing, and the payment is told again; after it, everything. What comes late or twice meets a packet that is
 //! there, or a record of the payment.
 //!
 //! An operator decides about what waits: the sender is credited, which is step 5 from there on, under a refund's number
 //! that follows from the record's name; or it is dropped, for a reason, where the payment was given back elsewhere. Both
-//! demand that it waits, so that of two one counts. Told again, a payment that waits is refused as before, and one that
-//! is decided is as well as applied.
+//! demand that it waits, so that of two one counts; the other one is told which, and whoever lost the answer is told
+//! their own again. Told again, a payment that waits or was dropped is refused as before, and one that was credited is
+//! applied.
 //!
 //! A packet that is unpaid is kept for seven days more whenever it is sent again, before that is told; one that is
 //! gone for 30 days, or whose payment waits or was decided, is refused (`too_old`): it could not be paid.
@@ -97,7 +100,7 @@ pub use open::{
     Details, Opening, READS, details, look, open, opening_number, pay_opening, reads_of_all,
     refund_number,
 };
-pub use pay::{Payment, Told, pay};
+pub use pay::{Payment, Told, Why, pay};
 pub use send::send;
 pub use settle::{Settled, settle};
 

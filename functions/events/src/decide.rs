@@ -4,10 +4,10 @@ use domain::group_buy::{Chance, Groups};
 use domain::paid::mark_paid;
 use domain::partition::{Partition, Partitions};
 use domain::time::UnixMillis;
-use domain::transaction::{Transaction, Value};
+use domain::transaction::{CommitError, Transaction, Value};
 use edge::Problem;
 use store::Plan;
-use wallet::packet::Told;
+use wallet::packet::{Told, Why};
 
 use crate::parse::{Ended, Event, Paid};
 
@@ -47,8 +47,10 @@ pub fn unknown_packet(paid: &Paid) -> Problem {
 pub fn unapplied(paid: &Paid, told: Told) -> Option<Problem> {
     let (code, detail) = match told {
         Told::Applied => return None,
-        Told::TooOld => ("too_old", "the packet was sent too long ago"),
-        Told::AlreadyPaid => ("already_paid", "the packet has another payment, or needs none"),
+        Told::Unapplied(Why::TooOld) => ("too_old", "the packet was sent too long ago"),
+        Told::Unapplied(Why::AlreadyPaid) => {
+            ("already_paid", "the packet has another payment, or needs none")
+        }
     };
     let detail = format!("{detail}; an operator decides about the payment, do not send it again");
     Some(Problem::new(422, code, detail).about(paid.field.as_str()))
@@ -89,25 +91,31 @@ impl Step<'_> {
         plan
     }
 
-    /// What is to be committed where this was made of the chance, if there is anything left to change.
+    /// What is to be committed where this was made of the chance, if there is anything left to change. And the problem
+    /// of the first group that nobody has opened, 422 `unknown_group`: whoever says that it ended is to say it again,
+    /// because an end that overtakes the opening must not be lost. The others end.
     ///
     /// # Errors
-    /// 422 `unknown_group`: nobody has opened it. Whoever says so is to say it again, because an end
-    /// that overtakes the opening must not be lost.
+    /// What was made of the chance cannot be read.
     pub fn after(
         &self,
         seen: Option<&Value>,
         now: UnixMillis,
-    ) -> Result<Option<Plan<()>>, Problem> {
+    ) -> Result<(Option<Plan<()>>, Option<Problem>), CommitError> {
         let before = Groups::decode(seen)?;
-        let mut after = before.clone();
+        let (mut after, mut unknown) = (before.clone(), None);
         for ended in &self.said {
-            after = after.ended(&ended.group, ended.phase, now).ok_or_else(|| {
-                let detail = "there is no such group; send the event again once it is open";
-                Problem::new(422, "unknown_group", detail).about(ended.field.as_str())
-            })?;
+            match after.ended(&ended.group, ended.phase, now) {
+                Some(next) => after = next,
+                None => {
+                    let detail = "there is no such group; send the event again once it is open";
+                    let problem = Problem::new(422, "unknown_group", detail);
+                    unknown.get_or_insert_with(|| problem.about(ended.field.as_str()));
+                }
+            }
         }
-        Ok((after != before).then(|| Plan::of(self.chance.change(&before, &after), ())))
+        let plan = (after != before).then(|| Plan::of(self.chance.change(&before, &after), ()));
+        Ok((plan, unknown))
     }
 }
 
@@ -142,6 +150,18 @@ mod tests {
         })
     }
 
+    fn opened(group: &str, at: UnixMillis) -> Groups {
+        let group = Group {
+            group: group.into(),
+            template: "t".into(),
+            gives_back: true,
+            opened_at: at,
+            lasts_seconds: 1,
+            phase: Phase::Open,
+        };
+        Groups::default().opened(group).unwrap()
+    }
+
     /// What a change leaves behind.
     fn written(transaction: &Transaction) -> Value {
         let Some(Write::Set(_, _, value)) = transaction.writes.first() else {
@@ -160,24 +180,18 @@ mod tests {
         ];
         let steps = steps(&events);
         assert_eq!(steps.iter().map(|step| step.said.len()).collect::<Vec<_>>(), [2, 1]);
-        let open = Group {
-            group: "a".into(),
-            template: "t".into(),
-            gives_back: true,
-            opened_at: now,
-            lasts_seconds: 1,
-            phase: Phase::Open,
-        };
-        let groups = Groups::default().opened(open).unwrap();
+        let groups = opened("a", now);
         let value = written(&steps[0].chance.change(&Groups::default(), &groups));
-        let (change, _) = steps[0].after(Some(&value), now).unwrap().unwrap().into_parts();
+        let (change, unknown) = steps[0].after(Some(&value), now).unwrap();
+        assert_eq!(unknown, None);
+        let (change, _) = change.unwrap().into_parts();
         let value = written(&change);
         assert_eq!(
             Groups::decode(Some(&value)).unwrap().find("a").unwrap().phase,
             Phase::Succeeded
         );
         // Another attempt finds its own effect.
-        assert_eq!(steps[0].after(Some(&value), now), Ok(None));
+        assert_eq!(steps[0].after(Some(&value), now), Ok((None, None)));
     }
 
     #[test]
@@ -199,8 +213,8 @@ mod tests {
         let fields: Vec<_> = payments.iter().map(|paid| unknown_packet(paid).field).collect();
         let expected = [0, 2, 4].map(|index| Some(format!("[{index}].data.packet")));
         assert_eq!(fields, expected);
-        for (told, code) in [(Told::TooOld, "too_old"), (Told::AlreadyPaid, "already_paid")] {
-            let problem = unapplied(payments[1], told).unwrap();
+        for (why, code) in [(Why::TooOld, "too_old"), (Why::AlreadyPaid, "already_paid")] {
+            let problem = unapplied(payments[1], Told::Unapplied(why)).unwrap();
             assert_eq!((problem.status, problem.code), (422, code));
             assert_eq!(problem.field.as_deref(), Some("[2].data.packet"));
         }
@@ -210,11 +224,18 @@ mod tests {
     }
 
     #[test]
-    fn a_group_that_nobody_opened_is_named() {
-        let events = [ended(7, "a", Phase::Succeeded)];
-        let problem = steps(&events)[0].after(None, UnixMillis(1));
-        let problem = problem.unwrap_err();
+    fn a_group_that_nobody_opened_is_named_and_the_others_end() {
+        let events = [ended(7, "b", Phase::Succeeded), ended(7, "a", Phase::Succeeded)];
+        let steps = steps(&events);
+        let (change, problem) = steps[0].after(None, UnixMillis(1)).unwrap();
+        let problem = problem.unwrap();
         assert_eq!((problem.status, problem.code), (422, "unknown_group"));
-        assert_eq!(problem.field.as_deref(), Some("data.a"));
+        assert_eq!(problem.field.as_deref(), Some("data.b"));
+        assert_eq!(change, None);
+        let open = opened("a", UnixMillis(1));
+        let value = written(&steps[0].chance.change(&Groups::default(), &open));
+        let (change, problem) = steps[0].after(Some(&value), UnixMillis(1)).unwrap();
+        assert!(change.is_some());
+        assert_eq!(problem.unwrap().field.as_deref(), Some("data.b"));
     }
 }

@@ -77,18 +77,54 @@ async fn nudge(message: &[u8]) -> Result<(), Problem> {
     commit(&events, &config).await
 }
 
-/// Commits what the events change: durable when it returns. Groups come first, then packets, because one
-/// that nobody knows refuses the batch; whatever was committed before is committed again without harm.
+/// Commits what the events change: durable when it returns. An event that cannot be done keeps no other one from it,
+/// unless the store fails; the answer is the gravest of their problems. Whatever was committed before is committed
+/// again without harm.
 async fn commit(events: &[Event], config: &Config) -> Result<(), Problem> {
+    let mut gravest = Gravest::default();
     let steps = decide::steps(events);
     if !steps.is_empty() {
-        end_groups(steps, config).await?;
+        end_groups(steps, config, &mut gravest).await?;
     }
     let payments = decide::payments(events);
-    let unapplied = if payments.is_empty() { None } else { pay(&payments, config).await? };
+    if !payments.is_empty() {
+        pay(&payments, config, &mut gravest).await?;
+    }
     mark_paid(events, config).await?;
-    // To tell it again changes nothing: so it keeps no other event from being committed.
-    unapplied.map_or(Ok(()), Err)
+    gravest.0.map_or(Ok(()), |(_, problem)| Err(problem))
+}
+
+/// How grave a problem of one event is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Gravity {
+    /// It is listed for operators: to send it again changes nothing.
+    Listed,
+    /// It is to be sent again.
+    Unknown,
+    /// A record must be repaired before.
+    Unreadable,
+}
+
+/// The gravest problem of a batch, of equal ones the first.
+#[derive(Debug, Default)]
+struct Gravest(Option<(Gravity, Problem)>);
+
+impl Gravest {
+    fn meets(&mut self, gravity: Gravity, problem: Problem) {
+        if self.0.as_ref().is_none_or(|(known, _)| *known < gravity) {
+            self.0 = Some((gravity, problem));
+        }
+    }
+
+    /// # Errors
+    /// It is the store's, and no record's.
+    fn meets_failure(&mut self, error: CommitError) -> Result<(), CommitError> {
+        if !error.is_of_records() {
+            return Err(error);
+        }
+        self.meets(Gravity::Unreadable, error.into());
+        Ok(())
+    }
 }
 
 /// Marks who paid.
@@ -107,12 +143,14 @@ fn context<'a>(store: &'a Store, config: &Config) -> Context<'a, Store> {
     }
 }
 
-/// Pays for packets: from then on they can be opened. The problem of the first payment for which there is no use,
-/// where there is one: it is listed, and the others count.
-async fn pay(payments: &[&Paid], config: &Config) -> Result<Option<Problem>, Problem> {
+/// Pays for packets: from then on they can be opened.
+async fn pay(
+    payments: &[&Paid],
+    config: &Config,
+    gravest: &mut Gravest,
+) -> Result<(), CommitError> {
     let store = edge::store::open(config).await?;
     let context = context(&store, config);
-    let mut unapplied = None;
     for some in payments.chunks(AT_ONCE) {
         // All of them end, whatever becomes of one.
         let pay = async |Paid { packet, payment, .. }: &&Paid| {
@@ -121,17 +159,27 @@ async fn pay(payments: &[&Paid], config: &Config) -> Result<Option<Problem>, Pro
         let paid = join_all(some.iter().map(pay)).await;
         for (paid, result) in some.iter().zip(paid) {
             match result {
-                Ok(told) => unapplied = unapplied.or_else(|| decide::unapplied(paid, told)),
-                Err(Failure::Refused(_)) => return Err(decide::unknown_packet(paid)),
-                Err(Failure::Store(error)) => return Err(error.into()),
+                Ok(told) => {
+                    if let Some(problem) = decide::unapplied(paid, told) {
+                        gravest.meets(Gravity::Listed, problem);
+                    }
+                }
+                Err(Failure::Refused(_)) => {
+                    gravest.meets(Gravity::Unknown, decide::unknown_packet(paid));
+                }
+                Err(Failure::Store(error)) => gravest.meets_failure(error)?,
             }
         }
     }
-    Ok(unapplied)
+    Ok(())
 }
 
 /// Ends groups: looks at all of them, then changes each if it still is as it was seen.
-async fn end_groups(mut steps: Vec<Step<'_>>, config: &Config) -> Result<(), Problem> {
+async fn end_groups(
+    mut steps: Vec<Step<'_>>,
+    config: &Config,
+    gravest: &mut Gravest,
+) -> Result<(), CommitError> {
     let store = edge::store::open(config).await?;
     let context = context(&store, config);
     let mut plans: Vec<_> = steps.iter().map(Step::look).collect();
@@ -146,9 +194,17 @@ async fn end_groups(mut steps: Vec<Step<'_>>, config: &Config) -> Result<(), Pro
                 Ok(_) => None,
                 Err(refused) => refused.field()?.cloned(),
             };
-            if let Some(plan) = step.after(seen.as_ref(), context.now)? {
-                plans.push(plan);
-                steps.push(step);
+            match step.after(seen.as_ref(), context.now) {
+                Ok((plan, unknown)) => {
+                    if let Some(problem) = unknown {
+                        gravest.meets(Gravity::Unknown, problem);
+                    }
+                    if let Some(plan) = plan {
+                        plans.push(plan);
+                        steps.push(step);
+                    }
+                }
+                Err(error) => gravest.meets_failure(error)?,
             }
         }
         has_looked = true;

@@ -18,6 +18,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use coupons::context::Templates;
+use domain::time::UnixMillis;
 use edge::config::{self, Config, ConfigError};
 use edge::log::Line;
 use edge::route::{Verb, route};
@@ -26,8 +27,7 @@ use edge::{Access, Answer, Call, Kept, Problem, Request, Response, Route, Stages
 use store::quarantine::{Act, Item};
 use wallet::keys::SigningKeys;
 use wallet::mode::{self, Switches};
-use wallet::packet::Failure;
-use wallet::packet::unapplied::{self, Decision, Unapplied};
+use wallet::packet::unapplied::{self, Decided, Decision, NotDecided, Unapplied};
 
 pub mod parse;
 pub mod quarantine;
@@ -176,6 +176,27 @@ pub enum Done {
     Decided,
 }
 
+/// A decision about a payment, for operators.
+fn words(Decided { at, decision, reason }: &Decided) -> String {
+    let what = match decision {
+        Decision::Credit => "the sender is credited",
+        Decision::Drop => "it is dropped",
+    };
+    let (at, reason) = (UnixMillis(*at).to_rfc3339(), reason.as_deref().unwrap_or("none given"));
+    format!("{what}, since {at}; reason: {reason}")
+}
+
+fn not_decided(why: NotDecided) -> Problem {
+    match why {
+        NotDecided::Unknown => Problem::new(404, "unknown_payment", "there is no such payment"),
+        NotDecided::Applied => Problem::new(409, "not_waiting", "there was a use for it"),
+        NotDecided::Otherwise(known) => {
+            let detail = format!("it was decided otherwise: {}", words(&known));
+            Problem::new(409, "decided_otherwise", detail)
+        }
+    }
+}
+
 /// Carries a command out: whatever is done is durable when it returns.
 async fn perform<B: Binding>(books: &Books<'_, B>, command: Command) -> Result<Done, Problem> {
     let context = &books.wallets;
@@ -216,23 +237,9 @@ async fn perform<B: Binding>(books: &Books<'_, B>, command: Command) -> Result<D
             Done::Unapplied(payments, has_more)
         }
         Command::DecideUnapplied(name, decision, reason) => {
-            match unapplied::decide(context, &name, decision, reason.as_deref()).await {
-                Ok(true) => {}
-                Ok(false) => {
-                    let detail = "it was decided, or there was a use for it";
-                    return Err(Problem::new(409, "not_waiting", detail));
-                }
-                Err(Failure::Refused(_)) => {
-                    let detail = "there is no such payment";
-                    return Err(Problem::new(404, "unknown_payment", detail));
-                }
-                Err(Failure::Store(error)) => return Err(error.into()),
-            }
-            let decision = match decision {
-                Decision::Credit => "credited",
-                Decision::Drop => "dropped",
-            };
-            let cause = &*format!("{name} {decision}: {}", reason.as_deref().unwrap_or("-"));
+            let decided = unapplied::decide(context, &name, decision, reason.as_deref()).await?;
+            let decided = decided.map_err(not_decided)?;
+            let cause = &*format!("{name}: {}", words(&decided));
             let line = Line { level: "warning", code: "payment_decided", cause, ..Line::default() };
             edge::log::write(&line).await;
             Done::Decided

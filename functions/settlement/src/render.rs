@@ -10,6 +10,7 @@ use serde::Serialize;
 use store::quarantine::Item;
 use wallet::mode::{Mode, Statements};
 use wallet::packet::unapplied::Unapplied;
+use wallet::packet::{Funding, Payment, Why};
 
 use crate::Done;
 use crate::quarantine;
@@ -117,6 +118,9 @@ struct PaymentBody<'a> {
     packet: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     payment: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    packet_payment: Option<&'a str>,
+    packet_funding: &'static str,
     sender: UserId,
     amount: Amount,
     sent_at: UnixMillis,
@@ -126,9 +130,17 @@ struct PaymentBody<'a> {
 fn unapplied_body(of: &Unapplied) -> Result<UnappliedBody<'_>, Problem> {
     let details = of.details.as_ref().map(|known| {
         Ok::<_, Problem>(PaymentBody {
-            code: if known.is_too_old { "too_old" } else { "already_paid" },
+            code: match known.why {
+                Why::TooOld => "too_old",
+                Why::AlreadyPaid => "already_paid",
+            },
             packet: &known.packet,
             payment: known.payment.number(),
+            packet_payment: known.instead_of.as_ref().and_then(Payment::number),
+            packet_funding: match known.order.funding {
+                Funding::Balance => "balance",
+                Funding::Payment => "payment",
+            },
             sender: UserId(known.order.sender),
             amount: amount(known.order.total)?,
             sent_at: UnixMillis(known.order.at),

@@ -215,7 +215,7 @@ async fn come_to_rest(world: &World) {
         let id = payment["payment_id"].as_str().expect("an id");
         let reply = late.until_answered(&decide_payment(id, "drop")).await;
         assert!(
-            reply.status == 204 || reply.text("code").as_deref() == Some("not_waiting"),
+            reply.status == 204 || reply.text("code").as_deref() == Some("decided_otherwise"),
             "{reply:?}"
         );
     }

@@ -51,6 +51,11 @@ async fn a_packet_that_is_sent_again_can_be_paid() {
 async fn a_payment_that_is_too_old_keeps_no_other_event_of_its_batch() {
     let app = after(31).await;
     assert_eq!(send(&packet_to_pay(7, "new", 200, 2)).of(&app).await.status, 201);
+    let unknown = json!([packet_paid(7, "p"), packet_paid(7, "lost"), packet_paid(7, "new")]);
+    let unknown = Ask::post("/v1/events", unknown.to_string()).header("content-type", CLOUD_EVENTS);
+    let refused = unknown.of(&app).await;
+    assert_refused(&refused, 422, "unknown_packet");
+    assert_eq!(refused.text("field").as_deref(), Some("[1].data.packet"));
     let batch = json!([packet_paid(7, "p"), packet_paid(7, "new")]).to_string();
     let batch = Ask::post("/v1/events", batch).header("content-type", CLOUD_EVENTS);
     for _ in 0..2 {
@@ -83,7 +88,7 @@ async fn a_second_payment_waits_with_all_that_an_operator_must_know() {
     let listed = unapplied_payments("").of(&app).await.json();
     let expected = json!({"payments": [{
         "payment_id": "payment:T-2:7.p", "code": "already_paid", "packet": "7.p",
-        "payment": "T-2", "sender": "7", "amount": "200", "sent_at": "2026-02-16T16:00:00Z",
+        "payment": "T-2", "packet_payment": "T-1", "packet_funding": "payment", "sender": "7", "amount": "200", "sent_at": "2026-02-16T16:00:00Z",
         "told_at": "2026-02-16T16:00:00Z"
     }]});
     assert_eq!(listed, expected);
@@ -104,7 +109,7 @@ async fn a_payment_for_a_packet_that_needs_none_waits_and_can_be_dropped() {
     assert_eq!(send(&packet(7, "mine", 200, 1)).of(&app).await.status, 201);
     assert_refused(&tell(&packet_paid(7, "mine")).of(&app).await, 422, "already_paid");
     assert_eq!(decide_payment("payment::7.mine", "drop").of(&app).await.status, 204);
-    assert_eq!(tell(&packet_paid(7, "mine")).of(&app).await.status, 204, "it is done");
+    assert_refused(&tell(&packet_paid(7, "mine")).of(&app).await, 422, "already_paid");
     assert_eq!(balance(&app).await, 0);
     assert_eq!(differences(&app).await, Vec::<Value>::new());
 }

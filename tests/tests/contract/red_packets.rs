@@ -284,15 +284,17 @@ async fn check_unapplied_payments(contract: &Contract) {
     rows.extend(wrong_objects(&decide("drop"), r#""decision": "drop""#));
     rows.extend([
         (204, "", raw(r#"{"decision": "credit"}"#)),
-        (409, "not_waiting", decide("credit")),
-        (409, "not_waiting", decide("drop")),
+        (204, "", raw(r#"{"decision": "credit"}"#)),
+        (409, "decided_otherwise", decide("credit")),
+        (409, "decided_otherwise", decide("drop")),
         (204, "", decide_payment(&second, "drop")),
-        (409, "not_waiting", decide_payment(&second, "credit")),
+        (204, "", decide_payment(&second, "drop")),
+        (409, "decided_otherwise", decide_payment(&second, "credit")),
     ]);
     contract.check("post", deciding, rows).await;
     assert_eq!(settle().of(app).await.status, 200);
-    // What is decided is told no more, and what cannot be paid is not sent again.
-    let told = vec![(204, "", tell(&packet_paid(7, "never"))), (204, "", twice())];
+    // What was given back elsewhere was not applied, and what cannot be paid is not sent again.
+    let told = vec![(204, "", tell(&packet_paid(7, "never"))), (422, "already_paid", twice())];
     contract.check("post", "/v1/events", told).await;
     contract.check("post", "/v1/red-packets", vec![sent()]).await;
     assert_eq!(differences(app).await, Vec::<Value>::new());

@@ -74,12 +74,34 @@ impl Payment {
 /// What became of a payment that an event told of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Told {
-    /// The packet has it, or its sender was credited, or an operator has decided: now or earlier.
+    /// The packet has it, or its sender was credited: now or earlier.
     Applied,
-    /// The packet is too old: it waits for an operator.
+    /// There is no use for it: an operator decides about it, or has said that it was given back elsewhere.
+    Unapplied(Why),
+}
+
+/// Why there is no use for a payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Why {
+    /// The packet is too old.
     TooOld,
-    /// The packet has another payment, or was sent from a balance: it waits for an operator.
+    /// The packet has another payment, or was sent from a balance.
     AlreadyPaid,
+}
+
+/// A payment that did not open its packet, as it is kept with its record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Late {
+    /// When it was told, in unix milliseconds.
+    pub told: i64,
+    /// Why.
+    pub why: Why,
+    /// The payment that the packet has, where it has one.
+    pub instead_of: Option<Payment>,
+}
+
+impl Record for Late {
+    const NAME: &'static str = "a payment without use";
 }
 
 /// Before the name of the record of a payment.
@@ -91,7 +113,7 @@ pub(super) fn is_too_old<B: Binding>(context: &Context<'_, B>, order: &Order) ->
 }
 
 /// Pays for a packet: its parts are drawn now. Idempotent. Where it was forgotten, the payment credits the sender
-/// once; where it is too old, or paid for already, the payment is listed for operators.
+/// once; where there is no use for it, it is listed for operators.
 ///
 /// # Errors
 /// `unknown_packet`; the store's.
@@ -104,22 +126,26 @@ pub async fn pay<B: Binding>(
     let record = records::packet(packet);
     let home = records::home_of_packet(context.partitions, packet);
     attempts("pay for a packet", async || {
-        let names = [ORDER, STATE, PAYMENT].map(Field::from).to_vec();
+        let names = [ORDER, STATE, PAYMENT, LATE, EXPIRES].map(Field::from).to_vec();
         let answers = context.read(home, vec![Read::Fields(record.clone(), names)]).await?;
-        let [Some(order), state, paid_by] = fields(answers.first())? else {
-            return pay_late(context, packet, payment).await;
+        let [Some(order), state, paid_by, late, expires] = fields(answers.first())? else {
+            return pay_from_order(context, packet, payment, random).await;
         };
         let (order, state) = (Order::decode(order)?, State::of(state.as_ref())?);
         if state == State::Unpaid {
             return pay_in_time(context, packet, &order, payment, random).await;
         }
-        match (paid_by, order.funding) {
-            (Some(paid_by), _) if decode::<Payment>(paid_by)? == *payment => {
-                let waits = state == State::Waiting;
-                Ok(Some(if waits { Told::TooOld } else { Told::Applied }))
+        let late: Option<Late> = late.as_ref().map(decode).transpose()?;
+        let paid_by: Option<Payment> = paid_by.as_ref().map(decode).transpose()?;
+        match (&paid_by, order.funding) {
+            // One of which no number is known may be that of the packet.
+            (Some(paid_by), _) if *payment == *paid_by || *payment == Payment::NONE => {
+                Ok(Some(told(state, late.as_ref(), expires.as_ref())))
             }
             (Some(_), _) | (None, Funding::Balance) => {
-                keep_unapplied(context, packet, &order, payment).await
+                let why = late.map_or(Why::AlreadyPaid, |late| late.why);
+                let late = Late { told: context.now.0, why, instead_of: paid_by };
+                keep_unapplied(context, packet, &order, payment, &late).await
             }
             (None, Funding::Payment) => Err(unexpected().into()),
         }
@@ -127,11 +153,39 @@ pub async fn pay<B: Binding>(
     .await
 }
 
+/// What is told of a payment that is known.
+fn told(state: State, late: Option<&Late>, expires: Option<&Value>) -> Told {
+    // What was dropped has been closed without ever being given back.
+    let moved_nothing = state == State::Waiting || (state == State::Closed && expires.is_none());
+    match late {
+        Some(Late { why, .. }) if moved_nothing => Told::Unapplied(*why),
+        _ => Told::Applied,
+    }
+}
+
 /// What a payment moves: it comes in, and is in the packet.
 fn pay_in(total: i64) -> impl Iterator<Item = Write> {
     [(records::PAID_IN, -total), (records::PACKETS, total)]
         .into_iter()
         .map(|(account, cents)| Write::Add(records::accounts(), account.into(), cents))
+}
+
+/// What is written where a packet is paid for in time: from now on it can be opened.
+fn open(
+    packet: &str,
+    order: &Order,
+    payment: &Payment,
+    now: UnixMillis,
+    random: &mut dyn FnMut() -> u64,
+) -> Vec<Write> {
+    let record = records::packet(packet);
+    let mut writes = vec![Write::Set(record.clone(), PAYMENT.into(), encode(payment))];
+    writes.extend(open_until(packet, now.0 + LIFE_MS));
+    writes.extend(draw_parts(packet, order, random));
+    writes.extend(pay_in(order.total));
+    // What was paid for may not be collected, and may not be taken by a store that is short of memory either.
+    writes.push(Write::Keep(record));
+    writes
 }
 
 /// Pays a packet that is there, if it still is unpaid.
@@ -142,93 +196,93 @@ async fn pay_in_time<B: Binding>(
     payment: &Payment,
     random: &mut dyn FnMut() -> u64,
 ) -> Result<Option<Told>, Failure> {
-    let record = records::packet(packet);
     let mut plan = Plan::new();
     let unpaid = State::Unpaid.value();
-    plan.at(context.now).demand((), Guard::FieldEquals(record.clone(), STATE.into(), unpaid));
-    plan.write(Write::Set(record.clone(), PAYMENT.into(), encode(payment)));
-    plan.write_all(open_until(packet, context.now.0 + LIFE_MS));
-    plan.write_all(draw_parts(packet, order, random));
-    plan.write_all(pay_in(order.total));
-    // What was paid for may not be collected, and may not be taken by a store that is short of memory either.
-    plan.write(Write::Keep(record));
+    let guard = Guard::FieldEquals(records::packet(packet), STATE.into(), unpaid);
+    plan.at(context.now).demand((), guard);
+    plan.write_all(open(packet, order, payment, context.now, random));
     let home = records::home_of_packet(context.partitions, packet);
     let Err(refused) = context.commit(home, plan).await? else { return Ok(Some(Told::Applied)) };
     match refused.field()? {
         // It was forgotten between the two.
-        None => pay_late(context, packet, payment).await,
+        None => pay_from_order(context, packet, payment, random).await,
         Some(_) => Ok(None),
     }
 }
 
-/// Pays for a packet that was forgotten, unless somebody writes it down meanwhile.
-async fn pay_late<B: Binding>(
+/// Pays for a packet that is not there, by what its sender asked for, unless somebody writes it down meanwhile: it
+/// was not yet, or is forgotten.
+async fn pay_from_order<B: Binding>(
     context: &Context<'_, B>,
     packet: &str,
     payment: &Payment,
+    random: &mut dyn FnMut() -> u64,
 ) -> Result<Option<Told>, Failure> {
     let (sender, number) = sender_of(packet).ok_or(Refusal::UnknownPacket)?;
     let sent = Read::Fields(records::sent(sender), vec![number.as_str().into()]);
     let answers = context.read(context.home(sender), vec![sent]).await?;
     let value = fields(answers.first())?.first().and_then(Option::as_ref);
     let order = Order::decode(value.ok_or(Refusal::UnknownPacket)?)?;
-    if order.funding != Funding::Payment || context.now.0 < order.at + UNPAID_MS {
+    if order.funding != Funding::Payment {
+        // Its writer is on the way.
         return Err(Refusal::UnknownPacket.into());
     }
-    let is_too_old = is_too_old(context, &order);
-    let mut plan = write_down(context, packet, &order, payment);
-    if is_too_old {
-        plan.write_all(wait(packet, context.now));
+    let now = context.now;
+    let mut plan = Plan::new();
+    let absent = Guard::FieldAbsent(records::packet(packet), ORDER.into());
+    plan.at(now).demand((), absent);
+    let late = Late { told: now.0, why: Why::TooOld, instead_of: None };
+    let told = if now.0 < order.at + UNPAID_MS {
+        plan.write(Write::Set(records::packet(packet), ORDER.into(), order.encode()));
+        plan.write_all(open(packet, &order, payment, now, random));
+        Told::Applied
+    } else if is_too_old(context, &order) {
+        plan.write_all(without_parts(packet, &order, payment, &late));
+        plan.write_all(wait(packet, now));
+        Told::Unapplied(late.why)
     } else {
-        plan.write_all(give_back(packet, &order, context.now));
-    }
+        plan.write_all(without_parts(packet, &order, payment, &late));
+        plan.write_all(give_back(packet, &order, now));
+        Told::Applied
+    };
     let home = records::home_of_packet(context.partitions, packet);
-    match context.commit(home, plan).await? {
-        Err(_) => Ok(None),
-        Ok(_) if is_too_old => Ok(Some(Told::TooOld)),
-        Ok(_) => Ok(Some(Told::Applied)),
-    }
+    Ok(context.commit(home, plan).await?.ok().map(|_| told))
 }
 
-/// Keeps a payment for which a packet that is paid for has no use, until an operator has decided; it is kept once.
+/// Keeps a payment for which a packet has no use, until an operator has decided; it is kept once.
 async fn keep_unapplied<B: Binding>(
     context: &Context<'_, B>,
     packet: &str,
     order: &Order,
     payment: &Payment,
+    late: &Late,
 ) -> Result<Option<Told>, Failure> {
     let name = payment.record_name(packet);
-    let mut plan = write_down(context, &name, order, payment);
-    plan.write_all(wait(&name, context.now));
-    let state = Read::Fields(records::packet(&name), vec![STATE.into()]);
-    plan.read(state);
-    let home = records::home_of_packet(context.partitions, &name);
-    let answers = context.commit(home, plan).await?.unwrap_or_else(|refused| refused.reads);
-    let state = fields(answers.first())?.first().and_then(Option::as_ref);
-    Ok(Some(match State::of(state)? {
-        State::Waiting => Told::AlreadyPaid,
-        _ => Told::Applied,
-    }))
-}
-
-/// Writes down, under a name at which nothing is, what was paid for and cannot be opened.
-fn write_down<B: Binding>(
-    context: &Context<'_, B>,
-    name: &str,
-    order: &Order,
-    payment: &Payment,
-) -> Plan<()> {
-    let record = records::packet(name);
+    let record = records::packet(&name);
     let mut plan = Plan::new();
     plan.at(context.now).demand((), Guard::FieldAbsent(record.clone(), ORDER.into()));
-    plan.write(Write::Set(record.clone(), ORDER.into(), order.encode()));
-    plan.write(Write::Set(record.clone(), PAYMENT.into(), encode(payment)));
-    plan.write(Write::Set(record.clone(), LATE.into(), Value::Integer(context.now.0)));
-    // Nobody opens it: it is one part.
-    let whole = Value::Integer(order.total);
-    plan.write(Write::Set(records::parts(name), "0".into(), whole));
-    plan.write(Write::Keep(record));
-    plan
+    plan.write_all(without_parts(&name, order, payment, late));
+    plan.write_all(wait(&name, context.now));
+    plan.read(Read::Fields(record, [STATE, LATE, EXPIRES].map(Field::from).to_vec()));
+    let home = records::home_of_packet(context.partitions, &name);
+    let answers = context.commit(home, plan).await?.unwrap_or_else(|refused| refused.reads);
+    let [state, Some(late), expires] = fields(answers.first())? else {
+        return Err(unexpected().into());
+    };
+    let (state, late) = (State::of(state.as_ref())?, decode(late)?);
+    Ok(Some(told(state, Some(&late), expires.as_ref())))
+}
+
+/// What was paid for and nobody opens: it is one part.
+fn without_parts(name: &str, order: &Order, payment: &Payment, late: &Late) -> [Write; 5] {
+    let record = records::packet(name);
+    [
+        Write::Set(record.clone(), ORDER.into(), order.encode()),
+        Write::Set(record.clone(), PAYMENT.into(), encode(payment)),
+        Write::Set(record.clone(), LATE.into(), encode(late)),
+        Write::Set(records::parts(name), "0".into(), Value::Integer(order.total)),
+        Write::Keep(record),
+    ]
 }
 
 /// Lets a payment wait for an operator.
@@ -249,11 +303,6 @@ pub(super) fn give_back(name: &str, order: &Order, now: UnixMillis) -> Vec<Write
     ];
     writes.extend(pay_in(order.total));
     writes
-}
-
-/// What is known of a payment that waits, or waited.
-pub(super) fn reads(name: &str) -> Read {
-    Read::Fields(records::packet(name), [ORDER, STATE, LATE, PAYMENT].map(Field::from).to_vec())
 }
 
 #[cfg(test)]

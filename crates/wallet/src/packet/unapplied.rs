@@ -4,14 +4,14 @@ use binding::Binding;
 use domain::answers::{fields, unexpected};
 use domain::due;
 use domain::time::UnixMillis;
-use domain::transaction::{Answer, CommitError, Guard, Value, Write};
+use domain::transaction::{Answer, CommitError, Field, Guard, Read, Write};
 use serde::{Deserialize, Serialize};
 use store::codec::{decode, encode};
 use store::listing::{self, Place};
 use store::{Plan, Record};
 
-use super::pay::{self, Payment, give_back};
-use super::{DECIDED, Failure, Order, Refusal, STATE, State};
+use super::pay::{Late, Payment, Why, give_back};
+use super::{DECIDED, LATE, ORDER, Order, PAYMENT, STATE, State};
 use crate::context::Context;
 use crate::records;
 
@@ -40,12 +40,14 @@ pub struct Details {
     pub order: Order,
     /// When it was told.
     pub told: UnixMillis,
-    /// Whether the packet was too old for it; else it was paid for already.
-    pub is_too_old: bool,
+    /// Why there was no use for it.
+    pub why: Why,
+    /// The payment that the packet has, where it has another one.
+    pub instead_of: Option<Payment>,
 }
 
 /// What an operator decides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Decision {
     /// The money goes to the sender's balance.
     Credit,
@@ -55,16 +57,28 @@ pub enum Decision {
 
 /// A decision, as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Decided {
+pub struct Decided {
     /// When, in unix milliseconds.
-    at: i64,
-    /// Whether the sender was credited; else it was dropped.
-    is_credited: bool,
-    reason: Option<String>,
+    pub at: i64,
+    /// What.
+    pub decision: Decision,
+    /// Why.
+    pub reason: Option<String>,
 }
 
 impl Record for Decided {
     const NAME: &'static str = "a decision about a payment";
+}
+
+/// Why a decision is not carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotDecided {
+    /// There is no such payment.
+    Unknown,
+    /// There was a use for it.
+    Applied,
+    /// Another decision was made before.
+    Otherwise(Decided),
 }
 
 /// A page of the payments that wait, of each partition those that were told first, behind a place; whether there
@@ -79,7 +93,10 @@ pub async fn list<B: Binding>(
 ) -> Result<(Vec<Unapplied>, bool), CommitError> {
     let (places, has_more) = listing::list(context, &records::UNAPPLIED.key(), after, most).await?;
     let name = |place: &Place| due::words(&place.name);
-    let reads = places.iter().map(|place| (place.partition, pay::reads(&name(place))));
+    let reads = places.iter().map(|place| {
+        let names = [ORDER, PAYMENT, LATE].map(Field::from).to_vec();
+        (place.partition, Read::Fields(records::packet(&name(place)), names))
+    });
     let answers = context.read_some(reads.collect()).await;
     let mut found = Vec::with_capacity(places.len());
     for (place, answer) in places.into_iter().zip(answers) {
@@ -95,51 +112,66 @@ pub async fn list<B: Binding>(
 }
 
 fn details(name: &str, answer: &Answer) -> Result<Details, CommitError> {
-    let [Some(order), _, Some(Value::Integer(told)), Some(payment)] = fields(Some(answer))? else {
+    let [Some(order), Some(payment), Some(late)] = fields(Some(answer))? else {
         return Err(unexpected());
     };
-    let (packet, is_too_old) = match Payment::of_record_name(name) {
-        Some((_, packet)) => (packet, false),
-        None => (name, true),
-    };
+    let Late { told, why, instead_of } = decode(late)?;
+    let packet = Payment::of_record_name(name).map_or(name, |(_, packet)| packet);
     Ok(Details {
         packet: packet.to_owned(),
         payment: decode(payment)?,
         order: Order::decode(order)?,
-        told: UnixMillis(*told),
-        is_too_old,
+        told: UnixMillis(told),
+        why,
+        instead_of,
     })
 }
 
-/// Decides what becomes of a payment, once: two round trips. The decision is kept with its reason. Whether it was
-/// decided now; otherwise it does not wait, and nothing is changed.
+/// Decides what becomes of a payment, once: two round trips. The decision is kept with its reason. The same decision
+/// again is the one that was made.
 ///
 /// # Errors
-/// `unknown_packet`: no such payment is known; the store's.
+/// What is known of the payment otherwise, with nothing changed; the store's, also where a record is unreadable that is
+/// needed: the order, if the sender is to be credited.
 pub async fn decide<B: Binding>(
     context: &Context<'_, B>,
     name: &str,
     decision: Decision,
     reason: Option<&str>,
-) -> Result<bool, Failure> {
+) -> Result<Result<Decided, NotDecided>, CommitError> {
     let record = records::packet(name);
     let home = records::home_of_packet(context.partitions, name);
-    let answers = context.read(home, vec![pay::reads(name)]).await?;
-    let [Some(order), _, told, _] = fields(answers.first())? else {
-        return Err(Refusal::UnknownPacket.into());
+    let names = [STATE, ORDER, LATE].map(Field::from).to_vec();
+    let answers = context.read(home, vec![Read::Fields(record.clone(), names)]).await?;
+    let (order, late) = match fields(answers.first())? {
+        [None, ..] => return Ok(Err(NotDecided::Unknown)),
+        [Some(_), _, None] => return Ok(Err(NotDecided::Applied)),
+        [Some(_), order, Some(late)] => (order, late),
+        _ => return Err(unexpected()),
     };
-    let Some(Value::Integer(told)) = told else { return Ok(false) };
-    let order = Order::decode(order)?;
+    let Late { told, .. } = decode(late)?;
+    let decided = Decided { at: context.now.0, decision, reason: reason.map(str::to_owned) };
     let mut plan = Plan::new();
     let waits = State::Waiting.value();
     plan.at(context.now).demand((), Guard::FieldEquals(record.clone(), STATE.into(), waits));
-    plan.write(records::UNAPPLIED.remove(UnixMillis(*told), name.as_bytes()));
-    let (at, is_credited) = (context.now.0, decision == Decision::Credit);
-    let decided = Decided { at, is_credited, reason: reason.map(str::to_owned) };
+    plan.write(records::UNAPPLIED.remove(UnixMillis(told), name.as_bytes()));
     plan.write(Write::Set(record.clone(), DECIDED.into(), encode(&decided)));
+    plan.read(Read::Fields(record.clone(), vec![DECIDED.into()]));
     match decision {
-        Decision::Credit => plan.write_all(give_back(name, &order, context.now)),
-        Decision::Drop => plan.write(Write::Set(record, STATE.into(), State::Closed.value())),
-    };
-    Ok(context.commit(home, plan).await?.is_ok())
+        Decision::Credit => {
+            let order = Order::decode(order.as_ref().ok_or_else(unexpected)?)?;
+            plan.write_all(give_back(name, &order, context.now));
+        }
+        Decision::Drop => {
+            plan.write(Write::Set(record, STATE.into(), State::Closed.value()));
+        }
+    }
+    let Err(refused) = context.commit(home, plan).await? else { return Ok(Ok(decided)) };
+    let known = fields(refused.reads.first())?.first().and_then(Option::as_ref);
+    // A payment that came late, and in time to be credited, was never decided.
+    let Some(known) = known else { return Ok(Err(NotDecided::Applied)) };
+    let known: Decided = decode(known)?;
+    // Whoever lost the answer asks again.
+    let is_same = known.decision == decision && known.reason.as_deref() == reason;
+    Ok(if is_same { Ok(known) } else { Err(NotDecided::Otherwise(known)) })
 }

@@ -1,7 +1,7 @@
 //! Payments for group packets: in time, late, a second one, at once.
 
 use binding::memory::{Interrupted, Memory};
-use domain::transaction::Write;
+use domain::transaction::{Value, Write};
 use futures::FutureExt as _;
 use futures::executor::block_on;
 
@@ -10,10 +10,12 @@ use super::flows::{
     viewed, write,
 };
 use super::requests::{at, number, settled};
-use crate::packet::unapplied::Decision;
-use crate::packet::{self, Funding, Order, Payment, Told};
+use crate::packet::unapplied::{Decision, NotDecided};
+use crate::packet::{self, Funding, Order, Payment, Told, Why};
 use crate::records;
 
+const TOO_OLD: Told = Told::Unapplied(Why::TooOld);
+const ALREADY_PAID: Told = Told::Unapplied(Why::AlreadyPaid);
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
 /// What came of paying, some days after the packet was sent.
@@ -68,9 +70,24 @@ fn waiting(store: &Memory) -> Vec<String> {
     listed.into_iter().map(name).collect()
 }
 
-fn decide(store: &Memory, name: &str, decision: Decision) -> bool {
+fn decide(store: &Memory, name: &str, decision: Decision) -> Result<(), NotDecided> {
     let context = at(store, NOW_MS + 31 * DAY_MS);
-    block_on(packet::unapplied::decide(&context, name, decision, Some("so"))).unwrap()
+    block_on(packet::unapplied::decide(&context, name, decision, Some("so"))).unwrap().map(drop)
+}
+
+/// One decision counts. Whoever lost the answer is told again, and whoever decides otherwise what it was.
+fn check_decided_once(store: &Memory, name: &str, decision: Decision) {
+    for _ in 0..2 {
+        assert_eq!(decide(store, name, decision), Ok(()));
+    }
+    let other = match decision {
+        Decision::Credit => Decision::Drop,
+        Decision::Drop => Decision::Credit,
+    };
+    let Err(NotDecided::Otherwise(known)) = decide(store, name, other) else {
+        panic!("{name} is decided twice")
+    };
+    assert_eq!((known.decision, known.reason.as_deref()), (decision, Some("so")));
 }
 
 #[test]
@@ -130,25 +147,25 @@ fn a_payment_that_is_too_late_is_listed_once_until_an_operator_decides() {
         let (store, packet) = unpaid();
         let context = at(&store, NOW_MS + 31 * DAY_MS);
         for _ in 0..2 {
-            assert_eq!(pay_after(&store, &packet, 30), Ok(Told::TooOld));
+            assert_eq!(pay_after(&store, &packet, 30), Ok(TOO_OLD));
         }
         assert_eq!(waiting(&store), [packet.as_str()]);
         assert_eq!(account(&store, records::PAID_IN), 0);
         assert_eq!(send_after(&store, 30 * DAY_MS), Err(packet::Refusal::TooOld));
         // By a clock that is slow it is no younger.
-        assert_eq!(pay_after(&store, &packet, 8), Ok(Told::TooOld));
+        assert_eq!(pay_after(&store, &packet, 8), Ok(TOO_OLD));
         assert_eq!(send_after(&store, 8 * DAY_MS), Err(packet::Refusal::TooOld));
         assert_eq!(open(&store, &packet, OTHER), Err(packet::Refusal::Expired));
-        let all = [decision, Decision::Drop, Decision::Credit];
-        let decided = all.map(|one| decide(&store, &packet, one));
-        assert_eq!(decided, [true, false, false], "one decision counts");
+        check_decided_once(&store, &packet, decision);
         assert_eq!(waiting(&store), [""; 0]);
         settled(&context);
         post(&store, USER);
         assert_eq!(viewed(&store, USER).balance, balance);
         assert_eq!(account(&store, records::PAID_IN), -balance);
         assert_eq!(account(&store, records::PACKETS), 0);
-        assert_eq!(pay_after(&store, &packet, 31), Ok(Told::Applied), "it is done");
+        // What was given back elsewhere was not applied.
+        let told = if decision == Decision::Credit { Told::Applied } else { TOO_OLD };
+        assert_eq!(pay_after(&store, &packet, 31), Ok(told));
         assert_eq!(send_after(&store, 31 * DAY_MS), Err(packet::Refusal::TooOld));
         assert_eq!(waiting(&store), [""; 0]);
         check_balanced(&store);
@@ -165,15 +182,13 @@ fn a_second_payment_for_a_packet_waits_once_until_an_operator_decides() {
         let name = two.record_name(&packet);
         for _ in 0..2 {
             assert_eq!(pay_by(&store, &packet, one, 1), Ok(Told::Applied));
-            assert_eq!(pay_by(&store, &packet, two, 1), Ok(Told::AlreadyPaid));
+            assert_eq!(pay_by(&store, &packet, two, 1), Ok(ALREADY_PAID));
         }
         assert_eq!(waiting(&store), [name.as_str()]);
         assert_eq!(account(&store, records::PAID_IN), -200, "it moves nothing");
         assert_eq!(open(&store, &packet, OTHER), Ok(100));
-        let decided =
-            [decision, Decision::Drop, Decision::Credit].map(|one| decide(&store, &name, one));
-        assert_eq!(decided, [true, false, false], "one decision counts");
-        assert!(!decide(&store, &packet, Decision::Credit), "the packet has its payment");
+        check_decided_once(&store, &name, decision);
+        assert_eq!(decide(&store, &packet, Decision::Credit), Err(NotDecided::Applied));
         assert_eq!(waiting(&store), [""; 0]);
         // The packet's rest comes back after its time, and the payment beside it.
         settled(&at(&store, NOW_MS + 31 * DAY_MS));
@@ -181,8 +196,9 @@ fn a_second_payment_for_a_packet_waits_once_until_an_operator_decides() {
         post(&store, USER);
         assert_eq!(viewed(&store, USER).balance, 100 + balance);
         assert_eq!(account(&store, records::PAID_IN), -200 - balance);
-        for payment in &payments {
-            assert_eq!(pay_by(&store, &packet, payment, 31), Ok(Told::Applied), "it is done");
+        let told = if decision == Decision::Credit { Told::Applied } else { ALREADY_PAID };
+        for (payment, told) in payments.iter().zip([Told::Applied, told]) {
+            assert_eq!(pay_by(&store, &packet, payment, 31), Ok(told));
         }
         assert_eq!(waiting(&store), [""; 0]);
         check_balanced(&store);
@@ -195,11 +211,11 @@ fn a_payment_for_a_packet_from_the_balance_waits() {
     let packet = packet::name(USER, &number("p"));
     assert_eq!(send(&store, "p", &order(Funding::Balance)), Ok(false));
     for _ in 0..2 {
-        assert_eq!(pay_after(&store, &packet, 0), Ok(Told::AlreadyPaid));
+        assert_eq!(pay_after(&store, &packet, 0), Ok(ALREADY_PAID));
     }
     let name = Payment::NONE.record_name(&packet);
     assert_eq!(waiting(&store), [name.as_str()]);
-    assert!(decide(&store, &name, Decision::Credit));
+    assert_eq!(decide(&store, &name, Decision::Credit), Ok(()));
     settled(&at(&store, NOW_MS + 31 * DAY_MS));
     post(&store, USER);
     assert_eq!(viewed(&store, USER).balance, 500);
@@ -247,16 +263,51 @@ fn a_packet_that_was_forgotten_long_ago_is_not_sent_again() {
 }
 
 #[test]
-fn a_payment_that_overtakes_the_sending_is_told_again() {
+fn a_payment_for_a_packet_that_was_not_written_down_opens_it() {
     let (store, packet) = unpaid();
     // As if the sender's commit alone had been done.
     let home = records::home_of_packet(now(&store).partitions, &packet);
     write(&store, home, vec![], vec![Write::Drop(records::packet(&packet))]);
-    assert_eq!(pay_after(&store, &packet, 6), Err(packet::Refusal::UnknownPacket));
-    assert_eq!(send_after(&store, DAY_MS), Ok(true));
-    assert_eq!(pay_after(&store, &packet, 1), Ok(Told::Applied));
-    // Nobody pays for what nobody sent.
+    for _ in 0..2 {
+        assert_eq!(pay_after(&store, &packet, 6), Ok(Told::Applied));
+    }
+    assert_eq!(send_after(&store, 6 * DAY_MS), Ok(true));
+    let later = at(&store, NOW_MS + 6 * DAY_MS);
+    assert!(block_on(packet::open(&later, &packet, OTHER)).is_ok());
+    assert_eq!(account(&store, records::PAID_IN), -200);
+    check_balanced(&store);
+}
+
+#[test]
+fn a_payment_for_what_nobody_sent_is_told_again() {
+    let store = Memory::new();
     assert_eq!(pay_after(&store, "7.q", 90), Err(packet::Refusal::UnknownPacket));
+}
+
+/// A payment of which no number is known may be the one that the packet has.
+#[test]
+fn a_payment_without_a_number_is_no_second_one() {
+    let (store, packet) = unpaid();
+    let one = Payment::parse("T-1", "payment").unwrap();
+    assert_eq!(pay_by(&store, &packet, &one, 1), Ok(Told::Applied));
+    assert_eq!(pay_after(&store, &packet, 1), Ok(Told::Applied));
+    assert_eq!(waiting(&store), [""; 0]);
+}
+
+#[test]
+fn a_payment_that_cannot_be_read_can_be_dropped() {
+    let (store, packet) = unpaid();
+    assert_eq!(pay_after(&store, &packet, 30), Ok(TOO_OLD));
+    let home = records::home_of_packet(now(&store).partitions, &packet);
+    let garbage = Value::Bytes(vec![0xff]);
+    write(&store, home, vec![], vec![Write::Set(records::packet(&packet), "d".into(), garbage)]);
+    let listed = block_on(packet::unapplied::list(&now(&store), None, 10)).unwrap().0;
+    assert_eq!((&*listed[0].name, &listed[0].details), (&*packet, &None));
+    let context = at(&store, NOW_MS + 31 * DAY_MS);
+    let credit = packet::unapplied::decide(&context, &packet, Decision::Credit, None);
+    assert!(block_on(credit).unwrap_err().is_of_records());
+    assert_eq!(decide(&store, &packet, Decision::Drop), Ok(()));
+    assert_eq!(block_on(packet::unapplied::list(&now(&store), None, 10)).unwrap().0, []);
 }
 
 /// The packet is sent again at any moment while its late payment is told: the first of both decides, and the

@@ -343,11 +343,8 @@ impl Holder {
         let decision = step.one_of(&["credit", "drop"]);
         let Some(reply) = step.ask(&decide_payment(record, decision)).await else { return };
         match (reply.status, &*code(&reply)) {
-            (204, _) => {
-                assert!(!was_decided || !step.world.plan.is_calm(), "decided twice: {reply:?}");
-                saw(step, decision);
-            }
-            (409, "not_waiting") => {}
+            (204, _) => saw(step, decision),
+            (409, "decided_otherwise") => assert!(was_decided, "{reply:?}"),
             _ => panic!("{reply:?}"),
         }
     }

@@ -318,8 +318,11 @@ impl Model {
         assert!(packet.by_payment, "{packet:?}");
         let is_first = packet.paid_ms.is_none();
         packet.paid_ms.get_or_insert(now_ms);
-        let paid_by = packet.paid_by.get_or_insert_with(|| payment.clone());
-        assert_eq!(paid_by, payment, "{name} is paid for twice");
+        // One without a number may be any.
+        if *payment != Payment::NONE {
+            let paid_by = packet.paid_by.get_or_insert_with(|| payment.clone());
+            assert_eq!(paid_by, payment, "{name} is paid for twice");
+        }
         is_first
     }
 
@@ -330,6 +333,7 @@ impl Model {
     pub fn told_unapplied(&mut self, name: &str, payment: &Payment) {
         let packet = &self.packets[name];
         assert_ne!(packet.paid_by.as_ref(), Some(payment), "{packet:?}");
+        assert!(*payment != Payment::NONE || !packet.by_payment, "{packet:?}");
         let record = payment.record_name(name);
         self.unapplied.entry(record).or_insert_with(|| (name.to_owned(), false));
     }
