@@ -3,10 +3,10 @@
 //! In the partition of a user:
 //! - `c<user>`, the user's record: `o<order number>` -> an [`Order`]; `n<template>` -> how many of a
 //!   template the user has; `r<scene>` -> how fast they got awards of a scene that limits it;
-//!   `g<campaign>` -> the user's chance (see [`domain::group_buy`])
+//!   `g<campaign>` -> the user's chance (see [`crate::chance`])
 //! - `l<template>`, the partition's [`lease::Lease`] of a template
 //! - `d`, reservations by the moment until which they are held ([`ENDS`])
-//! - `w`, rewards that are due ([`domain::group_buy::REWARDS`])
+//! - `w`, rewards that are due ([`crate::chance::REWARDS`])
 //! - `h`, the index of `h<day>:<bucket>`: users whose coupons were given, held or put back on that day
 //!   ([`HOLDERS`])
 //!

@@ -6,11 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use coupons::chance::REWARDS;
 use coupons::context::{BODY, PUBLISHED_VERSION, published};
 use coupons::{expiry, group_buy, records as coupon};
 use domain::answers::{self, fields, unexpected};
 use domain::due::{self, Due, DueIndex, Stuck, Swept};
-use domain::group_buy::REWARDS;
 use domain::ids::UserId;
 use domain::partition::Partition;
 use domain::time::{GRACE_MS, UnixMillis};
