@@ -73,11 +73,12 @@ impl<B: Binding> Context<'_, B> {
     /// Where a template is published: its pool decides, and the notice is the copy.
     pub fn publication(&self, template: &str) -> Publication<Template> {
         Publication {
+            id: template.to_owned(),
             home: (self.pool(template), records::pool(template)),
             copy: (self.notice(template), records::notice(template)),
             lists: records::home_of_list(self.partitions),
-            listed: (records::templates(), template.into()),
-            over: (OVER, template.as_bytes().to_vec()),
+            list: records::templates(),
+            over: OVER,
             kind: PhantomData,
         }
     }

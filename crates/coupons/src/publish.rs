@@ -155,8 +155,7 @@ async fn follow<B: Binding>(
 ) -> Result<i64, Failure> {
     // Where the window is another one than before, whoever takes leases back finds that the former moment
     // is no longer its end.
-    let over_at = template.claim_until;
-    context.publication(id).follow(context, number, template, over_at).await?;
+    context.publication(id).follow(context, number, template).await?;
     context.templates.forget(id);
     Ok(number)
 }

@@ -3,8 +3,8 @@
 use domain::answers::{fields, integer, unexpected};
 use domain::partition::Partition;
 use domain::transaction::{Answer, CommitError, Read, Value, Write};
-use store::Plan;
 use store::plan::Decided;
+use store::{Binding, Context, Plan};
 
 use crate::record::{Lease, SOLD_OUT_UNTIL};
 use crate::steps::{RECALL_DONE, RECALLED_AT, credited, returned, settle, take_back};
@@ -61,6 +61,24 @@ pub async fn call_back_all<W: World>(world: &W, place: &Place) -> Result<(), Com
         call_back(world, place, wave).await?;
     }
     Ok(())
+}
+
+/// Whether no partition has anything left, nor holds anything that might come back.
+///
+/// # Errors
+/// The store's.
+pub async fn is_all_home<B: Binding>(
+    context: &Context<'_, B>,
+    place: &Place,
+) -> Result<bool, CommitError> {
+    let reads = context.partitions.all().map(|one| (one, Lease::read(place.lease.clone())));
+    for answer in context.read_all(reads.collect()).await? {
+        let lease = Lease::answered(Some(&answer))?;
+        if lease.left != 0 || lease.held != 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Lets all partitions forget that nothing is left, once the pool has more. Whoever asked the pool before that may
