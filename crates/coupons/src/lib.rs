@@ -2,6 +2,7 @@
 //!
 //! In reading order:
 //! - [`template`], [`scene`]: what operators publish, and which rules follow from it alone
+//! - [`pace`]: how fast a user may get awards of a scene; packets of rains keep to it, too
 //! - [`records`]: what the store holds, and under which names
 //! - [`issue`]: one commit decides and records; the stock is spread over the partitions by [`lease`]
 //! - [`reservation`] and [`expiry`], [`redemption`], [`list`], [`bulk`], [`publish`]: the other operations
@@ -17,6 +18,7 @@ pub mod expiry;
 pub mod group_buy;
 pub mod issue;
 pub mod list;
+pub mod pace;
 pub mod publish;
 pub mod records;
 pub mod redemption;

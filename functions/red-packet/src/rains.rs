@@ -4,6 +4,8 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use coupons::records::scene;
+use coupons::scene::RateLimit;
 use domain::transaction::CommitError;
 use edge::store::Binding;
 use store::cache::Cache;
@@ -17,6 +19,8 @@ use wallet::rain::{self, Rain, Secret, Stored};
 pub struct Published {
     /// What it gives.
     pub rain: Rain,
+    /// How fast one user may get awards of its scene.
+    pub rate_limit: Option<RateLimit>,
     /// What its amounts follow from, beside order numbers.
     pub secret: Secret,
     /// Cents that were free when this instance last saw the pool.
@@ -34,7 +38,7 @@ pub struct Rains {
 }
 
 impl Rains {
-    /// A rain, at most 500 ms old.
+    /// A rain with what its scene says, at most 500 ms old.
     ///
     /// # Errors
     /// The store's.
@@ -48,8 +52,10 @@ impl Rains {
             let Some(Version { record: Stored { rain, secret }, .. }) = found else {
                 return Ok(None);
             };
+            let scene = scene(context.partitions, &rain.scene).find(context).await?.record;
+            let rate_limit = scene.and_then(|scene| scene.rate_limit);
             let (free, is_exhausted) = (Cell::new(None), Cell::new(false));
-            Ok(Some(Published { rain, secret, free, is_exhausted }))
+            Ok(Some(Published { rain, rate_limit, secret, free, is_exhausted }))
         };
         self.known.get(context, id, read).await
     }
