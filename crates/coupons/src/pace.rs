@@ -15,7 +15,8 @@
 //! 3. Of awards at the same time one is first. The others meet another pace, and decide again.
 //! 4. A crash before the commit counts nothing, and one after it has counted what was given. A commit that comes late
 //!    meets the same guards. `rate_limited` is recorded nowhere: the same number may act later.
-//! 5. The store may collect the record [`KEPT_MS`] after the last award. No limit looks back so far, whatever it will be.
+//! 5. The store may collect the record [`KEPT_MS`] after the last award. No limit looks back so far, whatever it will
+//!    be.
 //!
 //! Rewards of group-buys are earned, and not paced.
 

@@ -63,7 +63,8 @@ pub async fn call_back_all<W: World>(world: &W, place: &Place) -> Result<(), Com
     Ok(())
 }
 
-/// Whether no partition has anything left, nor holds anything that might come back.
+/// Whether all units are in the pool that were not given: no partition has anything left, or holds anything that might
+/// come back, and nothing is under way.
 ///
 /// # Errors
 /// The store's.
@@ -71,11 +72,20 @@ pub async fn is_all_home<B: Binding>(
     context: &Context<'_, B>,
     place: &Place,
 ) -> Result<bool, CommitError> {
-    let reads = context.partitions.all().map(|one| (one, Lease::read(place.lease.clone())));
-    for answer in context.read_all(reads.collect()).await? {
-        let lease = Lease::answered(Some(&answer))?;
-        if lease.left != 0 || lease.held != 0 {
-            return Ok(false);
+    let partitions: Vec<_> = context.partitions.all().collect();
+    for wave in partitions.chunks(WAVE) {
+        let counts = wave.iter().flat_map(|one| [credited(*one), returned(*one)]).collect();
+        let mut reads = vec![(place.partition, Read::Fields(place.pool.clone(), counts))];
+        reads.extend(wave.iter().map(|one| (*one, Lease::read(place.lease.clone()))));
+        let answers = context.read_all(reads).await?;
+        let [counts, leases @ ..] = &answers[..] else { return Err(unexpected()) };
+        for (counts, lease) in fields(Some(counts))?.chunks(2).zip(leases) {
+            let lease = Lease::answered(Some(lease))?;
+            let is_under_way = integer(counts[0].as_ref())? > lease.credited
+                || lease.returned > integer(counts[1].as_ref())?;
+            if lease.left != 0 || lease.held != 0 || is_under_way {
+                return Ok(false);
+            }
         }
     }
     Ok(true)

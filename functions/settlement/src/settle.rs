@@ -574,19 +574,20 @@ async fn take_back_templates<B: Binding>(
 ///
 /// # How nothing stays behind
 ///
-/// What a partition holds for somebody when its lease is taken back may return to the lease later: a reservation ends at
-/// its own moment. So a budget is put to rest only when no partition has anything left or held; until then its entry
-/// goes to a later moment, and its leases are taken back again.
+/// What a partition holds for somebody when its lease is taken back may return to the lease later: a reservation ends
+/// at its own moment. So a budget is put to rest only when no partition has anything left or held; until then its
+/// entry goes to a later moment, and its leases are taken back again.
 ///
 /// 1. An entry is due [`GRACE_MS`] after the budget is over: from then on nothing is given, held or leased.
 /// 2. The leases are taken back. Then each partition is asked what it has left and holds, in one read of its lease: a
 ///    unit goes from held to left in one commit, so that it is seen as the one or the other.
-/// 3. Where there is none the entry goes. Nobody can put anything back any more: who gives a unit back ends what is held.
-/// 4. Else the entry is written for later, and then this one goes, in one commit.
+/// 3. Where there is none, and nothing is under way between partitions and pool, the entry goes. Nobody can put
+///    anything back any more: who gives a unit back ends what is held.
+/// 4. Else a later entry takes its place, in one commit.
 ///
-/// A crash leaves the entry as it was, and the next call does the same again. Two calls at once may both write a later
-/// entry, of which the second finds nothing to do. What is held for ever, because its record cannot be read, costs a
-/// wave a day.
+/// A crash leaves the entry as it was, and the next call does the same again. Of two calls at once each may write a
+/// later entry, and whoever meets the second one finds nothing to do. What is held for ever, because its record cannot
+/// be read, costs two waves a day.
 struct Over<F> {
     /// Where they are listed.
     partition: Partition,
@@ -609,8 +610,8 @@ impl<F> Over<F> {
     {
         let Self { partition, index, name, .. } = *self;
         let context = &world.context();
-        // What ended so long ago that it gives nothing for certain: a lease that is taken after the rest was found would
-        // stay in its partition.
+        // What ended so long ago that it gives nothing for certain: a lease that is taken after the rest was found
+        // would stay in its partition.
         let until = UnixMillis(context.now.0.saturating_sub(GRACE_MS));
         let sweep = Sweep {
             index,

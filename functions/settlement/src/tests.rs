@@ -8,6 +8,8 @@ use binding::memory::Memory;
 use coupons::context::Templates;
 use coupons::issue::{Claim, Number, issue};
 use coupons::publish::{self, Stock};
+use coupons::scene::Scene;
+use coupons::template::Template;
 use coupons::{records as coupon, reservation};
 use domain::answers;
 use domain::ids::UserId;
@@ -214,22 +216,35 @@ fn what_is_due_for_a_moment_stays_and_is_set_aside_when_it_stays_at_fault() {
 
 const MINUTE_MS: i64 = 60_000;
 
-/// A template whose claim window is over a minute after [`NOW`], of which some users hold a coupon for so long.
+/// A template whose claim window is over a minute after [`NOW`], with some fields changed.
+fn newcomers(changes: serde_json::Value) -> Template {
+    let [from, until] = [0, MINUTE_MS].map(|ms| UnixMillis(NOW.0 + ms).to_rfc3339());
+    let mut template = json!({
+        "activity": "spring", "scene": "newcomer", "kind": "amount_off", "value": "100",
+        "currency": "CNY", "stock": "1000", "limit_per_user": 1, "claim_from": from,
+        "claim_until": until, "valid_for_days": 1, "low_water_percent": 0,
+    });
+    for (field, value) in changes.as_object().unwrap() {
+        template[field] = value.clone();
+    }
+    serde_json::from_value(template).unwrap()
+}
+
+/// A user holds a coupon of the template for so long.
+fn hold(store: &Store, user: u64, hold_ms: i64) {
+    let templates = Templates::default();
+    let (user, number, template) = (UserId(user), Number::Given(held()), "t".to_owned());
+    let (segments, hold_ms) = (Vec::new(), Some(hold_ms));
+    let claim = Claim { user, number, template, segments, hold_ms };
+    block_on(issue(&store.coupons(&templates, NOW), &claim)).unwrap();
+}
+
+/// The usual template, of which some users hold a coupon for so long.
 fn with_held_coupons(users: &[u64], hold_ms: i64) -> Store {
     let (store, templates) = (Store::default(), Templates::default());
-    let [from, until] = [0, MINUTE_MS].map(|ms| UnixMillis(NOW.0 + ms).to_rfc3339());
-    let template = json!({
-        "activity": "spring", "scene": "newcomer", "kind": "amount_off", "value": "100", "currency": "CNY",
-        "stock": "1000", "limit_per_user": 1, "claim_from": from, "claim_until": until, "valid_for_days": 1,
-        "low_water_percent": 0,
-    });
     let context = store.coupons(&templates, NOW);
-    block_on(publish::publish(&context, "t", &serde_json::from_value(template).unwrap())).unwrap();
-    for user in users {
-        let (user, number, template) = (UserId(*user), Number::Given(held()), "t".to_owned());
-        let (segments, hold_ms) = (Vec::new(), Some(hold_ms));
-        block_on(issue(&context, &Claim { user, number, template, segments, hold_ms })).unwrap();
-    }
+    block_on(publish::publish(&context, "t", &newcomers(json!({})))).unwrap();
+    users.iter().for_each(|user| hold(&store, *user, hold_ms));
     store
 }
 
@@ -274,6 +289,24 @@ fn what_is_put_back_after_a_template_is_over_goes_home() {
     let Stock { total, issued, reserved, leased, remaining } = store.stock("t");
     assert_eq!((total, issued, reserved, leased, remaining), (1_000, 1, 0, 0, 999));
     assert_eq!(over(&store), 0);
+}
+
+#[test]
+fn a_template_without_a_stock_is_put_to_rest_once_nothing_of_it_is_held() {
+    let (store, templates) = (Store::default(), Templates::default());
+    let scene = coupon::scene(partitions(), "newcomer");
+    let endless = scene.set(&Scene { stock: false, ..Scene::plain() });
+    store.write(scene.partition, vec![endless]);
+    let context = store.coupons(&templates, NOW);
+    let template = newcomers(json!({"stock": null}));
+    block_on(publish::publish(&context, "t", &template)).unwrap();
+    hold(&store, 1, 3 * GRACE_MS);
+    hold(&store, 2, MINUTE_MS);
+    block_on(reservation::confirm(&context, UserId(2), &held())).unwrap();
+    for (ms, expected) in [(GRACE_MS, 1), (2 * GRACE_MS, 1), (4 * GRACE_MS, 0)] {
+        store.settle_at(UnixMillis(NOW.0 + MINUTE_MS + ms), 100).unwrap();
+        assert_eq!(over(&store), expected, "{ms}");
+    }
 }
 
 #[test]
