@@ -38,7 +38,7 @@ pub type Secret = [u8; 16];
 pub struct Stored {
     /// What operators wrote.
     pub rain: Rain,
-    /// As long as the rain there is it stays the same.
+    /// What amounts follow from, beside order numbers. Every version of a rain has the same one.
     pub secret: Secret,
 }
 
