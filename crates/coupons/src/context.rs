@@ -9,9 +9,9 @@ use domain::paid::{self, Unknown};
 use domain::partition::Partition;
 use domain::transaction::{Answer, CommitError};
 use lease::{Budget, Place, World};
+use store::Binding;
 use store::cache::Cache;
 use store::published::{self, Publication, Version};
-use store::{Binding, Versioned};
 
 use crate::expiry::expire_before_recall;
 use crate::records::{self, OVER};
@@ -73,11 +73,12 @@ impl<B: Binding> Context<'_, B> {
     /// Where a template is published: its pool decides, and the notice is the copy.
     pub fn publication(&self, template: &str) -> Publication<Template> {
         Publication {
+            id: template.to_owned(),
             home: (self.pool(template), records::pool(template)),
             copy: (self.notice(template), records::notice(template)),
             lists: records::home_of_list(self.partitions),
-            listed: (records::templates(), template.into()),
-            over: (OVER, template.as_bytes().to_vec()),
+            list: records::templates(),
+            over: OVER,
             kind: PhantomData,
         }
     }
@@ -110,18 +111,12 @@ impl<B: Binding> Context<'_, B> {
         paid::is_import_complete(answers.first())
     }
 
-    /// Where a scene lies.
-    pub fn record_of_scene(&self, id: &str) -> Versioned<Scene> {
-        let home = self.partitions.of_configuration(&format!("scene:{id}"));
-        Versioned::new(home, records::scene(id), BODY)
-    }
-
     /// A scene as it is now; a plain one where nobody set it up.
     ///
     /// # Errors
     /// The store's.
     pub async fn scene(&self, id: &str) -> Result<Scene, CommitError> {
-        let seen = self.record_of_scene(id).find(self).await?;
+        let seen = records::scene(self.partitions, id).find(self).await?;
         Ok(seen.record.unwrap_or_else(Scene::plain))
     }
 }

@@ -1,5 +1,5 @@
 //! Group-buy: opening a group takes the user's one chance for a campaign, and a group that succeeds
-//! earns a coupon. The rule itself is [`domain::group_buy`]; the events of `functions/events` end
+//! earns a coupon. The rule itself is [`crate::chance`]; the events of `functions/events` end
 //! groups and leave rewards due.
 //!
 //! A reward is given by whoever looks at the user's coupons next, or by a sweep: first the coupon is
@@ -23,10 +23,10 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
+use crate::chance::{Chance, Group, Groups, Phase, REWARDS, campaign_of};
 use domain::answers::{fields, unexpected};
 use domain::due::{self, Due, Swept};
 use domain::error::InvalidInput;
-use domain::group_buy::{Chance, Group, Groups, Phase, REWARDS, campaign_of};
 use domain::ids::UserId;
 use domain::order_number::{OrderNumber, Part};
 use domain::paid::{PaidMark, Unknown};

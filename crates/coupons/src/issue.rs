@@ -14,12 +14,13 @@ use domain::order_number::{OrderNumber, Part, Play};
 use domain::paid::PaidMark;
 use domain::partition::{Partition, fnv1a};
 use domain::time::UnixMillis;
-use domain::transaction::{Answer, CommitError, Guard, Read, Value, Write};
+use domain::transaction::{Answer, CommitError, Guard, Read, Write};
 use lease::{CREDITED, HELD, Lease, Refill, call_back, is_sold_out, refill};
 use store::{Binding, Plan, attempts};
 
 use crate::context::Context;
 use crate::expiry::end_own;
+use crate::pace::{Step, Wait};
 use crate::records::{self, Coupon, Gave, Order, USER_FIELDS_MAX};
 use crate::refusal::{Failure, Refusal};
 use crate::template::Published;
@@ -321,13 +322,6 @@ enum Source {
     Uncounted,
 }
 
-/// How fast the user got awards of the scene before this one, and with it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Paces {
-    before: Option<Value>,
-    next: Value,
-}
-
 /// Why a guard is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Why {
@@ -349,7 +343,7 @@ fn give<B>(
     published: &Published,
     order: &Order,
     source: Source,
-    paces: Option<Paces>,
+    step: Option<Step>,
 ) -> Plan<Why> {
     let Published { id, template, .. } = published;
     let (user, lease) = (records::user(request.user), records::lease(id));
@@ -370,14 +364,9 @@ fn give<B>(
     plan.demand(refuse(Refusal::TooManyCoupons), size);
     plan.write(Write::Set(user.clone(), field, order.encode()));
     plan.write(Write::Add(user.clone(), count, 1));
-    if let Some(Paces { before, next }) = paces {
-        let pace = records::pace(&template.scene);
-        let unchanged = match before {
-            Some(before) => Guard::FieldEquals(user.clone(), pace.clone(), before),
-            None => Guard::FieldAbsent(user.clone(), pace.clone()),
-        };
-        plan.demand(Why::Pace, unchanged);
-        plan.write(Write::Set(user, pace, next));
+    if let Some(Step { guard, writes }) = step {
+        plan.demand(Why::Pace, guard);
+        plan.at(context.now).write_all(writes);
     }
     match source {
         Source::Stock(source) => {
@@ -433,17 +422,18 @@ pub async fn take<B: Binding>(
     let (mut source, mut sold_out, mut pace) = (start, false, None);
     let earlier = attempts("issue", async || {
         let limit = published.scene.rate_limit.filter(|_| request.is_due.is_none());
-        let paces = match limit.map(|limit| limit.next(pace.as_ref(), context.now)) {
-            None => None,
-            Some(Ok(next)) => Some(Paces { before: pace.clone(), next }),
+        let scene = &published.template.scene;
+        let step = limit.map(|limit| limit.step(request.user, scene, pace.as_ref(), context.now));
+        let step = match step.transpose()?.transpose() {
+            Ok(step) => step,
             // The last attempt saw that the number has not acted.
-            Some(Err(Failure::Refused(refusal))) => {
+            Err(Wait(seconds)) => {
+                let refusal = Refusal::RateLimited(seconds);
                 let taken = refuse(context, published, partition, source, refusal).await?;
                 return Ok(Some(Some(taken)));
             }
-            Some(Err(failure)) => return Err(failure),
         };
-        let plan = give(context, request, published, &order, source, paces);
+        let plan = give(context, request, published, &order, source, step);
         let Err(refused) = context.commit(partition, plan).await? else {
             return Ok(Some(None));
         };

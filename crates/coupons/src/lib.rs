@@ -2,20 +2,23 @@
 //!
 //! In reading order:
 //! - [`template`], [`scene`]: what operators publish, and which rules follow from it alone
+//! - [`pace`]: how fast a user may get awards of a scene; packets of rains keep to it, too
 //! - [`records`]: what the store holds, and under which names
 //! - [`issue`]: one commit decides and records; the stock is spread over the partitions by [`lease`]
-//! - [`reservation`] and [`expiry`], [`redemption`], [`list`], [`bulk`], [`publish`], [`group_buy`]: the
-//!   other operations
+//! - [`reservation`] and [`expiry`], [`redemption`], [`list`], [`bulk`], [`publish`]: the other operations
+//! - [`chance`], [`group_buy`]: one group a user and campaign, and its reward
 //! - [`refusal`]: why a request got nothing, by code
 //!
 //! [`context`] is what all of them work with. None of them reads a clock or a random number.
 
 pub mod bulk;
+pub mod chance;
 pub mod context;
 pub mod expiry;
 pub mod group_buy;
 pub mod issue;
 pub mod list;
+pub mod pace;
 pub mod publish;
 pub mod records;
 pub mod redemption;

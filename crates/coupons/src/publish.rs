@@ -155,8 +155,7 @@ async fn follow<B: Binding>(
 ) -> Result<i64, Failure> {
     // Where the window is another one than before, whoever takes leases back finds that the former moment
     // is no longer its end.
-    let over_at = template.claim_until;
-    context.publication(id).follow(context, number, template, over_at).await?;
+    context.publication(id).follow(context, number, template).await?;
     context.templates.forget(id);
     Ok(number)
 }
@@ -258,7 +257,7 @@ pub async fn look_at_scene<B: Binding>(
     context: &Context<'_, B>,
     id: &str,
 ) -> Result<Scene, Failure> {
-    let seen = context.record_of_scene(id).find(context).await?;
+    let seen = records::scene(context.partitions, id).find(context).await?;
     Ok(seen.record.ok_or(Refusal::UnknownScene)?)
 }
 
@@ -272,7 +271,7 @@ pub async fn set_up_scene<B: Binding>(
     id: &str,
     scene: &Scene,
 ) -> Result<(), Failure> {
-    let record = context.record_of_scene(id);
+    let record = records::scene(context.partitions, id);
     let seen = record.find(context).await?;
     match &seen.record {
         Some(before) if before == scene => return Ok(()),

@@ -2,11 +2,11 @@
 //!
 //! In the partition of a user:
 //! - `c<user>`, the user's record: `o<order number>` -> an [`Order`]; `n<template>` -> how many of a
-//!   template the user has; `r<scene>` -> how fast they got awards of a scene that limits it;
-//!   `g<campaign>` -> the user's chance (see [`domain::group_buy`])
+//!   template the user has; `g<campaign>` -> the user's chance (see [`crate::chance`])
+//! - `r<user>`: `<scene>` -> how fast the user got awards of a scene that limits it ([`crate::pace`])
 //! - `l<template>`, the partition's [`lease::Lease`] of a template
 //! - `d`, reservations by the moment until which they are held ([`ENDS`])
-//! - `w`, rewards that are due ([`domain::group_buy::REWARDS`])
+//! - `w`, rewards that are due ([`crate::chance::REWARDS`])
 //! - `h`, the index of `h<day>:<bucket>`: users whose coupons were given, held or put back on that day
 //!   ([`HOLDERS`])
 //!
@@ -33,8 +33,11 @@ use domain::partition::{Partition, Partitions};
 use domain::time::UnixMillis;
 use domain::transaction::{CommitError, Field, MapKey, OrderedKey, Value};
 use serde::{Deserialize, Serialize};
+use store::Versioned;
 use store::codec::{self, Record};
+use store::published::BODY;
 
+use crate::scene::Scene;
 use crate::template::{Kind, Published};
 
 /// Fields of a user's record: as many as one read returns, less what one commit adds.
@@ -68,11 +71,6 @@ pub fn held_count(template: &str) -> Field {
 /// The template of the field of a count.
 pub fn counted(field: &Field) -> Option<&str> {
     std::str::from_utf8(&field.0).ok()?.strip_prefix('n')
-}
-
-/// The field of the pace of a scene in the user's record.
-pub fn pace(scene: &str) -> Field {
-    Field(format!("r{scene}").into_bytes())
 }
 
 /// The order number of a field of the user's record.
@@ -111,9 +109,10 @@ pub fn home_of_list(partitions: Partitions) -> Partition {
     partitions.of_configuration("templates")
 }
 
-/// A scene.
-pub fn scene(scene: &str) -> MapKey {
-    MapKey(format!("s{scene}"))
+/// Where a scene lies.
+pub fn scene(partitions: Partitions, scene: &str) -> Versioned<Scene> {
+    let home = partitions.of_configuration(&format!("scene:{scene}"));
+    Versioned::new(home, MapKey(format!("s{scene}")), BODY)
 }
 
 /// A batch of a template.

@@ -1,22 +1,22 @@
 //! Scenes: a scene stands for one type of award, and says how awards of that type behave. A new type is
 //! configuration, not code; a scene that nobody set up behaves as [`Scene::plain`]. Pure.
+//!
+//! Templates of coupons name a scene, and so do rains. A rate limit counts the awards of both together; the statement,
+//! the stock and whether rewards are compensated are of coupons only: a packet of a rain has no place for a statement,
+//! a rain has a budget instead of a stock, and nobody earns packets that are given later.
 
 use domain::error::InvalidInput;
 use domain::order_number::Part;
-use domain::time::UnixMillis;
-use domain::transaction::Value;
 use serde::{Deserialize, Serialize};
 use store::Record;
-use store::codec::{Form, decode, encode};
-
-use crate::refusal::{Failure, Refusal};
+use store::codec::Form;
 
 /// Bytes of a statement: a line of an account, kept with every coupon.
 const STATEMENT_BYTES_MAX: usize = 128;
 /// Awards that a rate limit can count.
 const AWARDS_MAX: u32 = 1_000;
 /// The longest time of a rate limit: a month.
-const SECONDS_MAX: u32 = 31 * 86_400;
+pub(crate) const SECONDS_MAX: u32 = 31 * 86_400;
 
 /// A scene, as operators write it and as the store keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +48,7 @@ fn yes() -> bool {
     true
 }
 
-/// At most so many awards a user in so much time, which begins with the first of them.
+/// At most so many awards a user in so much time, which begins with the first of them ([`crate::pace`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RateLimit {
@@ -56,43 +56,6 @@ pub struct RateLimit {
     pub awards: u32,
     /// 1 second to 31 days.
     pub seconds: u32,
-}
-
-/// How many awards a user got since when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Pace {
-    since_seconds: i64,
-    awards: u32,
-}
-
-impl Record for Pace {
-    const NAME: &'static str = "a pace";
-}
-
-impl RateLimit {
-    /// The user's pace with one more award.
-    ///
-    /// # Errors
-    /// `rate_limited`, with the seconds until the next one; or the value is no pace.
-    pub fn next(self, before: Option<&Value>, now: UnixMillis) -> Result<Value, Failure> {
-        let now = now.0.div_euclid(1_000);
-        let first = Pace { since_seconds: now, awards: 1 };
-        let pace = match before.map(decode).transpose()? {
-            None => first,
-            Some(Pace { since_seconds, awards }) => {
-                let wait = since_seconds + i64::from(self.seconds) - now;
-                if wait <= 0 {
-                    first
-                } else if awards < self.awards {
-                    Pace { since_seconds, awards: awards + 1 }
-                } else {
-                    let wait = u32::try_from(wait).unwrap_or(u32::MAX);
-                    return Err(Refusal::RateLimited(wait).into());
-                }
-            }
-        };
-        Ok(encode(&pace))
-    }
 }
 
 impl Scene {
@@ -133,6 +96,7 @@ impl Scene {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use store::codec::{decode, encode};
 
     use super::*;
 
@@ -175,23 +139,5 @@ mod tests {
         let scene = scene(|_| ());
         assert!(scene.compensated && scene.stock && scene.rate_limit.is_none());
         assert_eq!(decode::<Scene>(&encode(&scene)), Ok(scene));
-    }
-
-    #[test]
-    fn a_rate_limit_counts_from_the_first_award() {
-        let limit = RateLimit { awards: 2, seconds: 10 };
-        let at = |before: Option<&Value>, ms: i64| limit.next(before, UnixMillis(ms));
-        let one = at(None, 5_000).unwrap();
-        let two = at(Some(&one), 14_999).unwrap();
-        assert_eq!(at(Some(&two), 5_000), Err(Refusal::RateLimited(10).into()));
-        assert_eq!(at(Some(&two), 14_999), Err(Refusal::RateLimited(1).into()));
-        // A clock that is behind waits a little longer.
-        assert_eq!(at(Some(&two), 3_000), Err(Refusal::RateLimited(12).into()));
-        let again = at(Some(&two), 15_000).unwrap();
-        assert_eq!(Some(again), at(None, 15_000).ok());
-        // A shorter time counts at once.
-        let shorter = RateLimit { awards: 2, seconds: 5 };
-        assert_eq!(shorter.next(Some(&two), UnixMillis(10_000)), at(None, 10_000));
-        assert!(limit.next(Some(&Value::Bytes(vec![])), UnixMillis(0)).is_err());
     }
 }

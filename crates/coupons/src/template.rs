@@ -9,10 +9,11 @@ use domain::money::{Amount, Currency};
 use domain::order_number::Part;
 use domain::paid::Unknown;
 use domain::time::UnixMillis;
-use domain::transaction::INTEGER_MAX;
+use domain::transaction::{INTEGER_MAX, Member};
 use serde::{Deserialize, Serialize};
 use store::Record;
 use store::codec::Form;
+use store::published::Configuration;
 
 use crate::refusal::Refusal;
 use crate::scene::Scene;
@@ -114,6 +115,16 @@ pub struct Template {
 impl Record for Template {
     const NAME: &'static str = "a template";
     const FORM: Form = Form::Json;
+}
+
+impl Configuration for Template {
+    fn listed(&self, id: &str) -> Member {
+        id.into()
+    }
+
+    fn over_at(&self) -> UnixMillis {
+        self.claim_until
+    }
 }
 
 fn low_water_percent_default() -> u8 {

@@ -13,7 +13,6 @@
 //! - [`due`]: an index of what is to be done at a moment
 //! - [`day_lists`]: which users had to do with something on a day
 //! - [`paid`]: the rule "is this user new?", which more than one function needs
-//! - [`group_buy`]: the rule "a user opens one group a campaign", likewise
 //!
 //! Nothing here reads a clock, a random number or a store: those arrive as values.
 
@@ -21,7 +20,6 @@ pub mod answers;
 pub mod day_lists;
 pub mod due;
 pub mod error;
-pub mod group_buy;
 pub mod ids;
 pub mod integer;
 pub mod money;

@@ -32,12 +32,6 @@ pub fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {
     serde_json::from_str(text).map_err(|error| problem(body, &error))
 }
 
-/// Reads JSON that the store keeps; `None` where it is something else.
-pub fn stored<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
-    // As a text: a reader of bytes would be each type's second in the component.
-    serde_json::from_str(std::str::from_utf8(bytes).ok()?).ok()
-}
-
 /// serde names the kind of an error only in its text. The texts are part of its public behaviour
 /// (`serde::de::Error::unknown_field` and its siblings), and a test holds them.
 fn problem(body: &[u8], error: &serde_json::Error) -> Problem {

@@ -3,8 +3,8 @@
 use domain::answers::{fields, integer, unexpected};
 use domain::partition::Partition;
 use domain::transaction::{Answer, CommitError, Read, Value, Write};
-use store::Plan;
 use store::plan::Decided;
+use store::{Binding, Context, Plan};
 
 use crate::record::{Lease, SOLD_OUT_UNTIL};
 use crate::steps::{RECALL_DONE, RECALLED_AT, credited, returned, settle, take_back};
@@ -61,6 +61,34 @@ pub async fn call_back_all<W: World>(world: &W, place: &Place) -> Result<(), Com
         call_back(world, place, wave).await?;
     }
     Ok(())
+}
+
+/// Whether all units are in the pool that were not given: no partition has anything left, or holds anything that might
+/// come back, and nothing is under way.
+///
+/// # Errors
+/// The store's.
+pub async fn is_all_home<B: Binding>(
+    context: &Context<'_, B>,
+    place: &Place,
+) -> Result<bool, CommitError> {
+    let partitions: Vec<_> = context.partitions.all().collect();
+    for wave in partitions.chunks(WAVE) {
+        let counts = wave.iter().flat_map(|one| [credited(*one), returned(*one)]).collect();
+        let mut reads = vec![(place.partition, Read::Fields(place.pool.clone(), counts))];
+        reads.extend(wave.iter().map(|one| (*one, Lease::read(place.lease.clone()))));
+        let answers = context.read_all(reads).await?;
+        let [counts, leases @ ..] = &answers[..] else { return Err(unexpected()) };
+        for (counts, lease) in fields(Some(counts))?.chunks(2).zip(leases) {
+            let lease = Lease::answered(Some(lease))?;
+            let is_under_way = integer(counts[0].as_ref())? > lease.credited
+                || lease.returned > integer(counts[1].as_ref())?;
+            if lease.left != 0 || lease.held != 0 || is_under_way {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
 }
 
 /// Lets all partitions forget that nothing is left, once the pool has more. Whoever asked the pool before that may

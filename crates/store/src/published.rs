@@ -33,6 +33,15 @@ pub const BODY: &str = "body";
 /// A field of home and copy: its version, counted from 1.
 pub const VERSION: &str = "version";
 
+/// What can be published.
+pub trait Configuration: Record + DeserializeOwned {
+    /// As what it is listed among all of its kind.
+    fn listed(&self, id: &str) -> Member;
+
+    /// When it is over.
+    fn over_at(&self) -> UnixMillis;
+}
+
 /// A version of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version<T> {
@@ -45,17 +54,19 @@ pub struct Version<T> {
 /// Where a configuration lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publication<T> {
+    /// Its name among those of its kind.
+    pub id: String,
     /// The record that decides.
     pub home: (Partition, MapKey),
     /// The record that everybody reads.
     pub copy: (Partition, MapKey),
     /// The partition of both lists.
     pub lists: Partition,
-    /// Where all of its kind are listed, and as what.
-    pub listed: (OrderedKey, Member),
-    /// Where it stands by the moment at which it is over, and as what. Where that was another moment once, it
+    /// Where all of its kind are listed.
+    pub list: OrderedKey,
+    /// Where its name stands by the moment at which it is over. Where that was another moment once, it
     /// stands there, too.
-    pub over: (DueIndex, Vec<u8>),
+    pub over: DueIndex,
     /// What is published.
     pub kind: PhantomData<fn() -> T>,
 }
@@ -81,7 +92,7 @@ pub fn version<T: Record + DeserializeOwned>(
     }
 }
 
-impl<T: Record + DeserializeOwned> Publication<T> {
+impl<T: Configuration> Publication<T> {
     /// What the home says, and integers that its owner keeps there.
     ///
     /// # Errors
@@ -148,12 +159,12 @@ impl<T: Record + DeserializeOwned> Publication<T> {
         context: &Context<'_, B>,
         number: i64,
         record: &T,
-        over_at: UnixMillis,
     ) -> Result<(), CommitError> {
-        let (list, entry) = &self.listed;
-        let (over, what) = &self.over;
         // First: what can be read can be found.
-        let entries = [Write::AddMember(list.clone(), entry.clone()), over.add(over_at, what)];
+        let entries = [
+            Write::AddMember(self.list.clone(), record.listed(&self.id)),
+            self.over.add(record.over_at(), self.id.as_bytes()),
+        ];
         context.write(self.lists, entries).await?;
         let (partition, map) = &self.copy;
         let mut plan = Plan::new();
@@ -188,24 +199,35 @@ mod tests {
     const OVER: DueIndex = DueIndex("o");
 
     #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-    struct Rule(String);
+    struct Rule(String, i64);
 
     impl Record for Rule {
         const NAME: &'static str = "a rule";
     }
 
+    impl Configuration for Rule {
+        fn listed(&self, id: &str) -> Member {
+            id.into()
+        }
+
+        fn over_at(&self) -> UnixMillis {
+            UnixMillis(self.1)
+        }
+    }
+
     fn rule(text: &str) -> Rule {
-        Rule(text.to_owned())
+        Rule(text.to_owned(), 7)
     }
 
     fn publication<B: Binding>(context: &Context<'_, B>) -> Publication<Rule> {
         let partition = |name| context.partitions.of_configuration(name);
         Publication {
+            id: "a".into(),
             home: (partition("home"), "p".into()),
             copy: (partition("copy"), "t".into()),
             lists: partition("lists"),
-            listed: ("f".into(), "a".into()),
-            over: (OVER, b"a".to_vec()),
+            list: "f".into(),
+            over: OVER,
             kind: PhantomData,
         }
     }
@@ -259,11 +281,10 @@ mod tests {
             (2, "b", 7, (2, "b")),
             (3, "c", 9, (3, "c")),
         ] {
-            let (record, over_at) = (rule(text), UnixMillis(over_at));
-            block_on(publication.follow(&context, number, &record, over_at)).unwrap();
-            let copy = block_on(publication.find_copy(&context)).unwrap();
-            let expected = Version { number: expected.0, record: rule(expected.1) };
-            assert_eq!(copy, Some(expected), "{number}");
+            let record = Rule(text.into(), over_at);
+            block_on(publication.follow(&context, number, &record)).unwrap();
+            let copy = block_on(publication.find_copy(&context)).unwrap().unwrap();
+            assert_eq!((copy.number, copy.record.0.as_str()), expected, "{number}");
         }
         let reads = vec![Read::Page("f".into(), Range::default(), 9), OVER.page_of_all(None, 9)];
         let found = block_on(context.read(publication.lists, reads)).unwrap();
@@ -284,7 +305,7 @@ mod tests {
             let transaction = Transaction { writes: later, ..Transaction::default() };
             memory.commit(partition, &transaction).now_or_never().unwrap().unwrap();
         });
-        block_on(publication.follow(&context, 2, &rule("b"), UnixMillis(1))).unwrap();
+        block_on(publication.follow(&context, 2, &rule("b"))).unwrap();
         assert!(store.was_interrupted());
         let copy = block_on(publication.find_copy(&context)).unwrap();
         assert_eq!(copy, Some(Version { number: 3, record: rule("c") }));

@@ -1,5 +1,7 @@
 //! Rains: rounds in which users open packets of a campaign's money. Pure.
 
+use std::marker::PhantomData;
+
 use domain::answers::unexpected;
 use domain::due::DueIndex;
 use domain::error::InvalidInput;
@@ -11,6 +13,9 @@ use domain::transaction::{CommitError, MapKey, Member, OrderedKey};
 use lease::Place;
 use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher24;
+use store::codec::Form;
+use store::published::{Configuration, Publication};
+use store::{Record, Versioned};
 
 use crate::limits::Limits;
 use crate::packet;
@@ -25,17 +30,42 @@ const WEIGHT_MAX: u32 = 1_000_000;
 /// Cents of one packet of a rain: as much as anybody gives away at once.
 const AMOUNT_MAX: i64 = 10_000_000_000;
 
-/// Of pool and notice: the definition, in JSON.
-pub const BODY: &str = "body";
-/// Of pool and notice: the version, from 1 on.
-pub const VERSION: &str = "version";
-/// Of pool and notice: what amounts follow from, beside order numbers.
-pub const SECRET: &str = "secret";
-
 /// What the amounts of a rain follow from, beside order numbers.
 pub type Secret = [u8; 16];
 
-/// A rain, as operators write it and as the store keeps it.
+/// A rain, as the store keeps it: what operators wrote, and what nobody is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stored {
+    /// What operators wrote.
+    pub rain: Rain,
+    /// What amounts follow from, beside order numbers. Every version of a rain has the same one.
+    pub secret: Secret,
+}
+
+impl Record for Stored {
+    const NAME: &'static str = "a rain";
+    const FORM: Form = Form::Json;
+}
+
+impl Configuration for Stored {
+    fn listed(&self, id: &str) -> Member {
+        listed(id, &self.rain)
+    }
+
+    fn over_at(&self) -> UnixMillis {
+        self.rain.until()
+    }
+}
+
+/// The rain to which an activity and a scene belong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner(pub String);
+
+impl Record for Owner {
+    const NAME: &'static str = "the rain of a scene";
+}
+
+/// A rain, as operators write it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rain {
@@ -346,9 +376,10 @@ pub fn lease(rain: &str) -> MapKey {
     MapKey(format!("mb{rain}"))
 }
 
-/// Whose an activity and a scene are.
-pub fn claim(activity: &str, scene: &str) -> MapKey {
-    MapKey(format!("ms{activity}/{scene}"))
+/// Where it is known whose an activity and a scene are.
+pub fn owner(partitions: Partitions, activity: &str, scene: &str) -> Versioned<Owner> {
+    let home = partitions.of_configuration(&format!("rain-of:{activity}/{scene}"));
+    Versioned::new(home, MapKey(format!("ms{activity}/{scene}")), "rain")
 }
 
 /// All rains there are, by their names, with the activity and the scene of each, which never change: so whoever
@@ -391,14 +422,18 @@ pub fn home_of_all(partitions: Partitions) -> Partition {
     partitions.of_configuration("rains")
 }
 
-/// Where the copy lives that everybody reads.
-pub fn home_of_notice(partitions: Partitions, rain: &str) -> Partition {
-    partitions.of_configuration(&format!("rain:{rain}"))
-}
-
-/// Where it is known whose an activity and a scene are.
-pub fn home_of_claim(partitions: Partitions, activity: &str, scene: &str) -> Partition {
-    partitions.of_configuration(&format!("rain-of:{activity}/{scene}"))
+/// Where a rain is published: its pool decides, and the notice is the copy.
+pub fn publication(partitions: Partitions, rain: &str) -> Publication<Stored> {
+    let Place { partition, pool, .. } = place(partitions, rain);
+    Publication {
+        id: rain.to_owned(),
+        home: (partition, pool),
+        copy: (partitions.of_configuration(&format!("rain:{rain}")), notice(rain)),
+        lists: home_of_all(partitions),
+        list: all(),
+        over: OVER,
+        kind: PhantomData,
+    }
 }
 
 /// Where the budget lies.

@@ -10,6 +10,7 @@
 use std::rc::Rc;
 
 use coupons::bulk::Tally;
+use coupons::chance::Group;
 use coupons::context::{Context, Templates};
 use coupons::group_buy::{Campaign, Opening};
 use coupons::issue::Recorded;
@@ -19,7 +20,6 @@ use coupons::scene::Scene;
 use coupons::template::Template;
 use coupons::{bulk, expiry, group_buy, issue, list, publish, redemption, reservation};
 use domain::due::Swept;
-use domain::group_buy::Group;
 use edge::config::Config;
 use edge::route::{Verb, route};
 use edge::store::Store;

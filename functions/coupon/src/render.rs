@@ -1,7 +1,7 @@
 //! Answers -> wire.
 
+use coupons::chance::{Group, Phase};
 use domain::due::Swept;
-use domain::group_buy::{Group, Phase};
 use domain::ids::UserId;
 use domain::integer::Count;
 use domain::money::Amount;

@@ -1,6 +1,6 @@
 //! Events -> transactions. Pure.
 
-use domain::group_buy::{Chance, Groups};
+use coupons::chance::{Chance, Groups};
 use domain::paid::mark_paid;
 use domain::partition::{Partition, Partitions};
 use domain::time::UnixMillis;
@@ -121,7 +121,7 @@ impl Step<'_> {
 
 #[cfg(test)]
 mod tests {
-    use domain::group_buy::{Group, Phase};
+    use coupons::chance::{Group, Phase};
     use domain::ids::UserId;
     use domain::transaction::Write;
     use wallet::packet::Payment;

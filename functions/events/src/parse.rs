@@ -1,7 +1,7 @@
 //! Wire -> typed events. A batch is checked whole before anything is committed.
 
+use coupons::chance::Phase;
 use domain::error::InvalidInput;
-use domain::group_buy::Phase;
 use domain::ids::{IdInput, UserId};
 use domain::order_number::{OrderNumber, Part};
 use edge::call::unsupported_media_type;

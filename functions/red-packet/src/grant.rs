@@ -1,6 +1,8 @@
 //! Opening a packet of a rain: one commit in the partition of the user decides and records - the number
-//! has not acted, the user may have one more, the budget has enough -, and the user has a token.
+//! has not acted, the user may have one more and is not too fast for the scene ([`coupons::pace`]), the budget has
+//! enough -, and the user has a token.
 
+use coupons::pace::{Step, Wait};
 use domain::answers::unexpected;
 use domain::ids::UserId;
 use domain::order_number::{OrderNumber, Part, Play};
@@ -26,6 +28,8 @@ enum Refuses {
     Token(pending::Why),
     /// The user has as many as one may have.
     Limit(Reached),
+    /// The user may be too fast.
+    Pace,
     /// The lease has too little.
     Budget(Why),
 }
@@ -76,7 +80,7 @@ impl Claim {
 }
 
 /// Opens a packet: one round trip where the user's partition has enough of the budget, four where it must
-/// take a lease first.
+/// take a lease first; one more where the scene limits how fast a user gets awards, and the user has some.
 ///
 /// # Errors
 /// A refusal, with nothing changed; or the store's.
@@ -166,8 +170,18 @@ impl<B: Binding> Attempt<'_, B> {
             free: &published.free,
         };
         let mut amount = rain.amount(&published.secret, number);
-        let mut source = Source::Left;
+        let (mut source, mut pace) = (Source::Left, None);
         attempts("open a packet", async || {
+            let limit = published.rate_limit;
+            let step = limit.map(|limit| limit.step(user, &rain.scene, pace.as_ref(), context.now));
+            let step = match step.transpose()?.transpose() {
+                Ok(step) => step,
+                // The last attempt saw that the number has not acted.
+                Err(Wait(seconds)) => {
+                    self.put_back(&place, partition, source).await?;
+                    return Err(Refusal::RateLimited(seconds).into());
+                }
+            };
             let payload = self.payload(published, amount);
             let envelope = self.sign(&payload)?;
             let draw = source.draw(&place.lease, amount, context.now);
@@ -181,6 +195,10 @@ impl<B: Binding> Attempt<'_, B> {
                 for (reached, guard) in guards {
                     plan.demand(Refuses::Limit(reached), guard);
                 }
+                plan.at(context.now).write_all(writes);
+            }
+            if let Some(Step { guard, writes }) = step {
+                plan.demand(Refuses::Pace, guard);
                 plan.at(context.now).write_all(writes);
             }
             for (why, guard) in draw.guards {
@@ -203,6 +221,7 @@ impl<B: Binding> Attempt<'_, B> {
                     self.put_back(&place, partition, source).await?;
                     return Err(Refusal::Limit(reached).into());
                 }
+                Refuses::Pace => pace = refused.field()?.cloned(),
                 Refuses::Token(pending::Why::Full) => drop(posting::post(context, user).await?),
                 Refuses::Budget(Why::SoldOut) if is_sold_out(refused.field()?, now)? => {
                     return Err(Refusal::BudgetExhausted.into());

@@ -14,6 +14,8 @@ pub enum Refusal {
     Closed(Closed),
     /// The rain's money is given.
     BudgetExhausted,
+    /// The user gets awards of the rain's scene faster than they may; so many seconds until the next one.
+    RateLimited(u32),
     /// The user has as many packets as one user may have.
     Limit(Reached),
     /// The number was used for another app.
@@ -49,6 +51,9 @@ impl Refusal {
             Self::Closed(Closed::NotStarted) => (409, "not_started", "the round has not begun"),
             Self::Closed(Closed::Ended) => (409, "ended", "the round is over"),
             Self::BudgetExhausted => (409, "budget_exhausted", "the budget is spent"),
+            Self::RateLimited(_) => {
+                (429, "rate_limited", "the user gets awards of this scene too fast")
+            }
             Self::Limit(Reached::User) => {
                 (409, "user_limit", "the user has as many as one user may have")
             }
@@ -104,6 +109,7 @@ impl From<Refusal> for Problem {
         let (status, code, detail) = refusal.words();
         let problem = Self::new(status, code, detail);
         match refusal {
+            Refusal::RateLimited(seconds) => problem.after(seconds),
             Refusal::FieldFixed(field) => problem.about(field),
             Refusal::SceneTaken => problem.about("scene"),
             Refusal::LimitsEnd => problem.about("rounds"),

@@ -4,11 +4,16 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use binding::memory::{Interrupted, Memory};
+use coupons::context::Templates;
+use coupons::issue::{Number, issue};
+use coupons::records;
+use coupons::scene::{RateLimit, Scene};
 use domain::ids::UserId;
 use domain::money::Currency;
-use domain::partition::Partitions;
+use domain::order_number::OrderNumber;
+use domain::partition::{Partition, Partitions};
 use domain::time::UnixMillis;
-use domain::transaction::{Answer, Read};
+use domain::transaction::{Answer, CommitError, Outcome, Read, Transaction};
 use edge::store::Binding;
 use futures::FutureExt as _;
 use serde_json::{Value, json};
@@ -18,11 +23,11 @@ use wallet::keys::SigningKeys;
 use wallet::limits::{self, Reached};
 use wallet::rain::{Closed, Rain};
 
-use crate::Settings;
 use crate::grant::{Claim, Granted, grant};
 use crate::publish::{look, publish};
 use crate::rains::Rains;
 use crate::refusal::{Failure, Refusal};
+use crate::{Done, Settings, render};
 
 const USER: UserId = UserId(7);
 const RAIN: &str = "r";
@@ -221,4 +226,157 @@ fn a_version_that_was_over_at_once_binds_no_other_one() {
     assert_eq!(set_up(&at(&store, late), &rain_until(&limits, END_MS)), Ok(1));
     assert_eq!(set_up(&at(&store, late), &rain_until(&limits, late + DAY_MS)), Ok(2));
     open_at(&store, late, USER, 1, "a").unwrap();
+}
+
+/// Sets the scene of the rain up, with so many awards a minute.
+fn limit_scene<B: Binding>(store: &B, awards: u32) {
+    let rate_limit = Some(RateLimit { awards, seconds: 60 });
+    let context = at(store, START_MS);
+    let record = records::scene(context.partitions, "rain");
+    let scene = record.set(&Scene { rate_limit, ..Scene::plain() });
+    done(context.write(record.partition, [scene])).unwrap();
+}
+
+/// Somebody gives the user a coupon of a template of the scene.
+fn give_coupon<B: Binding>(
+    store: &B,
+    now_ms: i64,
+    number: &str,
+) -> Result<(), coupons::refusal::Failure> {
+    let templates = Templates::default();
+    let (base, lease_share) = (at(store, now_ms), lease::SHARE);
+    let context =
+        coupons::context::Context { base, stage: "live", templates: &templates, lease_share };
+    let [from, until] = [START_MS, END_MS].map(|at| UnixMillis(at).to_rfc3339());
+    let template = json!({
+        "activity": "spring", "scene": "rain", "kind": "amount_off", "value": "100", "currency": "CNY",
+        "stock": "1000", "limit_per_user": 9, "claim_from": from, "claim_until": until, "valid_for_days": 1,
+    });
+    let template = serde_json::from_value(template).unwrap();
+    done(coupons::publish::publish(&context, "t", &template)).unwrap();
+    let number = Number::Given(OrderNumber::parse(number, "").unwrap());
+    let (template, segments, hold_ms) = ("t".into(), Vec::new(), None);
+    let claim = coupons::issue::Claim { user: USER, number, template, segments, hold_ms };
+    done(issue(&context, &claim)).map(drop)
+}
+
+#[test]
+fn packets_and_coupons_of_a_scene_keep_to_one_pace() {
+    let store = raining(&Value::Null);
+    limit_scene(&store, 2);
+    let at = |ms: i64, award: &str| open_at(&store, START_MS + ms, USER, 1, award);
+    let first = at(0, "a").unwrap();
+    give_coupon(&store, START_MS + 1_000, "n").unwrap();
+    assert_eq!(refused(at(1_000, "b")), Refusal::RateLimited(59));
+    let too_fast = coupons::refusal::Refusal::RateLimited(58);
+    assert_eq!(give_coupon(&store, START_MS + 2_000, "m"), Err(too_fast.into()));
+    // What was given is told, however fast the user asks.
+    let again = at(2_000, "a").unwrap();
+    assert_eq!((again.text, again.replayed), (first.text, true));
+    open_at(&store, START_MS, UserId(8), 1, "a").unwrap();
+    assert_eq!(granted(&store), 200);
+    // The same number may act later.
+    assert!(!at(60_000, "b").unwrap().replayed);
+    give_coupon(&store, START_MS + 60_000, "m").unwrap();
+    assert_eq!(refused(at(60_999, "c")), Refusal::RateLimited(60));
+}
+
+#[test]
+fn what_cannot_be_given_for_another_reason_leaves_the_pace_alone() {
+    let store = raining(&json!({"per_round": 1}));
+    limit_scene(&store, 2);
+    open(&store, 1, "a").unwrap();
+    assert_eq!(refused(open(&store, 1, "b")), Refusal::Limit(Reached::Round));
+    open(&store, 2, "a").unwrap();
+    assert_eq!(refused(open(&store, 2, "b")), Refusal::Limit(Reached::Round));
+    let other = rain_until(&Value::Null, END_MS);
+    assert_eq!(set_up(&at(&store, START_MS), &other), Ok(2));
+    assert_eq!(refused(open(&store, 1, "b")), Refusal::RateLimited(60));
+}
+
+#[test]
+fn of_two_awards_at_once_one_keeps_to_the_pace_wherever_the_other_one_comes_in_between() {
+    type Other = fn(&Memory) -> bool;
+    let others: [(Other, i64); 2] = [
+        (|store| open(store, 1, "b").is_ok(), 100),
+        (|store| give_coupon(store, START_MS, "n").is_ok(), 0),
+    ];
+    for (other, cents) in others {
+        let (mut interrupted, mut leased) = (0, Vec::new());
+        for commits in 0..14 {
+            let store = Interrupted::default();
+            set_up(&at(&store, START_MS), &rain_until(&Value::Null, END_MS)).unwrap();
+            limit_scene(&store, 1);
+            let told = Rc::new(Cell::new(false));
+            let theirs = Rc::clone(&told);
+            store.interrupt(commits, move |store| theirs.set(other(store)));
+            let given = open(&store, 1, "a");
+            if !store.was_interrupted() {
+                continue;
+            }
+            interrupted += 1;
+            assert_ne!(given.is_ok(), told.get(), "{commits}: {given:?}");
+            assert_eq!(granted(&store), if given.is_ok() { 100 } else { cents }, "{commits}");
+            let (_, _, budget) = done(look(&at(&store, START_MS), RAIN)).unwrap();
+            leased.push(budget.leased);
+        }
+        assert!(interrupted >= 4, "{interrupted}");
+        // Who took a lease and was refused afterwards gave it back.
+        assert!(leased.contains(&0), "{leased:?}");
+    }
+}
+
+/// Counts commits and reads.
+#[derive(Default)]
+struct Counted {
+    memory: Memory,
+    trips: Cell<u32>,
+}
+
+impl Binding for Counted {
+    async fn commit(
+        &self,
+        partition: Partition,
+        transaction: &Transaction,
+    ) -> Result<Outcome, CommitError> {
+        self.trips.set(self.trips.get() + 1);
+        self.memory.commit(partition, transaction).await
+    }
+}
+
+#[test]
+fn a_pace_costs_a_round_trip_where_the_scene_limits_it_and_nothing_where_not() {
+    for (limit, expected) in [(None, [1, 1, 1]), (Some(9), [1, 2, 1])] {
+        let store = Counted::default();
+        set_up(&at(&store, START_MS), &rain_until(&Value::Null, END_MS)).unwrap();
+        if let Some(awards) = limit {
+            limit_scene(&store, awards);
+        }
+        let settings = settings();
+        let open = |user: UserId, award: &str| {
+            let claim = Claim { user, rain: RAIN.into(), round: 1, award: award.into(), app: 0 };
+            store.trips.set(0);
+            done(grant(&at(&store, START_MS), "live", &settings, &claim)).unwrap();
+            store.trips.get()
+        };
+        // Another user of the same partition takes the lease, and reads the configuration.
+        let partitions = at(&store, START_MS).partitions;
+        let home = |user: UserId| partitions.locate(user).partition;
+        let other = (100..).map(UserId).find(|user| home(*user) == home(USER)).unwrap();
+        open(other, "a");
+        let trips = [open(USER, "a"), open(USER, "b"), open(USER, "b")];
+        assert_eq!(trips, expected, "{limit:?}");
+    }
+}
+
+#[test]
+fn nobody_is_told_the_secret_of_a_rain() {
+    let store = raining(&Value::Null);
+    let (version, rain, budget) = done(look(&at(&store, START_MS), RAIN)).unwrap();
+    let told = Done::Rain(RAIN.into(), version, Box::new(rain), Some(budget));
+    let answer = render::done(&told, Currency::parse("CNY").unwrap()).unwrap();
+    let answer: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(answer["definition"]["activity"], "spring", "{answer}");
+    let answer = answer.to_string();
+    assert!(!answer.contains("secret") && !answer.contains("7,7,7"), "{answer}");
 }

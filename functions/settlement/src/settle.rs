@@ -6,21 +6,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use coupons::context::{BODY, PUBLISHED_VERSION, published};
+use coupons::chance::REWARDS;
 use coupons::{expiry, group_buy, records as coupon};
-use domain::answers::{self, fields, unexpected};
+use domain::answers::{self, unexpected};
 use domain::due::{self, Due, DueIndex, Stuck, Swept};
-use domain::group_buy::REWARDS;
 use domain::ids::UserId;
 use domain::partition::Partition;
 use domain::time::{GRACE_MS, UnixMillis};
 use domain::transaction::{
-    Answer, CommitError, Field, Member, Outcome, READ_FIELDS_MAX, Range, Read, Transaction, Value,
+    Answer, CommitError, Member, Outcome, READ_FIELDS_MAX, Range, Read, Transaction,
 };
 use edge::store::{Binding, random};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
-use lease::call_back_all;
+use lease::{Place, World, call_back_all, is_all_home};
+use store::published::{Configuration, Publication};
 use store::quarantine::{self, SetAside};
 use store::sweep::{Item, Sweep};
 use wallet::context::Context;
@@ -28,7 +28,7 @@ use wallet::mode::{self, Mode};
 use wallet::packet;
 use wallet::pending;
 use wallet::posting;
-use wallet::rain::{self, Rain};
+use wallet::rain;
 use wallet::records;
 
 use crate::Books;
@@ -45,6 +45,9 @@ const PAGES_MAX: u32 = 64;
 const BUDGETS_MAX: u64 = 4;
 /// Those that one call passes over.
 const PASSED_OVER_MAX: u64 = 1_024;
+/// When those are due again of which something is held, at the earliest and at the latest.
+const AGAIN_MS_MIN: i64 = 60_000;
+const AGAIN_MS_MAX: i64 = 86_400_000;
 /// Queues that are looked at, also where fewer users may be posted: at the head of some stands who cannot be.
 const QUEUES_MIN: usize = 64;
 /// Partitions whose coupons are swept at once.
@@ -173,7 +176,7 @@ pub async fn settle<B: Binding>(
     let rewards_left =
         sweep_coupons(&books.coupons, &waiting, users_max, &mut settled, &mut stuck).await;
     let over = take_back_rains(context, &mut settled).await
-        + take_back_templates(books, &mut settled).await;
+        + take_back_templates(&books.coupons, &mut settled).await;
     if settled.has_done() {
         waiting = look(context, &mut settled).await;
     } else if settled.stuck.is_empty()
@@ -537,121 +540,141 @@ async fn sweep_coupons<B: Binding>(
     has_more
 }
 
-/// Budgets whose leases are to be taken back: how many were, and how many are left.
-async fn take_back<B: Binding>(
-    context: &Context<'_, B>,
-    queue: Queue,
-    mut act: impl AsyncFnMut(&Due<'_>) -> Result<bool, CommitError>,
-    settled: &mut Settled,
-) -> (u64, u64) {
-    let Queue { partition, index, until, name } = queue;
-    let sweep = Sweep {
-        index,
-        name,
-        partitions: &[partition],
-        until,
-        looks_ahead: false,
-        sets_aside: true,
-        done_max: BUDGETS_MAX,
-        passed_over_max: PASSED_OVER_MAX,
-    };
-    let taken = settled.take(sweep.each(context, async |due| Ok(act(&due).await?)).await);
-    match context.read(partition, vec![index.count(until), quarantine::count()]).await.as_deref() {
-        Ok([Answer::Size(size), Answer::Size(quarantined)]) => {
-            settled.quarantined_of_lists.insert(partition, *quarantined);
-            (taken.done, size.saturating_sub(taken.stuck))
-        }
-        Ok(_) => {
-            settled.interrupt(unexpected());
-            (taken.done, 1)
-        }
-        Err(error) => {
-            settled.interrupt(error.clone());
-            (taken.done, 1)
-        }
-    }
-}
-
 /// Takes back the leases of rains that give nothing any more; how many are left.
 async fn take_back_rains<B: Binding>(context: &Context<'_, B>, settled: &mut Settled) -> u64 {
-    let home = rain::home_of_all(context.partitions);
-    let queue = over(home, rain::OVER, "a rain that is over", context.now);
-    let act = async |due: &Due<'_>| {
-        let id = std::str::from_utf8(due.what).map_err(|_| unexpected())?;
-        let place = rain::place(context.partitions, id);
-        let read = Read::Fields(place.pool.clone(), vec![rain::BODY.into()]);
-        let answers = context.read(place.partition, vec![read]).await?;
-        let [Some(Value::Bytes(body))] = fields(answers.first())? else {
-            return Err(unexpected());
-        };
-        let rain: Rain = edge::json::stored(body).ok_or_else(unexpected)?;
-        let is_over = rain.until() == due.at;
-        if is_over {
-            call_back_all(context, &place).await?;
-        }
-        put_to_rest(context, &queue, due, rain.until()).await?;
-        Ok(is_over)
+    let partitions = context.partitions;
+    let over = Over {
+        partition: rain::home_of_all(partitions),
+        index: rain::OVER,
+        name: "a rain that is over",
+        published: |id: &str| (rain::publication(partitions, id), rain::place(partitions, id)),
     };
-    let (rains, left) = take_back(context, queue, act, settled).await;
+    let (rains, left) = over.take_back(context, settled).await;
     settled.rains += rains;
     left
 }
 
 /// Takes back the leases of templates of which nothing is given any more; how many are left.
 async fn take_back_templates<B: Binding>(
-    Books { wallets: context, coupons, .. }: &Books<'_, B>,
+    context: &coupons::context::Context<'_, B>,
     settled: &mut Settled,
 ) -> u64 {
-    let home = coupon::home_of_list(context.partitions);
-    let queue = over(home, coupon::OVER, "a template that is over", context.now);
-    let act = async |due: &Due<'_>| {
-        let id = std::str::from_utf8(due.what).map_err(|_| unexpected())?;
-        let own = [BODY, PUBLISHED_VERSION].map(Field::from).to_vec();
-        let read = Read::Fields(coupon::pool(id), own);
-        let pool = coupon::home_of_pool(context.partitions, id);
-        let answers = context.read(pool, vec![read]).await?;
-        let (_, template) = published(answers.first())?.ok_or_else(unexpected)?;
-        let is_over = template.claim_until == due.at;
-        if is_over {
-            call_back_all(coupons, &coupons.place(id)).await?;
-        }
-        put_to_rest(context, &queue, due, template.claim_until).await?;
-        Ok(is_over)
+    let over = Over {
+        partition: coupon::home_of_list(context.partitions),
+        index: coupon::OVER,
+        name: "a template that is over",
+        published: |id: &str| (context.publication(id), context.place(id)),
     };
-    let (templates, left) = take_back(context, queue, act, settled).await;
+    let (templates, left) = over.take_back(context, settled).await;
     settled.templates += templates;
     left
 }
 
-/// Budgets that are over.
-#[derive(Clone, Copy)]
-struct Queue {
+/// Budgets of a kind that are over. Their leases are taken back, and they are put to rest.
+///
+/// # How nothing stays behind
+///
+/// What a partition holds for somebody when its lease is taken back may return to the lease later: a reservation ends
+/// at its own moment. So a budget is put to rest only when no partition has anything left or held; until then its
+/// entry goes to a later moment, and its leases are taken back again.
+///
+/// 1. An entry is due [`GRACE_MS`] after the budget is over: from then on nothing is given, held or leased.
+/// 2. The leases are taken back. Then each partition is asked what it has left and holds, in one read of its lease: a
+///    unit goes from held to left in one commit, so that it is seen as the one or the other.
+/// 3. Where there is none, and nothing is under way between partitions and pool, the entry goes. Nobody can put
+///    anything back any more: who gives a unit back ends what is held.
+/// 4. Else a later entry takes its place, in one commit.
+///
+/// A crash leaves the entry as it was, and the next call does the same again. Of two calls at once each may write a
+/// later entry, and whoever meets the second one finds nothing to do. What is held for ever, because its record cannot
+/// be read, costs two waves a day.
+struct Over<F> {
+    /// Where they are listed.
     partition: Partition,
     index: DueIndex,
-    until: UnixMillis,
-    /// What its items are, in words for operators.
+    /// What one is, in words for operators.
     name: &'static str,
+    /// Where one is published, and where its budget lies.
+    published: F,
 }
 
-/// What ended so long ago that it gives nothing for certain: a lease that is taken after the rest was found would stay
-/// in its partition.
-fn over(partition: Partition, index: DueIndex, name: &'static str, now: UnixMillis) -> Queue {
-    let until = UnixMillis(now.0.saturating_sub(GRACE_MS));
-    Queue { partition, index, until, name }
-}
-
-/// Takes an entry out. Where the budget ends at another moment than the entry says, it was published again: then
-/// there is an entry of its own for that, also where whoever published it did not come to write it.
-async fn put_to_rest<B: Binding>(
-    context: &Context<'_, B>,
-    queue: &Queue,
-    due: &Due<'_>,
-    until: UnixMillis,
-) -> Result<(), CommitError> {
-    let mut writes = Vec::new();
-    if until != due.at {
-        writes.push(queue.index.add(until, due.what));
+impl<F> Over<F> {
+    /// How many had their leases taken back, and how many are left.
+    async fn take_back<W: World, T: Configuration>(
+        &self,
+        world: &W,
+        settled: &mut Settled,
+    ) -> (u64, u64)
+    where
+        F: Fn(&str) -> (Publication<T>, Place),
+    {
+        let Self { partition, index, name, .. } = *self;
+        let context = &world.context();
+        // What ended so long ago that it gives nothing for certain: a lease that is taken after the rest was found
+        // would stay in its partition.
+        let until = UnixMillis(context.now.0.saturating_sub(GRACE_MS));
+        let sweep = Sweep {
+            index,
+            name,
+            partitions: &[partition],
+            until,
+            looks_ahead: false,
+            sets_aside: true,
+            done_max: BUDGETS_MAX,
+            passed_over_max: PASSED_OVER_MAX,
+        };
+        let act = async |due: Due<'_>| Ok(self.take_back_one(world, &due, until).await?);
+        let taken = settled.take(sweep.each(context, act).await);
+        let reads = vec![index.count(until), quarantine::count()];
+        match context.read(partition, reads).await.as_deref() {
+            Ok([Answer::Size(size), Answer::Size(quarantined)]) => {
+                settled.quarantined_of_lists.insert(partition, *quarantined);
+                (taken.done, size.saturating_sub(taken.stuck))
+            }
+            Ok(_) => {
+                settled.interrupt(unexpected());
+                (taken.done, 1)
+            }
+            Err(error) => {
+                settled.interrupt(error.clone());
+                (taken.done, 1)
+            }
+        }
     }
-    writes.push(queue.index.remove(due.at, due.what));
-    context.write(queue.partition, writes).await
+
+    /// Takes back the leases of one; `false` where it is not over by what is published now.
+    async fn take_back_one<W: World, T: Configuration>(
+        &self,
+        world: &W,
+        due: &Due<'_>,
+        until: UnixMillis,
+    ) -> Result<bool, CommitError>
+    where
+        F: Fn(&str) -> (Publication<T>, Place),
+    {
+        let (context, index) = (world.context(), self.index);
+        let id = std::str::from_utf8(due.what).map_err(|_| unexpected())?;
+        let (publication, place) = (self.published)(id);
+        let (version, []) = publication.find(&context, []).await?.ok_or_else(unexpected)?;
+        let over_at = version.record.over_at();
+        let is_over = over_at <= until;
+        let mut next = (!is_over).then_some(over_at);
+        if is_over {
+            call_back_all(world, &place).await?;
+            if !is_all_home(&context, &place).await? {
+                next = Some(later(over_at, until));
+            }
+        }
+        let mut writes = vec![index.remove(due.at, due.what)];
+        writes.extend(next.map(|at| index.add(at, due.what)));
+        context.write(self.partition, writes).await?;
+        Ok(is_over)
+    }
+}
+
+/// When a budget is due again of which something is held: after as long again as it has been over, a minute at least
+/// and a day at most. `until` is what is due now.
+fn later(over_at: UnixMillis, until: UnixMillis) -> UnixMillis {
+    let over_for = until.0.saturating_sub(over_at.0);
+    UnixMillis(until.0.saturating_add(over_for.clamp(AGAIN_MS_MIN, AGAIN_MS_MAX)))
 }

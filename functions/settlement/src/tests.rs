@@ -6,12 +6,20 @@ use std::collections::BTreeSet;
 
 use binding::memory::Memory;
 use coupons::context::Templates;
+use coupons::issue::{Claim, Number, issue};
+use coupons::publish::{self, Stock};
+use coupons::scene::Scene;
+use coupons::template::Template;
+use coupons::{records as coupon, reservation};
+use domain::answers;
 use domain::ids::UserId;
+use domain::order_number::OrderNumber;
 use domain::partition::{Partition, Partitions};
-use domain::time::UnixMillis;
+use domain::time::{GRACE_MS, UnixMillis};
 use domain::transaction::{CommitError, Outcome, Transaction, Value, Write};
 use edge::store::Binding;
 use futures::executor::block_on;
+use serde_json::json;
 use store::quarantine::PATIENCE_MS;
 use wallet::keys::SigningKeys;
 use wallet::records;
@@ -78,21 +86,35 @@ impl Store {
     }
 
     fn settle(&self, users_max: u32) -> Result<Settled, CommitError> {
+        self.settle_at(NOW, users_max)
+    }
+
+    fn settle_at(&self, now: UnixMillis, users_max: u32) -> Result<Settled, CommitError> {
         let (templates, keys) = (Templates::default(), keys());
-        let (store, partitions, now) = (self, partitions(), NOW);
-        let wallets = wallet::context::Context {
-            store,
-            partitions,
+        let coupons = self.coupons(&templates, now);
+        let wallets = coupons.base;
+        block_on(settle(&Books { wallets, coupons, stage: "test", keys: &keys }, users_max))
+    }
+
+    fn coupons<'a>(
+        &'a self,
+        templates: &'a Templates,
+        now: UnixMillis,
+    ) -> coupons::context::Context<'a, Self> {
+        let base = wallet::context::Context {
+            store: self,
+            partitions: partitions(),
             now,
             pause: |_| Box::pin(std::future::ready(())),
         };
-        let coupons = coupons::context::Context {
-            base: wallets,
-            stage: "test",
-            templates: &templates,
-            lease_share: lease::SHARE,
-        };
-        block_on(settle(&Books { wallets, coupons, stage: "test", keys: &keys }, users_max))
+        let lease_share = lease::SHARE;
+        coupons::context::Context { base, stage: "test", templates, lease_share }
+    }
+
+    /// What became of the coupons of a template.
+    fn stock(&self, template: &str) -> Stock {
+        let templates = Templates::default();
+        block_on(publish::look(&self.coupons(&templates, NOW), template)).unwrap().2
     }
 }
 
@@ -190,4 +212,136 @@ fn what_is_due_for_a_moment_stays_and_is_set_aside_when_it_stays_at_fault() {
     assert_eq!(told, (1, 1, 1, 0), "{settled:?}");
     assert_eq!(settled.quarantined, 1);
     assert!(settled.set_aside[0].place.contains("old"), "{settled:?}");
+}
+
+const MINUTE_MS: i64 = 60_000;
+
+/// A template whose claim window is over a minute after [`NOW`], with some fields changed.
+fn newcomers(changes: serde_json::Value) -> Template {
+    let [from, until] = [0, MINUTE_MS].map(|ms| UnixMillis(NOW.0 + ms).to_rfc3339());
+    let mut template = json!({
+        "activity": "spring", "scene": "newcomer", "kind": "amount_off", "value": "100",
+        "currency": "CNY", "stock": "1000", "limit_per_user": 1, "claim_from": from,
+        "claim_until": until, "valid_for_days": 1, "low_water_percent": 0,
+    });
+    for (field, value) in changes.as_object().unwrap() {
+        template[field] = value.clone();
+    }
+    serde_json::from_value(template).unwrap()
+}
+
+/// A user holds a coupon of the template for so long.
+fn hold(store: &Store, user: u64, hold_ms: i64) {
+    let templates = Templates::default();
+    let (user, number, template) = (UserId(user), Number::Given(held()), "t".to_owned());
+    let (segments, hold_ms) = (Vec::new(), Some(hold_ms));
+    let claim = Claim { user, number, template, segments, hold_ms };
+    block_on(issue(&store.coupons(&templates, NOW), &claim)).unwrap();
+}
+
+/// The usual template, of which some users hold a coupon for so long.
+fn with_held_coupons(users: &[u64], hold_ms: i64) -> Store {
+    let (store, templates) = (Store::default(), Templates::default());
+    let context = store.coupons(&templates, NOW);
+    block_on(publish::publish(&context, "t", &newcomers(json!({})))).unwrap();
+    users.iter().for_each(|user| hold(&store, *user, hold_ms));
+    store
+}
+
+fn held() -> OrderNumber {
+    OrderNumber::parse("held", "").unwrap()
+}
+
+/// Templates that are not at rest.
+fn over(store: &Store) -> usize {
+    let read = coupon::OVER.page_of_all(None, 100);
+    let home = coupon::home_of_list(partitions());
+    let transaction = Transaction { reads: vec![read], ..Transaction::default() };
+    let outcome = block_on(store.commit(home, &transaction)).unwrap();
+    let Outcome::Committed(found) = outcome else { panic!("{outcome:?}") };
+    answers::page(found.first()).unwrap().members.len()
+}
+
+#[test]
+fn what_is_put_back_after_a_template_is_over_goes_home() {
+    let hour_ms = 60 * MINUTE_MS;
+    let store = with_held_coupons(&[1, 2, 3, 4, 5, 6, 7, 8], hour_ms);
+    let at = |ms: i64| UnixMillis(NOW.0 + ms);
+    // The window is over for every clock, and everything but the reservations goes home.
+    let settled = store.settle_at(at(MINUTE_MS + GRACE_MS), 100).unwrap();
+    assert_eq!((settled.templates, settled.reservations, settled.left), (1, 0, 0), "{settled:?}");
+    let Stock { reserved, leased, remaining, .. } = store.stock("t");
+    assert_eq!((reserved, leased, remaining), (8, 0, 992));
+    // One is given back by whoever held it, one is given; the others end.
+    let templates = Templates::default();
+    let context = store.coupons(&templates, at(hour_ms - 1));
+    block_on(reservation::cancel(&context, UserId(1), &held())).unwrap();
+    block_on(reservation::confirm(&context, UserId(2), &held())).unwrap();
+    let mut now = at(hour_ms);
+    let settled = store.settle_at(now, 100).unwrap();
+    assert_eq!(settled.reservations, 6, "{settled:?}");
+    // Before it is over for twice as long as when that ended, all of it is home.
+    let until = at(2 * (hour_ms + GRACE_MS));
+    while now < until {
+        now = UnixMillis(now.0 + MINUTE_MS);
+        store.settle_at(now, 100).ok();
+    }
+    let Stock { total, issued, reserved, leased, remaining } = store.stock("t");
+    assert_eq!((total, issued, reserved, leased, remaining), (1_000, 1, 0, 0, 999));
+    assert_eq!(over(&store), 0);
+}
+
+#[test]
+fn a_template_without_a_stock_is_put_to_rest_once_nothing_of_it_is_held() {
+    let (store, templates) = (Store::default(), Templates::default());
+    let scene = coupon::scene(partitions(), "newcomer");
+    let endless = scene.set(&Scene { stock: false, ..Scene::plain() });
+    store.write(scene.partition, vec![endless]);
+    let context = store.coupons(&templates, NOW);
+    let template = newcomers(json!({"stock": null}));
+    block_on(publish::publish(&context, "t", &template)).unwrap();
+    hold(&store, 1, 3 * GRACE_MS);
+    hold(&store, 2, MINUTE_MS);
+    block_on(reservation::confirm(&context, UserId(2), &held())).unwrap();
+    for (ms, expected) in [(GRACE_MS, 1), (2 * GRACE_MS, 1), (4 * GRACE_MS, 0)] {
+        store.settle_at(UnixMillis(NOW.0 + MINUTE_MS + ms), 100).unwrap();
+        assert_eq!(over(&store), expected, "{ms}");
+    }
+}
+
+#[test]
+fn what_is_held_for_ever_costs_a_look_a_day() {
+    let day_ms = 24 * 60 * MINUTE_MS;
+    let store = with_held_coupons(&[1], MINUTE_MS);
+    let order = (coupon::user(UserId(1)), coupon::order(&held()));
+    store.write(home(1), vec![Write::Set(order.0, order.1, Value::Bytes(vec![0xff]))]);
+    let mut looks = 0;
+    for hours in 1..=24 * 30 {
+        let now = UnixMillis(NOW.0 + hours * 60 * MINUTE_MS);
+        let result = store.settle_at(now, 100);
+        looks += result.map_or(0, |settled| settled.templates);
+    }
+    assert!((30..=40).contains(&looks), "{looks} looks");
+    assert_eq!((over(&store), store.stock("t").reserved), (1, 1));
+    // Once somebody has ended it, it goes home.
+    let order = (coupon::user(UserId(1)), coupon::order(&held()));
+    let release = |field: &str, units| Write::Add(coupon::lease("t"), field.into(), units);
+    store.write(
+        home(1),
+        vec![Write::Unset(order.0, order.1), release(lease::HELD, -1), release(lease::LEFT, 1)],
+    );
+    store.settle_at(UnixMillis(NOW.0 + 32 * day_ms), 100).ok();
+    assert_eq!((over(&store), store.stock("t").remaining), (0, 1_000));
+}
+
+#[test]
+fn a_template_that_was_published_again_is_over_when_it_says_so() {
+    let store = with_held_coupons(&[], MINUTE_MS);
+    let early = coupon::OVER.add(UnixMillis(NOW.0 - 2 * GRACE_MS), b"t");
+    store.write(coupon::home_of_list(partitions()), vec![early]);
+    assert_eq!(over(&store), 2);
+    let settled = store.settle(100).unwrap();
+    assert_eq!((settled.templates, settled.left, over(&store)), (0, 0, 1), "{settled:?}");
+    let settled = store.settle_at(UnixMillis(NOW.0 + MINUTE_MS + GRACE_MS), 100).unwrap();
+    assert_eq!((settled.templates, settled.left, over(&store)), (1, 0, 0), "{settled:?}");
 }

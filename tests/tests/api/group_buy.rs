@@ -406,3 +406,33 @@ async fn settlement_does_what_a_sweep_does_and_takes_leases_back() {
         assert_eq!(differences(&app).await, Vec::<Value>::new());
     }
 }
+
+/// What a reservation gives back after its template was put to rest goes home.
+#[tokio::test(flavor = "multi_thread")]
+async fn settlement_brings_home_what_is_put_back_after_a_template_is_over() {
+    const MINUTE_MS: u64 = 60_000;
+    for place in Place::all() {
+        let mut body = template(100);
+        body["claim_until"] = json!("2026-02-16T16:30:00Z");
+        let app = app(&place, &body).await;
+        assert_eq!(reserve(7, "t", "r", 3_600).of(&app).await.status, 201);
+        let settled = async || {
+            let reply = settle().of(&app).await;
+            assert_eq!(reply.status, 200, "{reply:?}");
+            assert_eq!(cents(&reply, "left"), 0, "{reply:?}");
+            ["reservations", "templates"].map(|name| cents(&reply, name))
+        };
+        let stock = async || Stock::of(&look("t").of(&app).await);
+        app.advance_time(56 * MINUTE_MS);
+        assert_eq!(settled().await, [0, 1], "{}", place.name());
+        let held = stock().await;
+        assert_eq!((held.reserved, held.leased, held.remaining), (1, 0, 99), "{held:?}");
+        app.advance_time(4 * MINUTE_MS);
+        assert_eq!(settled().await, [1, 1], "{}", place.name());
+        let home = stock().await;
+        assert_eq!((home.reserved, home.leased, home.remaining), (0, 0, 100), "{home:?}");
+        app.advance_time(60 * MINUTE_MS);
+        assert_eq!(settled().await, [0, 0], "{}", place.name());
+        assert_eq!(differences(&app).await, Vec::<Value>::new());
+    }
+}

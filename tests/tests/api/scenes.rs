@@ -9,6 +9,7 @@ use end_to_end::coupon::{
 };
 use end_to_end::group_buy::{ended, open, set_up};
 use end_to_end::openapi::{Document, as_text, by_caller, too_large};
+use end_to_end::wallet::{open_rain, rain, rain_set_up};
 use futures::future::join_all;
 use host::{App, Time};
 use serde_json::{Value, json};
@@ -87,6 +88,32 @@ async fn a_rate_limit_holds_for_each_user_and_for_all_templates_of_the_scene() {
             let stock = Stock::of(&look(id).of(&app).await);
             assert_eq!(stock.issued, 2, "{stock:?}");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn packets_of_rains_and_coupons_of_a_scene_keep_to_one_pace() {
+    for place in Place::all() {
+        let app = app(&place).await;
+        let limit = json!({"awards": 2, "seconds": 60});
+        scene(&app, "rain", json!({"award_type": "cash", "rate_limit": limit})).await;
+        published(&app, "t", &of("rain", Some(50), 50)).await;
+        rain_set_up(&app, "r", &rain()).await;
+        assert_eq!(open_rain(7, "r", "a").of(&app).await.status, 201);
+        assert_eq!(issue(7, "t", "n").of(&app).await.status, 201);
+        for asked in [open_rain(7, "r", "b"), issue(7, "t", "m")] {
+            let reply = asked.of(&app).await;
+            assert_refused(&reply, 429, "rate_limited");
+            assert_eq!(reply.header("retry-after"), Some("60"), "{reply:?}");
+        }
+        let again = open_rain(7, "r", "a").of(&app).await;
+        assert_eq!((again.status, again.header("idempotent-replayed")), (201, Some("true")));
+        assert_eq!(open_rain(8, "r", "a").of(&app).await.status, 201);
+        app.advance_time(MINUTE_MS);
+        assert_eq!(open_rain(7, "r", "b").of(&app).await.status, 201);
+        assert_eq!(issue(7, "t", "m").of(&app).await.status, 201);
+        assert_refused(&open_rain(7, "r", "c").of(&app).await, 429, "rate_limited");
+        assert_eq!(Stock::of(&look("t").of(&app).await).issued, 2);
     }
 }
 

@@ -5,9 +5,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use coupons::chance::REWARDS;
 use coupons::records as coupon;
 use domain::due::{self, DueIndex};
-use domain::group_buy::REWARDS;
 use domain::ids::UserId;
 use domain::partition::Partitions;
 use domain::transaction::{Member, Value};

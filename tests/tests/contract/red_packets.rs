@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use end_to_end::app::{Ask, Place};
+use end_to_end::coupon::set_up_scene;
 use end_to_end::openapi::{Contract, by_caller, wrong_objects};
 use end_to_end::wallet::{
     decide_payment, differences, grab, look, look_at_rain, open, open_rain, open_rain_by, packet,
@@ -82,9 +83,12 @@ async fn answers_about_rains_are_as_the_document_says() {
         ("poor", "budget", json!(100)),
         ("one", "limits", json!({"per_user": 1})),
         ("round", "limits", json!({"per_round": 1})),
+        ("hurried", "enabled", json!(true)),
     ] {
         rain_set_up(app, id, &of_scene(id, field, value)).await;
     }
+    let hurried = json!({"award_type": "cash", "rate_limit": {"awards": 1, "seconds": 60}});
+    assert_eq!(set_up_scene("hurried", &hurried).of(app).await.status, 200);
     let other_app = json!({"rain": "r", "round": 1, "award": "a", "app": 2});
     let of = |rain: &str, round: i32, award: &str| {
         open_rain_by(7, &json!({"rain": rain, "round": round, "award": award}))
@@ -96,6 +100,8 @@ async fn answers_about_rains_are_as_the_document_says() {
         (201, "", open_rain(7, "one", "a")),
         (201, "", open_rain(7, "one", "a")),
         (201, "", open_rain(7, "round", "a")),
+        (201, "", open_rain(7, "hurried", "a")),
+        (201, "", open_rain(7, "hurried", "a")),
         (400, "invalid_id", nobody(open_rain(7, "r", "b"))),
         (400, "invalid_part", open_rain(7, "R", "b")),
         (400, "invalid_part", open_rain(7, "r", "")),
@@ -110,6 +116,7 @@ async fn answers_about_rains_are_as_the_document_says() {
         (409, "user_limit", open_rain(7, "one", "b")),
         (409, "round_limit", open_rain(7, "round", "b")),
         (422, "order_number_reused", open_rain_by(7, &other_app)),
+        (429, "rate_limited", open_rain(7, "hurried", "b")),
     ];
     rows.extend(wrong_objects(&open_rain(7, "r", "b"), r#""round": 1"#));
     let opening = "/v1/users/{user}/rain-packets";

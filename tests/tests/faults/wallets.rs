@@ -3,6 +3,7 @@
 //! reconciliation finds nothing.
 
 use end_to_end::app::{Ask, Place, Reply};
+use end_to_end::coupon::set_up_scene;
 use end_to_end::patient::{self, Patient};
 use end_to_end::wallet::{
     cents, look, look_up, open, open_rain, packet, packet_name, payload, post, post_withdrawal,
@@ -168,6 +169,20 @@ fn a_grant_that_takes_the_first_lease() {
 #[test]
 fn a_grant_from_a_lease() {
     hunt_from_lease("grant");
+}
+
+/// The second award of two in a scene that allows so many: the attempt that is lost counts once.
+#[test]
+fn a_grant_within_a_rate_limit() {
+    let before = || {
+        let limit = json!({"awards": 2, "seconds": 3_600});
+        let scene = json!({"award_type": "cash", "rate_limit": limit});
+        vec![set_up_scene("rain", &scene), open_rain(USER, "r", "x")]
+    };
+    hunt(
+        "grant, rate limit",
+        Scenario { before, grants: 2, has: const { &[has(USER, 200, 200)] }, ..PLAIN },
+    );
 }
 
 fn hunt_from_lease(name: &str) {

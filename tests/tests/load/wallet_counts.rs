@@ -8,6 +8,7 @@ use domain::partition::Partitions;
 use domain::time::UnixMillis;
 use domain::transaction::{Transaction, Value, Write};
 use end_to_end::app::{Ask, Place, Reply, SIGNING_KEYS, assert_refused, load, not_loaded};
+use end_to_end::coupon::set_up_scene;
 use end_to_end::redis_port::NativeConnector;
 use end_to_end::redis_server::RedisServer;
 use end_to_end::wallet::{
@@ -53,6 +54,12 @@ async fn count(app: App) {
     done(&app, &open_rain(user, "r", "first")).await;
     row("rain, from a lease", commands(&app, &open_rain(user, "r", "a")).await, 201);
     row("rain, replayed", commands(&app, &open_rain(user, "r", "a")).await, 201);
+    let hurried = json!({"award_type": "cash", "rate_limit": {"awards": 9, "seconds": 3_600}});
+    done(&app, &set_up_scene("hurried", &hurried)).await;
+    rain_set_up(&app, "h", &rain_with("scene", json!("hurried"))).await;
+    done(&app, &open_rain(11, "h", "first")).await;
+    row("rain, within a rate limit", commands(&app, &open_rain(11, "h", "a")).await, 201);
+    row("rate limit, replayed", commands(&app, &open_rain(11, "h", "a")).await, 201);
     done(&app, &view(user)).await;
     row("view", commands(&app, &view(user)).await, 200);
     // To look, to post, and the view.
@@ -69,6 +76,8 @@ async fn count(app: App) {
     let expected = [
         ("rain, from a lease", 1),
         ("rain, replayed", 1),
+        ("rain, within a rate limit", 2),
+        ("rate limit, replayed", 1),
         ("view", 1),
         ("post two tokens", 3),
         ("send", 3),

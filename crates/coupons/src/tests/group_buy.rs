@@ -1,8 +1,8 @@
 //! Campaigns, groups that take the user's one chance, and rewards that are due.
 
+use crate::chance::{Chance, Group, Groups, Phase, REWARDS};
 use binding::Binding as _;
 use domain::due::{Stuck, Swept, of_user};
-use domain::group_buy::{Chance, Group, Groups, Phase, REWARDS};
 use domain::ids::UserId;
 use domain::paid::Unknown;
 use domain::time::{GRACE_MS, UnixMillis};

@@ -430,9 +430,8 @@ fn an_award_that_came_meanwhile_counts_towards_the_rate_limit() {
     shop.set_up_scene(&Scene { rate_limit: Some(limit), ..Scene::plain() });
     block_on(shop.now().template("t")).unwrap();
     // The user gets an award of another template of the scene, once a lease was taken for this one.
-    let first = limit.next(None, START).unwrap();
-    let pace = Write::Set(records::user(USER), records::pace("newcomer"), first);
-    shop.meanwhile(3, shop.now().home(USER), vec![pace]);
+    let first = limit.step(USER, "newcomer", None, START).unwrap().unwrap();
+    shop.meanwhile(3, shop.now().home(USER), first.writes.to_vec());
     assert_eq!(refused(shop.issue(&claim(USER, "n"))), Refusal::RateLimited(10));
     assert!(shop.was_interrupted());
     assert_eq!(shop.stock(), Stock { total: 100, remaining: 100, ..Stock::default() });

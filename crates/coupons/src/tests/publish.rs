@@ -258,7 +258,7 @@ fn what_cannot_be_read_is_told_and_is_not_nothing() {
     shop.set_up_scene(&Scene::plain());
     let (foreign, newer) = (Value::Bytes(b"foreign".to_vec()), Value::Bytes(vec![2, b'{']));
     for (value, is_newer) in [(foreign, false), (newer, true), (Value::Integer(1), false)] {
-        let scene = shop.now().record_of_scene("newcomer");
+        let scene = records::scene(shop.now().partitions, "newcomer");
         let campaign = shop.now().partitions.of_configuration(CHANCE.campaign);
         let records = [
             (shop.now().pool("t"), records::pool("t")),

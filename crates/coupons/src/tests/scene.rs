@@ -1,12 +1,9 @@
 //! Scenes as operators set them up, one after the other or at the same time.
 
 use domain::ids::UserId;
-use domain::transaction::Write;
 use futures::executor::block_on;
-use store::codec::encode;
 
 use super::shop::{Shop, USER, claim, coupon, refused};
-use crate::context::BODY;
 use crate::publish::{look_at_scene, set_up_scene};
 use crate::records;
 use crate::refusal::{Failure, Refusal};
@@ -23,9 +20,8 @@ impl Shop {
 
     /// Another operator sets up the scene after it was read.
     fn scene_meanwhile(&self, scene: &Scene) {
-        let body = encode(scene);
-        let write = Write::Set(records::scene("newcomer"), BODY.into(), body);
-        self.meanwhile(1, self.now().record_of_scene("newcomer").partition, vec![write]);
+        let record = records::scene(self.now().partitions, "newcomer");
+        self.meanwhile(1, record.partition, vec![record.set(scene)]);
     }
 }
 

@@ -1,10 +1,10 @@
 //! A shop on a store in memory, with two instances.
 
+use crate::chance::{Chance, Groups, Phase};
 use binding::Binding;
 use binding::memory::Interrupted;
 use domain::answers::fields;
 use domain::due::{DueIndex, Swept};
-use domain::group_buy::{Chance, Groups, Phase};
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::paid::{self, Unknown, mark_paid};

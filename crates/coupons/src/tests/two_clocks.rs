@@ -2,10 +2,10 @@
 //! ahead of the other. For each thing that has an end: told by the one ahead and then asked for by the one
 //! behind; and the other way round, where the one behind is first.
 
+use crate::chance::{Groups, Phase};
 use binding::Binding as _;
 use binding::memory::Interrupted;
 use domain::due::Swept;
-use domain::group_buy::{Groups, Phase};
 use domain::order_number::OrderNumber;
 use domain::transaction::{Outcome, Transaction, Write};
 use futures::executor::block_on;

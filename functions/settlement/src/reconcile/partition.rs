@@ -12,10 +12,11 @@ use domain::transaction::{
 };
 use edge::store::Binding;
 use lease::Lease;
+use store::published::{BODY, VERSION, version};
 use store::quarantine;
 use wallet::account::Account;
 use wallet::packet::{self, Failure, Refusal};
-use wallet::rain::{self, Listed, Rain};
+use wallet::rain::{self, Listed, Stored};
 use wallet::records;
 
 use super::{Cursor, FIELDS, LOOKS_MAX, Look, Report, Scope, What, map};
@@ -73,12 +74,11 @@ async fn check_pool<B: Binding>(
     report: &mut Report,
 ) -> Result<(), CommitError> {
     let place = rain::place(look.context.partitions, id);
-    let own = vec![rain::BODY.into()];
+    let own = [BODY, VERSION].map(Field::from).to_vec();
     let (own, cents) = look.pool(place.partition, &place.pool, own).await?;
     // Of the same moment as the cents.
-    let [Some(Value::Bytes(body))] = &own[..] else { return Err(unexpected()) };
-    let rain: Rain = edge::json::stored(body).ok_or_else(unexpected)?;
-    report.add(What::PoolDiffers, id, rain.budget.minor_units(), cents);
+    let stored = version::<Stored>(Some(&Answer::Fields(own)))?.ok_or_else(unexpected)?.record;
+    report.add(What::PoolDiffers, id, stored.rain.budget.minor_units(), cents);
     Ok(())
 }
 

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
+use coupons::chance::REWARDS as DUE;
 use domain::due;
-use domain::group_buy::REWARDS as DUE;
 use domain::transaction::Member;
 use end_to_end::app::{Ask, Reply};
 use end_to_end::coupon::{Stock, list, look, publish, template};

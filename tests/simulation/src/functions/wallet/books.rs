@@ -7,9 +7,11 @@ use domain::ids::UserId;
 use domain::transaction::{Member, Value};
 use end_to_end::dump::{Record, integer};
 use lease::{CREDITED, FREE, LEFT, RETURNED};
+use store::codec::decode;
+use store::published::BODY;
 use wallet::entry::{Entry, What};
 use wallet::packet::{self, Funding, Order, Payment};
-use wallet::rain::{self, Rain};
+use wallet::rain::{self, Rain, Stored};
 use wallet::records;
 use wallet::token::Token;
 use wallet::withdraw::{State, Withdrawal};
@@ -363,8 +365,8 @@ pub fn check_accounts(books: &Books, wallets: &Wallets, packets: &BTreeMap<Strin
 fn published(books: &Books, id: &str) -> Option<(Rain, Record)> {
     let place = rain::place(books.partitions(), id);
     let pool = books.record(&place.partition.to_string(), &place.pool.0);
-    let Some(Value::Bytes(body)) = pool.get(rain::BODY.as_bytes()) else { return None };
-    Some((serde_json::from_slice(body).expect("a rain"), pool.clone()))
+    let body = pool.get(BODY.as_bytes())?;
+    Some((decode::<Stored>(body).expect("a rain").rain, pool.clone()))
 }
 
 /// Cents of a rain that partitions have left.

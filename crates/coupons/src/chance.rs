@@ -27,18 +27,19 @@
 //! expired one, as if it had been told. A commit that arrives late meets the same guard: it changes an open
 //! group whose time is over, or nothing. Until the time is over no step costs anything.
 
-use std::fmt::Write as _;
+use domain::due::{DueIndex, of_user};
+use domain::ids::UserId;
+use domain::time::UnixMillis;
+use domain::transaction::{CommitError, Field, Guard, MapKey, Read, Transaction, Value, Write};
+use serde::{Deserialize, Serialize};
+use store::Record;
+use store::codec::{decode, encode};
 
-use crate::due::{DueIndex, of_user};
-use crate::ids::UserId;
-use crate::time::UnixMillis;
-use crate::transaction::{CommitError, Field, Guard, MapKey, Read, Transaction, Value, Write};
+use crate::records;
 
 /// Groups that a user may open for one campaign, one after the other, where each gives the chance
 /// back: enough for a patient shopper, few enough that their record stays small.
 pub const GROUPS_MAX: usize = 16;
-/// The first character of a chance. Another one means another encoding.
-const VERSION: &str = "1";
 /// The index of rewards that are due, in the partition of the user: since when the group is open that earned
 /// it, and as [`of_user`] whose chance for which campaign it took.
 pub const REWARDS: DueIndex = DueIndex("w");
@@ -48,12 +49,12 @@ pub const REWARDS: DueIndex = DueIndex("w");
 pub struct Chance<'a> {
     /// Whose.
     pub user: UserId,
-    /// For which campaign, a [`Part`](crate::order_number::Part).
+    /// For which campaign, a [`Part`](domain::order_number::Part).
     pub campaign: &'a str,
 }
 
 /// Where a group stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
     /// It may still succeed.
     Open,
@@ -69,8 +70,8 @@ pub enum Phase {
     Expired,
 }
 
-/// A group that took the chance. Names are [`Part`](crate::order_number::Part)s.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A group that took the chance. Names are [`Part`](domain::order_number::Part)s.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Group {
     /// Its name.
     pub group: String,
@@ -89,12 +90,16 @@ pub struct Group {
 
 /// What a user made of a chance: the last group has it, and each before gave it back. All are kept, so
 /// that what comes late is told from what never was.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Groups(Vec<Group>);
+
+impl Record for Groups {
+    const NAME: &'static str = "a group-buy chance";
+}
 
 impl Chance<'_> {
     fn record(self) -> MapKey {
-        MapKey(format!("c{}", self.user))
+        records::user(self.user)
     }
 
     fn field(self) -> Field {
@@ -121,7 +126,7 @@ impl Chance<'_> {
         if groups.0.is_empty() {
             self.demand_untaken()
         } else {
-            Guard::FieldEquals(self.record(), self.field(), groups.encode())
+            Guard::FieldEquals(self.record(), self.field(), encode(groups))
         }
     }
 
@@ -130,7 +135,7 @@ impl Chance<'_> {
     /// when it is given.
     pub fn change(self, before: &Groups, after: &Groups) -> Transaction {
         let guard = self.demand(before);
-        let mut writes = vec![Write::Set(self.record(), self.field(), after.encode())];
+        let mut writes = vec![Write::Set(self.record(), self.field(), encode(after))];
         match (before.due(), after.due()) {
             (None, Some(group)) => writes.push(REWARDS.add(group.opened_at, &self.entry())),
             (Some(group), None) => writes.push(REWARDS.remove(group.opened_at, &self.entry())),
@@ -156,69 +161,20 @@ pub fn campaign_of(field: &Field) -> Option<&str> {
     std::str::from_utf8(&field.0).ok()?.strip_prefix('g')
 }
 
-impl Phase {
-    const ALL: [(Self, &str); 6] = [
-        (Self::Open, "o"),
-        (Self::Succeeded, "s"),
-        (Self::Rewarded, "r"),
-        (Self::Lapsed, "l"),
-        (Self::Failed, "f"),
-        (Self::Expired, "e"),
-    ];
-
-    fn letter(self) -> &'static str {
-        Self::ALL.iter().find(|(phase, _)| *phase == self).map_or("", |(_, letter)| letter)
-    }
-}
-
 impl Group {
     /// When it expires, if it is still open.
     pub fn expires_at(&self) -> UnixMillis {
         UnixMillis(self.opened_at.0.saturating_add(self.lasts_seconds.saturating_mul(1_000)))
     }
-
-    fn decode(line: &str) -> Option<Self> {
-        let mut words = line.split(' ');
-        let mut word = || words.next();
-        let letter = word()?;
-        let (phase, _) = Phase::ALL.into_iter().find(|(_, known)| *known == letter)?;
-        let gives_back = word()? == "1";
-        let opened_at = UnixMillis(word()?.parse().ok()?);
-        let lasts_seconds = word()?.parse().ok()?;
-        let (template, group) = (word()?.to_owned(), word()?.to_owned());
-        Some(Self { group, template, gives_back, opened_at, lasts_seconds, phase })
-    }
 }
 
 impl Groups {
-    /// As the store keeps it: a line a group, of words without spaces. Short, because Redis keeps
-    /// values of up to 64 bytes in its compact encoding.
-    fn encode(&self) -> Value {
-        let mut text = VERSION.to_owned();
-        for Group { group, template, gives_back, opened_at, lasts_seconds, phase } in &self.0 {
-            let (letter, back, at) = (phase.letter(), u8::from(*gives_back), opened_at.0);
-            // Writing into a string cannot fail.
-            let _ = write!(text, "\n{letter} {back} {at} {lasts_seconds} {template} {group}");
-        }
-        Value::Bytes(text.into_bytes())
-    }
-
     /// Reads what the store keeps; nothing is a chance that was never taken.
     ///
     /// # Errors
-    /// It is none: another version wrote it, or somebody else.
+    /// It is none.
     pub fn decode(value: Option<&Value>) -> Result<Self, CommitError> {
-        let Some(value) = value else { return Ok(Self::default()) };
-        let decode = || {
-            let Value::Bytes(bytes) = value else { return None };
-            let mut lines = std::str::from_utf8(bytes).ok()?.split('\n');
-            if lines.next() != Some(VERSION) {
-                return None;
-            }
-            lines.map(Group::decode).collect()
-        };
-        let broken = || CommitError::Unreadable("a group-buy chance cannot be read".into());
-        decode().map(Self).ok_or_else(broken)
+        value.map_or(Ok(Self::default()), decode)
     }
 
     /// A group that took the chance, now or earlier.
@@ -287,8 +243,9 @@ impl Groups {
 
 #[cfg(test)]
 mod tests {
+    use domain::due::user_of;
+
     use super::*;
-    use crate::due::user_of;
 
     const CHANCE: Chance<'static> = Chance { user: UserId(7), campaign: "spring" };
     const DURING: UnixMillis = UnixMillis(1_771_257_601_000);
@@ -330,19 +287,19 @@ mod tests {
             &two,
             &two.ended("b", Phase::Succeeded, DURING).unwrap().settled(Phase::Rewarded),
         ] {
-            assert_eq!(Groups::decode(Some(&groups.encode())).as_ref(), Ok(groups));
+            assert_eq!(Groups::decode(Some(&encode(groups))).as_ref(), Ok(groups));
         }
         assert_eq!(Groups::decode(None), Ok(Groups::default()));
         let ulid = Groups::default().opened(group(&"0".repeat(26), true)).unwrap();
-        let Value::Bytes(bytes) = ulid.encode() else { panic!("{ulid:?}") };
+        let Value::Bytes(bytes) = encode(&ulid) else { panic!("{ulid:?}") };
         assert!(bytes.len() <= 63, "{} bytes", bytes.len());
     }
 
     #[test]
     fn foreign_bytes_are_no_chance() {
-        let texts = ["", "2", "1\n", "1\nx 1 1 1 t g", "1\no 1 1 x t g", "1\no 1 1 1 t"];
-        let values = texts.map(|text| Value::Bytes(text.as_bytes().to_vec()));
-        for value in values.into_iter().chain([Value::Integer(1), Value::Bytes(vec![0xff])]) {
+        let Value::Bytes(whole) = encode(&open(true)) else { panic!("bytes") };
+        let cut = Value::Bytes(whole[..whole.len() - 1].to_vec());
+        for value in [Value::Integer(1), Value::Bytes(vec![]), Value::Bytes(vec![0xff]), cut] {
             let result = Groups::decode(Some(&value));
             assert!(matches!(result, Err(CommitError::Unreadable(_))), "{value:?}: {result:?}");
         }
@@ -421,9 +378,8 @@ mod tests {
         // The success is first: the one ahead demands what it saw, is refused, and tells what is there.
         let ended = seen.ended("a", Phase::Succeeded, behind).unwrap();
         let guards = CHANCE.change(&seen, &told).guards;
-        let exact = |groups: &Groups| {
-            [Guard::FieldEquals(CHANCE.record(), CHANCE.field(), groups.encode())]
-        };
+        let exact =
+            |groups: &Groups| [Guard::FieldEquals(CHANCE.record(), CHANCE.field(), encode(groups))];
         assert_eq!(guards, exact(&seen));
         assert_ne!(guards, exact(&ended));
         assert_eq!(ended.at(over), ended);
@@ -445,11 +401,11 @@ mod tests {
         let (none, open) = (Groups::default(), open(true));
         let take = CHANCE.change(&none, &open);
         assert_eq!(take.guards, [CHANCE.demand_untaken()]);
-        assert_eq!(take.writes, [Write::Set("c7".into(), "gspring".into(), open.encode())]);
+        assert_eq!(take.writes, [Write::Set("c7".into(), "gspring".into(), encode(&open))]);
 
         let due = open.ended("a", Phase::Succeeded, DURING).unwrap();
         let succeed = CHANCE.change(&open, &due);
-        let unchanged = Guard::FieldEquals("c7".into(), "gspring".into(), open.encode());
+        let unchanged = Guard::FieldEquals("c7".into(), "gspring".into(), encode(&open));
         assert_eq!(succeed.guards, [unchanged]);
         let (opened_at, entry) = (open.0[0].opened_at, of_user(CHANCE.user, "spring"));
         assert_eq!(succeed.writes[1..], [REWARDS.add(opened_at, &entry)]);
