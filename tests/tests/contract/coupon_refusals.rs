@@ -15,8 +15,8 @@ use futures::future::join_all;
 use host::{App, Schedule, Time, simulate};
 use serde_json::{Value, json};
 
-/// 2026-02-16T16:00:00Z
-const START_MS: u64 = 1_771_257_600_000;
+/// 2096-02-16T16:00:00Z: what Redis collects, by its own clock, is collected later.
+const START_MS: u64 = 3_980_246_400_000;
 const MINUTE_MS: u64 = 60_000;
 const HOUR_MS: u64 = 60 * MINUTE_MS;
 /// Fields of a user's record, and one more: what a commit adds to a record that has room.
@@ -79,9 +79,9 @@ impl Table {
             (
                 "window",
                 json!({
-                    "claim_from": "2026-02-16T17:00:00Z", "claim_until": "2026-02-16T18:00:00Z",
+                    "claim_from": "2096-02-16T17:00:00Z", "claim_until": "2096-02-16T18:00:00Z",
                     "valid_for_days": null,
-                    "valid_from": "2026-02-16T19:00:00Z", "valid_until": "2026-02-16T20:00:00Z",
+                    "valid_from": "2096-02-16T19:00:00Z", "valid_until": "2096-02-16T20:00:00Z",
                 }),
             ),
         ] {
