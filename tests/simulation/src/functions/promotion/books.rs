@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::due;
 use domain::transaction::Value;
-use promotion::order::{Purchase, State};
-use promotion::records::{Head, Hold, RETIRING, UNDER_WAY, retiring_of, under_way_of};
+use promotion::records::{Head, RETIRING, retiring_of};
+use purchases::order::{Purchase, State};
+use purchases::records::{Hold, UNDER_WAY, under_way_of};
 use store::codec::decode;
 
 use super::orders::{Known, Name, Orders, Use};
@@ -92,7 +93,7 @@ impl Store {
                 for (field, held) in fields {
                     let field = utf8(field);
                     let (order, attempt) = field.rsplit_once(':').expect("an attempt");
-                    let held = decode::<Hold>(held).expect("a hold") == Hold::Held;
+                    let held = matches!(decode::<Hold>(held).expect("a hold"), Hold::Held(_));
                     let attempt = attempt.parse().expect("a number");
                     store.holds.insert((id.to_owned(), name(order), attempt), held);
                 }
