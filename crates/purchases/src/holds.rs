@@ -27,8 +27,8 @@ fn place<B: Binding>(
     Versioned::new(records::stock_of(context.partitions, activity), records::holds(activity), hold)
 }
 
-/// What an order asks of an activity.
-fn asked(uses: &[&Used]) -> Hold {
+/// The hold that uses of one activity ask for.
+pub fn asked(uses: &[&Used]) -> Hold {
     let of_unit = |used: &&Used| HeldUses { unit: used.unit.clone(), uses: used.uses };
     Hold::Held(uses.iter().map(of_unit).collect())
 }

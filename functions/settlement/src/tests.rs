@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::pin::Pin;
 
 use binding::memory::Memory;
 use coupons::context::Templates;
@@ -23,6 +24,8 @@ use crate::settle::{Settled, USERS_DEFAULT, settle};
 
 const NOW: UnixMillis = UnixMillis(1_771_257_600_250);
 const PARTITIONS: u32 = 4;
+
+mod reconcile;
 
 /// A store of which some partitions take no writes.
 #[derive(Default)]
@@ -78,22 +81,26 @@ impl Store {
     }
 
     fn settle(&self, users_max: u32) -> Result<Settled, CommitError> {
-        let (templates, keys) = (Templates::default(), keys());
-        let (store, partitions, now) = (self, partitions(), NOW);
-        let wallets = wallet::context::Context {
-            store,
-            partitions,
-            now,
-            pause: |_| Box::pin(std::future::ready(())),
-        };
-        let coupons = coupons::context::Context {
-            base: wallets,
-            stage: "test",
-            templates: &templates,
-            lease_share: lease::SHARE,
-        };
-        block_on(settle(&Books { wallets, coupons, stage: "test", keys: &keys }, users_max))
+        with_books(self, |books| block_on(settle(books, users_max)))
     }
+}
+
+fn context<B>(store: &B) -> store::Context<'_, B> {
+    let pause = |_| -> Pin<Box<dyn Future<Output = ()>>> { Box::pin(std::future::ready(())) };
+    store::Context { store, partitions: partitions(), now: NOW, pause }
+}
+
+/// Does something with the books that a store holds.
+fn with_books<B, T>(store: &B, act: impl FnOnce(&Books<'_, B>) -> T) -> T {
+    let (templates, keys) = (Templates::default(), keys());
+    let wallets = context(store);
+    let coupons = coupons::context::Context {
+        base: wallets,
+        stage: "test",
+        templates: &templates,
+        lease_share: lease::SHARE,
+    };
+    act(&Books { wallets, coupons, stage: "test", keys: &keys })
 }
 
 fn home(user: u64) -> Partition {
