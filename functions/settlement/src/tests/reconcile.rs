@@ -32,9 +32,10 @@ type Log = Vec<(Partition, Transaction)>;
 struct Watched {
     memory: Memory,
     log: RefCell<Log>,
-    /// What others write, one with every so many commits.
+    /// What others write: so many transactions at once, with every so many commits.
     meanwhile: RefCell<VecDeque<(Partition, Transaction)>>,
     every: Cell<u32>,
+    at_once: Cell<usize>,
     commits: Cell<u32>,
 }
 
@@ -46,8 +47,10 @@ impl Binding for Watched {
     ) -> Result<Outcome, CommitError> {
         self.commits.set(self.commits.get() + 1);
         if self.every.get() > 0 && self.commits.get() % self.every.get() == 0 {
-            let next = self.meanwhile.borrow_mut().pop_front();
-            if let Some((partition, transaction)) = next {
+            let mut meanwhile = self.meanwhile.take();
+            let rest = meanwhile.split_off(self.at_once.get().min(meanwhile.len()));
+            self.meanwhile.replace(rest);
+            for (partition, transaction) in meanwhile {
                 self.memory.commit(partition, &transaction).await?;
             }
         }
@@ -282,20 +285,19 @@ fn traffic_is_no_difference() {
     let log = healthy().log.take();
     let mut settled = 0;
     for from in 0..log.len() {
-        for every in 1..=4 {
-            // Once from the beginning of the looks at orders, and once later.
-            for late in [0, 40] {
-                let store = Watched::of(&log[..from]);
-                let rest = &log[from..];
-                store.every.set(every);
-                let mut meanwhile: VecDeque<_> =
-                    std::iter::repeat_n((home(USER.0), Transaction::default()), late).collect();
-                meanwhile.extend(rest.iter().cloned());
-                store.meanwhile.replace(meanwhile);
-                let report = store.part(Scope::Full, Cursor::default());
-                assert_eq!(report.differences, [], "from {from}, every {every}, {late}");
-                settled += u32::from(report.unsettled == 0);
-            }
+        // A step at a time; and all of an order's way back, or forth, between two reads. At once, and later.
+        for (at_once, every, idle) in [1, 3, 5].into_iter().flat_map(|at_once| {
+            (1..=4).flat_map(move |every| [0, 20, 40].map(|idle| (at_once, every, idle)))
+        }) {
+            let store = Watched::of(&log[..from]);
+            store.every.set(every);
+            store.at_once.set(at_once);
+            let nothing = (home(USER.0), Transaction::default());
+            let idle = std::iter::repeat_n(nothing, idle * at_once);
+            store.meanwhile.replace(idle.chain(log[from..].iter().cloned()).collect());
+            let report = store.part(Scope::Full, Cursor::default());
+            assert_eq!(report.differences, [], "from {from}, {at_once} every {every}");
+            settled += u32::from(report.unsettled == 0);
         }
     }
     assert!(settled > 100, "{settled} looks saw something at rest");
