@@ -303,6 +303,38 @@ fn traffic_is_no_difference() {
     assert!(settled > 100, "{settled} looks saw something at rest");
 }
 
+/// Some commits of an order's life come between any two reads of those that look at orders, or at holds.
+#[test]
+fn an_order_that_changes_between_two_reads_is_no_difference() {
+    let store = Watched::default();
+    orders(&store);
+    let log = store.log.take();
+    let of_orders = partitions().all().position(|one| one == home(USER.0)).unwrap();
+    let of_holds = ["all", "both"].map(|activity| {
+        partitions().of_configurations().position(|one| one == stock(activity)).unwrap()
+    });
+    let [all, both] = of_holds.map(|index| format!("{index}.holds.."));
+    for cursor in [format!("{of_orders}.orders.0.0.0"), all, both] {
+        for from in 0..log.len() {
+            for (commits, reads) in
+                [1, 3, 5].into_iter().flat_map(|commits| (0..12).map(move |reads| (commits, reads)))
+            {
+                let store = Watched::of(&log[..from]);
+                store.every.set(1);
+                store.at_once.set(commits);
+                let nothing = (home(USER.0), Transaction::default());
+                let idle = std::iter::repeat_n(nothing, reads * commits);
+                let meanwhile = log[from..].iter().take(commits).cloned();
+                store.meanwhile.replace(idle.chain(meanwhile).collect());
+                let report = store.part(Scope::Full, Cursor::parse(&cursor).unwrap());
+                let told = format!("{cursor}: {commits} from {from} after {reads} reads");
+                assert_eq!(report.differences, [], "{told}");
+                assert_eq!(report.unsettled, 0, "{told}");
+            }
+        }
+    }
+}
+
 fn stock(activity: &str) -> Partition {
     taken::stock_of(partitions(), activity)
 }
