@@ -532,7 +532,6 @@ fn what_is_wrong_with_a_group_is_told() {
     let gone = || REWARDS.remove(NOW, &entry);
     let name = quarantine::name(REWARDS, &due::member(NOW, &entry));
     let order = coupon::order(&reward_number("given", "a").unwrap());
-    // Two groups, of which the first one did not give the chance back.
     let both =
         groups(&Watched::default(), "back", true, &[("a", Phase::Failed), ("b", Phase::Open)]);
     let change = chance("back").change(&Groups::default(), &both).writes;
