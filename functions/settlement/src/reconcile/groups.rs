@@ -94,3 +94,42 @@ pub(super) async fn check_rewards<B: Binding>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_group_but_the_last_gave_the_chance_back() {
+        let group = |name: &str, gives_back, phase| Group {
+            group: name.into(),
+            template: "t".into(),
+            gives_back,
+            opened_at: UnixMillis(0),
+            lasts_seconds: 1,
+            phase,
+        };
+        let all = [
+            Phase::Open,
+            Phase::Succeeded,
+            Phase::Rewarded,
+            Phase::Lapsed,
+            Phase::Failed,
+            Phase::Expired,
+        ];
+        for phase in all {
+            for back in [false, true] {
+                let first = group("a", back, phase);
+                assert!(is_possible(std::slice::from_ref(&first)), "{first:?}");
+                let gave_back = back && matches!(phase, Phase::Failed | Phase::Expired);
+                for next in all {
+                    let two = [first.clone(), group("b", false, next)];
+                    assert_eq!(is_possible(&two), gave_back, "{two:?}");
+                    let twice = [first.clone(), group("a", false, next)];
+                    assert!(!is_possible(&twice), "{twice:?}");
+                }
+            }
+        }
+        assert!(!is_possible(&[]));
+    }
+}
