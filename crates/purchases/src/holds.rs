@@ -59,6 +59,10 @@ pub async fn hold<B: Binding>(
             let guard = Guard::IntegerAtMost(stock.clone(), field.clone(), most);
             plan.demand(Why::UsedUp(used.place), guard);
             plan.write(Write::Add(stock.clone(), field, uses));
+            if !used.unit.is_empty() {
+                let unit = used.unit.as_str().into();
+                plan.write(Write::AddMember(records::units(activity), unit));
+            }
         }
         (place.partition, plan)
     };

@@ -4,6 +4,7 @@
 //! - `as<activity>`: unit -> how often it was used in all
 //! - `ax<activity>`: the holds, `<user>:<order>:<attempt>` -> [`Hold`]
 //! - `ay<activity>`: the names of those that hold something; an ordered set
+//! - `az<activity>`: the units that were ever used, where the activity counts each; an ordered set
 //! - `ay`: the activities of which anything was ever held; an ordered set
 //!
 //! In the partition of a user:
@@ -56,6 +57,11 @@ pub fn holds(activity: &str) -> MapKey {
 /// The names of the holds of an activity that hold something.
 pub fn held(activity: &str) -> OrderedKey {
     OrderedKey(format!("ay{activity}"))
+}
+
+/// The units of an activity that were ever used, where it counts each.
+pub fn units(activity: &str) -> OrderedKey {
+    OrderedKey(format!("az{activity}"))
 }
 
 /// The activities of a partition of which anything was ever held.

@@ -129,6 +129,7 @@ fn a_hold_is_listed_as_long_as_it_holds_and_its_activity_for_good() {
         assert_eq!((stock(&store), held().len()), ([0, 0], 0));
     }
     assert_eq!(members(&store, &records::activities(), true), ["all".into()]);
+    assert_eq!(members(&store, &records::units("all"), true), ["a".into(), "b".into()]);
     // It cannot come any more.
     assert_eq!(block_on(hold(&context, order, &purchase)), Ok(Some(crate::order::NOBODY)));
     assert_eq!((stock(&store), held().len()), ([0, 0], 0));

@@ -188,14 +188,19 @@ async fn sums<B: Binding>(
     Ok(Some(Sums { counted, held, is_exact, is_all }))
 }
 
-/// What an activity counts of units that holds have, and whether it counts no other ones.
+/// What an activity counts of the units that are listed, or that holds have; and whether it counts no other ones.
 async fn counted_of<B: Binding>(
     look: &Look<'_, '_, B>,
     partition: Partition,
     activity: &str,
     held: &Uses,
 ) -> Result<(Uses, bool), CommitError> {
-    let units: Vec<_> = held.keys().cloned().collect();
+    let page =
+        |after| Read::Page(records::units(activity), Range { after, below: None }, READ_FIELDS_MAX);
+    let listed = look.members(partition, None, page).await?;
+    let listed = listed.iter().map(|unit| records::unit(&String::from_utf8_lossy(&unit.0)));
+    let units: BTreeSet<_> = held.keys().cloned().chain(listed).collect();
+    let units: Vec<_> = units.into_iter().collect();
     let (mut counted, mut size) = (Uses::new(), None);
     for some in units.chunks(FIELDS) {
         let stock = records::stock(activity);

@@ -621,3 +621,109 @@ fn a_call_goes_on_behind_a_hold() {
     let cursor = Cursor::parse(&format!("{index}.holds.YWxs.NzpiOjE")).unwrap();
     assert_eq!(told(&store.part(Scope::Full, cursor)), all[3..]);
 }
+
+/// Orders that are read at once, and counts of a user or of an activity that one read returns.
+const AT_ONCE: usize = 1_024;
+
+/// A user with more orders, of more units, than one read returns; each took one of them, of one user or of all.
+fn shopper(activity: &str, of_all: bool) -> Watched {
+    let store = Watched::default();
+    let (home, stock) = (home(USER.0), stock(activity));
+    store.write(home, taken::PURCHASERS.mark(USER, NOW).to_vec());
+    store.write(stock, vec![Write::AddMember(taken::activities(), activity.into())]);
+    let orders: Vec<_> = (0..AT_ONCE + 80).map(|one| format!("n{one}")).collect();
+    for some in orders.chunks(400) {
+        let (mut of_user, mut of_stock) = (Vec::new(), Vec::new());
+        for one in some {
+            let limit = of_all.then_some(9);
+            let uses = vec![used(activity, one, limit.is_none().then_some(9), limit)];
+            let hold = purchases::holds::asked(&[&uses[0]]);
+            let order = Purchase { digest: 1, attempt: 1, state: State::Taken, at: NOW.0, uses };
+            of_user.push(set_order(one, encode(&order)));
+            of_user.push(Write::AddMember(taken::orders(USER), one.as_str().into()));
+            if of_all {
+                let held = name(one, 1);
+                of_stock.push(Write::AddMember(taken::held(activity), Member(held.0.clone())));
+                of_stock.push(Write::Set(taken::holds(activity), held, encode(&hold)));
+                of_stock.push(Write::AddMember(taken::units(activity), one.as_str().into()));
+                of_stock.push(Write::Add(taken::stock(activity), taken::unit(one), 2));
+            } else {
+                let count = taken::unit_of(activity, one);
+                of_user.push(Write::Add(taken::user(USER), count, 2));
+            }
+        }
+        store.write(home, of_user);
+        store.write(stock, of_stock);
+    }
+    store
+}
+
+/// What is found, and how much could not be compared.
+#[track_caller]
+fn check_much(store: &Watched, expected: &[Told<'_>], unsettled: u64) {
+    store.check(expected);
+    assert_eq!(store.all(Scope::Full).0.unsettled, unsettled);
+}
+
+#[test]
+fn more_orders_of_a_user_than_one_read_returns_are_compared() {
+    let store = shopper("mine", false);
+    check_much(&store, &[], 0);
+    let count = |unit: &str| Write::Add(taken::user(USER), taken::unit_of("mine", unit), 1);
+    store.write(home(USER.0), vec![count("n1100")]);
+    check_much(&store, &[("uses_differ", "7/mine/n1100")], 0);
+    // What no order names is not found among so many, and said not to be.
+    store.write(home(USER.0), vec![count("unknown")]);
+    check_much(&store, &[("uses_differ", "7/mine/n1100")], 1);
+}
+
+#[test]
+fn more_holds_of_an_activity_than_one_read_returns_are_compared() {
+    let store = shopper("all", true);
+    check_much(&store, &[], 0);
+    let count = |unit: &str| Write::Add(taken::stock("all"), taken::unit(unit), 1);
+    store.write(stock("all"), vec![count("n1100")]);
+    check_much(&store, &[("uses_of_all_differ", "all/n1100")], 0);
+    store.write(stock("all"), vec![count("unknown")]);
+    check_much(&store, &[("uses_of_all_differ", "all/n1100")], 1);
+}
+
+/// Orders come and go while so many of them are read.
+#[test]
+fn traffic_is_no_difference_where_one_read_does_not_return_all() {
+    for of_all in [false, true] {
+        let activity = if of_all { "all" } else { "mine" };
+        let log = shopper(activity, of_all).log.take();
+        let traffic = Watched::of(&log);
+        for one in 0..12 {
+            let order = format!("n{}", one * 90);
+            let back = life(&traffic, &order);
+            back.is(State::GivingBack, 0);
+            if of_all {
+                back.let_go();
+            }
+            back.is(State::GivenBack, -1);
+            let mut next = Purchase { state: State::Taking, ..back.purchase() };
+            next.uses[0].unit = format!("m{one}");
+            let more = life(&traffic, &format!("m{one}"));
+            more.become_(&next, 1);
+            if of_all {
+                more.hold();
+            }
+            more.is(State::Taken, 0);
+        }
+        let changes = traffic.log.take();
+        for (at_once, every, idle) in [(1, 1, 0), (1, 1, 10), (1, 2, 20), (6, 3, 3), (12, 7, 1)] {
+            let store = Watched::of(&log);
+            store.every.set(every);
+            store.at_once.set(at_once);
+            let nothing = (home(USER.0), Transaction::default());
+            let idle = std::iter::repeat_n(nothing, idle * at_once);
+            store.meanwhile.replace(idle.chain(changes.iter().cloned()).collect());
+            let report = store.part(Scope::Full, Cursor::default());
+            assert_eq!(report.differences, [], "{activity}: {at_once} every {every}");
+        }
+        let (report, _) = Watched::of(&[log, changes].concat()).all(Scope::Full);
+        assert_eq!((report.differences, report.unsettled), (vec![], 0), "{activity}");
+    }
+}
