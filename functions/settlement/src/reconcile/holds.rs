@@ -8,7 +8,8 @@ use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::partition::Partition;
 use domain::transaction::{
-    Answer, CommitError, Field, Member, READ_FIELDS_MAX, Range, Read, Value,
+    Answer, CommitError, FIELD_BYTES_MAX, Field, Member, READ_FIELDS_MAX, RECORD_BYTES_MAX, Range,
+    Read, Value,
 };
 use edge::store::Binding;
 use purchases::order::{Purchase, counted_for_all};
@@ -20,6 +21,11 @@ use super::{FIELDS, LOOKS_MAX, Look, Report, Scope, What, value};
 
 /// Holds of one activity that are added up in one look.
 const HOLDS_MAX: usize = 65_536;
+
+/// Bytes of an activity's name: those that the names of its records have room for.
+const ACTIVITY_BYTES_MAX: usize = RECORD_BYTES_MAX - 2;
+/// Behind all holds of an activity: their names are text.
+const END: &[u8] = &[0xff];
 
 /// How often units were used.
 type Uses = BTreeMap<Field, i64>;
@@ -48,17 +54,26 @@ pub(super) async fn check<B: Binding>(
     }
     let page =
         |after| Read::Page(records::activities(), Range { after, below: None }, READ_FIELDS_MAX);
+    let mut before = String::new();
     for member in look.members(partition, None, page).await? {
-        let Ok(activity) = String::from_utf8(member.0.clone()) else {
+        let activity = String::from_utf8(member.0.clone()).ok();
+        let Some(activity) = activity.filter(|name| name.len() <= ACTIVITY_BYTES_MAX) else {
             let place = format!("activities of {partition}: {}", member.0.escape_ascii());
             report.broken(What::RecordUnreadable, place);
             continue;
         };
         let behind = match after {
             Some((last, _)) if activity < *last => continue,
+            Some((last, hold)) if activity == *last && hold.0 == END => {
+                before = activity;
+                continue;
+            }
             Some((last, hold)) if activity == *last => Some(hold.clone()),
             _ => None,
         };
+        if behind.is_none() && look.is_enough() {
+            return Ok(Some((before, Member(END.to_vec()))));
+        }
         if behind.is_none() {
             let result = check_sums(look, partition, &activity, report).await;
             report.isolate(|| format!("uses of {activity}"), result)?;
@@ -66,6 +81,7 @@ pub(super) async fn check<B: Binding>(
         if let Some(hold) = check_all(look, partition, &activity, behind, report).await? {
             return Ok(Some((activity, hold)));
         }
+        before = activity;
     }
     Ok(None)
 }
@@ -199,6 +215,8 @@ async fn counted_of<B: Binding>(
         |after| Read::Page(records::units(activity), Range { after, below: None }, READ_FIELDS_MAX);
     let listed = look.members(partition, None, page).await?;
     let listed = listed.iter().map(|unit| records::unit(&String::from_utf8_lossy(&unit.0)));
+    // What is no unit has no field.
+    let listed = listed.filter(|unit| unit.0.len() <= FIELD_BYTES_MAX);
     let units: BTreeSet<_> = held.keys().cloned().chain(listed).collect();
     let units: Vec<_> = units.into_iter().collect();
     let (mut counted, mut size) = (Uses::new(), None);
@@ -232,14 +250,11 @@ async fn check_all<B: Binding>(
         let found = answers::page(answers.first())?;
         let result = check_page(look, partition, activity, page, &found.members, report).await;
         report.isolate(|| format!("holds of {activity}"), result)?;
-        let last = found.members.last().cloned();
+        let Some(last) = found.members.last().filter(|_| found.has_more) else { return Ok(None) };
         if look.is_enough() {
-            return Ok(Some(last.or(behind).unwrap_or_else(|| Member(Vec::new()))));
+            return Ok(Some(last.clone()));
         }
-        match last {
-            Some(last) if found.has_more => behind = Some(last),
-            _ => return Ok(None),
-        }
+        behind = Some(last.clone());
     }
 }
 
@@ -313,4 +328,97 @@ fn has(order: &Purchase, attempt: u32, activity: &str) -> bool {
     order.counts()
         && order.attempt == attempt
         && counted_for_all(&order.uses).iter().any(|(of, _)| *of == activity)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use binding::memory::Memory;
+    use domain::partition::Partitions;
+    use domain::time::UnixMillis;
+    use domain::transaction::{Transaction, Write};
+    use edge::store::Binding as _;
+    use futures::executor::block_on;
+    use purchases::records::HeldUses;
+    use store::codec::encode;
+    use wallet::keys::SigningKeys;
+
+    use super::super::COMMITS_MAX;
+    use super::*;
+
+    /// Looks again and again, each time with as many commits as a call may make already, or some less.
+    fn look_at(store: &Memory, left: u64) -> (Vec<String>, u32) {
+        let partitions = Partitions::new(1).unwrap();
+        let context = store::Context {
+            store,
+            partitions,
+            now: UnixMillis(0),
+            pause: |_| Box::pin(std::future::ready(())),
+        };
+        let keys = SigningKeys::parse(&format!("dev-1:{}", "A".repeat(43)), true).unwrap();
+        let keys = super::super::VerifyingKeys::parse(&keys.verifying_text(), true).unwrap();
+        let (mut report, mut after) = (Report::default(), None);
+        for call in 1..100 {
+            let (commits, lists) = (Cell::new(COMMITS_MAX - left), Cell::new(0));
+            let (context, keys, stage, scope) = (&context, &keys, "test", Scope::Full);
+            let look = Look { context, stage, keys, scope, commits, lists };
+            let behind = after.as_ref().map(|(activity, hold)| (activity, hold));
+            let partition = partitions.of_configurations().next().unwrap();
+            after = block_on(check(&look, partition, behind, &mut report)).unwrap();
+            if after.is_none() {
+                let told = report.differences.into_iter().map(|one| one.place);
+                return (told.collect(), call);
+            }
+        }
+        panic!("it does not go on")
+    }
+
+    /// Holds of no order, of activities that count nothing: one difference for each of both.
+    #[test]
+    fn wherever_a_call_stops_the_next_one_looks_at_the_rest_and_at_nothing_twice() {
+        let store = Memory::new();
+        let partition = Partitions::new(1).unwrap().of_configurations().next().unwrap();
+        let hold = Hold::Held(vec![HeldUses { unit: String::new(), uses: 1 }]);
+        let mut expected = Vec::new();
+        for (activity, holds) in [("a", 0), ("b", 2), ("c", 1_200), ("d", 3)] {
+            let listed = Write::AddMember(records::activities(), activity.into());
+            let mut writes = vec![listed];
+            if holds > 0 {
+                expected.push(activity.to_owned());
+            }
+            let mut places = Vec::new();
+            for one in 0..holds {
+                let name = records::hold(UserId(7), &number(&format!("n{one}")), 1);
+                let member = Member(name.0.clone());
+                writes.push(Write::AddMember(records::held(activity), member));
+                if writes.len() > 1_000 {
+                    commit(&store, partition, std::mem::take(&mut writes));
+                }
+                writes.push(Write::Set(records::holds(activity), name, encode(&hold)));
+                places.push(format!("7/n{one} of {activity}"));
+            }
+            commit(&store, partition, writes);
+            expected.extend(places);
+        }
+        expected.sort();
+        let mut calls = Vec::new();
+        for left in [COMMITS_MAX, 30, 12, 6, 4, 3, 2] {
+            let (mut told, called) = look_at(&store, left);
+            told.sort();
+            assert_eq!(told, expected, "{left} left");
+            calls.push(called);
+        }
+        assert_eq!(calls.first(), Some(&1));
+        assert!(calls.is_sorted() && calls.last() > Some(&4), "{calls:?}");
+    }
+
+    fn commit(store: &Memory, partition: Partition, writes: Vec<Write>) {
+        let transaction = Transaction { writes, ..Transaction::default() };
+        block_on(store.commit(partition, &transaction)).unwrap();
+    }
+
+    fn number(text: &str) -> OrderNumber {
+        OrderNumber::parse(text, "order_number").unwrap()
+    }
 }

@@ -29,7 +29,7 @@ const USERS: usize = 16;
 /// Orders that are read at once.
 pub(super) const ORDERS: usize = 500;
 /// Orders of one user that are added up: it takes three reads of each.
-const ORDERS_MAX: usize = 65_536;
+const ORDERS_MAX: usize = 16_384;
 /// Orders under way that are looked up in the index at once, with four reads each.
 const UNDER_WAY: usize = 250;
 
@@ -71,29 +71,34 @@ pub(super) async fn check<B: Binding>(
     for (day, bucket, behind) in look.lists_behind(partition, PURCHASERS, after).await? {
         let users = look.listed(partition, PURCHASERS, (day, bucket, behind), report).await?;
         for some in users.chunks(USERS) {
-            check_some(look, partition, some, report).await?;
-            report.users += some.len() as u64;
-            if let (true, Some(last)) = (look.is_enough(), some.last()) {
-                return Ok(Some((day, bucket, *last)));
+            let last = check_some(look, partition, some, report).await?;
+            if let (true, Some(last)) = (look.is_enough(), last) {
+                return Ok(Some((day, bucket, last)));
             }
         }
     }
     Ok(None)
 }
 
+/// Looks at some users; the last one of them, or the one with whom it was enough.
 async fn check_some<B: Binding>(
     look: &Look<'_, '_, B>,
     partition: Partition,
     users: &[UserId],
     report: &mut Report,
-) -> Result<(), CommitError> {
-    let mut holds = Holds::new();
+) -> Result<Option<UserId>, CommitError> {
+    let (mut last, mut holds) = (None, Holds::new());
     let pages = users.iter().map(|user| records::page_of_orders(*user, None)).collect();
     let pages = look.read(partition, pages).await?;
     for (user, page) in users.iter().zip(&pages) {
         let first = answers::page(Some(page))?;
         let result = check_user(look, partition, *user, first, &mut holds, report).await;
         report.isolate(|| format!("orders of user {user}"), result)?;
+        report.users += 1;
+        last = Some(*user);
+        if look.is_enough() {
+            break;
+        }
     }
     for (activity, expected) in holds {
         for some in expected.chunks(ORDERS) {
@@ -101,7 +106,7 @@ async fn check_some<B: Binding>(
             report.isolate(|| format!("holds of {activity}"), result)?;
         }
     }
-    Ok(())
+    Ok(last)
 }
 
 async fn check_user<B: Binding>(

@@ -168,7 +168,7 @@ impl What {
             Self::UsesDiffer => "the user's orders count: correct the user's count",
             Self::UsesOfAllDiffer => "the holds count: correct what the activity counts",
             Self::HoldMissing => {
-                "the order counts: restore the hold from a backup, or what it let go of"
+                "the order counts: restore its hold, or the tombstone of what it gave back, from a backup"
             }
             Self::HoldLeft => {
                 "the order counts: let go of the hold, and take its uses off what the activity counts"

@@ -88,7 +88,7 @@ impl Watched {
     /// All differences, of all parts, and how many calls that took.
     fn all(&self, scope: Scope) -> (Report, u32) {
         let (mut report, mut cursor) = (Report::default(), Cursor::default());
-        for call in 1.. {
+        for call in 1..100 {
             self.commits.set(0);
             let part = self.part(scope, cursor);
             assert!(self.commits.get() <= CALL_COMMITS_MAX, "{} commits", self.commits.get());
@@ -101,7 +101,7 @@ impl Watched {
                 None => return (report, call),
             }
         }
-        unreachable!("calls are counted without end")
+        panic!("it does not go on")
     }
 
     #[track_caller]
@@ -315,7 +315,7 @@ fn an_order_that_changes_between_two_reads_is_no_difference() {
     let of_holds = ["all", "both"].map(|activity| {
         partitions().of_configurations().position(|one| one == stock(activity)).unwrap()
     });
-    let [all, both] = of_holds.map(|index| format!("{index}.holds.."));
+    let [all, both] = of_holds.map(|index| format!("{index}.holds..AA"));
     for cursor in [format!("{of_orders}.orders.0.0.0"), all, both] {
         for from in 0..log.len() {
             for (commits, reads) in
