@@ -149,7 +149,7 @@ impl Life<'_> {
         block_on(find(&self.store.context(), self.order())).unwrap().record.unwrap()
     }
 
-    fn become_(&self, next: &Purchase, sign: i64) -> &Self {
+    fn change_to(&self, next: &Purchase, sign: i64) -> &Self {
         let context = self.store.context();
         let found = block_on(find(&context, self.order())).unwrap();
         let counts = self.order().count(&next.uses, sign).collect();
@@ -159,11 +159,11 @@ impl Life<'_> {
 
     fn begin(&self, attempt: u32, state: State) -> &Self {
         let next = Purchase { digest: 1, attempt, state, at: NOW.0, uses: uses() };
-        self.become_(&next, 1)
+        self.change_to(&next, 1)
     }
 
     fn is(&self, state: State, sign: i64) -> &Self {
-        self.become_(&Purchase { state, ..self.purchase() }, sign)
+        self.change_to(&Purchase { state, ..self.purchase() }, sign)
     }
 
     fn hold(&self) -> &Self {
@@ -178,8 +178,8 @@ impl Life<'_> {
     }
 }
 
-fn life<'a>(store: &'a Watched, number_: &str) -> Life<'a> {
-    Life { store, number: number(number_) }
+fn life<'a>(store: &'a Watched, order: &str) -> Life<'a> {
+    Life { store, number: number(order) }
 }
 
 /// Orders that came to every state there is.
@@ -197,11 +197,11 @@ fn orders(store: &Watched) {
     let cleared = life(store, "cleared");
     cleared.begin(1, State::Taking).is(State::Undoing(1), 0).let_go().is(State::Refused, -1);
     let none = Purchase { state: State::GivenBack, uses: vec![], ..cleared.purchase() };
-    cleared.become_(&none, 0);
+    cleared.change_to(&none, 0);
     life(store, "taking").begin(1, State::Taking).hold();
     life(store, "giving").begin(1, State::Taking).hold().is(State::GivingBack, 0);
     let never = Purchase { attempt: 0, ..none };
-    life(store, "never").become_(&never, 0);
+    life(store, "never").change_to(&never, 0);
 }
 
 fn group(name: &str, gives_back: bool) -> Group {
@@ -706,7 +706,7 @@ fn traffic_is_no_difference_where_one_read_does_not_return_all() {
             let mut next = Purchase { state: State::Taking, ..back.purchase() };
             next.uses[0].unit = format!("m{one}");
             let more = life(&traffic, &format!("m{one}"));
-            more.become_(&next, 1);
+            more.change_to(&next, 1);
             if of_all {
                 more.hold();
             }
