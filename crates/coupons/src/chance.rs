@@ -182,6 +182,11 @@ impl Groups {
         self.0.iter().find(|one| one.group == group)
     }
 
+    /// All of them, the last one last.
+    pub fn all(&self) -> &[Group] {
+        &self.0
+    }
+
     /// Whether the chance was never taken.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -214,6 +214,8 @@ pub async fn open<B: Binding>(
                 let mut plan = Plan::of(chance.change(&before, &after), Why::Changed);
                 plan.demand(Why::Refuse(Refusal::NotEligible), mark.demand_new());
                 plan.demand(Why::Refuse(Refusal::TooManyCoupons), size);
+                // Whoever checks the books finds the group among the user's coupons.
+                plan.write_all(records::HOLDERS.mark(opening.user, context.now));
                 (plan, group, false)
             }
         };
@@ -237,6 +239,15 @@ fn taken(answer: Option<&Answer>) -> Result<Groups, CommitError> {
     }
 }
 
+/// The number under which the reward of a group is given.
+///
+/// # Errors
+/// They are not names.
+pub fn reward_number(campaign: &str, group: &str) -> Result<OrderNumber, CommitError> {
+    let number = format!("{REWARD}{campaign}:{group}");
+    OrderNumber::parse(&number, "group").map_err(|_| unexpected())
+}
+
 /// Gives the reward of a chance, if it is due and the template does not refuse; whether this was the
 /// one who gave it.
 async fn settle<B: Binding>(
@@ -245,8 +256,7 @@ async fn settle<B: Binding>(
     groups: &Groups,
 ) -> Result<bool, CommitError> {
     let Some(Group { group, template, .. }) = groups.due() else { return Ok(false) };
-    let number = format!("{REWARD}{}:{group}", chance.campaign);
-    let number = OrderNumber::parse(&number, "group").map_err(|_| unexpected())?;
+    let number = reward_number(chance.campaign, group)?;
     let claim = Claim {
         user: chance.user,
         number: Number::Reward(number.clone(), chance.demand(groups)),

@@ -7,8 +7,8 @@
 //! - `l<template>`, the partition's [`lease::Lease`] of a template
 //! - `d`, reservations by the moment until which they are held ([`ENDS`])
 //! - `w`, rewards that are due ([`crate::chance::REWARDS`])
-//! - `h`, the index of `h<day>:<bucket>`: users whose coupons were given, held or put back on that day
-//!   ([`HOLDERS`])
+//! - `h`, the index of `h<day>:<bucket>`: users who opened a group, or whose coupons were given, held or put back,
+//!   on that day ([`HOLDERS`])
 //!
 //! In a partition of a template's own, of those of configuration:
 //! - `p<template>`, the pool: what was published, and the coupons that no partition has
@@ -48,7 +48,7 @@ pub const ENDS: DueIndex = DueIndex("d");
 /// back. A template whose window was changed may stand at the former moment, too. It lies where
 /// [`templates`] does.
 pub const OVER: DueIndex = DueIndex("fe");
-/// Users whose coupons were given, held or put back.
+/// Users who opened a group, or whose coupons were given, held or put back.
 pub const HOLDERS: DayLists = DayLists("h");
 /// Redemptions of one coupon that were rolled back: as many as a shopper may change their mind.
 pub const ROLLBACKS_MAX: usize = 16;

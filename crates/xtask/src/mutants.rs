@@ -28,7 +28,7 @@ use mutant::Mutant;
 use report::Report;
 
 /// The crates of rules.
-const PACKAGES: [&str; 5] = ["domain", "pricing", "lease", "wallet", "coupons"];
+const PACKAGES: [&str; 6] = ["domain", "pricing", "lease", "wallet", "coupons", "purchases"];
 /// Mutants that may live, with a reason each.
 const ACCEPTED: &str = "crates/mutants.toml";
 /// Before it kills what does not end by itself, in seconds.

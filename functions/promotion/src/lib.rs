@@ -8,7 +8,7 @@
 //! - [`uses`]: what purchase limits leave
 //! - [`evaluate`](mod@evaluate) and [`labels`]: carts and product pages
 //! - [`heads`], [`index`], [`publish`], [`retire`]: how activities come and go
-//! - [`order`], [`holds`], [`purchase`]: taking uses for an order, and giving them back
+//! - [`purchase`]: taking uses for an order, and giving them back; what the store holds of it is [`purchases`]'
 //! - [`prices`]: prices and stock states in bulk
 //! - [`refusal`]: why a request got nothing, by code
 //! - [`parse`], [`render`], and here what puts them together; `typed` is the same without HTTP
@@ -29,17 +29,16 @@ use domain::time::UnixMillis;
 use edge::config::Config;
 use edge::route::{Verb, route};
 use edge::{Access, Answer, Call, Problem, Request, Response, Route, Stages};
+use purchases::order::{Order, Purchase};
 use store::{Binding, quarantine};
 
 pub mod catalogue;
 pub mod context;
 pub mod evaluate;
 pub mod heads;
-pub mod holds;
 pub mod index;
 pub mod labels;
 pub mod look_up;
-pub mod order;
 pub mod parse;
 pub mod prices;
 pub mod publish;
@@ -58,7 +57,6 @@ pub mod uses;
 use catalogue::{Catalogue, View};
 use context::Context;
 use labels::Item;
-use order::{Order, Purchase};
 use parse::Command;
 use publish::Published;
 use refusal::Failure;

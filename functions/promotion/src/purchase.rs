@@ -17,16 +17,16 @@ use domain::partition::{Partition, fnv1a};
 use domain::time::UnixMillis;
 use domain::transaction::{CommitError, Guard};
 use pricing::activity::{Activity, Counted};
+use purchases::holds::{hold, let_go};
+use purchases::order::{NOBODY, Order, Purchase, State, Used, change, counted_for_all, find};
+use purchases::records;
 use store::attempts::{attempts, lost};
 use store::sweep::Fault;
 use store::{Binding, Plan, Seen, Sweep};
 
 use crate::catalogue::View;
 use crate::context::Context;
-use crate::holds::{hold, let_go};
 use crate::look_up;
-use crate::order::{NOBODY, Order, Purchase, State, Used, change, counted_for_all, find};
-use crate::records;
 use crate::refusal::{Failure, Refusal};
 
 /// Units of one user that are counted.
@@ -367,7 +367,7 @@ async fn begin<B: Binding>(
         plan.demand(Why::UsedUp(used.place), Guard::IntegerAtMost(counts.clone(), field, most));
     }
     plan.write(place.set(&purchase));
-    plan.write_all(order.marks(before.record.as_ref(), &purchase));
+    plan.write_all(order.marks(before.record.as_ref(), &purchase, context.now));
     plan.write_all(order.count(&purchase.uses, 1));
     plan.read(place.read());
     match context.commit(place.partition, plan).await? {

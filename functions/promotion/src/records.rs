@@ -11,22 +11,11 @@
 //!   so of the oldest of them; an ordered set
 //! - `ap`: SKU -> its [`Offer`](crate::prices::Offer)
 //!
-//! In a partition of an activity's own:
-//! - `as<activity>`: unit -> how often it was used in all
-//! - `ax<activity>`: the holds, `<user>:<order>:<attempt>` -> [`Hold`]
-//!
-//! In the partition of a user:
-//! - `an<user>`: activity and unit -> how often the user used it
-//! - `ao<user>:<order>`: what an order took, a [`Purchase`](crate::order::Purchase)
-//! - `at`: orders that are taking or giving back, by the moment when they began to; an ordered set
-//!
-//! Records are written by [`store::codec`]; counts, and marks that only have to be there, are integers. Names are
-//! short, because Redis keeps them with every record.
+//! What orders take of activities is [`purchases::records`]'. Records are written by [`store::codec`]; marks that only
+//! have to be there are integers. Names are short, because Redis keeps them with every record.
 
 use domain::answers::unexpected;
-use domain::due::{self, Due, DueIndex};
-use domain::ids::UserId;
-use domain::order_number::OrderNumber;
+use domain::due::{Due, DueIndex};
 use domain::partition::{Partition, Partitions, fnv1a, mix};
 use domain::time::UnixMillis;
 use domain::transaction::{CommitError, Field, MapKey};
@@ -45,9 +34,6 @@ const EVERYTHING: &str = "*";
 /// Activities of a shelf that have key sets to retire: since when the first of them is not needed, and the
 /// activity. It follows from the head, and changes with it.
 pub const RETIRING: DueIndex = DueIndex("ar");
-/// Orders of a partition's users that are under way: [`Purchase::at`](crate::order::Purchase::at), the user and
-/// the number. It follows from the order, and changes with it.
-pub const UNDER_WAY: DueIndex = DueIndex("at");
 
 /// Where a key or an activity lies.
 pub fn shelf_of(name: &str) -> u64 {
@@ -94,69 +80,12 @@ pub fn offers() -> MapKey {
     "ap".into()
 }
 
-/// Where the uses of an activity are counted.
-pub fn stock_of(partitions: Partitions, activity: &str) -> Partition {
-    partitions.of_configuration(&format!("uses:{activity}"))
-}
-
-/// The uses of an activity, of all users.
-pub fn stock(activity: &str) -> MapKey {
-    MapKey(format!("as{activity}"))
-}
-
-/// The holds on the uses of an activity.
-pub fn holds(activity: &str) -> MapKey {
-    MapKey(format!("ax{activity}"))
-}
-
-/// A hold.
-pub fn hold(user: UserId, order: &OrderNumber, attempt: u32) -> Field {
-    Field(format!("{user}:{order}:{attempt}").into_bytes())
-}
-
-/// The uses of a user.
-pub fn user(user: UserId) -> MapKey {
-    MapKey(format!("an{user}"))
-}
-
-/// What an order took.
-pub fn order(user: UserId, order: &OrderNumber) -> MapKey {
-    MapKey(format!("ao{user}:{order}"))
-}
-
-/// An order in [`UNDER_WAY`].
-pub fn under_way(user: UserId, order: &OrderNumber) -> Vec<u8> {
-    due::of_user(user, order.as_str())
-}
-
-/// What an entry of [`UNDER_WAY`] stands for: an order, and since when it is under way.
-///
-/// # Errors
-/// It stands for nothing.
-pub fn under_way_of(
-    Due { at, what }: Due<'_>,
-) -> Result<(UnixMillis, UserId, OrderNumber), CommitError> {
-    let (user, number) = due::user_of(what)?;
-    let number = OrderNumber::parse(number, "order_number").map_err(|_| unexpected())?;
-    Ok((at, user, number))
-}
-
 /// What an entry of [`RETIRING`] stands for: an activity, and since when it has something to retire.
 ///
 /// # Errors
 /// It stands for nothing.
 pub fn retiring_of(Due { at, what }: Due<'_>) -> Result<(UnixMillis, &str), CommitError> {
     Ok((at, std::str::from_utf8(what).map_err(|_| unexpected())?))
-}
-
-/// The field of a unit in [`stock`].
-pub fn unit(unit: &str) -> Field {
-    Field(format!("n{unit}").into_bytes())
-}
-
-/// The field of a unit in [`user`].
-pub fn unit_of(activity: &str, unit: &str) -> Field {
-    Field(format!("{activity}/{unit}").into_bytes())
 }
 
 /// The index's field of a key, with the shelf that it lies on.
@@ -214,19 +143,6 @@ pub struct SkuPart<'a>(#[serde(borrow)] pub Vec<&'a str>);
 
 impl Record for SkuPart<'_> {
     const NAME: &'static str = "a part of a list of SKUs";
-}
-
-/// What an attempt of an order has of an activity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Hold {
-    /// Nothing any more, for good.
-    LetGo,
-    /// All that it asked for.
-    Held,
-}
-
-impl Record for Hold {
-    const NAME: &'static str = "a hold of an order";
 }
 
 /// What is known of an activity without its keys. It never goes away, so that its versions go on.
@@ -305,7 +221,6 @@ mod tests {
     use store::codec::{decode, encode, unreadable};
 
     use super::*;
-    use crate::order::Purchase;
     use crate::prices::Offer;
 
     #[test]
@@ -341,9 +256,6 @@ mod tests {
         assert_eq!(decode::<Definition<Activity>>(&value).unwrap().0, *activity);
         let part = SkuPart(vec!["a", "b"]);
         assert_eq!(decode::<SkuPart<'_>>(&encode(&part)).unwrap(), part);
-        for hold in [Hold::LetGo, Hold::Held] {
-            assert_eq!(decode::<Hold>(&encode(&hold)).unwrap(), hold);
-        }
     }
 
     #[test]
@@ -377,8 +289,6 @@ mod tests {
         check_unreadable::<Mentions<'_>>(&values);
         check_unreadable::<Definition<Activity>>(&values);
         check_unreadable::<SkuPart<'_>>(&values);
-        check_unreadable::<Hold>(&values);
-        check_unreadable::<Purchase>(&values);
         check_unreadable::<Offer>(&values);
     }
 

@@ -12,11 +12,11 @@ use litemap::LiteMap;
 use pricing::activity::Activity;
 use pricing::evaluation::Evaluation;
 use pricing::explain::Code;
+use purchases::order::{Purchase, State};
 use serde::Serialize;
 
 use crate::Done;
 use crate::labels::{Item, Label, Window};
-use crate::order::{Purchase, State};
 use crate::prices::Tally;
 use crate::publish::Published;
 use crate::records::Rollout;

@@ -12,15 +12,16 @@ use edge::store::Binding;
 use futures::FutureExt;
 use futures::executor::block_on;
 use pricing::activity::Activity;
+use purchases::order::{Order, Purchase, State, change, find};
+use purchases::records::{self as taken, UNDER_WAY};
 use serde_json::{Value as Json, json};
 use store::quarantine::PATIENCE_MS;
 
 use crate::catalogue::Catalogue;
 use crate::context::Context;
-use crate::order::{Order, Purchase, State, change, find};
 use crate::publish::{Which, add_part, look, publish, save};
 use crate::purchase::{Use, give_back, take};
-use crate::records::{self, RETIRING, UNDER_WAY};
+use crate::records::{self, RETIRING};
 use crate::refusal::Failure;
 use crate::{prices, purchase, retire};
 
@@ -137,7 +138,7 @@ impl<B: Binding> Shop<B> {
 
 /// An order that is garbage.
 fn garbage(user: UserId, order: &str) -> Write {
-    let record = records::order(user, &number(order));
+    let record = taken::order(user, &number(order));
     Write::Set(record, "o".into(), Value::Bytes(b"\xffgarbage".to_vec()))
 }
 
@@ -176,8 +177,8 @@ fn an_order_that_is_abandoned_is_undone_when_it_is_due() {
     assert_eq!(shop.under_way(USER), [0; 0]);
     let state = |order| shop.order(USER, order).unwrap().state;
     assert_eq!(["t", "u", "g"].map(state), [State::Refused, State::Refused, State::GivenBack]);
-    let stock = Read::Fields(records::stock("all"), vec![records::unit("")]);
-    let stock = (records::stock_of(shop.partitions, "all"), stock);
+    let stock = Read::Fields(taken::stock("all"), vec![taken::unit("")]);
+    let stock = (taken::stock_of(shop.partitions, "all"), stock);
     let left = block_on(shop.at(0).read_all(vec![stock])).unwrap();
     assert_eq!(domain::answers::integers(left.first()), Ok([0]), "all of it went back");
 }
@@ -273,11 +274,11 @@ fn an_order_or_a_hold_that_cannot_be_read_is_told() {
         shop.take(0, USER, "n");
         let number = number("n");
         let order = Order { user: USER, number: &number };
-        let hold = records::hold(USER, &number, 1);
-        let write = Write::Set(records::holds("all"), hold, value.clone());
-        shop.write(records::stock_of(shop.partitions, "all"), vec![write]);
+        let hold = taken::hold(USER, &number, 1);
+        let write = Write::Set(taken::holds("all"), hold, value.clone());
+        shop.write(taken::stock_of(shop.partitions, "all"), vec![write]);
         check_told(block_on(give_back(&shop.at(1), order)), is_newer, "a hold of an order");
-        let write = Write::Set(records::order(USER, &number), "o".into(), value);
+        let write = Write::Set(taken::order(USER, &number), "o".into(), value);
         shop.write(shop.at(0).home(USER), vec![write]);
         check_told(block_on(purchase::look(&shop.at(1), order)), is_newer, "what an order took");
         check_told(block_on(give_back(&shop.at(1), order)), is_newer, "what an order took");
@@ -314,9 +315,9 @@ fn an_order_whose_hold_is_none_stops_only_itself() {
         shop.take(0, USER, order);
         shop.crash(USER, order, State::Taking, 0);
     }
-    let hold = records::hold(USER, &number("a"), 1);
-    let none = Write::Set(records::holds("all"), hold, Value::Bytes(vec![]));
-    shop.write(records::stock_of(shop.partitions, "all"), vec![none]);
+    let hold = taken::hold(USER, &number("a"), 1);
+    let none = Write::Set(taken::holds("all"), hold, Value::Bytes(vec![]));
+    shop.write(taken::stock_of(shop.partitions, "all"), vec![none]);
     let swept = shop.sweep_orders(ABANDONED_MS);
     assert_eq!((swept.done, swept.stuck.len()), (1, 1));
     assert_eq!(shop.order(USER, "b").unwrap().state, State::Refused);
@@ -328,7 +329,7 @@ fn a_mark_that_is_stale_goes_and_no_other_one() {
     shop.limited("all");
     let home = shop.at(0).home(USER);
     let mark = |at: i64, order: &str| {
-        UNDER_WAY.add(UnixMillis(START + at), &records::under_way(USER, &number(order)))
+        UNDER_WAY.add(UnixMillis(START + at), &taken::under_way(USER, &number(order)))
     };
     shop.take(0, USER, "taken");
     shop.take(0, USER, "taking");
@@ -348,11 +349,10 @@ fn a_mark_stays_where_the_order_changes_while_it_is_found_to_be_stale() {
     shop.take(0, USER, "n");
     let home = shop.at(0).home(USER);
     let at = UnixMillis(START + 1);
-    let what = records::under_way(USER, &number("n"));
+    let what = taken::under_way(USER, &number("n"));
     shop.write(home, vec![UNDER_WAY.add(at, &what)]);
     // Between the look and the removal it is under way since that very moment.
-    let (record, mut purchase) =
-        (records::order(USER, &number("n")), shop.order(USER, "n").unwrap());
+    let (record, mut purchase) = (taken::order(USER, &number("n")), shop.order(USER, "n").unwrap());
     purchase.state = State::GivingBack;
     purchase.at = at.0;
     let writes = vec![
@@ -537,7 +537,7 @@ fn an_order_of_a_newer_version_is_never_set_aside() {
     shop.take(0, USER, "n");
     shop.crash(USER, "n", State::Taking, 0);
     let newer = Value::Bytes(vec![<Purchase as store::Record>::VERSION + 1]);
-    let record = records::order(USER, &number("n"));
+    let record = taken::order(USER, &number("n"));
     shop.write(shop.at(0).home(USER), vec![Write::Set(record, "o".into(), newer)]);
     let swept = shop.sweep_orders(PATIENCE_MS);
     assert_eq!((swept.stuck.len(), swept.set_aside.len()), (1, 0), "{swept:?}");

@@ -10,11 +10,11 @@ use domain::transaction::{Answer, CommitError, Read};
 use litemap::LiteMap;
 use pricing::activity::{Activity, Counted, Limits};
 use pricing::cart::Cart;
+use purchases::records as taken;
 use store::{Binding, Plan};
 
 use crate::catalogue::Candidate;
 use crate::context::Context;
-use crate::records;
 
 /// Units that one request asks about: more of them have no bound that one wave could bear.
 const UNITS_MAX: usize = 1_000;
@@ -99,9 +99,9 @@ pub async fn facts<B: Binding>(
         let of_user = questions.iter().filter(|one| one.limits.per_user.is_some());
         let units = of_user.flat_map(|one| one.units.iter().map(|unit| (one.activity, *unit)));
         let units: Vec<_> =
-            units.map(|(activity, unit)| records::unit_of(&activity.id, unit)).collect();
+            units.map(|(activity, unit)| taken::unit_of(&activity.id, unit)).collect();
         if !units.is_empty() {
-            reads.push(Read::Fields(records::user(user), units));
+            reads.push(Read::Fields(taken::user(user), units));
         }
         if !reads.is_empty() {
             plans.push((context.home(user), reading(reads)));
@@ -109,9 +109,9 @@ pub async fn facts<B: Binding>(
     }
     let has_user = !plans.is_empty();
     for one in questions.iter().filter(|one| one.limits.total.is_some()) {
-        let units = one.units.iter().map(|unit| records::unit(unit)).collect();
-        let reads = vec![Read::Fields(records::stock(&one.activity.id), units)];
-        let partition = records::stock_of(context.partitions, &one.activity.id);
+        let units = one.units.iter().map(|unit| taken::unit(unit)).collect();
+        let reads = vec![Read::Fields(taken::stock(&one.activity.id), units)];
+        let partition = taken::stock_of(context.partitions, &one.activity.id);
         plans.push((partition, reading(reads)));
     }
     if plans.is_empty() {

@@ -4,6 +4,9 @@
 //! - [`what`]: what can be wrong
 //! - [`partition`]: accounts that no user has, budgets of rains, and packets, a partition at a time
 //! - [`coupons`]: stocks, and what users have of them, a partition at a time
+//! - [`groups`]: group-buys, beside the coupons of their users
+//! - [`orders`]: what orders took of activities, a user of a partition at a time
+//! - [`holds`]: what activities have given to orders, an activity at a time
 //! - [`user`]: what one user's wallet says of itself
 //!
 //! A call looks at a bounded part; its cursor says where the next one goes on. Lists are read page by page to
@@ -13,13 +16,16 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::answers::{self, fields, integer, unexpected};
 use domain::day_lists::{BUCKETS, DayLists, day};
 use domain::due::DueIndex;
 use domain::ids::UserId;
 use domain::partition::{Partition, fnv1a, mix};
 use domain::transaction::{
-    Answer, CommitError, Field, MapKey, Member, READ_FIELDS_MAX, Range, Read, Value,
+    Answer, CommitError, FIELD_BYTES_MAX, Field, MapKey, Member, READ_FIELDS_MAX, Range, Read,
+    Value,
 };
 use edge::store::Binding;
 use lease::{FREE, credited, returned};
@@ -30,6 +36,9 @@ use wallet::rain::Listed;
 use wallet::records::CHANGED;
 
 pub mod coupons;
+pub mod groups;
+pub mod holds;
+pub mod orders;
 pub mod partition;
 pub mod user;
 pub mod what;
@@ -62,33 +71,83 @@ pub enum Scope {
     Full,
 }
 
-/// Where a call goes on: in which partition, after which user of which day's list.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Where a call goes on: in which partition, and behind what of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
     partition: u32,
-    after: Option<(i64, u64, UserId)>,
+    place: Place,
 }
+
+/// A user of a day's list: the day, the bucket and the user.
+type OfDay = (i64, u64, UserId);
+
+/// Behind what of a partition a call goes on, in the order in which it is looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Place {
+    /// At its beginning.
+    #[default]
+    Start,
+    /// Behind a packet, as the index of those that end has it.
+    Packets(Member),
+    /// Behind a user whose orders were looked at.
+    Orders(OfDay),
+    /// Behind a hold of an activity.
+    Holds(String, Member),
+    /// Behind a user whose wallet was looked at.
+    Wallets(OfDay),
+}
+
+/// What stands in front of a place among packets.
+const PACKETS: &str = "packets";
+/// What stands in front of a place among users whose orders are looked at.
+const ORDERS: &str = "orders";
+/// What stands in front of a place among holds.
+const HOLDS: &str = "holds";
 
 impl Cursor {
     /// Reads a cursor.
     pub fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.split('.');
-        let partition = parts.next()?.parse().ok()?;
-        let after = match (parts.next(), parts.next(), parts.next(), parts.next()) {
-            (None, ..) => None,
-            (Some(day), Some(bucket), Some(user), None) => {
-                Some((day.parse().ok()?, bucket.parse().ok()?, user.parse().ok()?))
+        let parts: Vec<_> = text.split('.').collect();
+        let bytes = |text: &str| URL_SAFE_NO_PAD.decode(text).ok();
+        let member = |text: &str| {
+            let bytes = bytes(text).filter(|bytes| (1..=FIELD_BYTES_MAX).contains(&bytes.len()));
+            bytes.map(Member)
+        };
+        let of_day = |day: &str, bucket: &str, user: &str| {
+            Some((day.parse().ok()?, bucket.parse().ok()?, user.parse().ok()?))
+        };
+        let (partition, place) = match parts[..] {
+            [partition] => (partition, Place::Start),
+            [partition, PACKETS, packet] => (partition, Place::Packets(member(packet)?)),
+            [partition, HOLDS, activity, hold] => {
+                let activity = String::from_utf8(bytes(activity)?).ok()?;
+                (partition, Place::Holds(activity, member(hold)?))
+            }
+            [partition, ORDERS, day, bucket, user] => {
+                (partition, Place::Orders(of_day(day, bucket, user)?))
+            }
+            [partition, day, bucket, user] => {
+                (partition, Place::Wallets(of_day(day, bucket, user)?))
             }
             _ => return None,
         };
-        Some(Self { partition, after })
+        Some(Self { partition: partition.parse().ok()?, place })
     }
 
     /// As the client gets it.
     pub fn text(&self) -> String {
-        match self.after {
-            None => self.partition.to_string(),
-            Some((day, bucket, user)) => format!("{}.{day}.{bucket}.{user}", self.partition),
+        let Self { partition, place } = self;
+        let bytes = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        match place {
+            Place::Start => partition.to_string(),
+            Place::Packets(packet) => format!("{partition}.{PACKETS}.{}", bytes(&packet.0)),
+            Place::Orders((day, bucket, user)) => {
+                format!("{partition}.{ORDERS}.{day}.{bucket}.{user}")
+            }
+            Place::Holds(activity, hold) => {
+                format!("{partition}.{HOLDS}.{}.{}", bytes(activity.as_bytes()), bytes(&hold.0))
+            }
+            Place::Wallets((day, bucket, user)) => format!("{partition}.{day}.{bucket}.{user}"),
         }
     }
 }
@@ -111,8 +170,8 @@ pub struct Difference {
 pub struct Report {
     /// The differences.
     pub differences: Vec<Difference>,
-    /// Users that it looked at, for their coupons and for their wallet; one who is on the lists of two
-    /// days counts twice.
+    /// Users that it looked at, for their coupons, for their orders and for their wallet; one who is on the lists of
+    /// two days counts twice.
     pub users: u64,
     /// Packets that it looked at.
     pub packets: u64,
@@ -162,6 +221,8 @@ struct Look<'a, 'b, B> {
     scope: Scope,
     /// How often the store was asked.
     commits: Cell<u64>,
+    /// Lists of users that were looked at.
+    lists: Cell<u32>,
 }
 
 impl<B: Binding> Look<'_, '_, B> {
@@ -172,6 +233,11 @@ impl<B: Binding> Look<'_, '_, B> {
     ) -> Result<Vec<Answer>, CommitError> {
         self.commits.set(self.commits.get() + 1);
         self.context.read(partition, reads).await
+    }
+
+    /// Whether a call has asked the store so often that it gives a cursor.
+    fn is_enough(&self) -> bool {
+        self.commits.get() >= COMMITS_MAX
     }
 
     /// All members of an ordered set, page by page, behind one.
@@ -249,6 +315,59 @@ impl<B: Binding> Look<'_, '_, B> {
         let today = day(self.context.now);
         days.retain(|day| self.scope == Scope::Full || *day >= today - 1);
         Ok(days)
+    }
+
+    /// The lists of users of a partition that are to be looked at and are not empty, in order, from that of a user on;
+    /// with the user behind whom it goes on, who stands in the first of them.
+    async fn lists_behind(
+        &self,
+        partition: Partition,
+        lists: DayLists,
+        after: Option<OfDay>,
+    ) -> Result<Vec<(i64, u64, Option<UserId>)>, CommitError> {
+        let mut found = Vec::new();
+        for day in self.days(partition, lists).await? {
+            if after.is_some_and(|(last, ..)| day < last) {
+                continue;
+            }
+            let size = |bucket| Read::Count(lists.list(day, bucket), Range::default());
+            let answers = self.read(partition, (0..BUCKETS).map(size).collect()).await?;
+            for (bucket, size) in (0..).zip(answers) {
+                let behind = match after {
+                    Some((last_day, last, _)) if (day, bucket) < (last_day, last) => continue,
+                    Some((last_day, last, user)) => {
+                        (day, bucket).eq(&(last_day, last)).then_some(user)
+                    }
+                    None => None,
+                };
+                if size != Answer::Size(0) {
+                    found.push((day, bucket, behind));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The users of a list, behind one. What is no user is told.
+    async fn listed(
+        &self,
+        partition: Partition,
+        lists: DayLists,
+        (day, bucket, behind): (i64, u64, Option<UserId>),
+        report: &mut Report,
+    ) -> Result<Vec<UserId>, CommitError> {
+        self.lists.set(self.lists.get() + 1);
+        let read = |after| lists.users(day, bucket, after);
+        let mut users = Vec::new();
+        for member in self.members(partition, behind.map(DayLists::member), read).await? {
+            match DayLists::user_of(&member) {
+                Ok(user) => users.push(user),
+                Err(error) => {
+                    report.isolate(|| format!("{day}.{bucket} of {partition}"), Err(error))?;
+                }
+            }
+        }
+        Ok(users)
     }
 
     /// Everybody on the lists of some days; nothing where that is too many.
@@ -340,90 +459,112 @@ pub async fn reconcile<B: Binding>(
     let keys =
         VerifyingKeys::parse(&books.keys.verifying_text(), true).map_err(|_| unexpected())?;
     let context = &books.wallets;
-    let look = Look { context, stage: books.stage, keys: &keys, scope, commits: Cell::new(0) };
+    let (commits, lists) = (Cell::new(0), Cell::new(0));
+    let look = Look { context, stage: books.stage, keys: &keys, scope, commits, lists };
     let mut report = Report::default();
-    let rains = partition::rains(&look, cursor, &mut report).await?;
+    let Cursor { partition: first, mut place } = cursor;
+    let is_first = first == 0 && place == Place::Start;
+    let rains = partition::rains(&look, is_first, &mut report).await?;
     let templates = coupons::templates(&look).await?;
-    let mut lists = 0;
-    let mut after = cursor.after;
-    for (index, partition) in (0..).zip(context.partitions.all()).skip(cursor.partition as usize) {
-        if after.is_none() {
-            check_partition(&look, index, partition, &rains, &templates, &mut report).await?;
+    for (index, partition) in (0..).zip(context.partitions.all()).skip(first as usize) {
+        let all = Partitioned { index, partition, rains: &rains, templates: &templates };
+        let from = std::mem::take(&mut place);
+        if let Some(place) = check_partition(&look, &all, from, &mut report).await? {
+            report.next = Some(Cursor { partition: index, place });
+            return Ok(report);
         }
-        for (day, bucket) in lists_of(&look, partition).await? {
-            let behind = match after {
-                Some((last_day, last, _)) if (day, bucket) < (last_day, last) => continue,
-                Some((last_day, last, user)) if (day, bucket) == (last_day, last) => Some(user),
-                _ => None,
-            };
-            let read = |after| CHANGED.users(day, bucket, after);
-            let users = look.members(partition, behind.map(DayLists::member), read).await?;
-            lists += 1;
-            for member in &users {
-                let user = match DayLists::user_of(member) {
-                    Ok(user) => user,
-                    Err(error) => {
-                        let place = format!("{day}.{bucket} of {partition}");
-                        report.isolate(|| place, Err(error))?;
-                        continue;
-                    }
-                };
-                let result = user::check(&look, user, &mut report).await;
-                report.isolate(|| format!("user {user}"), result)?;
-                report.users += 1;
-                let is_much = report.users >= USERS_MAX || lists >= LISTS_MAX;
-                if is_much || look.commits.get() >= COMMITS_MAX {
-                    let after = Some((day, bucket, user));
-                    report.next = Some(Cursor { partition: index, after });
-                    return Ok(report);
-                }
-            }
-        }
-        after = None;
-        let is_much = report.users >= USERS_MAX || index + 1 - cursor.partition >= PARTITIONS_MAX;
-        let is_much = is_much || look.commits.get() >= COMMITS_MAX;
-        if is_much && index + 1 < context.partitions.count() {
-            report.next = Some(Cursor { partition: index + 1, after: None });
+        let is_much = report.users >= USERS_MAX || index + 1 - first >= PARTITIONS_MAX;
+        if (is_much || look.is_enough()) && index + 1 < context.partitions.count() {
+            report.next = Some(Cursor { partition: index + 1, place: Place::Start });
             return Ok(report);
         }
     }
     Ok(report)
 }
 
-/// What no single user's is, or is all users' of a partition together.
-async fn check_partition<B: Binding>(
-    look: &Look<'_, '_, B>,
+/// A partition, and what may lie in it.
+struct Partitioned<'a> {
     index: u32,
     partition: Partition,
-    rains: &[Listed],
-    templates: &coupons::Templates,
-    report: &mut Report,
-) -> Result<(), CommitError> {
-    let place = |what: &str| format!("{what} of {partition}");
-    partition::check_pools(look, index, rains, report).await?;
-    partition::check(look, partition, rains, report).await?;
-    // Lists of what is configured have partitions of their own, as many as users have.
-    if let Some(lists) = look.context.partitions.of_configurations().nth(index as usize) {
-        partition::check_dropped(look, lists, report).await?;
-    }
-    coupons::check_pools(look, index, templates, report).await?;
-    let result = coupons::check(look, partition, templates, report).await;
-    report.isolate(|| place("coupons"), result)
+    rains: &'a [Listed],
+    templates: &'a coupons::Templates,
 }
 
-/// The lists of users of a partition whose wallets are to be looked at, and that are not empty, in order.
-async fn lists_of<B: Binding>(
+/// Looks at a partition behind a place; where it stopped, if it was not to the end.
+async fn check_partition<B: Binding>(
+    look: &Look<'_, '_, B>,
+    all: &Partitioned<'_>,
+    from: Place,
+    report: &mut Report,
+) -> Result<Option<Place>, CommitError> {
+    let Partitioned { index, partition, rains, templates } = *all;
+    // Lists of what is configured have partitions of their own, as many as users have.
+    let configured = look.context.partitions.of_configurations().nth(index as usize);
+    if from == Place::Start {
+        partition::check_pools(look, index, rains, report).await?;
+        partition::check(look, partition, rains, report).await?;
+        if let Some(lists) = configured {
+            partition::check_dropped(look, lists, report).await?;
+        }
+        coupons::check_pools(look, index, templates, report).await?;
+        let result = coupons::check(look, partition, templates, report).await;
+        report.isolate(|| format!("coupons of {partition}"), result)?;
+    }
+    // Packets come behind what is looked at as a whole, so that nothing of it is looked at twice.
+    let (is_before_orders, after) = match &from {
+        Place::Start => (true, None),
+        Place::Packets(packet) => (true, Some(packet)),
+        _ => (false, None),
+    };
+    if is_before_orders {
+        let stopped = partition::check_packets(look, partition, after, report).await?;
+        if let Some(packet) = stopped {
+            return Ok(Some(Place::Packets(packet)));
+        }
+    }
+    let (is_before_holds, after) = match from {
+        Place::Orders(user) => (true, Some(user)),
+        _ => (is_before_orders, None),
+    };
+    if is_before_holds && let Some(user) = orders::check(look, partition, after, report).await? {
+        return Ok(Some(Place::Orders(user)));
+    }
+    let (is_before_wallets, after) = match &from {
+        Place::Holds(activity, hold) => (true, Some((activity, hold))),
+        _ => (is_before_holds, None),
+    };
+    if is_before_wallets
+        && let Some(lists) = configured
+        && let Some((activity, hold)) = holds::check(look, lists, after, report).await?
+    {
+        return Ok(Some(Place::Holds(activity, hold)));
+    }
+    let after = match from {
+        Place::Wallets(user) => Some(user),
+        _ => None,
+    };
+    Ok(check_wallets(look, partition, after, report).await?.map(Place::Wallets))
+}
+
+/// Looks at the wallets of a partition's users behind one of them; the last one, where it stopped.
+async fn check_wallets<B: Binding>(
     look: &Look<'_, '_, B>,
     partition: Partition,
-) -> Result<Vec<(i64, u64)>, CommitError> {
-    let mut lists = Vec::new();
-    for day in look.days(partition, CHANGED).await? {
-        let size = |bucket| Read::Count(CHANGED.list(day, bucket), Range::default());
-        let answers = look.read(partition, (0..BUCKETS).map(size).collect()).await?;
-        let found = (0..).zip(answers).filter(|(_, size)| *size != Answer::Size(0));
-        lists.extend(found.map(|(bucket, _)| (day, bucket)));
+    after: Option<OfDay>,
+    report: &mut Report,
+) -> Result<Option<OfDay>, CommitError> {
+    for (day, bucket, behind) in look.lists_behind(partition, CHANGED, after).await? {
+        for user in look.listed(partition, CHANGED, (day, bucket, behind), report).await? {
+            let result = user::check(look, user, report).await;
+            report.isolate(|| format!("user {user}"), result)?;
+            report.users += 1;
+            let is_much = report.users >= USERS_MAX || look.lists.get() >= LISTS_MAX;
+            if is_much || look.is_enough() {
+                return Ok(Some((day, bucket, user)));
+            }
+        }
     }
-    Ok(lists)
+    Ok(None)
 }
 
 #[cfg(test)]
@@ -432,11 +573,23 @@ mod tests {
 
     #[test]
     fn a_cursor_is_itself_again() {
-        for after in [None, Some((20_000, 63, UserId(7)))] {
-            let cursor = Cursor { partition: 7, after };
+        let of_day = (20_000, 63, UserId(7));
+        let member = || Member(b"\xff.7_a:b.c".to_vec());
+        for place in [
+            Place::Start,
+            Place::Packets(member()),
+            Place::Orders(of_day),
+            Place::Holds("spring.sale".into(), member()),
+            Place::Wallets(of_day),
+        ] {
+            let cursor = Cursor { partition: 7, place };
             assert_eq!(Cursor::parse(&cursor.text()), Some(cursor));
         }
-        for text in ["", "x", "1.2", "1.2.3", "1.2.3.4.5", "-1"] {
+        let wrong =
+            ["", "x", "1.2", "1.2.3", "1.2.3.4.5", "-1", "1.packets", "1.packets.", "1.packets.+"];
+        for text in
+            wrong.into_iter().chain(["1.orders.2.3", "1.holds.a", "1.holds._w.YQ", "1.holds.YQ."])
+        {
             assert_eq!(Cursor::parse(text), None, "{text}");
         }
     }

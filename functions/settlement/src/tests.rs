@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::pin::Pin;
 
 use binding::memory::Memory;
 use coupons::context::Templates;
@@ -31,6 +32,8 @@ use crate::settle::{Settled, USERS_DEFAULT, settle};
 
 const NOW: UnixMillis = UnixMillis(1_771_257_600_250);
 const PARTITIONS: u32 = 4;
+
+mod reconcile;
 
 /// A store of which some partitions take no writes.
 #[derive(Default)]
@@ -90,32 +93,34 @@ impl Store {
     }
 
     fn settle_at(&self, now: UnixMillis, users_max: u32) -> Result<Settled, CommitError> {
-        let (templates, keys) = (Templates::default(), keys());
-        let coupons = self.coupons(&templates, now);
-        let wallets = coupons.base;
-        block_on(settle(&Books { wallets, coupons, stage: "test", keys: &keys }, users_max))
-    }
-
-    fn coupons<'a>(
-        &'a self,
-        templates: &'a Templates,
-        now: UnixMillis,
-    ) -> coupons::context::Context<'a, Self> {
-        let base = wallet::context::Context {
-            store: self,
-            partitions: partitions(),
-            now,
-            pause: |_| Box::pin(std::future::ready(())),
-        };
-        let lease_share = lease::SHARE;
-        coupons::context::Context { base, stage: "test", templates, lease_share }
+        with_books(self, now, |books| block_on(settle(books, users_max)))
     }
 
     /// What became of the coupons of a template.
     fn stock(&self, template: &str) -> Stock {
-        let templates = Templates::default();
-        block_on(publish::look(&self.coupons(&templates, NOW), template)).unwrap().2
+        with_books(self, NOW, |books| block_on(publish::look(&books.coupons, template))).unwrap().2
     }
+}
+
+fn context<B>(store: &B, now: UnixMillis) -> store::Context<'_, B> {
+    let pause = |_| -> Pin<Box<dyn Future<Output = ()>>> { Box::pin(std::future::ready(())) };
+    store::Context { store, partitions: partitions(), now, pause }
+}
+
+/// Does something with the books that a store holds.
+fn with_books<B, T>(store: &B, now: UnixMillis, act: impl FnOnce(&Books<'_, B>) -> T) -> T {
+    let (templates, keys) = (Templates::default(), keys());
+    let coupons = coupons(store, &templates, now);
+    act(&Books { wallets: coupons.base, coupons, stage: "test", keys: &keys })
+}
+
+fn coupons<'a, B>(
+    store: &'a B,
+    templates: &'a Templates,
+    now: UnixMillis,
+) -> coupons::context::Context<'a, B> {
+    let base = context(store, now);
+    coupons::context::Context { base, stage: "test", templates, lease_share: lease::SHARE }
 }
 
 fn home(user: u64) -> Partition {
@@ -236,13 +241,13 @@ fn hold(store: &Store, user: u64, hold_ms: i64) {
     let (user, number, template) = (UserId(user), Number::Given(held()), "t".to_owned());
     let (segments, hold_ms) = (Vec::new(), Some(hold_ms));
     let claim = Claim { user, number, template, segments, hold_ms };
-    block_on(issue(&store.coupons(&templates, NOW), &claim)).unwrap();
+    block_on(issue(&coupons(store, &templates, NOW), &claim)).unwrap();
 }
 
 /// The usual template, of which some users hold a coupon for so long.
 fn with_held_coupons(users: &[u64], hold_ms: i64) -> Store {
     let (store, templates) = (Store::default(), Templates::default());
-    let context = store.coupons(&templates, NOW);
+    let context = coupons(&store, &templates, NOW);
     block_on(publish::publish(&context, "t", &newcomers(json!({})))).unwrap();
     users.iter().for_each(|user| hold(&store, *user, hold_ms));
     store
@@ -274,7 +279,7 @@ fn what_is_put_back_after_a_template_is_over_goes_home() {
     assert_eq!((reserved, leased, remaining), (8, 0, 992));
     // One is given back by whoever held it, one is given; the others end.
     let templates = Templates::default();
-    let context = store.coupons(&templates, at(hour_ms - 1));
+    let context = coupons(&store, &templates, at(hour_ms - 1));
     block_on(reservation::cancel(&context, UserId(1), &held())).unwrap();
     block_on(reservation::confirm(&context, UserId(2), &held())).unwrap();
     let mut now = at(hour_ms);
@@ -297,7 +302,7 @@ fn a_template_without_a_stock_is_put_to_rest_once_nothing_of_it_is_held() {
     let scene = coupon::scene(partitions(), "newcomer");
     let endless = scene.set(&Scene { stock: false, ..Scene::plain() });
     store.write(scene.partition, vec![endless]);
-    let context = store.coupons(&templates, NOW);
+    let context = coupons(&store, &templates, NOW);
     let template = newcomers(json!({"stock": null}));
     block_on(publish::publish(&context, "t", &template)).unwrap();
     hold(&store, 1, 3 * GRACE_MS);

@@ -3,15 +3,20 @@
 
 use binding::Binding;
 use binding::redis::Redis;
+use coupons::chance::{Chance, Group, Groups, Phase, REWARDS};
 use coupons::records::{self as coupon, Gave, Order};
 use domain::due;
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::partition::{Partition, Partitions};
 use domain::time::UnixMillis;
-use domain::transaction::{Answer, Field, MapKey, Outcome, Read, Transaction, Value, Write};
+use domain::transaction::{
+    Answer, Field, MapKey, Member, Outcome, Read, Transaction, Value, Write,
+};
 use end_to_end::app::{Ask, Place, Reply, assert_refused, load};
 use end_to_end::coupon::{issue, list, published, reserve, template};
+use end_to_end::group_buy;
+use end_to_end::purchase;
 use end_to_end::redis_port::NativeConnector;
 use end_to_end::redis_server::RedisServer;
 use end_to_end::wallet::{
@@ -19,7 +24,10 @@ use end_to_end::wallet::{
     rain_with, send, settle, signed_by, token_of, view, withdraw,
 };
 use host::App;
+use purchases::order::{Purchase, State};
+use purchases::records as taken;
 use serde_json::json;
+use store::codec::{decode, encode};
 use store::quarantine;
 use wallet::records;
 use wallet::token::{Envelope, Token};
@@ -47,6 +55,15 @@ impl Store<'_> {
 
     async fn commit(&self, partition: Partition, transaction: Transaction) -> Outcome {
         self.redis.commit(partition, &transaction).await.expect("the store commits")
+    }
+
+    /// What one field holds.
+    async fn stored(&self, partition: Partition, read: Read) -> Value {
+        let transaction = Transaction { reads: vec![read], ..Transaction::default() };
+        let outcome = self.commit(partition, transaction).await;
+        let Outcome::Committed(answers) = outcome else { panic!("{outcome:?}") };
+        let Answer::Fields(values) = &answers[0] else { panic!("{answers:?}") };
+        values[0].clone().expect("it is there")
     }
 
     /// When a reservation ends.
@@ -103,10 +120,25 @@ async fn set_up(app: &App) {
     published(app, TEMPLATE, &template).await;
     done(app, &issue(USER, TEMPLATE, "issued")).await;
     done(app, &reserve(USER, TEMPLATE, "reserved", 600)).await;
+    // The user has as many coupons as they may, so that the reward stays due; the other one has theirs.
+    done(app, &group_buy::set_up(CAMPAIGN, TEMPLATE, true)).await;
+    for user in [USER, OPENER] {
+        done(app, &group_buy::open(user, CAMPAIGN, "g")).await;
+        done(app, &group_buy::ended("succeeded", user, CAMPAIGN, "g")).await;
+        done(app, &list(user)).await;
+    }
+    let limits = json!({"per_user": 9, "total": "99"});
+    done(app, &purchase::save(ACTIVITY, "", &purchase::limited(&limits))).await;
+    done(app, &purchase::take(USER, "bought", &[(ACTIVITY, "", 2)])).await;
 }
 
+/// Whose groups earn coupons of `TEMPLATE`.
+const CAMPAIGN: &str = "c";
+/// Of which an order of `USER` took something.
+const ACTIVITY: &str = "limited";
+
 /// Which corruption.
-const KINDS: [&str; 26] = [
+const KINDS: [&str; 34] = [
     "accounts_unbalanced",
     "pool_differs",
     "budget_differs",
@@ -130,6 +162,14 @@ const KINDS: [&str; 26] = [
     "coupon_count_differs",
     "order_broken",
     "reservation_unlisted",
+    "chance_differs",
+    "reward_unlisted",
+    "reward_missing",
+    "uses_differ",
+    "uses_of_all_differ",
+    "hold_missing",
+    "hold_left",
+    "order_unlisted",
     "record_unreadable",
     "dropped",
     "payment_unapplied",
@@ -238,6 +278,69 @@ async fn corrupt(store: &Store<'_>, app: &App, kind: &str) {
             let until = store.reserved_until(user, &number).await;
             let end = coupon::end(user, &number);
             store.write(home, vec![coupon::ENDS.remove(until, &end)]).await;
+        }
+        // The same group twice.
+        "chance_differs" => {
+            let group = Group {
+                group: "g".into(),
+                template: TEMPLATE.into(),
+                gives_back: true,
+                opened_at: UnixMillis(0),
+                lasts_seconds: 1,
+                phase: Phase::Open,
+            };
+            let mut groups = Groups::default();
+            for _ in 0..2 {
+                groups = groups.opened(group.clone()).expect("the chance was given back");
+                groups = groups.ended("g", Phase::Failed, UnixMillis(0)).expect("a group");
+            }
+            let chance = Chance { user, campaign: "twice" };
+            store.write(home, chance.change(&Groups::default(), &groups).writes).await;
+        }
+        "reward_unlisted" => {
+            let chance = Chance { user, campaign: CAMPAIGN };
+            let stored = store.stored(home, chance.read()).await;
+            let groups = Groups::decode(Some(&stored)).expect("a chance");
+            let opened_at = groups.due().expect("a reward that is due").opened_at;
+            let entry = due::of_user(user, CAMPAIGN);
+            store.write(home, vec![REWARDS.remove(opened_at, &entry)]).await;
+        }
+        "reward_missing" => {
+            let order = coupon::order(&number(&format!("group:{CAMPAIGN}:g")));
+            let writes = vec![Write::Unset(coupon::user(opener), order)];
+            store.write(store.home(OPENER), writes).await;
+        }
+        "uses_differ" => {
+            let count = Write::Add(taken::user(user), taken::unit_of(ACTIVITY, ""), 1);
+            store.write(home, vec![count]).await;
+        }
+        "uses_of_all_differ" => {
+            let count = Write::Add(taken::stock(ACTIVITY), taken::unit(""), 1);
+            store.write(taken::stock_of(store.partitions, ACTIVITY), vec![count]).await;
+        }
+        "hold_missing" => {
+            let hold = taken::hold(user, &number("bought"), 1);
+            let writes = vec![Write::Unset(taken::holds(ACTIVITY), hold)];
+            store.write(taken::stock_of(store.partitions, ACTIVITY), writes).await;
+        }
+        // Of an order that never was.
+        "hold_left" => {
+            let hold = taken::hold(user, &number("never"), 1);
+            let held = encode(&taken::Hold::Held(vec![]));
+            let writes = vec![
+                Write::AddMember(taken::held(ACTIVITY), Member(hold.0.clone())),
+                Write::Set(taken::holds(ACTIVITY), hold, held),
+            ];
+            store.write(taken::stock_of(store.partitions, ACTIVITY), writes).await;
+        }
+        "order_unlisted" => {
+            let (order, field) = (taken::order(user, &number("bought")), taken::ORDER);
+            let read = Read::Fields(order.clone(), vec![field.into()]);
+            let stored = store.stored(home, read).await;
+            let mut purchase: Purchase = decode(&stored).expect("an order");
+            purchase.state = State::GivingBack;
+            let write = Write::Set(order, field.into(), encode(&purchase));
+            store.write(home, vec![write]).await;
         }
         // A rain that is listed, and not there.
         "record_unreadable" => {

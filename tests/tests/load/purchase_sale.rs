@@ -7,6 +7,7 @@ use std::sync::Arc;
 use end_to_end::app::{Ask, Place, load};
 use end_to_end::client::Client;
 use end_to_end::purchase::{give_back, limited, save, take};
+use end_to_end::wallet::differences;
 use host::{Call, Faults, Server};
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -91,4 +92,7 @@ async fn five_hundred_of_two_thousand_and_what_is_given_back() {
     taken.iter().chain(&more).for_each(|(user, _)| *of_users.entry(*user).or_default() += 1);
     assert!(of_users.values().all(|count| *count <= PER_USER), "{of_users:?}");
     listening.stop().await;
+    // By an app that loses nothing.
+    let books = load(place.options()).await;
+    assert_eq!(differences(&books).await, Vec::<serde_json::Value>::new());
 }

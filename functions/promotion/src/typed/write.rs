@@ -6,9 +6,9 @@ use edge::wit::types::{self, Error};
 use pricing::activity::Scope;
 use pricing::evaluation::{Evaluation, GiftGiven, LineTotal, UnitGiven};
 use pricing::explain::{Code, Explanation, Shortfall};
+use purchases::order::{Purchase, State, Used};
 
 use super::wit;
-use crate::order::{Purchase, State, Used};
 use crate::refusal::Failure;
 
 /// Why there is no answer. A refusal's detail names what it is about.

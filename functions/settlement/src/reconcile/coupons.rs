@@ -17,6 +17,7 @@ use edge::store::Binding;
 use lease::Lease;
 use store::quarantine;
 
+use super::groups::{self, Reward};
 use super::{FIELDS, LOOKS_MAX, Look, Report, Scope, What, map, value};
 
 /// Users' records that are read at once.
@@ -45,6 +46,7 @@ struct Reservation {
 struct Holdings {
     had: BTreeMap<String, Had>,
     reservations: Vec<Reservation>,
+    rewards: Vec<Reward>,
 }
 
 /// The templates there are.
@@ -157,6 +159,7 @@ async fn check_users<B: Binding>(
     report.users += users.len() as u64;
     let holdings = holdings(look, partition, users, report).await?;
     check_reservations(look, partition, &holdings.reservations, report).await?;
+    groups::check_rewards(look, partition, &holdings.rewards, report).await?;
     Ok(holdings)
 }
 
@@ -196,6 +199,7 @@ async fn holdings<B: Binding>(
 
 /// Adds what a user has, and compares the user's counts with it.
 fn add_user(user: UserId, record: &[(Field, Value)], holdings: &mut Holdings, report: &mut Report) {
+    holdings.rewards.extend(groups::check(user, record, report));
     let (mut had, mut counts) = (BTreeMap::<String, Had>::new(), BTreeMap::new());
     for (field, value) in record {
         if let Some(template) = records::counted(field) {

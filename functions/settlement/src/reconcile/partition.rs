@@ -19,7 +19,7 @@ use wallet::packet::{self, Failure, Refusal};
 use wallet::rain::{self, Listed, Stored};
 use wallet::records;
 
-use super::{Cursor, FIELDS, LOOKS_MAX, Look, Report, Scope, What, map};
+use super::{FIELDS, LOOKS_MAX, Look, Report, Scope, What, map};
 
 /// Wallets that are read at once.
 const WALLETS: usize = 32;
@@ -32,7 +32,7 @@ const QUEUED_USERS_MAX: usize = 16_384;
 /// The store's.
 pub(super) async fn rains<B: Binding>(
     look: &Look<'_, '_, B>,
-    cursor: Cursor,
+    is_first: bool,
     report: &mut Report,
 ) -> Result<Vec<Listed>, CommitError> {
     let page = |after| Read::Page(rain::all(), Range { after, below: None }, READ_FIELDS_MAX);
@@ -41,7 +41,7 @@ pub(super) async fn rains<B: Binding>(
     for member in look.members(home, None, page).await? {
         match rain::listed_of(&member) {
             Ok(rain) => rains.push(rain),
-            Err(_) if cursor == Cursor::default() => {
+            Err(_) if is_first => {
                 let place = format!("the list of rains: {}", member.0.escape_ascii());
                 report.broken(What::RecordUnreadable, place);
             }
@@ -82,7 +82,7 @@ async fn check_pool<B: Binding>(
     Ok(())
 }
 
-/// Looks at a partition.
+/// Looks at what of a partition is looked at as a whole.
 ///
 /// # Errors
 /// The store's.
@@ -96,7 +96,6 @@ pub(super) async fn check<B: Binding>(
     report.isolate(|| format!("accounts of {partition}"), result)?;
     let result = check_budgets(look, partition, rains, report).await;
     report.isolate(|| format!("budgets of {partition}"), result)?;
-    check_packets(look, partition, report).await?;
     check_dropped(look, partition, report).await
 }
 
@@ -298,15 +297,28 @@ async fn pending<B: Binding>(
     Ok(Some(cents))
 }
 
-/// Packets of a partition that can still be opened, or are on their way to be closed.
-async fn check_packets<B: Binding>(
+/// Looks at packets of a partition that can still be opened, or are on their way to be closed, behind one of them; the
+/// last one, where it stopped. Payments for which there was no use are told once, before the first packet.
+///
+/// # Errors
+/// The store's.
+pub(super) async fn check_packets<B: Binding>(
     look: &Look<'_, '_, B>,
     partition: Partition,
+    after: Option<&Member>,
     report: &mut Report,
-) -> Result<(), CommitError> {
+) -> Result<Option<Member>, CommitError> {
+    if after.is_none() {
+        let page = |after| records::UNAPPLIED.page_of_all(after, READ_FIELDS_MAX);
+        for member in look.members(partition, None, page).await? {
+            report.broken(What::PaymentUnapplied, due::words(&member));
+        }
+    }
     let mut packets = BTreeSet::new();
     look.visit(partition, records::ENDS, |entry| {
-        packets.insert(entry.clone());
+        if after.is_none_or(|after| entry > after) {
+            packets.insert(entry.clone());
+        }
         true
     })
     .await?;
@@ -321,12 +333,11 @@ async fn check_packets<B: Binding>(
         };
         report.isolate(|| format!("packet {name}"), result)?;
         report.packets += 1;
+        if look.is_enough() {
+            return Ok(Some(member));
+        }
     }
-    let page = |after| records::UNAPPLIED.page_of_all(after, READ_FIELDS_MAX);
-    for member in look.members(partition, None, page).await? {
-        report.broken(What::PaymentUnapplied, due::words(&member));
-    }
-    Ok(())
+    Ok(None)
 }
 
 async fn check_packet<B: Binding>(

@@ -51,6 +51,22 @@ pub enum What {
     OrderBroken,
     /// A reservation is not among those that end.
     ReservationUnlisted,
+    /// A user's chance for a campaign names groups of which one cannot have followed another.
+    ChanceDiffers,
+    /// The reward of a group that succeeded is not among those that are due.
+    RewardUnlisted,
+    /// A reward counts as given, and its order number gave nothing.
+    RewardMissing,
+    /// A user's uses of an activity are not those of the user's orders.
+    UsesDiffer,
+    /// The uses of an activity that count for all users are not those that orders hold.
+    UsesOfAllDiffer,
+    /// An order has no hold of what it took, or has not let go for good of what it gave back.
+    HoldMissing,
+    /// A hold is left of an order that does not have it.
+    HoldLeft,
+    /// An order is under way, and not among those that are.
+    OrderUnlisted,
     /// A record cannot be read, or is not there although another one names it.
     RecordUnreadable,
     /// An operator dropped something that was set aside: nobody does it.
@@ -85,6 +101,14 @@ impl What {
             Self::CouponCountDiffers => "coupon_count_differs",
             Self::OrderBroken => "order_broken",
             Self::ReservationUnlisted => "reservation_unlisted",
+            Self::ChanceDiffers => "chance_differs",
+            Self::RewardUnlisted => "reward_unlisted",
+            Self::RewardMissing => "reward_missing",
+            Self::UsesDiffer => "uses_differ",
+            Self::UsesOfAllDiffer => "uses_of_all_differ",
+            Self::HoldMissing => "hold_missing",
+            Self::HoldLeft => "hold_left",
+            Self::OrderUnlisted => "order_unlisted",
             Self::RecordUnreadable => "record_unreadable",
             Self::Dropped => "dropped",
         }
@@ -136,6 +160,20 @@ impl What {
             Self::ReservationUnlisted => {
                 "have the user cancel or confirm it, or cancel it for them"
             }
+            Self::ChanceDiffers => {
+                "compare with the events of the user's groups, and restore the chance from a backup"
+            }
+            Self::RewardUnlisted => "look at the user's coupons, which gives the reward",
+            Self::RewardMissing => "give the user the coupon under another number",
+            Self::UsesDiffer => "the user's orders count: correct the user's count",
+            Self::UsesOfAllDiffer => "the holds count: correct what the activity counts",
+            Self::HoldMissing => {
+                "the order counts: restore its hold, or the tombstone of what it gave back, from a backup"
+            }
+            Self::HoldLeft => {
+                "the order counts: let go of the hold, and take its uses off what the activity counts"
+            }
+            Self::OrderUnlisted => "take it again or give it back, which ends it",
             Self::RecordUnreadable => "restore the record from a backup",
             Self::Dropped => "if it is to be done after all, retry it",
         }

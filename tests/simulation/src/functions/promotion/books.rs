@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::due;
 use domain::transaction::Value;
-use promotion::order::{Purchase, State};
-use promotion::records::{Head, Hold, RETIRING, UNDER_WAY, retiring_of, under_way_of};
+use promotion::records::{Head, RETIRING, retiring_of};
+use purchases::order::{Purchase, State};
+use purchases::records::{Hold, UNDER_WAY, under_way_of};
 use store::codec::decode;
 
 use super::orders::{Known, Name, Orders, Use};
@@ -27,6 +28,10 @@ struct Store {
     holds: BTreeMap<(String, Name, u32), bool>,
     /// `ao`: orders.
     orders: BTreeMap<Name, Purchase>,
+    /// `ay`, ordered sets: holds that hold something, by activity.
+    held: BTreeSet<(String, String)>,
+    /// `aq`, ordered sets: orders by their users.
+    listed: BTreeSet<Name>,
     /// `at`, an ordered set: orders under way, and since when.
     under_way: BTreeMap<Name, i64>,
     /// `ar`, an ordered set: activities with old versions, and since when; by shelf.
@@ -92,10 +97,16 @@ impl Store {
                 for (field, held) in fields {
                     let field = utf8(field);
                     let (order, attempt) = field.rsplit_once(':').expect("an attempt");
-                    let held = decode::<Hold>(held).expect("a hold") == Hold::Held;
+                    let held = matches!(decode::<Hold>(held).expect("a hold"), Hold::Held(_));
                     let attempt = attempt.parse().expect("a number");
                     store.holds.insert((id.to_owned(), name(order), attempt), held);
                 }
+            } else if let Some(id) = record.strip_prefix("ay").filter(|id| !id.is_empty()) {
+                store.held.extend(fields.keys().map(|hold| (id.to_owned(), utf8(hold))));
+            } else if let Some(user) = record.strip_prefix("aq") {
+                let user = user.parse().expect("a user");
+                is_home(user);
+                store.listed.extend(fields.keys().map(|number| (user, utf8(number))));
             } else if let Some(order) = record.strip_prefix("ao") {
                 let name = name(order);
                 is_home(name.0);
@@ -160,6 +171,7 @@ pub fn check(world: &World, books: &Books, activities: &[Activity], known: &Orde
     tell(world, &store);
     assert_eq!(store.retiring, store.retired, "what is marked as old is old");
     check_limits(&store, activities);
+    check_lists(&store);
     check_orders(&store, activities, known);
     check_holds(&store, activities, known);
     check_counts(&store, activities, known);
@@ -179,6 +191,17 @@ fn tell(world: &World, store: &Store) {
     }
     let let_go = store.holds.values().filter(|held| !**held).count();
     world.saw_times("promotion: hold let go", let_go as u64);
+}
+
+/// Whoever checks the books finds every order, and every hold that holds something.
+fn check_lists(store: &Store) {
+    let orders: BTreeSet<_> = store.orders.keys().cloned().collect();
+    assert_eq!(store.listed, orders, "users' orders are listed");
+    let held = store.holds.iter().filter(|(_, held)| **held).map(|((id, name, attempt), _)| {
+        let (user, number) = name;
+        (id.clone(), format!("{user}:{number}:{attempt}"))
+    });
+    assert_eq!(store.held, held.collect(), "holds that hold something are listed");
 }
 
 /// Limits of an activity and of one of its units.

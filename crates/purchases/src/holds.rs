@@ -1,12 +1,11 @@
 //! Holds: what an order has of the uses that an activity gives to all users.
 
 use domain::partition::Partition;
-use domain::transaction::{CommitError, Guard, Write};
-use store::{Binding, Plan, Versioned, attempts, codec};
+use domain::transaction::{CommitError, Guard, Member, Write};
+use store::{Binding, Context, Plan, Versioned, attempts, codec};
 
-use crate::context::Context;
 use crate::order::{NOBODY, Order, Purchase, Used, counted_for_all};
-use crate::records::{self, Hold};
+use crate::records::{self, HeldUses, Hold};
 
 /// Why an activity gives no hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +27,17 @@ fn place<B: Binding>(
     Versioned::new(records::stock_of(context.partitions, activity), records::holds(activity), hold)
 }
 
+/// The hold that uses of one activity ask for.
+pub fn asked(uses: &[&Used]) -> Hold {
+    let of_unit = |used: &&Used| HeldUses { unit: used.unit.clone(), uses: used.uses };
+    Hold::Held(uses.iter().map(of_unit).collect())
+}
+
+/// The name of a hold in [`records::held`].
+fn name(place: &Versioned<Hold>) -> Member {
+    Member(place.field.0.clone())
+}
+
 /// Asks every activity that an order uses for a hold; the place of a use that was refused.
 ///
 /// # Errors
@@ -40,13 +50,19 @@ pub async fn hold<B: Binding>(
     let step = |(activity, uses): (&str, Vec<&Used>)| -> (Partition, Plan<Why>) {
         let (place, stock) = (place(context, order, purchase, activity), records::stock(activity));
         let mut plan = Plan::new();
-        plan.demand(Why::Known, place.unchanged(None)).write(place.set(&Hold::Held));
+        plan.demand(Why::Known, place.unchanged(None)).write(place.set(&asked(&uses)));
+        plan.write(Write::AddMember(records::activities(), activity.into()));
+        plan.write(Write::AddMember(records::held(activity), name(&place)));
         for used in uses {
             let (field, uses) = (records::unit(&used.unit), i64::from(used.uses));
             let most = used.of_all.unwrap_or(0) - uses;
             let guard = Guard::IntegerAtMost(stock.clone(), field.clone(), most);
             plan.demand(Why::UsedUp(used.place), guard);
             plan.write(Write::Add(stock.clone(), field, uses));
+            if !used.unit.is_empty() {
+                let unit = used.unit.as_str().into();
+                plan.write(Write::AddMember(records::units(activity), unit));
+            }
         }
         (place.partition, plan)
     };
@@ -57,7 +73,7 @@ pub async fn hold<B: Binding>(
         match refused.why {
             Why::UsedUp(used) => place = Some(used),
             Why::Known => match refused.field()?.map(codec::decode).transpose()? {
-                Some(Hold::Held) => {}
+                Some(Hold::Held(_)) => {}
                 // The attempt was undone meanwhile.
                 Some(Hold::LetGo) | None => place = place.or(Some(NOBODY)),
             },
@@ -77,31 +93,31 @@ pub async fn let_go<B: Binding>(
 ) -> Result<(), CommitError> {
     // What is thought to be there of each activity: at first a hold.
     let all = counted_for_all(&purchase.uses).into_iter();
-    let mut groups: Vec<_> =
-        all.map(|(activity, uses)| (activity, uses, Some(Hold::Held))).collect();
+    let mut groups: Vec<_> = all.map(|(activity, uses)| (activity, Some(asked(&uses)))).collect();
     attempts("let go of the holds of an order", async || {
-        let step = |(activity, uses, thought): &(&str, Vec<&Used>, Option<Hold>)| {
+        let step = |(activity, thought): &(&str, Option<Hold>)| {
             let place = place(context, order, purchase, activity);
             let mut plan = Plan::new();
             plan.demand((), place.unchanged(thought.as_ref().map(codec::encode).as_ref()));
             plan.write(place.set(&Hold::LetGo));
-            if thought.is_some() {
+            if let Some(Hold::Held(uses)) = thought {
                 let stock = records::stock(activity);
-                plan.write_all(uses.iter().map(|used| {
-                    let field = records::unit(&used.unit);
-                    Write::Add(stock.clone(), field, -i64::from(used.uses))
+                plan.write_all(uses.iter().map(|one| {
+                    let field = records::unit(&one.unit);
+                    Write::Add(stock.clone(), field, -i64::from(one.uses))
                 }));
+                plan.write(Write::RemoveMember(records::held(activity), name(&place)));
             }
             (place.partition, plan)
         };
         let steps = groups.iter().map(step).collect();
         let mut open = Vec::new();
         let decided = context.commit_all(steps).await?;
-        for ((activity, uses, _), decided) in std::mem::take(&mut groups).into_iter().zip(decided) {
+        for ((activity, _), decided) in std::mem::take(&mut groups).into_iter().zip(decided) {
             let Err(refused) = decided else { continue };
             match refused.field()?.map(codec::decode).transpose()? {
                 Some(Hold::LetGo) => {}
-                seen @ (None | Some(Hold::Held)) => open.push((activity, uses, seen)),
+                seen @ (None | Some(Hold::Held(_))) => open.push((activity, seen)),
             }
         }
         groups = open;

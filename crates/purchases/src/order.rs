@@ -1,20 +1,18 @@
 //! An order: what it took, and how far it is.
 
+use domain::day_lists::day;
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::partition::Partitions;
 use domain::time::UnixMillis;
-use domain::transaction::{CommitError, Write};
+use domain::transaction::{CommitError, Member, Write};
 use serde::{Deserialize, Serialize};
-use store::{Binding, Record, Seen, Versioned};
+use store::{Binding, Context, Record, Seen, Versioned};
 
-use crate::context::Context;
-use crate::records;
+use crate::records::{self, ORDER};
 
 /// A use that no activity refused: the order was abandoned.
 pub const NOBODY: u32 = u32::MAX;
-/// The one field of an order's record.
-const ORDER: &str = "o";
 
 /// What an order took.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +84,14 @@ impl Purchase {
             State::Taken | State::Refused | State::GivenBack => None,
         }
     }
+
+    /// Whether its uses count for its user: it has them, may get them, or has not given them back.
+    pub fn counts(&self) -> bool {
+        match self.state {
+            State::Taking | State::Taken | State::Undoing(_) | State::GivingBack => true,
+            State::Refused | State::GivenBack => false,
+        }
+    }
 }
 
 impl Order<'_> {
@@ -95,14 +101,29 @@ impl Order<'_> {
         Versioned::new(home, records::order(self.user, self.number), ORDER)
     }
 
-    /// Writes that change its place among those under way, beside its record.
-    pub fn marks(&self, before: Option<&Purchase>, after: &Purchase) -> Vec<Write> {
+    /// Writes beside its record: they change its place among those under way, and let whoever checks the books find it.
+    /// A new order takes its place among the user's; and the user is put on the list of today, unless the order says
+    /// that they are there already.
+    pub fn marks(
+        &self,
+        before: Option<&Purchase>,
+        after: &Purchase,
+        now: UnixMillis,
+    ) -> Vec<Write> {
         let (was, is) = (before.and_then(Purchase::under_way_since), after.under_way_since());
         let what = records::under_way(self.user, self.number);
         let gone = was.filter(|_| was != is);
         let mut writes: Vec<_> =
             gone.map(|at| records::UNDER_WAY.remove(at, &what)).into_iter().collect();
         writes.extend(is.map(|at| records::UNDER_WAY.add(at, &what)));
+        if before.is_none() {
+            let number = Member(self.number.as_str().as_bytes().to_vec());
+            writes.push(Write::AddMember(records::orders(self.user), number));
+        }
+        let is_listed = before.is_some_and(|before| day(UnixMillis(before.at)) == day(now));
+        if !is_listed {
+            writes.extend(records::PURCHASERS.mark(self.user, now));
+        }
         writes
     }
 
@@ -156,7 +177,7 @@ pub async fn change<B: Binding>(
     after: &Purchase,
     more: Vec<Write>,
 ) -> Result<bool, CommitError> {
-    let mut writes = order.marks(before.record.as_ref(), after);
+    let mut writes = order.marks(before.record.as_ref(), after, context.now);
     writes.extend(more);
     let place = order.place(context.partitions);
     Ok(place.swap(context, before, Some(after), writes).await?.is_none())

@@ -1,0 +1,352 @@
+//! What orders took of activities, a user at a time: the user's counts against the user's orders, orders under way
+//! against the index of those, and what orders have against the holds of activities.
+//!
+//! What makes it exact under traffic: an order and its user's counts change in one commit, and no order is ever again
+//! what it was. So one read sees both in one moment; and where an order is the same in two reads it was the same in
+//! between. A hold that was let go is let go for good.
+
+use std::collections::BTreeMap;
+
+use domain::answers::{self, fields, integer, unexpected};
+use domain::ids::UserId;
+use domain::order_number::OrderNumber;
+use domain::partition::Partition;
+use domain::time::UnixMillis;
+use domain::transaction::{
+    Answer, CommitError, Field, Member, Page, READ_FIELDS_MAX, Range, Read, Value,
+};
+use edge::store::Binding;
+use purchases::holds::asked;
+use purchases::order::{Purchase, State, counted_for_all};
+use purchases::records::{self, Hold, PURCHASERS};
+use store::codec::decode;
+use store::quarantine;
+
+use super::{FIELDS, LOOKS_MAX, Look, OfDay, Report, What, value};
+
+/// Users whose orders are listed at once, and whose holds are looked up together.
+const USERS: usize = 16;
+/// Orders that are read at once.
+pub(super) const ORDERS: usize = 500;
+/// Orders of one user that are added up: it takes three reads of each.
+const ORDERS_MAX: usize = 16_384;
+/// Orders under way that are looked up in the index at once, with four reads each.
+const UNDER_WAY: usize = 250;
+
+/// An order as it was read.
+struct Known {
+    user: UserId,
+    number: OrderNumber,
+    stored: Value,
+}
+
+/// What an order must have of an activity.
+struct Expected {
+    order: Known,
+    attempt: u32,
+    hold: Hold,
+}
+
+/// By activity.
+type Holds = BTreeMap<String, Vec<Expected>>;
+
+/// A user's orders and counts, at one moment.
+struct Moment {
+    orders: Vec<Option<Value>>,
+    counts: Vec<(Field, Value)>,
+    /// Whether these are all of the user's counts.
+    is_all: bool,
+}
+
+/// Looks at the orders of a partition's users behind one of them; the last one, where it stopped.
+///
+/// # Errors
+/// The store's.
+pub(super) async fn check<B: Binding>(
+    look: &Look<'_, '_, B>,
+    partition: Partition,
+    after: Option<OfDay>,
+    report: &mut Report,
+) -> Result<Option<OfDay>, CommitError> {
+    for (day, bucket, behind) in look.lists_behind(partition, PURCHASERS, after).await? {
+        let users = look.listed(partition, PURCHASERS, (day, bucket, behind), report).await?;
+        for some in users.chunks(USERS) {
+            let last = check_some(look, partition, some, report).await?;
+            if let (true, Some(last)) = (look.is_enough(), last) {
+                return Ok(Some((day, bucket, last)));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Looks at some users; the last one of them, or the one with whom it was enough.
+async fn check_some<B: Binding>(
+    look: &Look<'_, '_, B>,
+    partition: Partition,
+    users: &[UserId],
+    report: &mut Report,
+) -> Result<Option<UserId>, CommitError> {
+    let (mut last, mut holds) = (None, Holds::new());
+    let pages = users.iter().map(|user| records::page_of_orders(*user, None)).collect();
+    let pages = look.read(partition, pages).await?;
+    for (user, page) in users.iter().zip(&pages) {
+        let first = answers::page(Some(page))?;
+        let result = check_user(look, partition, *user, first, &mut holds, report).await;
+        report.isolate(|| format!("orders of user {user}"), result)?;
+        report.users += 1;
+        last = Some(*user);
+        if look.is_enough() {
+            break;
+        }
+    }
+    for (activity, expected) in holds {
+        for some in expected.chunks(ORDERS) {
+            let result = check_holds(look, partition, &activity, some, report).await;
+            report.isolate(|| format!("holds of {activity}"), result)?;
+        }
+    }
+    Ok(last)
+}
+
+async fn check_user<B: Binding>(
+    look: &Look<'_, '_, B>,
+    partition: Partition,
+    user: UserId,
+    first: &Page,
+    holds: &mut Holds,
+    report: &mut Report,
+) -> Result<(), CommitError> {
+    for attempt in 0..LOOKS_MAX {
+        let page = |after| records::page_of_orders(user, after);
+        let listed = match attempt {
+            0 if !first.has_more => first.members.clone(),
+            _ => look.members(partition, None, page).await?,
+        };
+        if listed.len() > ORDERS_MAX {
+            break;
+        }
+        let number = |Member(bytes): &Member| {
+            let text = std::str::from_utf8(bytes).ok()?;
+            OrderNumber::parse(text, "order_number").ok()
+        };
+        let numbers: Vec<_> = listed.iter().filter_map(number).collect();
+        let Some(moment) = moment(look, partition, user, &numbers, listed.len()).await? else {
+            continue;
+        };
+        for wrong in listed.iter().filter(|member| number(member).is_none()) {
+            report.broken(What::RecordUnreadable, format!("{user}/{}", wrong.0.escape_ascii()));
+        }
+        let under_way = compare(user, numbers, moment, holds, report);
+        return check_under_way(look, partition, &under_way, report).await;
+    }
+    report.unsettled += 1;
+    Ok(())
+}
+
+/// A user's orders and counts, where nothing of them changed while they were read.
+async fn moment<B: Binding>(
+    look: &Look<'_, '_, B>,
+    partition: Partition,
+    user: UserId,
+    numbers: &[OrderNumber],
+    listed: usize,
+) -> Result<Option<Moment>, CommitError> {
+    let count = Read::Count(records::orders(user), Range::default());
+    let all = Answer::Size(listed as u64);
+    let counts = Read::All(records::user(user), READ_FIELDS_MAX);
+    if numbers.len() <= ORDERS {
+        let mut reads = vec![count.clone(), counts.clone()];
+        reads.extend(numbers.iter().map(|number| read(user, number)));
+        let answers = look.read(partition, reads).await?;
+        let [now, counts, orders @ ..] = &answers[..] else { return Err(unexpected()) };
+        if *now != all {
+            return Ok(None);
+        }
+        if let Answer::Map(counts) = counts {
+            let orders = orders.iter().map(|answer| Ok(value(Some(answer))?.cloned()));
+            let orders = orders.collect::<Result<_, CommitError>>()?;
+            return Ok(Some(Moment { orders, counts: counts.clone(), is_all: true }));
+        }
+    }
+    // Too much for one read. Counts change only with orders: those that are the same before and behind it stood still.
+    let orders = orders_of(look, partition, user, numbers).await?;
+    let answers = look.read(partition, vec![counts]).await?;
+    let (counts, is_all) = match answers.into_iter().next() {
+        Some(Answer::Map(counts)) => (counts, true),
+        Some(Answer::Size(size)) => {
+            let counts = counts_of(look, partition, user, &orders).await?;
+            let is_all = counts.len() as u64 == size;
+            (counts, is_all)
+        }
+        _ => return Err(unexpected()),
+    };
+    let after = orders_of(look, partition, user, numbers).await?;
+    let now = look.read(partition, vec![count]).await?;
+    Ok((orders == after && now == [all]).then_some(Moment { orders, counts, is_all }))
+}
+
+fn read(user: UserId, number: &OrderNumber) -> Read {
+    Read::Fields(records::order(user, number), vec![records::ORDER.into()])
+}
+
+async fn orders_of<B: Binding>(
+    look: &Look<'_, '_, B>,
+    partition: Partition,
+    user: UserId,
+    numbers: &[OrderNumber],
+) -> Result<Vec<Option<Value>>, CommitError> {
+    let mut orders = Vec::with_capacity(numbers.len());
+    for some in numbers.chunks(ORDERS) {
+        let reads = some.iter().map(|number| read(user, number)).collect();
+        for answer in look.read(partition, reads).await? {
+            orders.push(value(Some(&answer))?.cloned());
+        }
+    }
+    Ok(orders)
+}
+
+/// A user's counts of what these orders name.
+async fn counts_of<B: Binding>(
+    look: &Look<'_, '_, B>,
+    partition: Partition,
+    user: UserId,
+    orders: &[Option<Value>],
+) -> Result<Vec<(Field, Value)>, CommitError> {
+    let orders = orders.iter().flatten().filter_map(|stored| decode::<Purchase>(stored).ok());
+    let uses = orders.flat_map(|order| order.uses);
+    let names = uses.map(|used| (records::unit_of(&used.activity, &used.unit), ()));
+    let names: Vec<_> = names.collect::<BTreeMap<_, _>>().into_keys().collect();
+    let mut counts = Vec::new();
+    for some in names.chunks(FIELDS) {
+        let read = Read::Fields(records::user(user), some.to_vec());
+        let answers = look.read(partition, vec![read]).await?;
+        for (name, count) in some.iter().zip(fields(answers.first())?) {
+            counts.extend(count.clone().map(|count| (name.clone(), count)));
+        }
+    }
+    Ok(counts)
+}
+
+/// Compares a user's counts with the user's orders; those that are under way, and since when. Adds what each must have
+/// of activities.
+fn compare(
+    user: UserId,
+    numbers: Vec<OrderNumber>,
+    moment: Moment,
+    holds: &mut Holds,
+    report: &mut Report,
+) -> Vec<(Known, UnixMillis)> {
+    let (mut sums, mut under_way) = (BTreeMap::<Field, i64>::new(), Vec::new());
+    let mut is_readable = true;
+    for (number, stored) in numbers.into_iter().zip(moment.orders) {
+        let order = stored.and_then(|stored| Some((decode::<Purchase>(&stored).ok()?, stored)));
+        let Some((purchase, stored)) = order else {
+            report.broken(What::RecordUnreadable, format!("{user}/{number}"));
+            is_readable = false;
+            continue;
+        };
+        let counted = purchase.uses.iter().filter(|used| used.of_user.is_some());
+        for used in counted.filter(|_| purchase.counts()) {
+            let field = records::unit_of(&used.activity, &used.unit);
+            *sums.entry(field).or_insert(0) += i64::from(used.uses);
+        }
+        let order = || Known { user, number: number.clone(), stored: stored.clone() };
+        under_way.extend(purchase.under_way_since().map(|since| (order(), since)));
+        for (activity, uses) in counted_for_all(&purchase.uses) {
+            let hold = match purchase.state {
+                State::Taken => asked(&uses),
+                State::Refused | State::GivenBack => Hold::LetGo,
+                // It has some of them.
+                State::Taking | State::Undoing(_) | State::GivingBack => continue,
+            };
+            let expected = Expected { order: order(), attempt: purchase.attempt, hold };
+            holds.entry(activity.to_owned()).or_default().push(expected);
+        }
+    }
+    let place = |field: &Field| format!("{user}/{}", String::from_utf8_lossy(&field.0));
+    let mut counts = BTreeMap::new();
+    for (field, count) in &moment.counts {
+        match integer(Some(count)) {
+            Ok(count) => drop(counts.insert(field.clone(), count)),
+            Err(_) => {
+                report.broken(What::RecordUnreadable, place(field));
+                sums.remove(field);
+            }
+        }
+    }
+    if !is_readable {
+        // What cannot be read may be what is missing.
+        return under_way;
+    }
+    for (field, sum) in sums {
+        let count = counts.remove(&field).unwrap_or(0);
+        report.add(What::UsesDiffer, place(&field), sum, count);
+    }
+    for (field, count) in counts {
+        report.add(What::UsesDiffer, place(&field), 0, count);
+    }
+    report.unsettled += u64::from(!moment.is_all);
+    under_way
+}
+
+/// Whether each order under way is found by the sweep, or is set aside or dropped. One that is done meanwhile is another
+/// one.
+async fn check_under_way<B: Binding>(
+    look: &Look<'_, '_, B>,
+    partition: Partition,
+    under_way: &[(Known, UnixMillis)],
+    report: &mut Report,
+) -> Result<(), CommitError> {
+    for some in under_way.chunks(UNDER_WAY) {
+        let reads = some.iter().flat_map(|(Known { user, number, .. }, since)| {
+            let entry = records::under_way(*user, number);
+            let [aside, dropped] = quarantine::has(records::UNDER_WAY, *since, &entry);
+            [read(*user, number), records::UNDER_WAY.has(*since, &entry), aside, dropped]
+        });
+        let answers = look.read(partition, reads.collect()).await?;
+        for ((Known { user, number, stored }, _), answers) in some.iter().zip(answers.chunks(4)) {
+            let is_same = value(answers.first())? == Some(stored);
+            if is_same && !answers.contains(&Answer::Contains(true)) {
+                report.broken(What::OrderUnlisted, format!("{user}/{number}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether orders have of an activity what they must. Before a difference is told, the order must be what it was.
+async fn check_holds<B: Binding>(
+    look: &Look<'_, '_, B>,
+    partition: Partition,
+    activity: &str,
+    expected: &[Expected],
+    report: &mut Report,
+) -> Result<(), CommitError> {
+    let name = |one: &Expected| records::hold(one.order.user, &one.order.number, one.attempt);
+    let read_holds = Read::Fields(records::holds(activity), expected.iter().map(name).collect());
+    let stock = records::stock_of(look.context.partitions, activity);
+    let answers = look.read(stock, vec![read_holds]).await?;
+    let mut wrong = Vec::new();
+    for (one, stored) in expected.iter().zip(fields(answers.first())?) {
+        let what = match stored.as_ref().map(decode::<Hold>) {
+            Some(Ok(hold)) if hold == one.hold => continue,
+            Some(Ok(Hold::Held(_))) if one.hold == Hold::LetGo => What::HoldLeft,
+            Some(Ok(_)) | None => What::HoldMissing,
+            Some(Err(_)) => What::RecordUnreadable,
+        };
+        wrong.push((one, what));
+    }
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let reads = wrong.iter().map(|(one, _)| read(one.order.user, &one.order.number)).collect();
+    let answers = look.read(partition, reads).await?;
+    for ((Expected { order, .. }, what), answer) in wrong.into_iter().zip(&answers) {
+        if value(Some(answer))? == Some(&order.stored) {
+            let Known { user, number, .. } = order;
+            report.broken(what, format!("{user}/{number} of {activity}"));
+        }
+    }
+    Ok(())
+}
