@@ -24,14 +24,15 @@ const COUPON_BYTES_MAX: usize = 793_000;
 const PROMOTION_BYTES_MAX: usize = 1_018_000;
 
 /// Bytes of the components for wallets: beside the 300 kB that every component has for the edge and the
-/// binding, Ed25519 and protobuf, and their rules. Red packets sign, and have rains, their leases and group
-/// packets.
-const RED_PACKET_BYTES_MAX: usize = 730_000;
+/// binding, Ed25519 and protobuf, and their rules. Red packets sign, and have rains, their leases, the paces of scenes and
+/// group packets.
+const RED_PACKET_BYTES_MAX: usize = 742_000;
 /// The balance only believes tokens; its typed interface is in it.
 const BALANCE_BYTES_MAX: usize = 576_000;
 /// Settlement finishes whatever the others begin, and knows all of their books. It reads every list by pages, passes over
-/// what it cannot read and names it: 50 kB. The quarantine is 70 kB more, payments that came late 30 kB.
-const SETTLEMENT_BYTES_MAX: usize = 1_166_000;
+/// what it cannot read and names it: 50 kB. The quarantine is 70 kB more, payments without use 40 kB, the books of orders,
+/// holds and group-buys 110 kB.
+const SETTLEMENT_BYTES_MAX: usize = 1_302_000;
 
 /// What the edge needs for any function.
 const IMPORTS: &[&str] = &[
