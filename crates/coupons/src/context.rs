@@ -5,15 +5,16 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 use std::rc::Rc;
 
+use domain::answers::unexpected;
+use domain::ids::UserId;
 use domain::paid::{self, Unknown};
 use domain::partition::Partition;
-use domain::transaction::{Answer, CommitError};
-use lease::{Budget, Place, World};
+use domain::transaction::{Answer, CommitError, Field, READ_FIELDS_MAX, Read, Value};
+use lease::{Budget, Place};
 use store::Binding;
 use store::cache::Cache;
 use store::published::{self, Publication, Version};
 
-use crate::expiry::expire_before_recall;
 use crate::records::{self, OVER};
 use crate::scene::Scene;
 use crate::template::{Published, Template};
@@ -101,6 +102,16 @@ impl<B: Binding> Context<'_, B> {
         Ok(Some(Published { id, version, template, scene, asks_elsewhere, free }))
     }
 
+    /// A user's record, which has no more fields than one read returns.
+    pub(crate) async fn record_of(&self, user: UserId) -> Result<Vec<(Field, Value)>, CommitError> {
+        let read = Read::All(records::user(user), READ_FIELDS_MAX);
+        let answers = self.read(self.home(user), vec![read]).await?;
+        match answers.into_iter().next() {
+            Some(Answer::Map(fields)) => Ok(fields),
+            _ => Err(unexpected()),
+        }
+    }
+
     /// Whether all users are known who paid before there were marks.
     ///
     /// # Errors
@@ -128,23 +139,4 @@ impl<B: Binding> Context<'_, B> {
 pub fn published(answer: Option<&Answer>) -> Result<Option<(i64, Template)>, CommitError> {
     let version = published::version(answer)?;
     Ok(version.map(|Version { number, record }| (number, record)))
-}
-
-/// What leases need: before they are called back, reservations that have expired are ended.
-impl<B: Binding> World for Context<'_, B> {
-    type Store = B;
-
-    fn context(&self) -> store::Context<'_, B> {
-        self.base
-    }
-
-    fn lease_share(&self) -> i64 {
-        self.lease_share
-    }
-
-    async fn before_recall(&self, partitions: &[Partition]) -> Result<(), CommitError> {
-        // What is stuck keeps its own unit and no other; a sweep tells of it.
-        // Boxed, because the compiler follows types only so deep.
-        Box::pin(expire_before_recall(self, partitions)).await.map(drop)
-    }
 }

@@ -29,12 +29,12 @@ use domain::order_number::OrderNumber;
 use domain::partition::Partition;
 use domain::time::UnixMillis;
 use domain::transaction::{Answer, CommitError, Guard, Read, Write};
-use lease::{HELD, LEFT, SOLD_OUT_UNTIL};
-use store::sweep::{Fault, Item, Sweep, Tried};
+use lease::{HELD, LEFT, SOLD_OUT_UNTIL, World};
+use store::listing::Place;
+use store::sweep::{Fault, Sweep, Tried};
 use store::{Binding, Plan, attempts};
 
 use crate::context::Context;
-use crate::list::record;
 use crate::records::{self, ENDS, Gave, Order};
 use crate::template::Published;
 
@@ -161,7 +161,7 @@ pub async fn end_own<B: Binding>(
     attempts("end reservations of a user", async || {
         let mut plan = Plan::new();
         // An order that cannot be read keeps no other one from ending.
-        let found = record(context, user).await?;
+        let found = context.record_of(user).await?;
         let orders = found.iter().filter_map(|(field, value)| {
             Some((records::order_of(field)?, Order::decode(value).ok()?))
         });
@@ -224,7 +224,7 @@ async fn sweep<B: Binding>(
 }
 
 /// One wave reads the orders, another one ends the reservations.
-async fn expire_all<B: Binding>(context: &Context<'_, B>, items: &[Item]) -> Vec<Tried> {
+async fn expire_all<B: Binding>(context: &Context<'_, B>, items: &[Place]) -> Vec<Tried> {
     let mut tried: Vec<Tried> = vec![None; items.len()];
     let listed: Vec<_> = items.iter().map(Listed::of).collect();
     let (mut reads, mut of) = (Vec::new(), Vec::new());
@@ -264,7 +264,7 @@ struct Listed {
 }
 
 impl Listed {
-    fn of(item: &Item) -> Result<Self, CommitError> {
+    fn of(item: &Place) -> Result<Self, CommitError> {
         let Due { at: until, what } = item.due()?;
         let (user, number) = due::user_of(what)?;
         let number = OrderNumber::parse(number, "order_number").map_err(|_| unexpected())?;
@@ -292,5 +292,24 @@ impl Listed {
         plan.demand((), Guard::FieldEquals(record, field, value.clone()));
         plan.write(ENDS.remove(self.until, &records::end(self.user, &self.number)));
         Ok((false, plan))
+    }
+}
+
+/// What leases need: before they are called back, reservations that have expired are ended.
+impl<B: Binding> World for Context<'_, B> {
+    type Store = B;
+
+    fn context(&self) -> store::Context<'_, B> {
+        self.base
+    }
+
+    fn lease_share(&self) -> i64 {
+        self.lease_share
+    }
+
+    async fn before_recall(&self, partitions: &[Partition]) -> Result<(), CommitError> {
+        // What is stuck keeps its own unit and no other; a sweep tells of it.
+        // Boxed, because the compiler follows types only so deep.
+        Box::pin(expire_before_recall(self, partitions)).await.map(drop)
     }
 }

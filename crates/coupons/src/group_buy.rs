@@ -37,7 +37,8 @@ use futures::StreamExt;
 use futures::stream;
 use serde::{Deserialize, Serialize};
 use store::codec::Form;
-use store::sweep::{Fault, Item, Sweep, Tried};
+use store::listing::Place;
+use store::sweep::{Fault, Sweep, Tried};
 use store::{Binding, Plan, Record, Versioned, attempts};
 
 use crate::context::{BODY, Context};
@@ -368,7 +369,7 @@ pub async fn settle_due<B: Binding>(
 }
 
 /// Gives rewards, some at once. Where the store fails with one of a partition, no other one of it is begun.
-async fn settle_all<B: Binding>(context: &Context<'_, B>, items: &[Item]) -> Vec<Tried> {
+async fn settle_all<B: Binding>(context: &Context<'_, B>, items: &[Place]) -> Vec<Tried> {
     let failed = RefCell::new(BTreeSet::new());
     let gifts = items.iter().enumerate().map(async |(place, item)| {
         if failed.borrow().contains(&item.partition) {
@@ -390,7 +391,7 @@ async fn settle_all<B: Binding>(context: &Context<'_, B>, items: &[Item]) -> Vec
 }
 
 /// Gives a reward that stands in the index, as [`settle`] does; or takes it out, where none is due there.
-async fn settle_listed<B: Binding>(context: &Context<'_, B>, item: &Item) -> Result<bool, Fault> {
+async fn settle_listed<B: Binding>(context: &Context<'_, B>, item: &Place) -> Result<bool, Fault> {
     let Due { at, what } = item.due()?;
     let (user, campaign) = due::user_of(what)?;
     let chance = Chance { user, campaign };

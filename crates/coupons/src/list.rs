@@ -1,10 +1,9 @@
 //! A user's coupons, page by page.
 
-use domain::answers::unexpected;
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::time::UnixMillis;
-use domain::transaction::{Answer, CommitError, Field, READ_FIELDS_MAX, Read, Value};
+use domain::transaction::CommitError;
 use serde::{Deserialize, Serialize};
 use store::{Binding, Plan, attempts};
 
@@ -83,10 +82,10 @@ pub async fn list<B: Binding>(
     page: &Page,
 ) -> Result<Listed, CommitError> {
     attempts("list coupons", async || {
-        let mut fields = record(context, user).await?;
+        let mut fields = context.record_of(user).await?;
         let mut is_incomplete = false;
         match group_buy::settle_found(context, user, &fields).await {
-            Ok(true) => fields = record(context, user).await?,
+            Ok(true) => fields = context.record_of(user).await?,
             Ok(false) => {}
             Err(error) if error.is_of_records() => is_incomplete = true,
             Err(error) => return Err(error),
@@ -118,19 +117,6 @@ fn expire_listed(user: UserId, listed: &[(OrderNumber, Order)], now: UnixMillis)
         expire(&mut plan, user, number, order, now);
     }
     plan
-}
-
-/// A user's record, which has no more fields than one read returns.
-pub(crate) async fn record<B: Binding>(
-    context: &Context<'_, B>,
-    user: UserId,
-) -> Result<Vec<(Field, Value)>, CommitError> {
-    let read = Read::All(records::user(user), READ_FIELDS_MAX);
-    let answers = context.read(context.home(user), vec![read]).await?;
-    match answers.into_iter().next() {
-        Some(Answer::Map(fields)) => Ok(fields),
-        _ => Err(unexpected()),
-    }
 }
 
 /// One page.

@@ -6,13 +6,10 @@ use domain::transaction::{Answer, CommitError, Read, Value, Write};
 use store::plan::Decided;
 use store::{Binding, Context, Plan};
 
-use crate::record::{Lease, SOLD_OUT_UNTIL};
+use crate::record::{Lease, RECALL_MS, SOLD_OUT_UNTIL};
 use crate::steps::{RECALL_DONE, RECALLED_AT, credited, returned, settle, take_back};
 use crate::{Place, World, demand};
 
-/// The leases of idle partitions are called back at most this often, and for as long nobody asks
-/// again: a million refused requests a second must not become a million waves over all partitions.
-pub(crate) const RECALL_MS: i64 = 1_000;
 /// Partitions that one wave of commits calls back from.
 const WAVE: usize = 256;
 /// Passes over partitions whose commits were lost, or met others.

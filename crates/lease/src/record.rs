@@ -5,7 +5,10 @@ use domain::time::UnixMillis;
 use domain::transaction::{Answer, CommitError, Field, Guard, MapKey, Read, Value, Write};
 
 use crate::demand;
-use crate::recall::RECALL_MS;
+
+/// The leases of idle partitions are called back at most this often, and for as long nobody asks
+/// again: a million refused requests a second must not become a million waves over all partitions.
+pub(crate) const RECALL_MS: i64 = 1_000;
 
 /// What one partition has of a budget. Units given here are `credited - returned - left - held`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -7,8 +7,8 @@ use domain::partition::Partition;
 use domain::transaction::{CommitError, Value, Write};
 use store::attempts;
 
-use crate::recall::{RECALL_MS, is_recent, recall};
-use crate::record::{Lease, SOLD_OUT_UNTIL, Source};
+use crate::recall::{is_recent, recall};
+use crate::record::{Lease, RECALL_MS, SOLD_OUT_UNTIL, Source};
 use crate::size::{free_for, shares, size, size_unseen};
 use crate::steps::{NotTaken, remember_credited, settle, take};
 use crate::{Budget, World};

@@ -2,6 +2,7 @@
 
 use binding::Binding;
 use domain::answers;
+use domain::due::{self, Due};
 use domain::partition::Partition;
 use domain::transaction::{CommitError, Member, OrderedKey, Range, Read};
 
@@ -10,13 +11,23 @@ use crate::context::Context;
 /// Partitions that are asked at once.
 const WAVE: usize = 64;
 
-/// Where a member of a list is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where a member of an ordered set is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
+    /// As it stands there: of an index the oldest first.
+    pub member: Member,
     /// In which partition.
     pub partition: Partition,
-    /// The member.
-    pub name: Member,
+}
+
+impl Place {
+    /// What a member of an index stands for.
+    ///
+    /// # Errors
+    /// It is nothing that is due.
+    pub fn due(&self) -> Result<Due<'_>, CommitError> {
+        due::due(&self.member)
+    }
 }
 
 /// A page of at most so many members, in the order of the partitions, behind a place; and whether there may be more. A
@@ -41,13 +52,13 @@ pub async fn list<B: Binding>(
             break;
         }
         let page = |one: &Partition| {
-            let after = after.filter(|after| after.partition == *one).map(|one| one.name.clone());
+            let after = after.filter(|after| after.partition == *one).map(|one| one.member.clone());
             (*one, Read::Page(list.clone(), Range { after, below: None }, most as u32))
         };
         let answers = context.read_all(wave.iter().map(page).collect()).await?;
         for (partition, answer) in wave.iter().zip(&answers) {
             let page = answers::page(Some(answer))?;
-            let place = |name: &Member| Place { partition: *partition, name: name.clone() };
+            let place = |member: &Member| Place { member: member.clone(), partition: *partition };
             let room = most - places.len();
             places.extend(page.members.iter().take(room).map(place));
             has_more |= page.has_more || page.members.len() > room;

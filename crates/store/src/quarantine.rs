@@ -37,7 +37,6 @@ use crate::codec::{Record, decode, encode};
 use crate::context::Context;
 use crate::listing::{self, Place};
 use crate::plan::Plan;
-use crate::sweep::Item as Entry;
 
 /// How long something must have been due before it is set aside.
 pub const PATIENCE_MS: i64 = 10 * 60_000;
@@ -107,7 +106,7 @@ fn field(name: &Member) -> Field {
 }
 
 /// Whether an item that cannot be done is to be set aside now. What does not even say when it is due is at once.
-pub fn is_ripe(item: &Entry, error: &CommitError, now: UnixMillis) -> bool {
+pub fn is_ripe(item: &Place, error: &CommitError, now: UnixMillis) -> bool {
     let is_at_fault = error.is_unreadable() && !matches!(error, CommitError::Newer(_));
     let since = item.due().map_or(UnixMillis(i64::MIN), |due| due.at);
     is_at_fault && since.0.saturating_add(PATIENCE_MS) <= now.0
@@ -163,7 +162,7 @@ impl SetAside {
 pub async fn set_all_aside<B: Binding>(
     context: &Context<'_, B>,
     index: DueIndex,
-    entries: Vec<(Entry, Stuck)>,
+    entries: Vec<(Place, Stuck)>,
 ) -> SetAside {
     let mut counts = BTreeMap::new();
     for (entry, _) in &entries {
@@ -171,7 +170,7 @@ pub async fn set_all_aside<B: Binding>(
     }
     let (few, many): (Vec<_>, Vec<_>) =
         entries.into_iter().partition(|(entry, _)| counts[&entry.partition] <= AT_ONCE_MAX);
-    let plan = |(Entry { member, partition }, Stuck { place, error }): &(Entry, Stuck)| {
+    let plan = |(Place { member, partition }, Stuck { place, error }): &(Place, Stuck)| {
         (*partition, set_aside(index, member, place, error, context.now))
     };
     let results = context.commit_some(few.iter().map(plan).collect()).await;
@@ -239,7 +238,7 @@ pub async fn list<B: Binding>(
     most: usize,
 ) -> Result<(Vec<Item>, bool), CommitError> {
     let (places, has_more) = listing::list(context, list, after, most).await?;
-    let note = |one: &Place| (one.partition, Read::Fields(notes(), vec![field(&one.name)]));
+    let note = |one: &Place| (one.partition, Read::Fields(notes(), vec![field(&one.member)]));
     let answers = context.read_all(places.iter().map(note).collect()).await?;
     let items = places.into_iter().zip(&answers).map(|(place, answer)| {
         let note = fields(Some(answer))?.first().and_then(Option::as_ref);
@@ -266,7 +265,7 @@ pub async fn act<B: Binding>(
     place: &Place,
     act: Act<'_>,
 ) -> Result<Option<Item>, CommitError> {
-    let Place { partition, name } = place;
+    let Place { member: name, partition } = place;
     let reads = || {
         vec![
             Read::HasMember(names(), name.clone()),
@@ -386,7 +385,7 @@ mod tests {
         assert_eq!(page.members, [name(INDEX, &one), name(INDEX, &two)]);
 
         let act = |name: &Member, what| {
-            let place = Place { partition: home, name: name.clone() };
+            let place = Place { member: name.clone(), partition: home };
             block_on(act(&context, &place, what)).unwrap()
         };
         let [one_aside, two_aside] = [name(INDEX, &one), name(INDEX, &two)];
@@ -423,7 +422,7 @@ mod tests {
         };
         aside(1);
         let late = Late { store: &store, held: RefCell::default() };
-        let place = Place { partition: home, name: name(INDEX, &member) };
+        let place = Place { member: name(INDEX, &member), partition: home };
         let late_context = context(&late, 2);
         assert!(block_on(act(&late_context, &place, Act::Drop("no"))).is_err());
         let context = context(&store, 3);
@@ -465,11 +464,11 @@ mod tests {
             let entry = |number: usize| {
                 let member = Member::from(format!("{count}.{number}").as_str());
                 let error = CommitError::Unreadable("no".into());
-                (Entry { member, partition }, Stuck { place: String::new(), error })
+                (Place { member, partition }, Stuck { place: String::new(), error })
             };
             let entries: Vec<_> = (0..count).map(entry).collect();
             let add =
-                |(entry, _): &(Entry, Stuck)| Write::AddMember(INDEX.key(), entry.member.clone());
+                |(entry, _): &(Place, Stuck)| Write::AddMember(INDEX.key(), entry.member.clone());
             block_on(context.write(partition, entries.iter().map(add))).unwrap();
             let done = block_on(set_all_aside(&context, INDEX, entries));
             assert_eq!((done.aside.len(), done.stuck.len()), (aside, count - aside));

@@ -15,6 +15,7 @@ use domain::time::UnixMillis;
 use domain::transaction::{CommitError, Member, Read};
 
 use crate::context::Context;
+use crate::listing::Place;
 use crate::quarantine;
 
 /// Items of one page of a partition.
@@ -42,15 +43,6 @@ pub struct Sweep<'a> {
     /// Items that are looked at in one partition beyond those that are done. Where so many stay in front of the
     /// rest, more is wrong than single records, and a sweep must end.
     pub passed_over_max: u64,
-}
-
-/// An item of an index.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Item {
-    /// As it stands in the index, the oldest first.
-    pub member: Member,
-    /// Where.
-    pub partition: Partition,
 }
 
 /// What became of an item: whether there was anything to do, or why it cannot be done. Nothing where it was not
@@ -91,19 +83,9 @@ struct Walk {
     failures: u32,
 }
 
-impl Item {
-    /// What it stands for.
-    ///
-    /// # Errors
-    /// It is nothing that is due.
-    pub fn due(&self) -> Result<Due<'_>, CommitError> {
-        due::due(&self.member)
-    }
-}
-
 /// Does items one after the other. Where the store fails with some of a partition, the others of it are not tried.
 async fn one_by_one(
-    items: &[Item],
+    items: &[Place],
     act: &mut impl AsyncFnMut(Due<'_>) -> Result<bool, Fault>,
 ) -> Vec<Tried> {
     let (mut tried, mut failures) = (Vec::with_capacity(items.len()), BTreeMap::new());
@@ -144,7 +126,7 @@ impl Sweep<'_> {
     pub async fn run<B: Binding>(
         &self,
         context: &Context<'_, B>,
-        mut act: impl AsyncFnMut(&[Item]) -> Vec<Tried>,
+        mut act: impl AsyncFnMut(&[Place]) -> Vec<Tried>,
     ) -> Result<Swept, CommitError> {
         let mut swept = Swept::default();
         for partitions in self.partitions.chunks(WAVE) {
@@ -158,7 +140,7 @@ impl Sweep<'_> {
         &self,
         partitions: &[Partition],
         context: &Context<'_, B>,
-        act: &mut impl AsyncFnMut(&[Item]) -> Vec<Tried>,
+        act: &mut impl AsyncFnMut(&[Place]) -> Vec<Tried>,
         swept: &mut Swept,
     ) {
         let mut walks: Vec<Walk> = partitions.iter().map(|one| Walk::new(*one)).collect();
@@ -211,7 +193,7 @@ impl Sweep<'_> {
         context: &Context<'_, B>,
         walks: Vec<Walk>,
         swept: &mut Swept,
-    ) -> (Vec<Item>, Vec<Walk>) {
+    ) -> (Vec<Place>, Vec<Walk>) {
         let reads = walks.iter().map(|walk| (walk.partition, self.page(walk))).collect();
         let answers = context.read_some(reads).await;
         let (mut items, mut read) = (Vec::new(), Vec::new());
@@ -223,7 +205,8 @@ impl Sweep<'_> {
                     walk.after = page.members.last().cloned();
                     // A page of nothing has no end behind which another one could begin.
                     walk.has_more = page.has_more && self.is_due(walk.after.as_ref());
-                    items.extend(page.members.into_iter().map(|member| Item { member, partition }));
+                    items
+                        .extend(page.members.into_iter().map(|member| Place { member, partition }));
                     read.push(walk);
                 }
                 Err(error) => {
@@ -257,7 +240,7 @@ impl Sweep<'_> {
     }
 
     /// An item in words for operators.
-    fn place(&self, item: &Item) -> String {
+    fn place(&self, item: &Place) -> String {
         format!("{} in {}: {}", self.name, item.partition, due::words(&item.member))
     }
 }

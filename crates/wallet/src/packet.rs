@@ -82,6 +82,7 @@
 use domain::answers::{integer, unexpected};
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
+use domain::time::UnixMillis;
 use domain::transaction::{CommitError, Value};
 use serde::{Deserialize, Serialize};
 use store::{Record, codec};
@@ -114,6 +115,11 @@ pub const REFUND: &str = "refund";
 pub const LIFE_MS: i64 = 24 * 60 * 60 * 1_000;
 /// Bytes of a sender's order number, so that the numbers that follow from it, and from a payment's, fit.
 pub const NUMBER_BYTES_MAX: usize = 90;
+
+/// An order that nobody pays for is forgotten after that: a payment may take days.
+const UNPAID_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
+/// So long after it was sent a payment for a packet that was forgotten still credits the sender.
+const CREDITED_MS: i64 = 30 * 24 * 60 * 60 * 1_000;
 
 const ORDER: &str = "d";
 const STATE: &str = "s";
@@ -176,6 +182,11 @@ impl Order {
     /// It is none.
     pub fn decode(value: &Value) -> Result<Self, CommitError> {
         codec::decode(value)
+    }
+
+    /// Whether the packet, where it was forgotten, cannot be paid for any more.
+    fn is_too_old(&self, now: UnixMillis) -> bool {
+        now.0 >= self.at + CREDITED_MS
     }
 
     /// Whether the same was asked for; when does not matter.

@@ -16,7 +16,7 @@ const SEPARATOR: char = '.';
 
 /// The id of a place, which is a cursor as well.
 pub fn id(place: &Place) -> String {
-    format!("{}{SEPARATOR}{}", place.partition, URL_SAFE_NO_PAD.encode(&place.name.0))
+    format!("{}{SEPARATOR}{}", place.partition, URL_SAFE_NO_PAD.encode(&place.member.0))
 }
 
 /// The place of an id.
@@ -24,7 +24,7 @@ pub fn place(partitions: Partitions, id: &str) -> Option<Place> {
     let (partition, name) = id.split_once(SEPARATOR)?;
     let mut all = partitions.all().chain(partitions.of_configurations());
     let partition = all.find(|one| one.to_string() == partition)?;
-    Some(Place { partition, name: Member(URL_SAFE_NO_PAD.decode(name).ok()?) })
+    Some(Place { member: Member(URL_SAFE_NO_PAD.decode(name).ok()?), partition })
 }
 
 /// Nothing is set aside under this id.
@@ -40,7 +40,7 @@ mod tests {
     fn an_id_is_its_place_again() {
         let partitions = Partitions::new(4).unwrap();
         for partition in partitions.all().chain(partitions.of_configurations()) {
-            let own = Place { partition, name: Member(vec![0, 0xff, b'.']) };
+            let own = Place { member: Member(vec![0, 0xff, b'.']), partition };
             assert_eq!(place(partitions, &id(&own)), Some(own));
         }
         for wrong in ["", "1", "9.YQ", "1.%", "x1.YQ", "1.YQ=="] {

@@ -20,9 +20,10 @@ use edge::store::{Binding, random};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use lease::{Place, World, call_back_all, is_all_home};
+use store::listing;
 use store::published::{Configuration, Publication};
 use store::quarantine::{self, SetAside};
-use store::sweep::{Item, Sweep};
+use store::sweep::Sweep;
 use wallet::context::Context;
 use wallet::mode::{self, Mode};
 use wallet::packet;
@@ -366,7 +367,7 @@ struct Posting<'a> {
     /// Partitions with which the store failed.
     failed: BTreeSet<Partition>,
     /// Entries of queues that cannot be posted, and have to be set aside.
-    at_fault: Vec<(Item, Stuck)>,
+    at_fault: Vec<(listing::Place, Stuck)>,
     /// Entries of queues that cannot be posted, and stay.
     stuck_entries: u64,
 }
@@ -378,7 +379,7 @@ impl Posting<'_> {
     }
 
     /// An entry cannot be posted for a fault of its own records.
-    fn is_stuck(&mut self, item: Item, error: CommitError, now: UnixMillis) {
+    fn is_stuck(&mut self, item: listing::Place, error: CommitError, now: UnixMillis) {
         let place = format!("the queue of {}: {}", item.partition, due::words(&item.member));
         let is_ripe = quarantine::is_ripe(&item, &error, now);
         let stuck = Stuck { place, error };
@@ -418,7 +419,7 @@ impl Posting<'_> {
                     users[place].1.push((drawn, number.to_owned()));
                 }
                 Err(error) => {
-                    let item = Item { member: member.clone(), partition };
+                    let item = listing::Place { member: member.clone(), partition };
                     self.is_stuck(item, error, now);
                 }
             }
@@ -447,7 +448,7 @@ impl Posting<'_> {
             let partition = context.home(user);
             let item = |(drawn, number): &(UnixMillis, String)| {
                 let member = due::member(*drawn, &due::of_user(user, number));
-                Item { member, partition }
+                listing::Place { member, partition }
             };
             match posted {
                 Ok((tokens, lost)) => {

@@ -12,15 +12,11 @@ use store::{Plan, Record, attempts};
 use super::send::{draw_parts, open_until};
 use super::{
     EXPIRES, Failure, Funding, LATE, LIFE_MS, ORDER, Order, PAYMENT, Refusal, STATE, State,
-    sender_of,
+    UNPAID_MS, sender_of,
 };
 use crate::context::Context;
 use crate::records;
 
-/// An order that nobody pays for is forgotten after that: a payment may take days.
-pub(super) const UNPAID_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
-/// So long after it was sent a payment for a packet that was forgotten still credits the sender.
-const CREDITED_MS: i64 = 30 * 24 * 60 * 60 * 1_000;
 /// Bytes of a payment's number: with that of a packet it is part of an order number.
 pub const PAYMENT_BYTES_MAX: usize = 64;
 
@@ -106,11 +102,6 @@ impl Record for Late {
 
 /// Before the name of the record of a payment.
 const PREFIX: &str = "payment:";
-
-/// Whether a packet that was forgotten cannot be paid for any more.
-pub(super) fn is_too_old<B: Binding>(context: &Context<'_, B>, order: &Order) -> bool {
-    context.now.0 >= order.at + CREDITED_MS
-}
 
 /// Pays for a packet: its parts are drawn now. Idempotent. Where it was forgotten, the payment credits the sender
 /// once; where there is no use for it, it is listed for operators.
@@ -236,7 +227,7 @@ async fn pay_from_order<B: Binding>(
         plan.write(Write::Set(records::packet(packet), ORDER.into(), order.encode()));
         plan.write_all(open(packet, &order, payment, now, random));
         Told::Applied
-    } else if is_too_old(context, &order) {
+    } else if order.is_too_old(now) {
         plan.write_all(without_parts(packet, &order, payment, &late));
         plan.write_all(wait(packet, now));
         Told::Unapplied(late.why)

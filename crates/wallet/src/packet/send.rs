@@ -9,10 +9,9 @@ use domain::time::UnixMillis;
 use domain::transaction::{CommitError, Field, Guard, Read, Value, Write};
 use store::{Plan, attempts};
 
-use super::pay::{UNPAID_MS, is_too_old};
 use super::{
     DISPLAY, Display, EXPIRES, Failure, Funding, Kind, LATE, LIFE_MS, ORDER, Order, Refusal, STATE,
-    State, name,
+    State, UNPAID_MS, name,
 };
 use crate::account::{Account, Movement};
 use crate::context::Context;
@@ -36,7 +35,7 @@ pub(super) async fn write_down<B: Binding>(
     let shown = display.map(|shown| Write::Set(record.clone(), DISPLAY.into(), shown.encode()));
     // From now on: whoever sends it again once it was forgotten has as long to pay.
     let kept = order.at.max(context.now.0) + UNPAID_MS;
-    let is_too_old = order.funding == Funding::Payment && is_too_old(context, order);
+    let is_too_old = order.funding == Funding::Payment && order.is_too_old(context.now);
     attempts("write a packet down", async || {
         let mut plan = Plan::new();
         plan.at(context.now).demand((), Guard::FieldAbsent(record.clone(), ORDER.into()));

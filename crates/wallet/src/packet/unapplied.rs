@@ -92,7 +92,7 @@ pub async fn list<B: Binding>(
     most: usize,
 ) -> Result<(Vec<Unapplied>, bool), CommitError> {
     let (places, has_more) = listing::list(context, &records::UNAPPLIED.key(), after, most).await?;
-    let name = |place: &Place| due::words(&place.name);
+    let name = |place: &Place| due::words(&place.member);
     let reads = places.iter().map(|place| {
         let names = [ORDER, PAYMENT, LATE].map(Field::from).to_vec();
         (place.partition, Read::Fields(records::packet(&name(place)), names))
