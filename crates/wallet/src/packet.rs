@@ -32,16 +32,16 @@
 //!
 //! An event tells of a payment, by its number at the payment provider. It is the number of the payment, and not of an
 //! attempt to tell of it. A packet is paid for by the first payment of which the store learns; its number is kept with the
-//! packet and never changes. Told again it changes nothing; nor does one of which no number is known, which may be the
-//! same. What else is told is money that has no use: it is *unapplied*.
+//! packet and never changes. Told again it changes nothing. What else is told is money that has no use: it is *unapplied*.
 //!
 //! An order by payment that nobody pays for is collected after seven days; whoever sends it again has seven days
 //! from then on. What the sender asked for stays among what the sender sent (`mo`), so that a payment is never of
 //! an unknown amount or of nobody. A payment reads the packet, and then one commit in the packet's partition decides:
 //!
 //! 1. *The packet is unpaid*: it opens, and has the payment's number. The guard demands that it is unpaid.
-//! 2. *It is paid for by this payment*: nothing changes.
-//! 3. *It is paid for by another one, or from the balance*: `already_paid`. A record of the payment's own, named by
+//! 2. *It is paid for by this payment*, or no number of this one is known: nothing changes.
+//! 3. *It is paid for by another one, or from the balance*: `already_paid`; where no number is known of the payment that it
+//!    has, `may_be_the_same`; where that one waits or was dropped, as that one is. A record of the payment's own, named by
 //!    payment and packet and in a partition that follows from that name, is written as *waiting*, moves no money, and is
 //!    listed ([`unapplied`](mod@unapplied)). The guard demands that there is no such record. What was seen of the packet
 //!    cannot become wrong meanwhile: no packet changes the payment that it has, and none that is paid is collected.
@@ -61,12 +61,12 @@
 //!
 //! An operator decides about what waits: the sender is credited, which is step 5 from there on, under a refund's number
 //! that follows from the record's name; or it is dropped, for a reason, where the payment was given back elsewhere. Both
-//! demand that it waits, so that of two one counts; the other one is told which, and whoever lost the answer is told
+//! demand that it stands in the list, and take it out, so that of two one counts; the other one is told which, and whoever lost the answer is told
 //! their own again. Told again, a payment that waits or was dropped is refused as before, and one that was credited is
 //! applied.
 //!
 //! A packet that is unpaid is kept for seven days more whenever it is sent again, before that is told; one that is
-//! gone for 30 days, or whose payment waits or was decided, is refused (`too_old`): it could not be paid.
+//! gone for 30 days, or whose payment did not open it, is refused (`too_old`): it could not be paid.
 //!
 //! The parts are drawn when the packet is written down, and opening takes any one of them: so opening is
 //! decided by one commit that knows no amounts, two who open at once never draw from the same rest, and a
@@ -79,7 +79,7 @@
 //! - [`unapplied`](mod@unapplied): payments for which there was no use, for operators
 //! - [`settle`](mod@settle): what a crash left half-way, and what has expired
 
-use domain::answers::{integer, unexpected};
+use domain::answers::unexpected;
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::time::UnixMillis;
@@ -127,8 +127,8 @@ const EXPIRES: &str = "x";
 const DISPLAY: &str = "y";
 /// The number of the payment that it has.
 const PAYMENT: &str = "p";
-/// When a payment was told that came too late for it, or for which it had no use.
-const LATE: &str = "l";
+/// Of a payment that did not open it: when that was told, why, and which payment it had.
+const UNUSED: &str = "l";
 /// What an operator decided about it, and why.
 const DECIDED: &str = "w";
 
@@ -218,7 +218,8 @@ impl State {
     }
 
     fn of(value: Option<&Value>) -> Result<Self, CommitError> {
-        let index = usize::try_from(integer(value)?).map_err(|_| unexpected())?;
+        let Some(Value::Integer(index)) = value else { return Err(unexpected()) };
+        let index = usize::try_from(*index).map_err(|_| unexpected())?;
         Self::ALL.get(index).copied().ok_or_else(unexpected)
     }
 }

@@ -51,6 +51,10 @@ pub fn unapplied(paid: &Paid, told: Told) -> Option<Problem> {
         Told::Unapplied(Why::AlreadyPaid) => {
             ("already_paid", "the packet has another payment, or needs none")
         }
+        Told::Unapplied(Why::MayBeTheSame) => (
+            "may_be_the_same",
+            "the packet has a payment of which no number is known, which may be this one",
+        ),
     };
     let detail = format!("{detail}; an operator decides about the payment, do not send it again");
     Some(Problem::new(422, code, detail).about(paid.field.as_str()))
@@ -82,6 +86,11 @@ impl Step<'_> {
     /// Where to commit it.
     pub fn partition(&self, partitions: Partitions) -> Partition {
         partitions.locate(self.chance.user).partition
+    }
+
+    /// The path of the first of its groups in the request.
+    pub fn field(&self) -> &str {
+        self.said.first().map_or("", |ended| &ended.field)
     }
 
     /// Looks at the chance: the refusal tells what was made of it, as the refusal of every later attempt does.
@@ -213,7 +222,11 @@ mod tests {
         let fields: Vec<_> = payments.iter().map(|paid| unknown_packet(paid).field).collect();
         let expected = [0, 2, 4].map(|index| Some(format!("[{index}].data.packet")));
         assert_eq!(fields, expected);
-        for (why, code) in [(Why::TooOld, "too_old"), (Why::AlreadyPaid, "already_paid")] {
+        for (why, code) in [
+            (Why::TooOld, "too_old"),
+            (Why::AlreadyPaid, "already_paid"),
+            (Why::MayBeTheSame, "may_be_the_same"),
+        ] {
             let problem = unapplied(payments[1], Told::Unapplied(why)).unwrap();
             assert_eq!((problem.status, problem.code), (422, code));
             assert_eq!(problem.field.as_deref(), Some("[2].data.packet"));

@@ -29,7 +29,7 @@ mod typed;
 use decide::Step;
 use parse::{Event, Paid};
 
-/// Packets that are paid at once, each in a partition of its own.
+/// Payments that are taken at once, most of them in partitions of their own.
 const AT_ONCE: usize = 16;
 
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +78,7 @@ async fn nudge(message: &[u8]) -> Result<(), Problem> {
 }
 
 /// Commits what the events change: durable when it returns. An event that cannot be done keeps no other one from it,
-/// unless the store fails; the answer is the gravest of their problems. Whatever was committed before is committed
+/// unless the store fails; the answer is the gravest of their problems, groups before packets. Whatever was committed before is committed
 /// again without harm.
 async fn commit(events: &[Event], config: &Config) -> Result<(), Problem> {
     let mut gravest = Gravest::default();
@@ -105,7 +105,7 @@ enum Gravity {
     Unreadable,
 }
 
-/// The gravest problem of a batch, of equal ones the first.
+/// The gravest problem of a batch, of equal ones the one that was met first.
 #[derive(Debug, Default)]
 struct Gravest(Option<(Gravity, Problem)>);
 
@@ -116,13 +116,15 @@ impl Gravest {
         }
     }
 
+    /// What an event about this field met.
+    ///
     /// # Errors
     /// It is the store's, and no record's.
-    fn meets_failure(&mut self, error: CommitError) -> Result<(), CommitError> {
+    fn meets_failure(&mut self, error: CommitError, field: &str) -> Result<(), CommitError> {
         if !error.is_of_records() {
             return Err(error);
         }
-        self.meets(Gravity::Unreadable, error.into());
+        self.meets(Gravity::Unreadable, Problem::from(error).about(field));
         Ok(())
     }
 }
@@ -167,7 +169,7 @@ async fn pay(
                 Err(Failure::Refused(_)) => {
                     gravest.meets(Gravity::Unknown, decide::unknown_packet(paid));
                 }
-                Err(Failure::Store(error)) => gravest.meets_failure(error)?,
+                Err(Failure::Store(error)) => gravest.meets_failure(error, &paid.field)?,
             }
         }
     }
@@ -176,39 +178,39 @@ async fn pay(
 
 /// Ends groups: looks at all of them, then changes each if it still is as it was seen.
 async fn end_groups(
-    mut steps: Vec<Step<'_>>,
+    steps: Vec<Step<'_>>,
     config: &Config,
     gravest: &mut Gravest,
 ) -> Result<(), CommitError> {
     let store = edge::store::open(config).await?;
     let context = context(&store, config);
-    let mut plans: Vec<_> = steps.iter().map(Step::look).collect();
+    // Each with the problem of what nobody has opened, as it was seen last.
+    let mut looks: Vec<_> = steps.into_iter().map(|step| (step.look(), step, None)).collect();
     let mut has_looked = false;
     attempts("end groups", async || {
-        let places = steps.iter().map(|step| step.partition(config.partitions));
-        let wave = places.zip(std::mem::take(&mut plans)).collect();
-        let decided = context.commit_all(wave).await?;
-        for (step, decided) in std::mem::take(&mut steps).into_iter().zip(decided) {
-            let seen = match &decided {
-                Ok(_) if has_looked => continue,
-                Ok(_) => None,
-                Err(refused) => refused.field()?.cloned(),
+        let (plans, steps): (Vec<_>, Vec<_>) = std::mem::take(&mut looks)
+            .into_iter()
+            .map(|(plan, step, unknown)| {
+                ((step.partition(config.partitions), plan), (step, unknown))
+            })
+            .unzip();
+        let decided = context.commit_some(plans).await;
+        for ((step, unknown), decided) in steps.into_iter().zip(decided) {
+            let after = match &decided {
+                Ok(Ok(_)) if has_looked => Ok((None, unknown)),
+                Ok(Ok(_)) => step.after(None, context.now),
+                Ok(Err(refused)) => refused.field().and_then(|seen| step.after(seen, context.now)),
+                Err(error) => Err(error.clone()),
             };
-            match step.after(seen.as_ref(), context.now) {
-                Ok((plan, unknown)) => {
-                    if let Some(problem) = unknown {
-                        gravest.meets(Gravity::Unknown, problem);
-                    }
-                    if let Some(plan) = plan {
-                        plans.push(plan);
-                        steps.push(step);
-                    }
-                }
-                Err(error) => gravest.meets_failure(error)?,
+            match after {
+                Ok((Some(plan), unknown)) => looks.push((plan, step, unknown)),
+                Ok((None, Some(problem))) => gravest.meets(Gravity::Unknown, problem),
+                Ok((None, None)) => {}
+                Err(error) => gravest.meets_failure(error, step.field())?,
             }
         }
         has_looked = true;
-        Ok(steps.is_empty().then_some(()))
+        Ok(looks.is_empty().then_some(()))
     })
     .await
 }

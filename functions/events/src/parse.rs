@@ -9,7 +9,7 @@ use edge::json::{self, parse_object};
 use edge::{Call, Problem};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use wallet::packet::{self, Payment};
+use wallet::packet::{self, NUMBER_BYTES_MAX, Payment};
 
 use crate::cloud_event::{self, CloudEvent, Envelope};
 
@@ -191,8 +191,14 @@ fn paid(data: PacketPaidData, field: impl Fn(&str) -> String) -> Result<Paid, In
     let number = OrderNumber::parse(&order_number, &field("order_number"))?;
     let payment = payment.map(|number| Payment::parse(&number, &field("payment")));
     let payment = payment.transpose()?.unwrap_or(Payment::NONE);
-    let field = field("packet");
-    if packet == packet::name(sender, &number) {
+    let packet_field = field("packet");
+    let name = packet::name(sender, &number);
+    if packet::sender_of(&name).is_none() {
+        let detail = format!("must have at most {NUMBER_BYTES_MAX} characters");
+        return Err(InvalidInput::new("invalid_order_number", field("order_number"), detail));
+    }
+    let field = packet_field;
+    if packet == name {
         Ok(Paid { packet, payment, field })
     } else {
         Err(InvalidInput::new("invalid_value", field, "must be of this sender and order number"))

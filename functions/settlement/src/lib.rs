@@ -18,6 +18,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use coupons::context::Templates;
+use domain::due;
 use domain::time::UnixMillis;
 use edge::config::{self, Config, ConfigError};
 use edge::log::Line;
@@ -186,10 +187,14 @@ fn words(Decided { at, decision, reason }: &Decided) -> String {
     format!("{what}, since {at}; reason: {reason}")
 }
 
+/// No payment waits under this id.
+fn unknown_payment() -> Problem {
+    Problem::new(404, "unknown_payment", "no payment waits, or waited, under this id")
+}
+
 fn not_decided(why: NotDecided) -> Problem {
     match why {
-        NotDecided::Unknown => Problem::new(404, "unknown_payment", "there is no such payment"),
-        NotDecided::Applied => Problem::new(409, "not_waiting", "there was a use for it"),
+        NotDecided::Unknown => unknown_payment(),
         NotDecided::Otherwise(known) => {
             let detail = format!("it was decided otherwise: {}", words(&known));
             Problem::new(409, "decided_otherwise", detail)
@@ -236,10 +241,11 @@ async fn perform<B: Binding>(books: &Books<'_, B>, command: Command) -> Result<D
             let (payments, has_more) = unapplied::list(context, after.as_ref(), most).await?;
             Done::Unapplied(payments, has_more)
         }
-        Command::DecideUnapplied(name, decision, reason) => {
-            let decided = unapplied::decide(context, &name, decision, reason.as_deref()).await?;
+        Command::DecideUnapplied(place, decision, reason) => {
+            let decided = unapplied::decide(context, &place, decision, reason.as_deref()).await?;
             let decided = decided.map_err(not_decided)?;
-            let cause = &*format!("{name}: {}", words(&decided));
+            let (name, words) = (due::words(&place.member), words(&decided));
+            let cause = &*format!("{} ({name}): {words}", quarantine::id(&place));
             let line = Line { level: "warning", code: "payment_decided", cause, ..Line::default() };
             edge::log::write(&line).await;
             Done::Decided

@@ -9,12 +9,11 @@ use store::listing::Place;
 use store::quarantine::{dropped_names, names};
 use wallet::mode::{Mode, Statements, Switches};
 use wallet::packet::unapplied::{self, Decision};
-use wallet::packet::{Payment, sender_of};
 
-use crate::Operation;
 use crate::quarantine::{self, PAGE_MAX, REASON_BYTES_MAX};
 use crate::reconcile::{Cursor, Scope};
 use crate::settle::{USERS_DEFAULT, USERS_MAX};
+use crate::{Operation, unknown_payment};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -87,7 +86,7 @@ pub enum Command {
     /// For which payments was there no use, behind a place? So many at most.
     ListUnapplied(Option<Place>, usize),
     /// What becomes of such a payment, and why.
-    DecideUnapplied(String, Decision, Option<String>),
+    DecideUnapplied(Place, Decision, Option<String>),
 }
 
 /// Reads a command.
@@ -132,11 +131,8 @@ pub(crate) fn command(operation: Operation, call: &Call) -> Result<Command, Prob
             Command::ListUnapplied(after(cursor)?, limit_of(limit.as_deref())?)
         }
         Operation::DecideUnapplied => {
-            let name = call.parameters.first().map(String::as_str).unwrap_or_default();
-            let detail = "must be one that the list gave";
-            let wrong = || InvalidInput::new("invalid_value", "payment_id", detail);
-            let is_name = Payment::of_record_name(name).is_some() || sender_of(name).is_some();
-            is_name.then_some(()).ok_or_else(wrong)?;
+            let id = call.parameters.first().map_or("", String::as_str);
+            let place = quarantine::place(partitions, id).ok_or_else(unknown_payment)?;
             let DecisionBody { decision, reason } = call.json()?;
             let check = |reason| checked(reason, unapplied::REASON_BYTES_MAX);
             let reason = reason.map(check).transpose()?;
@@ -148,7 +144,7 @@ pub(crate) fn command(operation: Operation, call: &Call) -> Result<Command, Prob
                 }
                 DecisionName::Drop => Decision::Drop,
             };
-            Command::DecideUnapplied(name.to_owned(), decision, reason)
+            Command::DecideUnapplied(place, decision, reason)
         }
     })
 }

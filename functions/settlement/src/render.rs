@@ -107,7 +107,7 @@ fn item_body(item: &Item) -> ItemBody<'_> {
 
 #[derive(Serialize)]
 struct UnappliedBody<'a> {
-    payment_id: &'a str,
+    payment_id: String,
     #[serde(flatten)]
     details: Option<PaymentBody<'a>>,
 }
@@ -133,6 +133,7 @@ fn unapplied_body(of: &Unapplied) -> Result<UnappliedBody<'_>, Problem> {
             code: match known.why {
                 Why::TooOld => "too_old",
                 Why::AlreadyPaid => "already_paid",
+                Why::MayBeTheSame => "may_be_the_same",
             },
             packet: &known.packet,
             payment: known.payment.number(),
@@ -147,7 +148,7 @@ fn unapplied_body(of: &Unapplied) -> Result<UnappliedBody<'_>, Problem> {
             told_at: known.told,
         })
     });
-    Ok(UnappliedBody { payment_id: &of.name, details: details.transpose()? })
+    Ok(UnappliedBody { payment_id: quarantine::id(&of.place), details: details.transpose()? })
 }
 
 /// What came of a command.

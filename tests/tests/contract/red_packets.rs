@@ -263,6 +263,13 @@ async fn check_unapplied_payments(contract: &Contract) {
     assert_eq!(found, BTreeSet::from([place(&never), place(&second)]));
     let page = unapplied_payments("?limit=1").of(app).await;
     let cursor = page.text("cursor").expect("there are two");
+    let listed = unapplied_payments("").of(app).await.json();
+    let id = |packet: &str| {
+        let mut payments = listed["payments"].as_array().expect("a list").iter();
+        let found = payments.find(|one| one["packet"] == packet).expect("it waits");
+        found["payment_id"].as_str().expect("an id").to_owned()
+    };
+    let (second, never) = (id(&packet_name(7, "later")), id(&packet_name(7, "never")));
     let rows = vec![
         (200, "", unapplied_payments("")),
         (200, "", unapplied_payments("?limit=1")),
@@ -281,12 +288,12 @@ async fn check_unapplied_payments(contract: &Contract) {
     let raw = |body: &str| Ask::post(path.clone(), body.to_owned()).operator();
     let mut rows = vec![
         (400, "invalid_value", decide("keep")),
-        (400, "invalid_value", decide_payment("x", "drop")),
         (400, "missing_field", raw(r#"{"decision": "drop"}"#)),
         (400, "invalid_value", raw(r#"{"decision": "drop", "reason": " "}"#)),
         (403, "operator_only", by_caller(decide("drop"))),
-        (404, "unknown_payment", decide_payment(&packet_name(7, "x"), "drop")),
-        (409, "not_waiting", decide_payment(&packet_name(7, "later"), "drop")),
+        (404, "unknown_payment", decide_payment("x", "drop")),
+        (404, "unknown_payment", decide_payment("0.YQ", "credit")),
+        (404, "unknown_payment", decide_payment("0.YQ", "drop")),
     ];
     rows.extend(wrong_objects(&decide("drop"), r#""decision": "drop""#));
     rows.extend([

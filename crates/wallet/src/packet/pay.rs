@@ -11,8 +11,8 @@ use store::{Plan, Record, attempts};
 
 use super::send::{draw_parts, open_until};
 use super::{
-    EXPIRES, Failure, Funding, LATE, LIFE_MS, ORDER, Order, PAYMENT, Refusal, STATE, State,
-    UNPAID_MS, sender_of,
+    EXPIRES, Failure, Funding, LIFE_MS, ORDER, Order, PAYMENT, Refusal, STATE, State, UNPAID_MS,
+    UNUSED, sender_of,
 };
 use crate::context::Context;
 use crate::records;
@@ -83,11 +83,13 @@ pub enum Why {
     TooOld,
     /// The packet has another payment, or was sent from a balance.
     AlreadyPaid,
+    /// The packet has a payment of which no number is known: it may be this one.
+    MayBeTheSame,
 }
 
-/// A payment that did not open its packet, as it is kept with its record.
+/// A payment that did not open its packet, as it is kept with its record: one that came late, or has no use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Late {
+pub(super) struct Unused {
     /// When it was told, in unix milliseconds.
     pub told: i64,
     /// Why.
@@ -96,7 +98,7 @@ pub(super) struct Late {
     pub instead_of: Option<Payment>,
 }
 
-impl Record for Late {
+impl Record for Unused {
     const NAME: &'static str = "a payment without use";
 }
 
@@ -117,39 +119,41 @@ pub async fn pay<B: Binding>(
     let record = records::packet(packet);
     let home = records::home_of_packet(context.partitions, packet);
     attempts("pay for a packet", async || {
-        let names = [ORDER, STATE, PAYMENT, LATE, EXPIRES].map(Field::from).to_vec();
+        let names = [ORDER, STATE, PAYMENT, UNUSED, EXPIRES].map(Field::from).to_vec();
         let answers = context.read(home, vec![Read::Fields(record.clone(), names)]).await?;
-        let [Some(order), state, paid_by, late, expires] = fields(answers.first())? else {
+        let [Some(order), state, paid_by, unused, expires] = fields(answers.first())? else {
             return pay_from_order(context, packet, payment, random).await;
         };
         let (order, state) = (Order::decode(order)?, State::of(state.as_ref())?);
         if state == State::Unpaid {
             return pay_in_time(context, packet, &order, payment, random).await;
         }
-        let late: Option<Late> = late.as_ref().map(decode).transpose()?;
+        let unused: Option<Unused> = unused.as_ref().map(decode).transpose()?;
         let paid_by: Option<Payment> = paid_by.as_ref().map(decode).transpose()?;
-        match (&paid_by, order.funding) {
+        let of_packet = told(state, unused.as_ref(), expires.as_ref());
+        let why = match (&paid_by, of_packet) {
             // One of which no number is known may be that of the packet.
             (Some(paid_by), _) if *payment == *paid_by || *payment == Payment::NONE => {
-                Ok(Some(told(state, late.as_ref(), expires.as_ref())))
+                return Ok(Some(of_packet));
             }
-            (Some(_), _) | (None, Funding::Balance) => {
-                let why = late.map_or(Why::AlreadyPaid, |late| late.why);
-                let late = Late { told: context.now.0, why, instead_of: paid_by };
-                keep_unapplied(context, packet, &order, payment, &late).await
-            }
-            (None, Funding::Payment) => Err(unexpected().into()),
-        }
+            (Some(paid_by), _) if *paid_by == Payment::NONE => Why::MayBeTheSame,
+            (Some(_), Told::Unapplied(why)) => why,
+            (Some(_), Told::Applied) => Why::AlreadyPaid,
+            (None, _) if order.funding == Funding::Balance => Why::AlreadyPaid,
+            (None, _) => return Err(unexpected().into()),
+        };
+        let unused = Unused { told: context.now.0, why, instead_of: paid_by };
+        keep_unapplied(context, packet, &order, payment, &unused).await
     })
     .await
 }
 
 /// What is told of a payment that is known.
-fn told(state: State, late: Option<&Late>, expires: Option<&Value>) -> Told {
+fn told(state: State, unused: Option<&Unused>, expires: Option<&Value>) -> Told {
     // What was dropped has been closed without ever being given back.
     let moved_nothing = state == State::Waiting || (state == State::Closed && expires.is_none());
-    match late {
-        Some(Late { why, .. }) if moved_nothing => Told::Unapplied(*why),
+    match unused {
+        Some(Unused { why, .. }) if moved_nothing => Told::Unapplied(*why),
         _ => Told::Applied,
     }
 }
@@ -162,7 +166,7 @@ fn pay_in(total: i64) -> impl Iterator<Item = Write> {
 }
 
 /// What is written where a packet is paid for in time: from now on it can be opened.
-fn open(
+fn paid_writes(
     packet: &str,
     order: &Order,
     payment: &Payment,
@@ -191,7 +195,7 @@ async fn pay_in_time<B: Binding>(
     let unpaid = State::Unpaid.value();
     let guard = Guard::FieldEquals(records::packet(packet), STATE.into(), unpaid);
     plan.at(context.now).demand((), guard);
-    plan.write_all(open(packet, order, payment, context.now, random));
+    plan.write_all(paid_writes(packet, order, payment, context.now, random));
     let home = records::home_of_packet(context.partitions, packet);
     let Err(refused) = context.commit(home, plan).await? else { return Ok(Some(Told::Applied)) };
     match refused.field()? {
@@ -222,17 +226,17 @@ async fn pay_from_order<B: Binding>(
     let mut plan = Plan::new();
     let absent = Guard::FieldAbsent(records::packet(packet), ORDER.into());
     plan.at(now).demand((), absent);
-    let late = Late { told: now.0, why: Why::TooOld, instead_of: None };
+    let unused = Unused { told: now.0, why: Why::TooOld, instead_of: None };
     let told = if now.0 < order.at + UNPAID_MS {
         plan.write(Write::Set(records::packet(packet), ORDER.into(), order.encode()));
-        plan.write_all(open(packet, &order, payment, now, random));
+        plan.write_all(paid_writes(packet, &order, payment, now, random));
         Told::Applied
     } else if order.is_too_old(now) {
-        plan.write_all(without_parts(packet, &order, payment, &late));
+        plan.write_all(without_parts(packet, &order, payment, &unused));
         plan.write_all(wait(packet, now));
-        Told::Unapplied(late.why)
+        Told::Unapplied(unused.why)
     } else {
-        plan.write_all(without_parts(packet, &order, payment, &late));
+        plan.write_all(without_parts(packet, &order, payment, &unused));
         plan.write_all(give_back(packet, &order, now));
         Told::Applied
     };
@@ -246,31 +250,31 @@ async fn keep_unapplied<B: Binding>(
     packet: &str,
     order: &Order,
     payment: &Payment,
-    late: &Late,
+    unused: &Unused,
 ) -> Result<Option<Told>, Failure> {
     let name = payment.record_name(packet);
     let record = records::packet(&name);
     let mut plan = Plan::new();
     plan.at(context.now).demand((), Guard::FieldAbsent(record.clone(), ORDER.into()));
-    plan.write_all(without_parts(&name, order, payment, late));
+    plan.write_all(without_parts(&name, order, payment, unused));
     plan.write_all(wait(&name, context.now));
-    plan.read(Read::Fields(record, [STATE, LATE, EXPIRES].map(Field::from).to_vec()));
+    plan.read(Read::Fields(record, [STATE, UNUSED, EXPIRES].map(Field::from).to_vec()));
     let home = records::home_of_packet(context.partitions, &name);
     let answers = context.commit(home, plan).await?.unwrap_or_else(|refused| refused.reads);
-    let [state, Some(late), expires] = fields(answers.first())? else {
+    let [state, Some(unused), expires] = fields(answers.first())? else {
         return Err(unexpected().into());
     };
-    let (state, late) = (State::of(state.as_ref())?, decode(late)?);
-    Ok(Some(told(state, Some(&late), expires.as_ref())))
+    let (state, unused) = (State::of(state.as_ref())?, decode(unused)?);
+    Ok(Some(told(state, Some(&unused), expires.as_ref())))
 }
 
 /// What was paid for and nobody opens: it is one part.
-fn without_parts(name: &str, order: &Order, payment: &Payment, late: &Late) -> [Write; 5] {
+fn without_parts(name: &str, order: &Order, payment: &Payment, unused: &Unused) -> [Write; 5] {
     let record = records::packet(name);
     [
         Write::Set(record.clone(), ORDER.into(), order.encode()),
         Write::Set(record.clone(), PAYMENT.into(), encode(payment)),
-        Write::Set(record.clone(), LATE.into(), encode(late)),
+        Write::Set(record.clone(), UNUSED.into(), encode(unused)),
         Write::Set(records::parts(name), "0".into(), Value::Integer(order.total)),
         Write::Keep(record),
     ]

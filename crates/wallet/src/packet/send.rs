@@ -10,8 +10,8 @@ use domain::transaction::{CommitError, Field, Guard, Read, Value, Write};
 use store::{Plan, attempts};
 
 use super::{
-    DISPLAY, Display, EXPIRES, Failure, Funding, Kind, LATE, LIFE_MS, ORDER, Order, Refusal, STATE,
-    State, UNPAID_MS, name,
+    DISPLAY, Display, EXPIRES, Failure, Funding, Kind, LIFE_MS, ORDER, Order, Refusal, STATE,
+    State, UNPAID_MS, UNUSED, name,
 };
 use crate::account::{Account, Movement};
 use crate::context::Context;
@@ -55,7 +55,7 @@ pub(super) async fn write_down<B: Binding>(
                     plan.write(Write::Set(record.clone(), STATE.into(), unpaid));
                     plan.write(Write::CollectAfter(record.clone(), kept));
                 }
-                plan.read(Read::Fields(record.clone(), [STATE, LATE].map(Field::from).to_vec()));
+                plan.read(Read::Fields(record.clone(), [STATE, UNUSED].map(Field::from).to_vec()));
             }
         }
         let refused = match context.commit(home, plan).await? {
@@ -68,10 +68,10 @@ pub(super) async fn write_down<B: Binding>(
             return Err(Refusal::OrderNumberReused.into());
         }
         if order.funding == Funding::Payment {
-            let [state, late] = fields(refused.reads.first())? else {
+            let [state, unused] = fields(refused.reads.first())? else {
                 return Err(unexpected().into());
             };
-            if late.is_some() {
+            if unused.is_some() {
                 return Err(Refusal::TooOld.into());
             }
             let is_unpaid = State::of(state.as_ref())? == State::Unpaid;

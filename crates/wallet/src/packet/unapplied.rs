@@ -2,7 +2,7 @@
 
 use binding::Binding;
 use domain::answers::{fields, unexpected};
-use domain::due;
+use domain::money::Amount;
 use domain::time::UnixMillis;
 use domain::transaction::{Answer, CommitError, Field, Guard, Read, Write};
 use serde::{Deserialize, Serialize};
@@ -10,8 +10,8 @@ use store::codec::{decode, encode};
 use store::listing::{self, Place};
 use store::{Plan, Record};
 
-use super::pay::{Late, Payment, Why, give_back};
-use super::{DECIDED, LATE, ORDER, Order, PAYMENT, STATE, State};
+use super::pay::{Payment, Unused, Why, give_back};
+use super::{DECIDED, ORDER, Order, PAYMENT, STATE, State, UNUSED};
 use crate::context::Context;
 use crate::records;
 
@@ -21,10 +21,8 @@ pub const REASON_BYTES_MAX: usize = 400;
 /// A payment that waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unapplied {
-    /// Where it stands.
+    /// Where it stands: by that it is decided.
     pub place: Place,
-    /// The name of its record, under which it is decided.
-    pub name: String,
     /// What is known of it; nothing where its record cannot be read.
     pub details: Option<Details>,
 }
@@ -73,10 +71,8 @@ impl Record for Decided {
 /// Why a decision is not carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotDecided {
-    /// There is no such payment.
+    /// No such payment waits, or waited.
     Unknown,
-    /// There was a use for it.
-    Applied,
     /// Another decision was made before.
     Otherwise(Decided),
 }
@@ -92,84 +88,103 @@ pub async fn list<B: Binding>(
     most: usize,
 ) -> Result<(Vec<Unapplied>, bool), CommitError> {
     let (places, has_more) = listing::list(context, &records::UNAPPLIED.key(), after, most).await?;
-    let name = |place: &Place| due::words(&place.member);
-    let reads = places.iter().map(|place| {
-        let names = [ORDER, PAYMENT, LATE].map(Field::from).to_vec();
-        (place.partition, Read::Fields(records::packet(&name(place)), names))
-    });
-    let answers = context.read_some(reads.collect()).await;
+    let read = |place: &Place| {
+        let names = [ORDER, PAYMENT, UNUSED].map(Field::from).to_vec();
+        // What is no name has no record.
+        let record = records::packet(name_of(place).unwrap_or_default());
+        (place.partition, Read::Fields(record, names))
+    };
+    let answers = context.read_some(places.iter().map(read).collect()).await;
     let mut found = Vec::with_capacity(places.len());
     for (place, answer) in places.into_iter().zip(answers) {
-        let name = name(&place);
-        let details = match answer.and_then(|answer| details(&name, &answer)) {
+        let details =
+            name_of(&place).and_then(|name| answer.and_then(|answer| details(name, &answer)));
+        let details = match details {
             Ok(details) => Some(details),
             Err(error) if error.is_of_records() => None,
             Err(error) => return Err(error),
         };
-        found.push(Unapplied { place, name, details });
+        found.push(Unapplied { place, details });
     }
     Ok((found, has_more))
 }
 
+/// The name of the record of a payment that waits somewhere.
+fn name_of(place: &Place) -> Result<&str, CommitError> {
+    std::str::from_utf8(place.due()?.what).map_err(|_| unexpected())
+}
+
 fn details(name: &str, answer: &Answer) -> Result<Details, CommitError> {
-    let [Some(order), Some(payment), Some(late)] = fields(Some(answer))? else {
+    let [Some(order), Some(payment), Some(unused)] = fields(Some(answer))? else {
         return Err(unexpected());
     };
-    let Late { told, why, instead_of } = decode(late)?;
+    let Unused { told, why, instead_of } = decode(unused)?;
     let packet = Payment::of_record_name(name).map_or(name, |(_, packet)| packet);
+    let order = Order::decode(order)?;
+    Amount::new(order.total).map_err(|_| unexpected())?;
     Ok(Details {
         packet: packet.to_owned(),
         payment: decode(payment)?,
-        order: Order::decode(order)?,
+        order,
         told: UnixMillis(told),
         why,
         instead_of,
     })
 }
 
-/// Decides what becomes of a payment, once: two round trips. The decision is kept with its reason. The same decision
-/// again is the one that was made.
+/// Decides what becomes of a payment, once: at most two round trips. The decision is kept with its reason. The same
+/// decision again is the one that was made.
+///
+/// It waits as long as it stands in the index: that is what both decisions demand, and what both take away. So one whose
+/// record is damaged can be dropped.
 ///
 /// # Errors
-/// What is known of the payment otherwise, with nothing changed; the store's, also where a record is unreadable that is
-/// needed: the order, if the sender is to be credited.
+/// What is known of the payment otherwise, with nothing changed; the store's, also where the order cannot be read and the
+/// sender is to be credited.
 pub async fn decide<B: Binding>(
     context: &Context<'_, B>,
-    name: &str,
+    place: &Place,
     decision: Decision,
     reason: Option<&str>,
 ) -> Result<Result<Decided, NotDecided>, CommitError> {
-    let record = records::packet(name);
-    let home = records::home_of_packet(context.partitions, name);
-    let names = [STATE, ORDER, LATE].map(Field::from).to_vec();
-    let answers = context.read(home, vec![Read::Fields(record.clone(), names)]).await?;
-    let (order, late) = match fields(answers.first())? {
-        [None, ..] => return Ok(Err(NotDecided::Unknown)),
-        [Some(_), _, None] => return Ok(Err(NotDecided::Applied)),
-        [Some(_), order, Some(late)] => (order, late),
-        _ => return Err(unexpected()),
-    };
-    let Late { told, .. } = decode(late)?;
+    let Place { member, partition } = place;
+    let name = name_of(place);
     let decided = Decided { at: context.now.0, decision, reason: reason.map(str::to_owned) };
     let mut plan = Plan::new();
-    let waits = State::Waiting.value();
-    plan.at(context.now).demand((), Guard::FieldEquals(record.clone(), STATE.into(), waits));
-    plan.write(records::UNAPPLIED.remove(UnixMillis(told), name.as_bytes()));
-    plan.write(Write::Set(record.clone(), DECIDED.into(), encode(&decided)));
-    plan.read(Read::Fields(record.clone(), vec![DECIDED.into()]));
-    match decision {
-        Decision::Credit => {
-            let order = Order::decode(order.as_ref().ok_or_else(unexpected)?)?;
-            plan.write_all(give_back(name, &order, context.now));
+    plan.at(context.now);
+    plan.demand((), Guard::MemberPresent(records::UNAPPLIED.key(), member.clone()));
+    plan.write(Write::RemoveMember(records::UNAPPLIED.key(), member.clone()));
+    if let Ok(name) = name {
+        let record = records::packet(name);
+        plan.write(Write::Set(record.clone(), DECIDED.into(), encode(&decided)));
+        plan.read(Read::Fields(record.clone(), vec![DECIDED.into()]));
+        match decision {
+            Decision::Credit => {
+                let waits = Read::HasMember(records::UNAPPLIED.key(), member.clone());
+                let reads = vec![Read::Fields(record, vec![ORDER.into()]), waits];
+                let answers = context.read(*partition, reads).await?;
+                let order = fields(answers.first())?.first().and_then(Option::as_ref);
+                let Some(order) = order else {
+                    return match answers.get(1) {
+                        Some(Answer::Contains(false)) => Ok(Err(NotDecided::Unknown)),
+                        _ => Err(unexpected()),
+                    };
+                };
+                plan.write_all(give_back(name, &Order::decode(order)?, context.now));
+            }
+            Decision::Drop => {
+                plan.write(Write::Set(record, STATE.into(), State::Closed.value()));
+            }
         }
-        Decision::Drop => {
-            plan.write(Write::Set(record, STATE.into(), State::Closed.value()));
-        }
+    } else if decision == Decision::Credit {
+        return Err(unexpected());
     }
-    let Err(refused) = context.commit(home, plan).await? else { return Ok(Ok(decided)) };
-    let known = fields(refused.reads.first())?.first().and_then(Option::as_ref);
-    // A payment that came late, and in time to be credited, was never decided.
-    let Some(known) = known else { return Ok(Err(NotDecided::Applied)) };
+    let Err(refused) = context.commit(*partition, plan).await? else { return Ok(Ok(decided)) };
+    let known = match refused.reads.first() {
+        None => None,
+        answer => fields(answer)?.first().and_then(Option::as_ref),
+    };
+    let Some(known) = known else { return Ok(Err(NotDecided::Unknown)) };
     let known: Decided = decode(known)?;
     // Whoever lost the answer asks again.
     let is_same = known.decision == decision && known.reason.as_deref() == reason;

@@ -1,16 +1,18 @@
 //! Payments for group packets: in time, late, a second one, at once.
 
 use binding::memory::{Interrupted, Memory};
+use domain::due;
 use domain::transaction::{Value, Write};
 use futures::FutureExt as _;
 use futures::executor::block_on;
+use store::listing::Place;
 
 use super::flows::{
     NOW_MS, OTHER, USER, account, check_balanced, now, open, order, post, send, shown, three,
     viewed, write,
 };
 use super::requests::{at, number, settled};
-use crate::packet::unapplied::{Decision, NotDecided};
+use crate::packet::unapplied::{self, Decision, NotDecided, Unapplied};
 use crate::packet::{self, Funding, Order, Payment, Told, Why};
 use crate::records;
 
@@ -58,34 +60,50 @@ fn unpaid() -> (Memory, String) {
     (store, packet::name(USER, &number("p")))
 }
 
-/// The names of the payments that wait for operators, of the packet of [`unpaid`].
-fn waiting(store: &Memory) -> Vec<String> {
-    let (listed, has_more) = block_on(packet::unapplied::list(&now(store), None, 10)).unwrap();
+/// The payments that wait for operators, of the packet of [`unpaid`].
+fn all_waiting(store: &Memory) -> Vec<Unapplied> {
+    let (listed, has_more) = block_on(unapplied::list(&now(store), None, 10)).unwrap();
     assert!(!has_more, "{listed:?}");
-    let name = |one: packet::unapplied::Unapplied| {
-        let details = one.details.expect("its record can be read");
+    for details in listed.iter().filter_map(|one| one.details.as_ref()) {
         assert_eq!((&*details.packet, details.order.total), ("7.p", 200));
-        one.name
-    };
-    listed.into_iter().map(name).collect()
+    }
+    listed
 }
 
-fn decide(store: &Memory, name: &str, decision: Decision) -> Result<(), NotDecided> {
+/// The names of their records.
+fn waiting(store: &Memory) -> Vec<String> {
+    all_waiting(store).iter().map(|one| due::words(&one.place.member)).collect()
+}
+
+/// Why each waits.
+fn reasons(store: &Memory) -> Vec<Why> {
+    let why = |one: &Unapplied| one.details.as_ref().expect("it can be read").why;
+    all_waiting(store).iter().map(why).collect()
+}
+
+/// Where the only one is.
+fn place(store: &Memory) -> Place {
+    let [one] = &all_waiting(store)[..] else { panic!("{:?}", waiting(store)) };
+    one.place.clone()
+}
+
+fn decide(store: &Memory, place: &Place, decision: Decision) -> Result<(), NotDecided> {
     let context = at(store, NOW_MS + 31 * DAY_MS);
-    block_on(packet::unapplied::decide(&context, name, decision, Some("so"))).unwrap().map(drop)
+    block_on(unapplied::decide(&context, place, decision, Some("so"))).unwrap().map(drop)
 }
 
 /// One decision counts. Whoever lost the answer is told again, and whoever decides otherwise what it was.
-fn check_decided_once(store: &Memory, name: &str, decision: Decision) {
+fn check_decided_once(store: &Memory, decision: Decision) {
+    let place = &place(store);
     for _ in 0..2 {
-        assert_eq!(decide(store, name, decision), Ok(()));
+        assert_eq!(decide(store, place, decision), Ok(()));
     }
     let other = match decision {
         Decision::Credit => Decision::Drop,
         Decision::Drop => Decision::Credit,
     };
-    let Err(NotDecided::Otherwise(known)) = decide(store, name, other) else {
-        panic!("{name} is decided twice")
+    let Err(NotDecided::Otherwise(known)) = decide(store, place, other) else {
+        panic!("{place:?} is decided twice")
     };
     assert_eq!((known.decision, known.reason.as_deref()), (decision, Some("so")));
 }
@@ -156,7 +174,7 @@ fn a_payment_that_is_too_late_is_listed_once_until_an_operator_decides() {
         assert_eq!(pay_after(&store, &packet, 8), Ok(TOO_OLD));
         assert_eq!(send_after(&store, 8 * DAY_MS), Err(packet::Refusal::TooOld));
         assert_eq!(open(&store, &packet, OTHER), Err(packet::Refusal::Expired));
-        check_decided_once(&store, &packet, decision);
+        check_decided_once(&store, decision);
         assert_eq!(waiting(&store), [""; 0]);
         settled(&context);
         post(&store, USER);
@@ -187,8 +205,7 @@ fn a_second_payment_for_a_packet_waits_once_until_an_operator_decides() {
         assert_eq!(waiting(&store), [name.as_str()]);
         assert_eq!(account(&store, records::PAID_IN), -200, "it moves nothing");
         assert_eq!(open(&store, &packet, OTHER), Ok(100));
-        check_decided_once(&store, &name, decision);
-        assert_eq!(decide(&store, &packet, Decision::Credit), Err(NotDecided::Applied));
+        check_decided_once(&store, decision);
         assert_eq!(waiting(&store), [""; 0]);
         // The packet's rest comes back after its time, and the payment beside it.
         settled(&at(&store, NOW_MS + 31 * DAY_MS));
@@ -215,7 +232,7 @@ fn a_payment_for_a_packet_from_the_balance_waits() {
     }
     let name = Payment::NONE.record_name(&packet);
     assert_eq!(waiting(&store), [name.as_str()]);
-    assert_eq!(decide(&store, &name, Decision::Credit), Ok(()));
+    assert_eq!(decide(&store, &place(&store), Decision::Credit), Ok(()));
     settled(&at(&store, NOW_MS + 31 * DAY_MS));
     post(&store, USER);
     assert_eq!(viewed(&store, USER).balance, 500);
@@ -240,6 +257,8 @@ fn of_two_payments_at_once_one_waits() {
             let one = Payment::parse("T-1", "").unwrap();
             let told = block_on(packet::pay(&at(&store, later_ms), &packet, &one, &mut || 0));
             assert!(told.is_ok(), "{told:?}");
+            let made = if days == 0 { 2 } else { 3 };
+            assert_eq!(store.was_interrupted(), commits < made, "{days} {commits}");
             let memory = store.memory();
             let is_too_old = days == 31;
             let count = match (store.was_interrupted(), is_too_old) {
@@ -294,20 +313,68 @@ fn a_payment_without_a_number_is_no_second_one() {
     assert_eq!(waiting(&store), [""; 0]);
 }
 
+/// A payment with a number, for a packet whose payment has none: they may be the same.
+#[test]
+fn a_payment_that_may_be_the_packets_waits_and_says_so() {
+    let (store, packet) = unpaid();
+    assert_eq!(pay_after(&store, &packet, 1), Ok(Told::Applied));
+    let one = Payment::parse("T-1", "payment").unwrap();
+    for _ in 0..2 {
+        let told = pay_by(&store, &packet, &one, 1);
+        assert_eq!(told, Ok(Told::Unapplied(Why::MayBeTheSame)));
+    }
+    assert_eq!(reasons(&store), [Why::MayBeTheSame]);
+}
+
+/// A second payment for a packet whose first one was credited, or waits.
+#[test]
+fn a_second_payment_for_a_packet_that_was_forgotten_says_why_it_waits() {
+    let [one, two] = ["T-1", "T-2"].map(|number| Payment::parse(number, "payment").unwrap());
+    for (days, first, second) in [(8, Told::Applied, ALREADY_PAID), (31, TOO_OLD, TOO_OLD)] {
+        let (store, packet) = unpaid();
+        assert_eq!(pay_by(&store, &packet, &one, days), Ok(first));
+        assert_eq!(pay_by(&store, &packet, &two, days), Ok(second));
+        let Told::Unapplied(why) = second else { panic!("{second:?}") };
+        assert_eq!(reasons(&store).last(), Some(&why));
+    }
+}
+
+/// Whatever is damaged of a payment that waits, it can be dropped, and what is there of it can be read.
 #[test]
 fn a_payment_that_cannot_be_read_can_be_dropped() {
+    let garbage = || Some(Value::Bytes(vec![0xff]));
+    for (field, value) in
+        [("d", garbage()), ("d", None), ("l", garbage()), ("l", None), ("s", garbage())]
+    {
+        let (store, packet) = unpaid();
+        assert_eq!(pay_after(&store, &packet, 30), Ok(TOO_OLD));
+        let home = records::home_of_packet(now(&store).partitions, &packet);
+        let record = records::packet(&packet);
+        let damage = match value {
+            Some(value) => Write::Set(record, field.into(), value),
+            None => Write::Unset(record, field.into()),
+        };
+        write(&store, home, vec![], vec![damage]);
+        let place = place(&store);
+        let context = at(&store, NOW_MS + 31 * DAY_MS);
+        if field == "d" {
+            let credit = unapplied::decide(&context, &place, Decision::Credit, None);
+            assert!(block_on(credit).unwrap_err().is_of_records());
+        }
+        assert_eq!(decide(&store, &place, Decision::Drop), Ok(()), "{field}");
+        assert_eq!(waiting(&store), [""; 0]);
+    }
+}
+
+#[test]
+fn a_packet_whose_state_is_lost_is_named_and_not_asked_for_again_and_again() {
     let (store, packet) = unpaid();
-    assert_eq!(pay_after(&store, &packet, 30), Ok(TOO_OLD));
     let home = records::home_of_packet(now(&store).partitions, &packet);
-    let garbage = Value::Bytes(vec![0xff]);
-    write(&store, home, vec![], vec![Write::Set(records::packet(&packet), "d".into(), garbage)]);
-    let listed = block_on(packet::unapplied::list(&now(&store), None, 10)).unwrap().0;
-    assert_eq!((&*listed[0].name, &listed[0].details), (&*packet, &None));
-    let context = at(&store, NOW_MS + 31 * DAY_MS);
-    let credit = packet::unapplied::decide(&context, &packet, Decision::Credit, None);
-    assert!(block_on(credit).unwrap_err().is_of_records());
-    assert_eq!(decide(&store, &packet, Decision::Drop), Ok(()));
-    assert_eq!(block_on(packet::unapplied::list(&now(&store), None, 10)).unwrap().0, []);
+    write(&store, home, vec![], vec![Write::Unset(records::packet(&packet), "s".into())]);
+    let context = now(&store);
+    let told = block_on(packet::pay(&context, &packet, &Payment::NONE, &mut || 0));
+    let Err(packet::Failure::Store(error)) = told else { panic!("{told:?}") };
+    assert!(error.is_of_records(), "{error}");
 }
 
 /// The packet is sent again at any moment while its late payment is told: the first of both decides, and the

@@ -324,7 +324,7 @@ impl Holder {
                 let is_first = self.model().paid(&name, &payment, now_ms);
                 saw(step, if is_first { "paid" } else { "paid again" });
             }
-            (422, "already_paid") => {
+            (422, "already_paid" | "may_be_the_same") => {
                 self.model().told_unapplied(&name, &payment);
                 saw(step, "paid for twice");
             }
@@ -336,17 +336,30 @@ impl Holder {
         }
     }
 
-    /// An operator decides about a payment for which there was no use.
+    /// An operator decides about a payment for which there was no use, if it still waits.
     async fn decide(&mut self, step: &mut Step, record: &str) {
+        let Some(id) = self.waits(step, record).await else { return };
         let was_decided = self.model().may_be_decided(record);
         self.model().try_deciding(record, now_ms(step));
         let decision = step.one_of(&["credit", "drop"]);
-        let Some(reply) = step.ask(&decide_payment(record, decision)).await else { return };
+        let Some(reply) = step.ask(&decide_payment(&id, decision)).await else { return };
         match (reply.status, &*code(&reply)) {
             (204, _) => saw(step, decision),
             (409, "decided_otherwise") => assert!(was_decided, "{reply:?}"),
             _ => panic!("{reply:?}"),
         }
+    }
+
+    /// Under which id a payment waits.
+    async fn waits(&self, step: &mut Step, record: &str) -> Option<String> {
+        let reply = step.ask(&unapplied_payments("")).await?;
+        assert_eq!(reply.status, 200, "{reply:?}");
+        let (payment, packet) = Payment::of_record_name(record).expect("a record's name");
+        let listed = reply.json();
+        let mut payments = listed["payments"].as_array().expect("a list").iter();
+        let number = payment.number().map(Value::from).unwrap_or_default();
+        let is_it = |one: &&Value| one["packet"] == packet && one["payment"] == number;
+        payments.find(is_it)?["payment_id"].as_str().map(str::to_owned)
     }
 
     /// Mostly one that may be open.
