@@ -6,7 +6,7 @@ use end_to_end::app::{Ask, Reply};
 use end_to_end::wallet::{
     cents, decide_payment, grab, look, look_at_rain, look_at_withdrawal, open, open_rain, packet,
     packet_name, packet_paid_by, packet_to_pay, post, post_withdrawal, restore, send, settle,
-    switch_posting, tell, view, void_withdrawal, withdraw,
+    switch_posting, tell, unapplied_payments, view, void_withdrawal, withdraw,
 };
 use end_to_end::wallet_checks::Budget;
 use futures::future::BoxFuture;
