@@ -148,36 +148,36 @@ pub async fn decide<B: Binding>(
     reason: Option<&str>,
 ) -> Result<Result<Decided, NotDecided>, CommitError> {
     let Place { member, partition } = place;
-    let name = name_of(place);
+    // What is no name has no record.
+    let name = name_of(place).ok();
+    let record = records::packet(name.unwrap_or_default());
     let decided = Decided { at: context.now.0, decision, reason: reason.map(str::to_owned) };
     let mut plan = Plan::new();
     plan.at(context.now);
     plan.demand((), Guard::MemberPresent(records::UNAPPLIED.key(), member.clone()));
     plan.write(Write::RemoveMember(records::UNAPPLIED.key(), member.clone()));
-    if let Ok(name) = name {
-        let record = records::packet(name);
-        plan.write(Write::Set(record.clone(), DECIDED.into(), encode(&decided)));
-        plan.read(Read::Fields(record.clone(), vec![DECIDED.into()]));
-        match decision {
-            Decision::Credit => {
-                let waits = Read::HasMember(records::UNAPPLIED.key(), member.clone());
-                let reads = vec![Read::Fields(record, vec![ORDER.into()]), waits];
-                let answers = context.read(*partition, reads).await?;
-                let order = fields(answers.first())?.first().and_then(Option::as_ref);
-                let Some(order) = order else {
-                    return match answers.get(1) {
-                        Some(Answer::Contains(false)) => Ok(Err(NotDecided::Unknown)),
-                        _ => Err(unexpected()),
-                    };
+    match (decision, name) {
+        (Decision::Credit, _) => {
+            let waits = Read::HasMember(records::UNAPPLIED.key(), member.clone());
+            let reads = vec![Read::Fields(record.clone(), vec![ORDER.into()]), waits];
+            let answers = context.read(*partition, reads).await?;
+            let order = fields(answers.first())?.first().and_then(Option::as_ref);
+            let (Some(name), Some(order)) = (name, order) else {
+                return match answers.get(1) {
+                    Some(Answer::Contains(false)) => Ok(Err(NotDecided::Unknown)),
+                    _ => Err(unexpected()),
                 };
-                plan.write_all(give_back(name, &Order::decode(order)?, context.now));
-            }
-            Decision::Drop => {
-                plan.write(Write::Set(record, STATE.into(), State::Closed.value()));
-            }
+            };
+            plan.write_all(give_back(name, &Order::decode(order)?, context.now));
         }
-    } else if decision == Decision::Credit {
-        return Err(unexpected());
+        (Decision::Drop, Some(_)) => {
+            plan.write(Write::Set(record.clone(), STATE.into(), State::Closed.value()));
+        }
+        (Decision::Drop, None) => {}
+    }
+    if name.is_some() {
+        plan.write(Write::Set(record.clone(), DECIDED.into(), encode(&decided)));
+        plan.read(Read::Fields(record, vec![DECIDED.into()]));
     }
     let Err(refused) = context.commit(*partition, plan).await? else { return Ok(Ok(decided)) };
     let known = match refused.reads.first() {
