@@ -15,7 +15,7 @@ use domain::paid::PaidMark;
 use domain::partition::{Partition, fnv1a};
 use domain::time::UnixMillis;
 use domain::transaction::{Answer, CommitError, Guard, Read, Write};
-use lease::{CREDITED, HELD, Lease, Refill, call_back, is_sold_out, refill};
+use lease::{CREDITED, Draw, HELD, Lease, Refill, call_back, is_sold_out, refill};
 use store::{Binding, Plan, attempts};
 
 use crate::context::Context;
@@ -364,21 +364,28 @@ fn give<B>(
     plan.demand(refuse(Refusal::TooManyCoupons), size);
     plan.write(Write::Set(user.clone(), field, order.encode()));
     plan.write(Write::Add(user.clone(), count, 1));
+    let draw = match source {
+        Source::Stock(source) => source.draw(&lease, 1, UnixMillis(order.at)),
+        // As if the pool had credited one more.
+        Source::Uncounted => {
+            let writes = vec![Write::Add(lease.clone(), CREDITED.into(), 1)];
+            Draw { guards: vec![], writes }
+        }
+    };
+    // Whether nothing is left comes before the pace, which is only guessed at first: the hurried are refused by one commit.
+    let (sold_out, lacking): (Vec<_>, Vec<_>) =
+        draw.guards.into_iter().partition(|(why, _)| *why == lease::Why::SoldOut);
+    for (why, guard) in sold_out {
+        plan.demand(Why::Stock(why), guard);
+    }
     if let Some(Step { guard, writes }) = step {
         plan.demand(Why::Pace, guard);
         plan.at(context.now).write_all(writes);
     }
-    match source {
-        Source::Stock(source) => {
-            let draw = source.draw(&lease, 1, UnixMillis(order.at));
-            for (why, guard) in draw.guards {
-                plan.demand(Why::Stock(why), guard);
-            }
-            plan.write_all(draw.writes);
-        }
-        // As if the pool had credited one more.
-        Source::Uncounted => drop(plan.write(Write::Add(lease.clone(), CREDITED.into(), 1))),
+    for (why, guard) in lacking {
+        plan.demand(Why::Stock(why), guard);
     }
+    plan.write_all(draw.writes);
     plan.write_all(records::HOLDERS.mark(request.user, UnixMillis(order.at)));
     if let Gave::Reserved(_, until) = order.gave {
         let end = records::end(request.user, &request.number);

@@ -197,11 +197,17 @@ impl<B: Binding> Attempt<'_, B> {
                 }
                 plan.at(context.now).write_all(writes);
             }
+            // Whether nothing is left comes before the pace, which is only guessed at first.
+            let (sold_out, lacking): (Vec<_>, Vec<_>) =
+                draw.guards.into_iter().partition(|(why, _)| *why == Why::SoldOut);
+            for (why, guard) in sold_out {
+                plan.demand(Refuses::Budget(why), guard);
+            }
             if let Some(Step { guard, writes }) = step {
                 plan.demand(Refuses::Pace, guard);
                 plan.at(context.now).write_all(writes);
             }
-            for (why, guard) in draw.guards {
+            for (why, guard) in lacking {
                 plan.demand(Refuses::Budget(why), guard);
             }
             let (stored, now) = (envelope.to_stored(), context.now);

@@ -20,6 +20,7 @@ use edge::store::{Binding, random};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use lease::{Place, World, call_back_all, is_all_home};
+use store::Plan;
 use store::listing;
 use store::published::{Configuration, Publication};
 use store::quarantine::{self, SetAside};
@@ -586,9 +587,9 @@ async fn take_back_templates<B: Binding>(
 ///    anything back any more: who gives a unit back ends what is held.
 /// 4. Else a later entry takes its place, in one commit.
 ///
-/// A crash leaves the entry as it was, and the next call does the same again. Of two calls at once each may write a
-/// later entry, and whoever meets the second one finds nothing to do. What is held for ever, because its record cannot
-/// be read, costs two waves a day.
+/// A crash leaves the entry as it was, and the next call does the same again. Of two calls at once the first takes the
+/// entry out. What is held for ever - its record cannot be read, or a partition gave more than it has after a fail-over -
+/// costs two waves a day.
 struct Over<F> {
     /// Where they are listed.
     partition: Partition,
@@ -666,9 +667,12 @@ impl<F> Over<F> {
                 next = Some(later(over_at, until));
             }
         }
-        let mut writes = vec![index.remove(due.at, due.what)];
-        writes.extend(next.map(|at| index.add(at, due.what)));
-        context.write(self.partition, writes).await?;
+        // Of two calls at once one takes the entry out, so that there are never two of one budget.
+        let mut plan = Plan::new();
+        plan.demand((), index.demand(due.at, due.what));
+        plan.write(index.remove(due.at, due.what));
+        plan.write_all(next.map(|at| index.add(at, due.what)));
+        context.commit(self.partition, plan).await?.ok();
         Ok(is_over)
     }
 }

@@ -19,6 +19,8 @@ use store::codec::decode;
 use super::orders::ORDERS;
 use super::{FIELDS, LOOKS_MAX, Look, Report, Scope, What, value};
 
+/// Listed units of an activity that are compared in one look.
+const UNITS_MAX: usize = 65_536;
 /// Holds of one activity that are added up in one look.
 const HOLDS_MAX: usize = 65_536;
 
@@ -213,7 +215,13 @@ async fn counted_of<B: Binding>(
 ) -> Result<(Uses, bool), CommitError> {
     let page =
         |after| Read::Page(records::units(activity), Range { after, below: None }, READ_FIELDS_MAX);
-    let listed = look.members(partition, None, page).await?;
+    let mut listed = Vec::new();
+    let mut visit = |unit: &Member| {
+        listed.push(unit.clone());
+        listed.len() < UNITS_MAX
+    };
+    // Of those beyond it the sum is unsettled.
+    look.visit_list(partition, None, page, &mut visit).await?;
     let listed = listed.iter().map(|unit| records::unit(&String::from_utf8_lossy(&unit.0)));
     // What is no unit has no field.
     let listed = listed.filter(|unit| unit.0.len() <= FIELD_BYTES_MAX);
