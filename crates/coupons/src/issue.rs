@@ -373,18 +373,14 @@ fn give<B>(
         }
     };
     // Whether nothing is left comes before the pace, which is only guessed at first: the hurried are refused by one commit.
-    let (sold_out, lacking): (Vec<_>, Vec<_>) =
-        draw.guards.into_iter().partition(|(why, _)| *why == lease::Why::SoldOut);
-    for (why, guard) in sold_out {
+    let mut step = step;
+    for (why, guard) in draw.guards {
+        if why != lease::Why::SoldOut {
+            keep_to(&mut plan, context.now, step.take());
+        }
         plan.demand(Why::Stock(why), guard);
     }
-    if let Some(Step { guard, writes }) = step {
-        plan.demand(Why::Pace, guard);
-        plan.at(context.now).write_all(writes);
-    }
-    for (why, guard) in lacking {
-        plan.demand(Why::Stock(why), guard);
-    }
+    keep_to(&mut plan, context.now, step);
     plan.write_all(draw.writes);
     plan.write_all(records::HOLDERS.mark(request.user, UnixMillis(order.at)));
     if let Gave::Reserved(_, until) = order.gave {
@@ -393,6 +389,14 @@ fn give<B>(
         plan.write(records::ENDS.add(UnixMillis(until), &end));
     }
     plan
+}
+
+/// Demands the pace that was seen, and writes the next one.
+fn keep_to(plan: &mut Plan<Why>, now: UnixMillis, step: Option<Step>) {
+    if let Some(Step { guard, writes }) = step {
+        plan.demand(Why::Pace, guard);
+        plan.at(now).write_all(writes);
+    }
 }
 
 /// Refuses; a lease that was taken for nobody goes back.

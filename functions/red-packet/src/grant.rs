@@ -6,6 +6,7 @@ use coupons::pace::{Step, Wait};
 use domain::answers::unexpected;
 use domain::ids::UserId;
 use domain::order_number::{OrderNumber, Part, Play};
+use domain::time::UnixMillis;
 use domain::transaction::{CommitError, Value};
 use edge::store::Binding;
 use lease::{Budget, Lease, Refill, Source, Why, call_back, is_sold_out, refill};
@@ -114,6 +115,14 @@ pub async fn grant<B: Binding>(
     Ok(granted)
 }
 
+/// Demands the pace that was seen, and writes the next one.
+fn keep_to(plan: &mut Plan<Refuses>, now: UnixMillis, step: Option<Step>) {
+    if let Some(Step { guard, writes }) = step {
+        plan.demand(Refuses::Pace, guard);
+        plan.at(now).write_all(writes);
+    }
+}
+
 /// One number of one user.
 struct Attempt<'a, B> {
     context: &'a Context<'a, B>,
@@ -198,18 +207,14 @@ impl<B: Binding> Attempt<'_, B> {
                 plan.at(context.now).write_all(writes);
             }
             // Whether nothing is left comes before the pace, which is only guessed at first.
-            let (sold_out, lacking): (Vec<_>, Vec<_>) =
-                draw.guards.into_iter().partition(|(why, _)| *why == Why::SoldOut);
-            for (why, guard) in sold_out {
+            let mut step = step;
+            for (why, guard) in draw.guards {
+                if why != Why::SoldOut {
+                    keep_to(&mut plan, context.now, step.take());
+                }
                 plan.demand(Refuses::Budget(why), guard);
             }
-            if let Some(Step { guard, writes }) = step {
-                plan.demand(Refuses::Pace, guard);
-                plan.at(context.now).write_all(writes);
-            }
-            for (why, guard) in lacking {
-                plan.demand(Refuses::Budget(why), guard);
-            }
+            keep_to(&mut plan, context.now, step);
             let (stored, now) = (envelope.to_stored(), context.now);
             plan.write_all(pending::writes(user, number.as_str(), stored, now, now));
             plan.write_all(draw.writes);
