@@ -308,6 +308,27 @@ fn what_cannot_be_read_of_a_sku_is_told_and_no_price_overwrites_it() {
 }
 
 #[test]
+fn a_change_of_the_future_is_refused_with_its_batch_and_blocks_no_correction() {
+    let shop = Shop::new(Memory::new());
+    let change = |at: i64| prices::Change {
+        sku: "s".into(),
+        unit_price: None,
+        in_stock: Some(true),
+        changed_at: UnixMillis(at),
+    };
+    let currency = domain::money::Currency::parse("CNY").unwrap();
+    let apply = |changes| block_on(prices::apply(&shop.at(0), currency, changes));
+    let clocks_differ_ms = 20 * 60_000;
+    let refused = apply(vec![change(START), change(START + clocks_differ_ms + 1)]);
+    let Err(Failure::Invalid(error)) = refused else { panic!("it was applied") };
+    assert_eq!(error.field, "changes[1].changed_at");
+    let offers = || block_on(prices::offers(&shop.at(0), &["s"])).unwrap();
+    let before = format!("{:?}", offers());
+    assert!(apply(vec![change(START)]).is_ok());
+    assert_ne!(format!("{:?}", offers()), before, "the batch left nothing that is later");
+}
+
+#[test]
 fn an_order_whose_hold_is_none_stops_only_itself() {
     let shop = Shop::new(Memory::new());
     shop.limited("all");
