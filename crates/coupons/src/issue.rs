@@ -343,7 +343,7 @@ fn give<B>(
     published: &Published,
     order: &Order,
     source: Source,
-    step: Option<Step>,
+    mut step: Option<Step>,
 ) -> Plan<Why> {
     let Published { id, template, .. } = published;
     let (user, lease) = (records::user(request.user), records::lease(id));
@@ -373,14 +373,13 @@ fn give<B>(
         }
     };
     // Whether nothing is left comes before the pace, which is only guessed at first: the hurried are refused by one commit.
-    let mut step = step;
     for (why, guard) in draw.guards {
         if why != lease::Why::SoldOut {
-            keep_to(&mut plan, context.now, step.take());
+            Step::demand(step.take(), &mut plan, Why::Pace, context.now);
         }
         plan.demand(Why::Stock(why), guard);
     }
-    keep_to(&mut plan, context.now, step);
+    Step::demand(step, &mut plan, Why::Pace, context.now);
     plan.write_all(draw.writes);
     plan.write_all(records::HOLDERS.mark(request.user, UnixMillis(order.at)));
     if let Gave::Reserved(_, until) = order.gave {
@@ -389,14 +388,6 @@ fn give<B>(
         plan.write(records::ENDS.add(UnixMillis(until), &end));
     }
     plan
-}
-
-/// Demands the pace that was seen, and writes the next one.
-fn keep_to(plan: &mut Plan<Why>, now: UnixMillis, step: Option<Step>) {
-    if let Some(Step { guard, writes }) = step {
-        plan.demand(Why::Pace, guard);
-        plan.at(now).write_all(writes);
-    }
 }
 
 /// Refuses; a lease that was taken for nobody goes back.

@@ -24,8 +24,8 @@ use domain::ids::UserId;
 use domain::time::UnixMillis;
 use domain::transaction::{CommitError, Field, Guard, MapKey, Value, Write};
 use serde::{Deserialize, Serialize};
-use store::Record;
 use store::codec::{decode, encode};
+use store::{Plan, Record};
 
 use crate::scene::{RateLimit, SECONDS_MAX};
 
@@ -50,6 +50,17 @@ pub struct Step {
     pub guard: Guard,
     /// The next one. It is collected by the clock of the plan.
     pub writes: [Write; 2],
+}
+
+impl Step {
+    /// Puts a step, if there is one, into the plan of whatever gives the award; `why` is why the plan is refused where
+    /// the pace is another one.
+    pub fn demand<R>(step: Option<Self>, plan: &mut Plan<R>, why: R, now: UnixMillis) {
+        if let Some(Self { guard, writes }) = step {
+            plan.demand(why, guard);
+            plan.at(now).write_all(writes);
+        }
+    }
 }
 
 /// The user is too fast: so many seconds until the next award.

@@ -78,8 +78,8 @@ async fn nudge(message: &[u8]) -> Result<(), Problem> {
 }
 
 /// Commits what the events change: durable when it returns. An event that cannot be done keeps no other one from it,
-/// unless the store fails; the answer is the gravest of their problems, groups before packets. Whatever was committed before is committed
-/// again without harm.
+/// unless the store fails; the answer is the gravest of their problems, groups before packets. Whatever was committed
+/// before is committed again without harm.
 async fn commit(events: &[Event], config: &Config) -> Result<(), Problem> {
     let mut gravest = Gravest::default();
     let steps = decide::steps(events);

@@ -6,7 +6,6 @@ use coupons::pace::{Step, Wait};
 use domain::answers::unexpected;
 use domain::ids::UserId;
 use domain::order_number::{OrderNumber, Part, Play};
-use domain::time::UnixMillis;
 use domain::transaction::{CommitError, Value};
 use edge::store::Binding;
 use lease::{Budget, Lease, Refill, Source, Why, call_back, is_sold_out, refill};
@@ -115,14 +114,6 @@ pub async fn grant<B: Binding>(
     Ok(granted)
 }
 
-/// Demands the pace that was seen, and writes the next one.
-fn keep_to(plan: &mut Plan<Refuses>, now: UnixMillis, step: Option<Step>) {
-    if let Some(Step { guard, writes }) = step {
-        plan.demand(Refuses::Pace, guard);
-        plan.at(now).write_all(writes);
-    }
-}
-
 /// One number of one user.
 struct Attempt<'a, B> {
     context: &'a Context<'a, B>,
@@ -183,7 +174,7 @@ impl<B: Binding> Attempt<'_, B> {
         attempts("open a packet", async || {
             let limit = published.rate_limit;
             let step = limit.map(|limit| limit.step(user, &rain.scene, pace.as_ref(), context.now));
-            let step = match step.transpose()?.transpose() {
+            let mut step = match step.transpose()?.transpose() {
                 Ok(step) => step,
                 // The last attempt saw that the number has not acted.
                 Err(Wait(seconds)) => {
@@ -207,14 +198,13 @@ impl<B: Binding> Attempt<'_, B> {
                 plan.at(context.now).write_all(writes);
             }
             // Whether nothing is left comes before the pace, which is only guessed at first.
-            let mut step = step;
             for (why, guard) in draw.guards {
                 if why != Why::SoldOut {
-                    keep_to(&mut plan, context.now, step.take());
+                    Step::demand(step.take(), &mut plan, Refuses::Pace, context.now);
                 }
                 plan.demand(Refuses::Budget(why), guard);
             }
-            keep_to(&mut plan, context.now, step);
+            Step::demand(step, &mut plan, Refuses::Pace, context.now);
             let (stored, now) = (envelope.to_stored(), context.now);
             plan.write_all(pending::writes(user, number.as_str(), stored, now, now));
             plan.write_all(draw.writes);

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use store::listing::Place;
 use store::quarantine::{dropped_names, names};
 use wallet::mode::{Mode, Statements, Switches};
-use wallet::packet::unapplied::{self, Decision};
+use wallet::packet::unapplied::Decision;
 
 use crate::quarantine::{self, PAGE_MAX, REASON_BYTES_MAX};
 use crate::reconcile::{Cursor, Scope};
@@ -113,7 +113,7 @@ pub(crate) fn command(operation: Operation, call: &Call) -> Result<Command, Prob
         Operation::Retry => Command::Retry(item()?),
         Operation::Drop => {
             let DropBody { reason } = call.json()?;
-            Command::Drop(item()?, checked(reason, REASON_BYTES_MAX)?)
+            Command::Drop(item()?, checked(reason)?)
         }
         Operation::Settle => {
             // A schedule may have nothing to say.
@@ -134,8 +134,7 @@ pub(crate) fn command(operation: Operation, call: &Call) -> Result<Command, Prob
             let id = call.parameters.first().map_or("", String::as_str);
             let place = quarantine::place(partitions, id).ok_or_else(unknown_payment)?;
             let DecisionBody { decision, reason } = call.json()?;
-            let check = |reason| checked(reason, unapplied::REASON_BYTES_MAX);
-            let reason = reason.map(check).transpose()?;
+            let reason = reason.map(checked).transpose()?;
             let decision = match decision {
                 DecisionName::Credit => Decision::Credit,
                 DecisionName::Drop if reason.is_none() => {
@@ -149,9 +148,10 @@ pub(crate) fn command(operation: Operation, call: &Call) -> Result<Command, Prob
     })
 }
 
-fn checked(reason: String, bytes_max: usize) -> Result<String, InvalidInput> {
-    if reason.trim().is_empty() || reason.len() > bytes_max {
-        let detail = format!("must say why, in at most {bytes_max} bytes");
+/// A reason that an operator gave.
+fn checked(reason: String) -> Result<String, InvalidInput> {
+    if reason.trim().is_empty() || reason.len() > REASON_BYTES_MAX {
+        let detail = format!("must say why, in at most {REASON_BYTES_MAX} bytes");
         return Err(wrong_value("reason", detail));
     }
     Ok(reason)

@@ -9,7 +9,7 @@ use store::listing::Place;
 
 /// Items of one page, at most, and where nothing is said.
 pub const PAGE_MAX: usize = 100;
-/// Bytes of the reason for which an item is dropped.
+/// Bytes of the reason for which an item is dropped, or a payment decided.
 pub const REASON_BYTES_MAX: usize = 400;
 /// Between a partition and a name.
 const SEPARATOR: char = '.';

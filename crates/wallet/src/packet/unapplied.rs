@@ -15,9 +15,6 @@ use super::{DECIDED, ORDER, Order, PAYMENT, STATE, State, UNUSED};
 use crate::context::Context;
 use crate::records;
 
-/// Bytes of the reason of a decision.
-pub const REASON_BYTES_MAX: usize = 400;
-
 /// A payment that waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unapplied {
