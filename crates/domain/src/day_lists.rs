@@ -61,16 +61,34 @@ impl DayLists {
         Member(user.0.to_be_bytes().to_vec())
     }
 
-    /// Puts a user on the list of a day. Twice is once.
+    /// Puts a user on the list of the day of a moment. Twice is once.
     pub fn mark(self, user: UserId, at: UnixMillis) -> [Write; 2] {
-        let day = day(at);
-        let bucket = mix(fnv1a(&user.0.to_le_bytes())) % BUCKETS;
+        self.mark_on(user, day(at))
+    }
+
+    /// Puts a user on the list of a day.
+    pub fn mark_on(self, user: UserId, day: i64) -> [Write; 2] {
         [
             // Days are after 1970, so that their bytes are in their order.
             Write::AddMember(self.0.into(), Member(day.to_be_bytes().to_vec())),
-            Write::AddMember(self.list(day, bucket), Self::member(user)),
+            Write::AddMember(self.list(day, bucket_of(user)), Self::member(user)),
         ]
     }
+
+    /// Takes a user off the list of a day, if they are there.
+    pub fn unmark(self, user: UserId, day: i64) -> Write {
+        Write::RemoveMember(self.list(day, bucket_of(user)), Self::member(user))
+    }
+
+    /// Takes a day out of [`Self::days`]. Whoever does knows that its lists are empty, and looks again afterwards.
+    pub fn forget(self, day: i64) -> Write {
+        Write::RemoveMember(self.0.into(), Member(day.to_be_bytes().to_vec()))
+    }
+}
+
+/// In which of the records of a day a user stands.
+fn bucket_of(user: UserId) -> u64 {
+    mix(fnv1a(&user.0.to_le_bytes())) % BUCKETS
 }
 
 #[cfg(test)]
@@ -90,6 +108,8 @@ mod tests {
         assert_eq!(DayLists::day_of(&day), Ok(20_000));
         assert_eq!(DayLists::user_of(&member), Ok(user));
         assert!((0..BUCKETS).any(|bucket| lists.list(20_000, bucket) == list));
+        assert_eq!(lists.unmark(user, 20_000), Write::RemoveMember(list, member));
+        assert_eq!(lists.forget(20_000), Write::RemoveMember("j".into(), day));
         assert!(DayLists::day_of(&Member(vec![1])).is_err());
         assert!(DayLists::user_of(&Member(vec![1; 9])).is_err());
     }

@@ -9,6 +9,9 @@
 //! - [`attempts`]: the loop of whoever loses against another commit, with its bound
 //! - [`cache`]: what an instance read a moment ago
 //! - [`published`]: configuration that operators publish and everybody reads
+//! - [`numbers`]: numbers under which operations act at most once, and how they are forgotten
+//! - [`retention`]: how long what is over is kept
+//! - [`life`]: how long each kind of record lives
 //! - [`listing`]: one list out of those of all partitions
 //! - [`quarantine`]: what cannot be done for a fault of its own records, set aside with its reason
 //! - [`sweep`]: doing what is due in an index, the oldest first
@@ -19,10 +22,13 @@ pub mod cache;
 pub mod codec;
 pub mod context;
 pub mod failure;
+pub mod life;
 pub mod listing;
+pub mod numbers;
 pub mod plan;
 pub mod published;
 pub mod quarantine;
+pub mod retention;
 pub mod sweep;
 pub mod versioned;
 pub mod wave;
