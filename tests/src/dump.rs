@@ -17,6 +17,15 @@ const DUMP: &str = "local found = {} \
     end \
     return found";
 
+/// Every string of the store, with its length and its bits.
+const IDS: &str = "local found = {} \
+    for _, key in ipairs(redis.call('KEYS', '*')) do \
+        if redis.call('TYPE', key).ok == 'string' then \
+            found[#found + 1] = {key, redis.call('STRLEN', key), redis.call('BITCOUNT', key)} \
+        end \
+    end \
+    return found";
+
 /// The fields of a record; members of an ordered set with 0 each.
 pub type Record = BTreeMap<Vec<u8>, Value>;
 /// Records by partition and name.
@@ -56,6 +65,25 @@ pub fn read(connection: &mut redis::Connection) -> Records {
         ((partition.to_owned(), name), fields.collect())
     };
     dump.into_iter().map(record).collect()
+}
+
+/// The sets of ids of the store: the name of each with the bytes of one of its parts, and how many ids are in that. As the
+/// binding writes them: bitmaps, and buckets of seven bytes an id.
+///
+/// # Panics
+/// The server does not answer, or holds what is not ours.
+pub fn ids(connection: &mut redis::Connection) -> Vec<(String, u64, u64)> {
+    let found: Vec<(String, u64, u64)> =
+        redis::cmd("EVAL").arg(IDS).arg(0).query(connection).expect("the server runs scripts");
+    let part = |(key, bytes, bits): (String, u64, u64)| {
+        let (_, name) = key.split_once("}:").expect("a hash tag");
+        let (name, _) = name.rsplit_once(':').expect("a part of a set");
+        match name.strip_prefix('b') {
+            Some(name) => (name.to_owned(), bytes, bits),
+            None => (name.strip_prefix('s').expect("a set").to_owned(), bytes, bytes / 7),
+        }
+    };
+    found.into_iter().map(part).collect()
 }
 
 /// As the binding writes values: decimal digits, or `=` and bytes.

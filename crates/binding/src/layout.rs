@@ -1,5 +1,6 @@
 //! What a store writes down about itself at its first use, and is checked against ever after.
 
+use domain::life::{Life, Shape};
 use domain::partition::{Partition, Partitions};
 use domain::transaction::{
     Answer, CommitError, Field, Guard, MapKey, Outcome, Read, Transaction, Value, Write,
@@ -10,6 +11,16 @@ use crate::Binding;
 /// The version of what this binding writes: the names of keys, the encoding of values and the parts
 /// of an id set. A change that older data does not survive raises it.
 pub const LAYOUT_VERSION: i64 = 2;
+
+/// The kind of the record.
+pub const LIVES: &[Life] = &[Life {
+    name: "layout",
+    shape: Shape::Map,
+    what: "how the store is divided, and the version of its layout",
+    written_by: "the first request",
+    acts: "for ever",
+    ends: "never: one record",
+}];
 
 const RECORD: &str = "layout";
 const PARTITIONS: &str = "partitions";

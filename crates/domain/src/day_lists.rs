@@ -28,6 +28,12 @@ impl DayLists {
         Read::Page(self.0.into(), Range { after, below: None }, READ_FIELDS_MAX)
     }
 
+    /// The first days before one.
+    pub fn days_before(self, day: i64, most: u32) -> Read {
+        let below = Some(Member(day.to_be_bytes().to_vec()));
+        Read::Page(self.0.into(), Range { after: None, below }, most)
+    }
+
     /// The day of a member of [`Self::days`].
     ///
     /// # Errors
@@ -45,6 +51,17 @@ impl DayLists {
     /// A page of some of the users of a day, behind a member of another page.
     pub fn users(self, day: i64, bucket: u64, after: Option<Member>) -> Read {
         Read::Page(self.list(day, bucket), Range { after, below: None }, READ_FIELDS_MAX)
+    }
+
+    /// The first users of a list of a day, behind a member of another page.
+    pub fn page(self, day: i64, bucket: u64, after: Option<Member>, most: u32) -> Read {
+        Read::Page(self.list(day, bucket), Range { after, below: None }, most)
+    }
+
+    /// How many users each list of a day has, in the order of the lists.
+    pub fn counts(self, day: i64) -> Vec<Read> {
+        let count = |bucket| Read::Count(self.list(day, bucket), Range::default());
+        (0..BUCKETS).map(count).collect()
     }
 
     /// The user of a member of [`Self::users`].

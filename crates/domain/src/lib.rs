@@ -12,6 +12,7 @@
 //! - [`answers`]: what stands in a store's answers
 //! - [`due`]: an index of what is to be done at a moment
 //! - [`day_lists`]: which users had to do with something on a day
+//! - [`life`]: how long each kind of record lives
 //! - [`paid`]: the rule "is this user new?", which more than one function needs
 //!
 //! Nothing here reads a clock, a random number or a store: those arrive as values.
@@ -22,6 +23,7 @@ pub mod due;
 pub mod error;
 pub mod ids;
 pub mod integer;
+pub mod life;
 pub mod money;
 pub mod order_number;
 pub mod paid;

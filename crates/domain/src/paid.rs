@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::answers::{integers, unexpected};
 use crate::ids::UserId;
+use crate::life::{Life, Shape};
 use crate::partition::{Location, Partition, Partitions};
 use crate::transaction::{Answer, CommitError, Guard, Read, SetKey, Transaction, Value, Write};
 
@@ -17,6 +18,26 @@ const RECORD: &str = "paid";
 
 /// The configuration record that says whether the import of earlier payers is complete.
 const IMPORT: &str = "import";
+
+/// The kinds of records of this rule.
+pub const LIVES: &[Life] = &[
+    Life {
+        name: "paid",
+        shape: Shape::Ids,
+        what: "users who have paid",
+        written_by: "events, the import, operators",
+        acts: "for ever: who has paid is never new again",
+        ends: "never: about 8 bytes a user",
+    },
+    Life {
+        name: "import",
+        shape: Shape::Map,
+        what: "whether earlier payers are imported",
+        written_by: "operators",
+        acts: "for ever",
+        ends: "never: one record",
+    },
+];
 /// 1 once an operator declared it complete.
 const COMPLETE: &str = "complete";
 

@@ -1,55 +1,6 @@
-//! How long each kind of record lives. Whoever writes a kind declares it here, so that the table of lives is made from the
-//! declarations, and whoever looks at a whole store can say of each record what it is.
+//! How long records of the layer itself live; each crate of rules declares its own ([`domain::life`]).
 
-/// What a kind of record is in the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
-    /// A map.
-    Map,
-    /// A set of ids.
-    Ids,
-    /// An ordered set.
-    Ordered,
-}
-
-/// A kind of record, and its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Life {
-    /// Its name in the store, with what is in it in angle brackets: `me<user>:<page>`. What a name in brackets is made of
-    /// is said by [`Life::matches`].
-    pub name: &'static str,
-    /// What it is in the store.
-    pub shape: Shape,
-    /// What it is.
-    pub what: &'static str,
-    /// Who writes it.
-    pub written_by: &'static str,
-    /// How long it can act, or must be there for others to act rightly.
-    pub acts: &'static str,
-    /// When it goes, and by what.
-    pub ends: &'static str,
-}
-
-impl Life {
-    /// Whether a record of the store is of this kind, by its name. `<user>`, `<day>`, `<bucket>`, `<page>` are numbers; any
-    /// other name in brackets stands for one or more characters.
-    pub fn matches(&self, name: &str) -> bool {
-        matches(self.name, name)
-    }
-}
-
-fn matches(pattern: &str, name: &str) -> bool {
-    let Some((literal, rest)) = pattern.split_once('<') else { return pattern == name };
-    let Some(name) = name.strip_prefix(literal) else { return false };
-    let Some((what, rest)) = rest.split_once('>') else { return false };
-    let is_number = matches!(what, "user" | "day" | "bucket" | "page");
-    let fits = |part: &str| {
-        !part.is_empty() && (!is_number || part.bytes().all(|byte| byte.is_ascii_digit()))
-    };
-    (1..=name.len())
-        .filter(|end| name.is_char_boundary(*end))
-        .any(|end| fits(&name[..end]) && matches(rest, &name[end..]))
-}
+pub use domain::life::{Life, Shape};
 
 /// Kinds of records of the layer itself.
 pub const LIVES: &[Life] = &[
@@ -77,26 +28,28 @@ pub const LIVES: &[Life] = &[
         acts: "for ever",
         ends: "never: one record",
     },
+    Life {
+        name: "q",
+        shape: Shape::Ordered,
+        what: "what is set aside",
+        written_by: "sweeps, for items that cannot be done for a fault of their own records",
+        acts: "until an operator retries or drops it",
+        ends: "with the operator's decision",
+    },
+    Life {
+        name: "qd",
+        shape: Shape::Ordered,
+        what: "what was set aside and is dropped",
+        written_by: "operators",
+        acts: "no more; it is named in reconciliation",
+        ends: "never: as many as operators drop",
+    },
+    Life {
+        name: "qn",
+        shape: Shape::Map,
+        what: "why something is set aside, or dropped",
+        written_by: "sweeps and operators",
+        acts: "with its item",
+        ends: "with its item",
+    },
 ];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_matches_its_pattern_alone() {
-        for (pattern, name, expected) in [
-            ("x", "x", true),
-            ("x", "xr", false),
-            ("x<user>", "x7", true),
-            ("x<user>", "xr", false),
-            ("x<user>", "x", false),
-            ("me<user>:<page>", "me7:0", true),
-            ("me<user>:<page>", "me7", false),
-            ("b<template>:<batch>", "bspring-15:may", true),
-            ("t<template>", "tä", true),
-        ] {
-            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
-        }
-    }
-}

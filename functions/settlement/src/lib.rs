@@ -3,6 +3,7 @@
 //!
 //! In reading order:
 //! - [`settle`]: one call's work, bounded
+//! - [`collect`]: what is over for long enough goes
 //! - [`reconcile`]: what the books say of each other
 //! - [`quarantine`]: what is set aside
 //! - [`parse`], [`render`], and here what puts them together
@@ -20,16 +21,19 @@ use std::rc::Rc;
 use coupons::context::Templates;
 use domain::due;
 use domain::time::UnixMillis;
+use domain::transaction::CommitError;
 use edge::config::{self, Config, ConfigError};
 use edge::log::Line;
 use edge::route::{Verb, route};
 use edge::store::{Binding, Store};
 use edge::{Access, Answer, Call, Kept, Problem, Request, Response, Route, Stages};
 use store::quarantine::{Act, Item};
+use store::retention::Retention;
 use wallet::keys::SigningKeys;
 use wallet::mode::{self, Switches};
 use wallet::packet::unapplied::{self, Decided, Decision, NotDecided, Unapplied};
 
+pub mod collect;
 pub mod parse;
 pub mod quarantine;
 pub mod reconcile;
@@ -38,6 +42,7 @@ pub mod settle;
 #[cfg(test)]
 mod tests;
 
+use collect::Gone;
 use parse::Command;
 use reconcile::Report;
 use settle::{Settled, USERS_DEFAULT};
@@ -46,6 +51,9 @@ use settle::{Settled, USERS_DEFAULT};
 #[derive(Clone, Copy, Debug)]
 enum Operation {
     Settle,
+    LookAtRetention,
+    Retain,
+    Collect,
     LookAtSwitches,
     Switch,
     Reconcile,
@@ -61,6 +69,9 @@ const ROUTES: &[Route<Operation>] = {
     use Verb::{Get, Post, Put};
     &[
         route(Post, "/v1/settlement", Operator, Operation::Settle),
+        route(Get, "/v1/retention", Operator, Operation::LookAtRetention),
+        route(Put, "/v1/retention", Operator, Operation::Retain),
+        route(Post, "/v1/collection", Operator, Operation::Collect),
         route(Get, "/v1/posting", Operator, Operation::LookAtSwitches),
         route(Put, "/v1/posting", Operator, Operation::Switch),
         route(Get, "/v1/reconciliation", Operator, Operation::Reconcile),
@@ -163,6 +174,10 @@ async fn tell(settled: &Settled) {
 pub enum Done {
     /// What a call settled.
     Settled(Settled),
+    /// How long things are kept.
+    Retention(Retention),
+    /// What a call collected.
+    Collected(Gone),
     /// What is switched.
     Switches(Switches),
     /// Where books do not agree.
@@ -202,6 +217,12 @@ fn not_decided(why: NotDecided) -> Problem {
     }
 }
 
+/// How long things are kept: what operators said, or else the default.
+async fn retention<B: Binding>(context: &store::Context<'_, B>) -> Result<Retention, CommitError> {
+    let seen = Retention::place(context.partitions).find(context).await?;
+    Ok(seen.record.unwrap_or_default())
+}
+
 /// Carries a command out: whatever is done is durable when it returns.
 async fn perform<B: Binding>(books: &Books<'_, B>, command: Command) -> Result<Done, Problem> {
     let context = &books.wallets;
@@ -210,6 +231,22 @@ async fn perform<B: Binding>(books: &Books<'_, B>, command: Command) -> Result<D
             let settled = settle::settle(books, users_max).await?;
             tell(&settled).await;
             Done::Settled(settled)
+        }
+        Command::LookAtRetention => Done::Retention(retention(context).await?),
+        Command::Retain(retention) => {
+            let place = Retention::place(context.partitions);
+            context.write(place.partition, [place.set(&retention)]).await?;
+            Done::Retention(retention)
+        }
+        Command::Collect { dry_run, users_max } => {
+            let retention = retention(context).await?;
+            let gone = collect::collect(books, retention, dry_run, users_max).await?;
+            edge::sweep::log("stuck", &gone.stuck).await;
+            edge::sweep::log("set_aside", &gone.set_aside).await;
+            if let Some(failure) = &gone.interrupted {
+                edge::sweep::interrupted(failure).await;
+            }
+            Done::Collected(gone)
         }
         Command::LookAtSwitches => Done::Switches(mode::read(context).await?),
         Command::Switch(switches) => {

@@ -7,17 +7,27 @@ use edge::{Call, Problem};
 use serde::Deserialize;
 use store::listing::Place;
 use store::quarantine::{dropped_names, names};
+use store::retention::Retention;
 use wallet::mode::{Mode, Statements, Switches};
 use wallet::packet::unapplied::Decision;
 
+use crate::collect;
 use crate::quarantine::{self, PAGE_MAX, REASON_BYTES_MAX};
 use crate::reconcile::{Cursor, Scope};
-use crate::settle::{USERS_DEFAULT, USERS_MAX};
+use crate::settle::{self, USERS_MAX};
 use crate::{Operation, unknown_payment};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SettleBody {
+    users_max: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CollectBody {
+    #[serde(default)]
+    dry_run: bool,
     users_max: Option<u32>,
 }
 
@@ -71,6 +81,17 @@ enum DecisionName {
 pub enum Command {
     /// Settle at most so many users.
     Settle(u32),
+    /// How long are things kept?
+    LookAtRetention,
+    /// Keep them so long.
+    Retain(Retention),
+    /// Take away what is over.
+    Collect {
+        /// Only say what would go.
+        dry_run: bool,
+        /// Look at so many users at most.
+        users_max: u32,
+    },
     /// What is switched?
     LookAtSwitches,
     /// Switch it.
@@ -118,7 +139,18 @@ pub(crate) fn command(operation: Operation, call: &Call) -> Result<Command, Prob
         Operation::Settle => {
             // A schedule may have nothing to say.
             let body = if call.body.is_empty() { SettleBody::default() } else { call.json()? };
-            Command::Settle(users_max(&body)?)
+            Command::Settle(users_max(body.users_max, settle::USERS_DEFAULT)?)
+        }
+        Operation::LookAtRetention => Command::LookAtRetention,
+        Operation::Retain => {
+            let retention: Retention = call.json()?;
+            retention.validate()?;
+            Command::Retain(retention)
+        }
+        Operation::Collect => {
+            let body = if call.body.is_empty() { CollectBody::default() } else { call.json()? };
+            let users_max = users_max(body.users_max, collect::USERS_DEFAULT)?;
+            Command::Collect { dry_run: body.dry_run, users_max }
         }
         Operation::LookAtSwitches => Command::LookAtSwitches,
         Operation::Switch => Command::Switch(switches(&call.json()?)?),
@@ -175,9 +207,9 @@ fn limit_of(limit: Option<&str>) -> Result<usize, InvalidInput> {
     limit.ok_or_else(|| wrong_value("limit", format!("must be 1 to {PAGE_MAX}")))
 }
 
-fn users_max(body: &SettleBody) -> Result<u32, InvalidInput> {
-    match body.users_max {
-        None => Ok(USERS_DEFAULT),
+fn users_max(users: Option<u32>, default: u32) -> Result<u32, InvalidInput> {
+    match users {
+        None => Ok(default),
         Some(users @ 1..=USERS_MAX) => Ok(users),
         Some(_) => {
             let detail = format!("must be 1 to {USERS_MAX}");
@@ -237,8 +269,8 @@ mod tests {
 
     #[test]
     fn a_call_settles_1_to_10000_users() {
-        let read = |max| users_max(&SettleBody { users_max: max }).map_err(|error| error.field);
-        assert_eq!(read(None), Ok(USERS_DEFAULT));
+        let read = |max| users_max(max, settle::USERS_DEFAULT).map_err(|error| error.field);
+        assert_eq!(read(None), Ok(settle::USERS_DEFAULT));
         assert_eq!(read(Some(10_000)), Ok(10_000));
         for wrong in [0, 10_001] {
             assert_eq!(read(Some(wrong)), Err("users_max".to_owned()));

@@ -1,5 +1,7 @@
 //! Answers -> wire.
 
+use std::collections::BTreeMap;
+
 use domain::ids::UserId;
 use domain::integer::Count;
 use domain::money::Amount;
@@ -34,6 +36,20 @@ struct SettledBody {
     set_aside: Option<Count>,
     set_aside_items: Vec<StuckItem>,
     quarantined: Option<Count>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interrupted: Option<String>,
+}
+
+#[derive(Serialize)]
+struct CollectedBody {
+    dry_run: bool,
+    users: Option<Count>,
+    gone: BTreeMap<&'static str, Option<Count>>,
+    has_more: bool,
+    stuck: Option<Count>,
+    stuck_items: Vec<StuckItem>,
+    set_aside: Option<Count>,
+    set_aside_items: Vec<StuckItem>,
     #[serde(skip_serializing_if = "Option::is_none")]
     interrupted: Option<String>,
 }
@@ -175,6 +191,18 @@ pub fn done(done: &Done) -> Result<Answer, Problem> {
             set_aside_items: edge::sweep::items(&settled.set_aside),
             quarantined: Count::new(settled.quarantined),
             interrupted: settled.interrupted.as_ref().map(ToString::to_string),
+        }),
+        Done::Retention(retention) => Answer::json(retention),
+        Done::Collected(gone) => Answer::json(&CollectedBody {
+            dry_run: gone.dry_run,
+            users: Count::new(gone.users),
+            gone: gone.gone.iter().map(|(kind, number)| (*kind, Count::new(*number))).collect(),
+            has_more: gone.has_more,
+            stuck: Count::new(gone.stuck.len() as u64),
+            stuck_items: edge::sweep::items(&gone.stuck),
+            set_aside: Count::new(gone.set_aside.len() as u64),
+            set_aside_items: edge::sweep::items(&gone.set_aside),
+            interrupted: gone.interrupted.as_ref().map(ToString::to_string),
         }),
         Done::Switches(switches) => {
             let (mode, large_from) = match switches.mode {

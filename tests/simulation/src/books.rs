@@ -21,6 +21,16 @@ const COLLECT: &str = "for _, key in ipairs(redis.call('KEYS', '*')) do \
         end \
     end";
 
+/// Collects what is due by a time, as a server does whose clock says that.
+///
+/// # Panics
+/// The server does not answer.
+pub fn collect(connection: &mut redis::Connection, now_ms: u64) {
+    let mut script = redis::cmd("EVAL");
+    let done: redis::RedisResult<()> = script.arg(COLLECT).arg(0).arg(now_ms).query(connection);
+    done.expect("the server runs scripts");
+}
+
 /// The records of a store.
 pub struct Books {
     connection: redis::Connection,
@@ -46,10 +56,7 @@ impl Books {
     /// # Panics
     /// The server does not answer.
     pub fn collect(&mut self, now_ms: u64) {
-        let mut script = redis::cmd("EVAL");
-        let done: redis::RedisResult<()> =
-            script.arg(COLLECT).arg(0).arg(now_ms).query(&mut self.connection);
-        done.expect("the server runs scripts");
+        collect(&mut self.connection, now_ms);
     }
 
     /// Reads everything.

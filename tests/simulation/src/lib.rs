@@ -9,15 +9,19 @@
 //! - [`story`]: what happened, step by step
 //! - [`books`]: the store as a whole
 //! - [`corruption`]: records made unreadable
+//! - [`lives`]: every kind of record, and how long it lives
 //! - [`functions`]: what a function adds: its actions, and what must hold
 //! - [`shrink`]: a failing schedule made small
 //! - [`many`]: many schedules, some at once
+//! - [`long_run`]: many days of a shop, in which only clocks are wrong: whether the store stays as large as it is
 //!
 //! A function joins by one entry in [`functions::FUNCTIONS`] and one file beside it.
 
 pub mod books;
 pub mod corruption;
 pub mod functions;
+pub mod lives;
+pub mod long_run;
 pub mod many;
 pub mod plan;
 pub mod run;

@@ -7,6 +7,8 @@ use end_to_end::app::{Place, root};
 use end_to_end::effort;
 use end_to_end::seed::seeds;
 use simulation::functions::FUNCTIONS;
+use simulation::lives;
+use simulation::long_run::{self, Scale};
 use simulation::many::{Done, run_all};
 use simulation::plan::{FAULTS, Plan, Reduction};
 use simulation::run::run;
@@ -75,6 +77,32 @@ fn a_seed_repeats_its_schedule() {
     let reports = [3, 3, 5].map(report);
     assert_eq!(reports[0], reports[1]);
     assert_ne!(reports[0], reports[2]);
+}
+
+/// Days of a shop in CI; `cargo xtask simulate --days 400` runs them all.
+const DAYS: u64 = 60;
+/// Users who come every day.
+const USERS: u64 = 24;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_store_stays_as_large_as_it_is() {
+    let report = long_run::run(Scale::of_few_days(DAYS, USERS), |_| {}).await;
+    println!("{}", report.text());
+    let growth = report.growth();
+    println!("{}", growth.text);
+    assert!(growth.is_constant, "{}", growth.text);
+    for action in ["issue: 201 ", "open a rain: 201 ", "purchase: 201 ", "withdraw: 201 "] {
+        assert!(report.last_answers.contains_key(action), "{action}: {:?}", report.last_answers);
+    }
+    let is_too_old = |name: &&String| name.starts_with("again") && name.ends_with("too_old");
+    assert!(report.answers.keys().any(|name| is_too_old(&name)), "{:?}", report.answers);
+}
+
+#[test]
+fn the_table_of_lives_is_that_of_the_declarations() {
+    let document = std::fs::read_to_string(root().join("ARCHITECTURE.md")).expect("a document");
+    let written = lives::written_into(&document).expect("it has a place for the table");
+    assert!(written == document, "run `cargo xtask simulate --write-lives`");
 }
 
 /// `cargo xtask defects` puts each of them into the product, and the simulation finds it.

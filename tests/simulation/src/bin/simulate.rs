@@ -1,14 +1,17 @@
 //! Runs schedules of the simulation: one seed, whose story is told, or many.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use clap::Parser;
-use end_to_end::app::Place;
+use end_to_end::app::{Place, root};
 use indicatif::{ProgressBar, ProgressStyle};
 use simulation::functions::FUNCTIONS;
+use simulation::lives;
+use simulation::long_run::{self, Scale};
 use simulation::many::run_all;
 use simulation::plan::{At, FAULTS, Plan, Reduction, StepId};
 use simulation::run::tell;
@@ -16,18 +19,29 @@ use simulation::shrink::shrink;
 
 /// Schedules after which the progress is told where there is no terminal.
 const TOLD_EVERY: u64 = 1_000;
+/// Days after which it is told.
+const DAYS_TOLD_EVERY: u64 = 10;
 
 /// Runs schedules of users, operators and faults on the real components, each from one seed. After every step
 /// the whole store is checked. A seed that fails is shrunk and printed, and fails again.
 #[derive(Parser)]
 #[command(name = "cargo xtask simulate")]
 struct Arguments {
+    /// Writes the table of the lives of all records into ARCHITECTURE.md, and runs nothing.
+    #[arg(long)]
+    write_lives: bool,
     /// Only these functions; else each seed draws some.
     #[arg(long)]
     of: Vec<String>,
     /// Runs one seed and tells its story.
     #[arg(long, conflicts_with_all = ["from", "count"])]
     seed: Option<u64>,
+    /// Runs so many days of a shop instead, and says how large the store is on each.
+    #[arg(long, conflicts_with_all = ["from", "count", "seed", "of"])]
+    days: Option<u64>,
+    /// With so many users who come every day.
+    #[arg(long, default_value_t = 200, requires = "days")]
+    users: u64,
     /// The first seed of many.
     #[arg(long, default_value_t = 0)]
     from: u64,
@@ -90,6 +104,16 @@ fn function_of(name: &str) -> &str {
 
 fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
+    if arguments.write_lives {
+        let path = root().join("ARCHITECTURE.md");
+        let document = fs::read_to_string(&path)?;
+        let written = lives::written_into(&document).context("it has no place for the table")?;
+        fs::write(path, written)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(days) = arguments.days {
+        return many_days(days, arguments.users);
+    }
     let reduction = arguments.reduction()?;
     match arguments.seed {
         Some(seed) => Ok(one(seed, &reduction)),
@@ -124,6 +148,28 @@ fn print_shrunk(place: &Place, seed: u64, reduction: &Reduction) {
         Ok(shrunk) => println!("== seed {seed}, shrunk\n{}", shrunk.text(seed)),
         Err(error) => println!("== seed {seed}: {error}, a second time"),
     }
+}
+
+/// Many days: 30 campaigns and 1,500 rains in 400 of them.
+fn many_days(days: u64, users: u64) -> Result<ExitCode> {
+    let scale = Scale::of_days(days, users);
+    let bar = ProgressBar::new(days);
+    let style = ProgressStyle::with_template("{pos} of {len} days, {elapsed}, {eta} left");
+    bar.set_style(style.expect("a template"));
+    bar.enable_steady_tick(Duration::from_secs(1));
+    let runtime = tokio::runtime::Runtime::new()?;
+    let report = runtime.block_on(long_run::run(scale, |size| {
+        bar.inc(1);
+        if bar.is_hidden() && size.day.is_multiple_of(DAYS_TOLD_EVERY) {
+            println!("day {} after {:.0?}: {} bytes", size.day, bar.elapsed(), size.bytes);
+        }
+    }));
+    bar.abandon();
+    print!("{}", report.text());
+    println!("in {:.0?}", bar.elapsed());
+    let grown = report.growth();
+    println!("{}", grown.text);
+    Ok(if grown.is_constant { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn many(arguments: &Arguments, reduction: &Reduction) -> ExitCode {
