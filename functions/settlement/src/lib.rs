@@ -5,6 +5,7 @@
 //! - [`settle`]: one call's work, bounded
 //! - [`reconcile`]: what the books say of each other
 //! - [`quarantine`]: what is set aside
+//! - [`seal`]: what is over for good
 //! - [`parse`], [`render`], and here what puts them together
 //!
 //! The rules are [`wallet`]'s and [`coupons`]'.
@@ -34,6 +35,7 @@ pub mod parse;
 pub mod quarantine;
 pub mod reconcile;
 pub mod render;
+pub mod seal;
 pub mod settle;
 #[cfg(test)]
 mod tests;
