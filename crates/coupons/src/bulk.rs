@@ -112,7 +112,8 @@ pub async fn issue_part<B: Binding>(
     Ok(tally)
 }
 
-/// Under a name that follows from the part's users, so that the same part sent again replaces it.
+/// Under a name that follows from the part's users, so that the same part sent again replaces it. The batch enters the list
+/// of its template, by which it goes with it; so nothing is written down of a template that is sealed.
 async fn write_down<B: Binding>(
     context: &Context<'_, B>,
     template: &str,
@@ -122,16 +123,22 @@ async fn write_down<B: Binding>(
     let users: Vec<u8> = batch.users.iter().flat_map(|user| user.0.to_le_bytes()).collect();
     let part = Field(format!("{:016x}", fnv1a(&users)).into_bytes());
     let record = records::batch(template, &batch.batch);
+    let open = context.publication(template).sealing().demand_open(context.partitions);
     // A new part, where there is room, or one that is sent again.
     for guard in [
         Guard::SizeAtMost(record.clone(), PARTS_MAX - 1),
         Guard::FieldPresent(record.clone(), part.clone()),
     ] {
         let mut plan = Plan::new();
-        plan.demand((), guard);
+        plan.demand_all(Refusal::UnknownTemplate, open.clone()).demand(Refusal::BatchFull, guard);
         plan.write(Write::Set(record.clone(), part.clone(), encode(tally)));
-        if context.commit(context.pool(template), plan).await?.is_ok() {
-            return Ok(());
+        plan.write(Write::AddMember(records::batches(template), batch.batch.as_str().into()));
+        match context.commit(context.pool(template), plan).await? {
+            Ok(_) => return Ok(()),
+            Err(refused) if refused.why == Refusal::UnknownTemplate => {
+                return Err(refused.why.into());
+            }
+            Err(_) => {}
         }
     }
     Err(Refusal::BatchFull.into())

@@ -1,7 +1,6 @@
 //! What every operation works with: the store's context, and what coupons need beside it.
 
 use std::cell::Cell;
-use std::marker::PhantomData;
 use std::ops::Deref;
 use std::rc::Rc;
 
@@ -15,7 +14,7 @@ use store::Binding;
 use store::cache::Cache;
 use store::published::{self, Publication, Version};
 
-use crate::records::{self, OVER};
+use crate::records;
 use crate::scene::Scene;
 use crate::template::{Published, Template};
 
@@ -73,15 +72,7 @@ impl<B: Binding> Context<'_, B> {
 
     /// Where a template is published: its pool decides, and the notice is the copy.
     pub fn publication(&self, template: &str) -> Publication<Template> {
-        Publication {
-            id: template.to_owned(),
-            home: (self.pool(template), records::pool(template)),
-            copy: (self.notice(template), records::notice(template)),
-            lists: records::home_of_list(self.partitions),
-            list: records::templates(),
-            over: OVER,
-            kind: PhantomData,
-        }
+        records::publication(self.partitions, template)
     }
 
     /// A template, at most 500 ms old.

@@ -6,7 +6,8 @@
 //! issued, under a number that follows from the group, so that it is one coupon however often that is
 //! tried; then the reward counts as given. Where the template refuses (sold out, over, switched off) the
 //! reward stays due, and the next one tries again; unless its scene is not compensated, or the claim window of
-//! the template is over for good, where it lapses. A reward whose template is gone stays due, and the sweep tells of it.
+//! the template is over for good, or it is sealed ([`crate::seal`]), where it lapses. A reward whose template is gone
+//! otherwise stays due, and the sweep tells of it.
 //!
 //! # How a reward lapses
 //!
@@ -32,7 +33,7 @@ use domain::order_number::{OrderNumber, Part};
 use domain::paid::{PaidMark, Unknown};
 use domain::partition::Partition;
 use domain::time::{GRACE_MS, UnixMillis};
-use domain::transaction::{Answer, CommitError, Field, Guard, MapKey, Value};
+use domain::transaction::{Answer, CommitError, Field, Guard, Member, Value, Write};
 use futures::StreamExt;
 use futures::stream;
 use serde::{Deserialize, Serialize};
@@ -126,15 +127,15 @@ impl Opening {
 }
 
 /// The record of a campaign, in a partition of configuration.
-fn record<B: Binding>(context: &Context<'_, B>, campaign: &str) -> Versioned<Campaign> {
+pub(crate) fn record<B: Binding>(context: &Context<'_, B>, campaign: &str) -> Versioned<Campaign> {
     let home = context.partitions.of_configuration(campaign);
-    Versioned::new(home, MapKey(format!("g{campaign}")), BODY)
+    Versioned::new(home, records::campaign(campaign), BODY)
 }
 
-/// Sets up a campaign; the latest one counts.
+/// Sets up a campaign; the latest one counts. First it is listed: who can open groups of it can be found.
 ///
 /// # Errors
-/// `unknown_template`, naming the field; or the store's.
+/// `unknown_template`, naming the field; `sealed`; or the store's.
 pub async fn set_up<B: Binding>(
     context: &Context<'_, B>,
     id: &str,
@@ -144,8 +145,24 @@ pub async fn set_up<B: Binding>(
         let detail = "there is no such template";
         return Err(InvalidInput::new("unknown_template", "template", detail).into());
     }
-    let record = record(context, id);
-    Ok(context.write(record.partition, [record.set(campaign)]).await?)
+    let (record, place) =
+        (record(context, id), records::sealing_of_campaign(context.partitions, id));
+    if place.is_sealed(context).await? {
+        return Err(Refusal::Sealed.into());
+    }
+    let listed = Member::from(id);
+    if !place.is_listed(context, &listed).await? {
+        let entries = [
+            Write::AddMember(place.list.clone(), listed),
+            place.archive.due.add(context.now, id.as_bytes()),
+        ];
+        context.write(place.lists, entries).await?;
+    }
+    let mut plan = Plan::new();
+    plan.demand_all(Refusal::Sealed, place.demand_open(context.partitions));
+    plan.write(record.set(campaign));
+    context.commit(record.partition, plan).await?.map_err(|refused| refused.why)?;
+    Ok(())
 }
 
 /// A campaign as it is now.
@@ -271,7 +288,8 @@ async fn settle<B: Binding>(
         Err(Failure::Refused(_) | Failure::Invalid(_)) => {
             let published = context.template(template).await?;
             let lapses = match published {
-                None => false,
+                // What is sealed gives nothing for good.
+                None => is_sealed(context, template).await?,
                 Some(published) if published.scene.compensated => {
                     let until = published.template.claim_until.0.saturating_add(GRACE_MS);
                     context.now.0 >= until && end_for_good(context, template).await?
@@ -413,8 +431,16 @@ async fn settle_listed<B: Binding>(context: &Context<'_, B>, item: &Place) -> Re
     Ok(false)
 }
 
-/// Gives a reward that is due, as [`settle`] does. Templates are never taken away: where one is gone somebody has to
-/// look, and may publish it again.
+/// Whether a template is sealed, and so gives nothing for good.
+async fn is_sealed<B: Binding>(
+    context: &Context<'_, B>,
+    template: &str,
+) -> Result<bool, CommitError> {
+    context.publication(template).sealing().is_sealed(context).await
+}
+
+/// Gives a reward that is due, as [`settle`] does. A template goes only once it is sealed: where another one is gone
+/// somebody has to look, and may publish it again.
 async fn settle_group<B: Binding>(
     context: &Context<'_, B>,
     chance: Chance<'_>,
@@ -422,7 +448,10 @@ async fn settle_group<B: Binding>(
     Group { template, .. }: &Group,
 ) -> Result<bool, CommitError> {
     let is_given = settle(context, chance, groups).await?;
-    if !is_given && context.template(template).await?.is_none() {
+    if !is_given
+        && context.template(template).await?.is_none()
+        && !is_sealed(context, template).await?
+    {
         let gone = format!("the template {template} of a reward is gone");
         return Err(CommitError::Unreadable(gone));
     }

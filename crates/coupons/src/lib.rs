@@ -7,6 +7,7 @@
 //! - [`issue`]: one commit decides and records; the stock is spread over the partitions by [`lease`]
 //! - [`reservation`] and [`expiry`], [`redemption`], [`list`], [`bulk`], [`publish`]: the other operations
 //! - [`chance`], [`group_buy`]: one group a user and campaign, and its reward
+//! - [`seal`]: the end of templates and campaigns that are over for good
 //! - [`refusal`]: why a request got nothing, by code
 //!
 //! [`context`] is what all of them work with. None of them reads a clock or a random number.
@@ -25,6 +26,7 @@ pub mod redemption;
 pub mod refusal;
 pub mod reservation;
 pub mod scene;
+pub mod seal;
 pub mod template;
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use domain::error::InvalidInput;
 use domain::time::GRACE_MS;
 use domain::transaction::{CommitError, Guard, Value, Write};
 use lease::{FREE, LEASED, Lease, call_back_all, forget_sold_out};
-use store::published::Version;
+use store::published::{SETTLED, Version};
 use store::{Binding, Plan, attempts};
 
 use crate::context::Context;
@@ -53,22 +53,39 @@ async fn read_pool<B: Binding>(
     Ok(found.map(|(version, [free])| (version, free)))
 }
 
+/// A template in its pool, and when nothing of what was published before can act any more.
+async fn read_version<B: Binding>(
+    context: &Context<'_, B>,
+    id: &str,
+) -> Result<(Option<Version<Template>>, i64), CommitError> {
+    let found = context.publication(id).find(context, [SETTLED]).await?;
+    Ok(found.map_or((None, 0), |(version, [settled])| (Some(version), settled)))
+}
+
 /// Publishes a valid template: its first version, or another one. The same again is the same version,
 /// which is what it gives.
 ///
 /// # Errors
 /// `invalid_value` and its like, where the template does not go with its scene or its fallbacks;
-/// `field_fixed`, `ended`, `stock_in_use`, `published_meanwhile`; or the store's.
+/// `field_fixed`, `ended`, `sealed`, `stock_in_use`, `published_meanwhile`; or the store's.
 pub async fn publish<B: Binding>(
     context: &Context<'_, B>,
     id: &str,
     template: &Template,
 ) -> Result<i64, Failure> {
+    let publication = context.publication(id);
+    let sealing = publication.sealing();
+    if sealing.is_sealed(context).await? {
+        return Err(Refusal::Sealed.into());
+    }
     let scene = context.scene(&template.scene).await?;
     check_fallbacks(context, id, template).await?;
     let (mut called_back, mut changes) = (false, 0);
     attempts("publish a template", async || {
-        let before = read_pool(context, id).await?.map(|(version, _)| version);
+        if changes > 0 && sealing.is_sealed(context).await? {
+            return Err(Refusal::Sealed.into());
+        }
+        let (before, settled) = read_version(context, id).await?;
         match &before {
             None => template.validate_in(&scene)?,
             Some(before) if before.record == *template => {
@@ -93,7 +110,8 @@ pub async fn publish<B: Binding>(
             }
             None => {
                 let before = before.as_ref();
-                let (number, plan) = replace(context, id, before, template);
+                let (number, mut plan) = replace(context, id, before, template);
+                publication.remember(&mut plan, before, settled, context.now);
                 let Err(refused) = context.commit(context.pool(id), plan).await? else {
                     let leasable = before.map_or(0, |before| before.record.leasable());
                     let version = follow(context, id, number, template).await?;
@@ -169,7 +187,13 @@ fn replace<B: Binding>(
 ) -> (i64, Plan<Why>) {
     let field = |name: &str| (records::pool(id), name.into());
     let mut plan = Plan::new();
-    let number = context.publication(id).replace(&mut plan, Why::Changed, before, template);
+    let number = context.publication(id).replace(
+        &mut plan,
+        Why::Changed,
+        before,
+        template,
+        context.partitions,
+    );
     let mut free = template.leasable();
     if let Some(Version { record: before, .. }) = before {
         if before.claim_until != template.claim_until {

@@ -12,7 +12,7 @@
 //!
 //! In a partition of a template's own, of those of configuration:
 //! - `p<template>`, the pool: what was published, and the coupons that no partition has
-//! - `b<template>:<batch>`: what became of each part of a batch
+//! - `b<template>:<batch>`: what became of each part of a batch; `b<template>`, the batches of a template ([`batches`])
 //!
 //! In another one:
 //! - `t<template>`, the notice: a copy of what was published, so that everybody who reads it leaves the
@@ -21,8 +21,13 @@
 //! - `g<campaign>`, a group-buy campaign
 //! - `f`, all templates ([`templates`])
 //! - `fe`, templates by the moment until which coupons of them are given out ([`OVER`])
+//! - `fs`, templates by the moment at which nothing of them acts any more, `fz`, what is kept of those that were sealed,
+//!   and `fy`, those by the moment of their seal ([`TEMPLATES`])
+//! - `k`, all group-buy campaigns ([`campaigns`]); `ks`, `kz` and `ky` likewise ([`CAMPAIGNS`])
 //!
 //! Names are short, because Redis keeps them with every record.
+
+use std::marker::PhantomData;
 
 use domain::day_lists::DayLists;
 use domain::due::{DueIndex, of_user};
@@ -35,10 +40,11 @@ use domain::transaction::{CommitError, Field, MapKey, OrderedKey, Value};
 use serde::{Deserialize, Serialize};
 use store::Versioned;
 use store::codec::{self, Record};
-use store::published::BODY;
+use store::published::{BODY, Publication};
+use store::sealed::{self, Archive};
 
 use crate::scene::Scene;
-use crate::template::{Kind, Published};
+use crate::template::{Kind, Published, Template};
 
 /// Fields of a user's record: as many as one read returns, less what one commit adds.
 pub const USER_FIELDS_MAX: u32 = 1_000;
@@ -48,6 +54,20 @@ pub const ENDS: DueIndex = DueIndex("d");
 /// back. A template whose window was changed may stand at the former moment, too. It lies where
 /// [`templates`] does.
 pub const OVER: DueIndex = DueIndex("fe");
+/// Where templates are sealed, beside [`templates`].
+pub const TEMPLATES: Archive = Archive {
+    kind: sealed::Kind::Template,
+    due: DueIndex("fs"),
+    records: "fz",
+    ends: DueIndex("fy"),
+};
+/// Where group-buy campaigns are sealed, beside [`campaigns`].
+pub const CAMPAIGNS: Archive = Archive {
+    kind: sealed::Kind::Campaign,
+    due: DueIndex("ks"),
+    records: "kz",
+    ends: DueIndex("ky"),
+};
 /// Users who opened a group, or whose coupons were given, held or put back.
 pub const HOLDERS: DayLists = DayLists("h");
 /// Redemptions of one coupon that were rolled back: as many as a shopper may change their mind.
@@ -109,6 +129,41 @@ pub fn home_of_list(partitions: Partitions) -> Partition {
     partitions.of_configuration("templates")
 }
 
+/// Where a template is published: its pool decides, and the notice is the copy.
+pub fn publication(partitions: Partitions, template: &str) -> Publication<Template> {
+    Publication {
+        id: template.to_owned(),
+        home: (home_of_pool(partitions, template), pool(template)),
+        copy: (partitions.of_configuration(template), notice(template)),
+        lists: home_of_list(partitions),
+        list: templates(),
+        over: OVER,
+        archive: TEMPLATES,
+        kind: PhantomData,
+    }
+}
+
+/// All group-buy campaigns: each member is the id of one. It lies where [`templates`] does.
+pub fn campaigns() -> OrderedKey {
+    "k".into()
+}
+
+/// A group-buy campaign.
+pub fn campaign(campaign: &str) -> MapKey {
+    MapKey(format!("g{campaign}"))
+}
+
+/// Where a group-buy campaign is sealed.
+pub fn sealing_of_campaign(partitions: Partitions, id: &str) -> sealed::Place {
+    sealed::Place {
+        id: id.to_owned(),
+        home: (partitions.of_configuration(id), campaign(id)),
+        lists: home_of_list(partitions),
+        list: campaigns(),
+        archive: CAMPAIGNS,
+    }
+}
+
 /// Where a scene lies.
 pub fn scene(partitions: Partitions, scene: &str) -> Versioned<Scene> {
     let home = partitions.of_configuration(&format!("scene:{scene}"));
@@ -118,6 +173,11 @@ pub fn scene(partitions: Partitions, scene: &str) -> Versioned<Scene> {
 /// A batch of a template.
 pub fn batch(template: &str, batch: &str) -> MapKey {
     MapKey(format!("b{template}:{batch}"))
+}
+
+/// The batches of a template: each member is the name of one.
+pub fn batches(template: &str) -> OrderedKey {
+    OrderedKey(format!("b{template}"))
 }
 
 /// A reservation in [`ENDS`].

@@ -55,6 +55,8 @@ pub enum Refusal {
     FieldFixed(&'static str),
     /// More coupons are out than the new stock or budget would allow.
     StockInUse,
+    /// It was over for so long that it is closed for good, with its name.
+    Sealed,
     /// Somebody else published at the same time.
     PublishedMeanwhile,
     /// The user's one chance for this campaign is used.
@@ -111,6 +113,9 @@ impl Refusal {
             Self::NotConfirmed => ("not_confirmed", "the coupon is only reserved"),
             Self::FieldFixed(_) => ("field_fixed", "this cannot change any more"),
             Self::StockInUse => ("stock_in_use", "more coupons are out than that would allow"),
+            Self::Sealed => {
+                ("sealed", "it was over for so long that it is closed for good; take another name")
+            }
             Self::PublishedMeanwhile => {
                 ("published_meanwhile", "somebody else published at the same time")
             }

@@ -30,6 +30,8 @@ const LIMIT_PER_USER_MAX: u32 = 500;
 const VALID_DAYS_MAX: u32 = 3_660;
 /// One day.
 const DAY_MS: i64 = 86_400_000;
+/// For so many days a redemption can be rolled back.
+const ROLLBACK_DAYS: i64 = 30;
 /// The threshold under which a template stops, where nothing else is said: a tenth remains as a
 /// reserve for complaints.
 const LOW_WATER_PERCENT_DEFAULT: u8 = 10;
@@ -124,6 +126,10 @@ impl Configuration for Template {
 
     fn over_at(&self) -> UnixMillis {
         self.claim_until
+    }
+
+    fn settled_at(&self) -> UnixMillis {
+        self.settled_with(self.claim_until)
     }
 }
 
@@ -300,6 +306,19 @@ impl Template {
         let from = self.valid_from.unwrap_or(now);
         let days = i64::from(self.valid_for_days.unwrap_or_default());
         (from, self.valid_until.unwrap_or(UnixMillis(from.max(now).0 + days * DAY_MS)))
+    }
+
+    /// When nothing of it can act any more, where its coupons are valid until a moment at the latest, or as long as this
+    /// version gives them: nothing is claimed, no coupon is valid, and no redemption can be rolled back.
+    pub fn settled_with(&self, latest: UnixMillis) -> UnixMillis {
+        let (_, valid_until) = self.validity(self.claim_until);
+        let until = self.claim_until.max(valid_until).max(latest);
+        UnixMillis(until.0.saturating_add(self.rollback_ms()))
+    }
+
+    /// For how long a redemption can be rolled back.
+    fn rollback_ms(&self) -> i64 {
+        ROLLBACK_DAYS * DAY_MS
     }
 
     /// The first field that cannot change any more, once coupons were given, and differs.

@@ -19,6 +19,7 @@
 //! - [`Lease`] and [`Source`]: what a partition has, and how some of it is given
 //! - [`refill`]: more for a partition that has too little
 //! - [`call_back`]: what others have left, for whoever needs it; [`is_all_home`]: whether all of it has come
+//! - [`close`], [`close_all`]: the end of leases of a budget that is over for good
 //! - [`is_sold_out`], [`forget_sold_out`]: how long a partition takes it that nothing is left anywhere
 //!
 //! Whoever gives begins with [`Source::Left`]. Where too little is left they read the lease, call
@@ -36,7 +37,9 @@ mod refill;
 mod size;
 mod steps;
 
-pub use recall::{call_back, call_back_all, forget_sold_out, is_all_home};
+pub use recall::{
+    call_back, call_back_all, close, close_all, forget_sold_out, given_if_home, is_all_home,
+};
 pub use record::{
     CREDITED, Draw, HELD, LEFT, Lease, RETURNED, SIZE, SOLD_OUT_UNTIL, Source, Why, is_sold_out,
 };

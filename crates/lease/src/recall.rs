@@ -2,11 +2,11 @@
 
 use domain::answers::{fields, integer, unexpected};
 use domain::partition::Partition;
-use domain::transaction::{Answer, CommitError, Read, Value, Write};
+use domain::transaction::{Answer, CommitError, MapKey, Read, Value, Write};
 use store::plan::Decided;
 use store::{Binding, Context, Plan};
 
-use crate::record::{Lease, RECALL_MS, SOLD_OUT_UNTIL};
+use crate::record::{CREDITED, HELD, LEFT, Lease, RECALL_MS, RETURNED, SOLD_OUT_UNTIL};
 use crate::steps::{RECALL_DONE, RECALLED_AT, credited, returned, settle, take_back};
 use crate::{Place, World, demand};
 
@@ -69,7 +69,19 @@ pub async fn is_all_home<B: Binding>(
     context: &Context<'_, B>,
     place: &Place,
 ) -> Result<bool, CommitError> {
+    Ok(given_if_home(context, place).await?.is_some())
+}
+
+/// Units that were given, where all others are in the pool ([`is_all_home`]); else nothing.
+///
+/// # Errors
+/// The store's.
+pub async fn given_if_home<B: Binding>(
+    context: &Context<'_, B>,
+    place: &Place,
+) -> Result<Option<i64>, CommitError> {
     let partitions: Vec<_> = context.partitions.all().collect();
+    let mut given = 0;
     for wave in partitions.chunks(WAVE) {
         let counts = wave.iter().flat_map(|one| [credited(*one), returned(*one)]).collect();
         let mut reads = vec![(place.partition, Read::Fields(place.pool.clone(), counts))];
@@ -81,11 +93,54 @@ pub async fn is_all_home<B: Binding>(
             let is_under_way = integer(counts[0].as_ref())? > lease.credited
                 || lease.returned > integer(counts[1].as_ref())?;
             if lease.left != 0 || lease.held != 0 || is_under_way {
-                return Ok(false);
+                return Ok(None);
             }
+            given += lease.issued();
         }
     }
-    Ok(true)
+    Ok(Some(given))
+}
+
+/// Puts into a plan that the lease of a budget that is over for good goes, as it was seen; nothing where it has units that
+/// were not given, so that they must go back first.
+pub fn close<R: Copy>(plan: &mut Plan<R>, why: R, record: &MapKey, lease: &Lease) -> bool {
+    if lease.left != 0 || lease.held != 0 {
+        return false;
+    }
+    let counts = [(CREDITED, lease.credited), (RETURNED, lease.returned), (LEFT, 0), (HELD, 0)];
+    for (field, value) in counts {
+        plan.demand_all(why, demand(record, &field.into(), value));
+    }
+    plan.write(Write::Drop(record.clone()));
+    true
+}
+
+/// Takes the leases of a budget that is over for good away, everywhere; `false` where a partition has units that were not
+/// given, or another commit came first. What is done stays so, and doing it again does the rest.
+///
+/// # Errors
+/// The store's.
+pub async fn close_all<B: Binding>(
+    context: &Context<'_, B>,
+    place: &Place,
+) -> Result<bool, CommitError> {
+    let partitions: Vec<_> = context.partitions.all().collect();
+    let mut is_all = true;
+    for wave in partitions.chunks(WAVE) {
+        let reads = wave.iter().map(|one| (*one, Lease::read(place.lease.clone()))).collect();
+        let mut plans = Vec::new();
+        for (partition, lease) in wave.iter().zip(context.read_all(reads).await?) {
+            let (mut plan, lease) = (Plan::new(), Lease::answered(Some(&lease))?);
+            match close(&mut plan, (), &place.lease, &lease) {
+                true => plans.push((*partition, plan)),
+                false => is_all = false,
+            }
+        }
+        for decided in context.commit_some(plans).await {
+            is_all &= decided?.is_ok();
+        }
+    }
+    Ok(is_all)
 }
 
 /// Lets all partitions forget that nothing is left, once the pool has more. Whoever asked the pool before that may

@@ -9,6 +9,7 @@
 //! - [`attempts`]: the loop of whoever loses against another commit, with its bound
 //! - [`cache`]: what an instance read a moment ago
 //! - [`published`]: configuration that operators publish and everybody reads
+//! - [`sealed`]: configuration that is over for good, and names that never come back
 //! - [`numbers`]: numbers under which operations act at most once, and how they are forgotten
 //! - [`retention`]: how long what is over is kept
 //! - [`life`]: how long each kind of record lives
@@ -29,6 +30,7 @@ pub mod plan;
 pub mod published;
 pub mod quarantine;
 pub mod retention;
+pub mod sealed;
 pub mod sweep;
 pub mod versioned;
 pub mod wave;

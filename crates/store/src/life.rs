@@ -21,6 +21,14 @@ pub const LIVES: &[Life] = &[
         ends: "never: about 8 bytes a number",
     },
     Life {
+        name: "xs",
+        shape: Shape::Ids,
+        what: "hashes of names of configuration that is sealed and gone",
+        written_by: "collection",
+        acts: "for ever: it keeps a name from being published again",
+        ends: "never: about 8 bytes a name",
+    },
+    Life {
         name: "xr",
         shape: Shape::Map,
         what: "how long things are kept",

@@ -1,10 +1,11 @@
 //! Configuration that operators publish, version by version, and everybody reads.
 //!
-//! Four records, in up to three partitions:
+//! Records in up to three partitions:
 //! - the *home*: what was published last, and its version. It decides: a version is written there on the condition
 //!   that the one before it is the one that was seen. Its owner may keep fields of their own beside it.
 //! - an entry of a *list*, by which all of a kind are found
-//! - an entry of a *due index*, by which it is found once it is over
+//! - an entry of a *due index*, by which it is found once it is over, and of another one, by which it is found once
+//!   nothing of it can act any more ([`crate::sealed`])
 //! - the *copy*, which everybody reads, so that they leave the home alone. It follows the home, and never goes back
 //!   to an older version.
 //!
@@ -17,29 +18,36 @@ use std::marker::PhantomData;
 use binding::Binding;
 use domain::answers::{fields, integer, unexpected};
 use domain::due::DueIndex;
-use domain::partition::Partition;
+use domain::partition::{Partition, Partitions};
 use domain::time::UnixMillis;
 use domain::transaction::{
-    Answer, CommitError, Field, Guard, MapKey, Member, OrderedKey, Read, Value, Write,
+    Answer, CommitError, Field, Guard, INTEGER_MAX, MapKey, Member, OrderedKey, Read, Value, Write,
 };
 use serde::de::DeserializeOwned;
 
 use crate::codec::{Record, decode, encode};
 use crate::context::Context;
 use crate::plan::Plan;
+use crate::sealed::{self, Archive, Archived};
 
 /// A field of home and copy: what was published.
 pub const BODY: &str = "body";
 /// A field of home and copy: its version, counted from 1.
 pub const VERSION: &str = "version";
 
+/// A field of the home: when nothing of what was published so far can act any more, in unix milliseconds. It only grows.
+pub const SETTLED: &str = "settled";
+
 /// What can be published.
 pub trait Configuration: Record + DeserializeOwned {
     /// As what it is listed among all of its kind.
     fn listed(&self, id: &str) -> Member;
 
-    /// When it is over.
+    /// When it is over: nothing is given any more.
     fn over_at(&self) -> UnixMillis;
+
+    /// When nothing of it can act any more, as far as this version says.
+    fn settled_at(&self) -> UnixMillis;
 }
 
 /// A version of a configuration.
@@ -67,6 +75,8 @@ pub struct Publication<T> {
     /// Where its name stands by the moment at which it is over. Where that was another moment once, it
     /// stands there, too.
     pub over: DueIndex,
+    /// Where it is found once nothing of it can act, and what is kept of it then.
+    pub archive: Archive,
     /// What is published.
     pub kind: PhantomData<fn() -> T>,
 }
@@ -136,18 +146,35 @@ impl<T: Configuration> Publication<T> {
     }
 
     /// Puts the version after the one that was seen into a plan for the home; its number. Where somebody else
-    /// published meanwhile the plan is refused, and `changed` is why.
-    pub fn replace<R>(
+    /// published meanwhile, or it was sealed, the plan is refused, and `changed` is why.
+    pub fn replace<R: Copy>(
         &self,
         plan: &mut Plan<R>,
         changed: R,
         seen: Option<&Version<T>>,
         record: &T,
+        partitions: Partitions,
     ) -> i64 {
         let number = seen.map_or(1, |seen| seen.number + 1);
         plan.demand(changed, self.unchanged(seen));
+        plan.demand_all(changed, self.sealing().demand_open(partitions));
         plan.write_all(writes(&self.home.1, number, record));
         number
+    }
+
+    /// Puts into a plan that replaces a version when nothing of what was published so far can act any more: not before the
+    /// end of any version, whose copies may still be read, and not before now. `settled` is what [`SETTLED`] said with the
+    /// version that was seen.
+    pub fn remember<R>(
+        &self,
+        plan: &mut Plan<R>,
+        seen: Option<&Version<T>>,
+        settled: i64,
+        now: UnixMillis,
+    ) {
+        let of_seen = seen.map_or(now, |seen| seen.record.settled_at());
+        let settled = Value::Integer(settled.max(of_seen.0).max(now.0).min(INTEGER_MAX));
+        plan.write(Write::Set(self.home.1.clone(), SETTLED.into(), settled));
     }
 
     /// Lets the lists and the copy follow the home, which has this version. Where the copy has a later one it stays.
@@ -164,6 +191,7 @@ impl<T: Configuration> Publication<T> {
         let entries = [
             Write::AddMember(self.list.clone(), record.listed(&self.id)),
             self.over.add(record.over_at(), self.id.as_bytes()),
+            self.archive.due.add(record.settled_at(), self.id.as_bytes()),
         ];
         context.write(self.lists, entries).await?;
         let (partition, map) = &self.copy;
@@ -172,6 +200,43 @@ impl<T: Configuration> Publication<T> {
         plan.write_all(writes(map, number, record));
         // Refused, it has this version or a later one.
         context.commit(*partition, plan).await.map(drop)
+    }
+
+    /// Where it is sealed.
+    pub fn sealing(&self) -> sealed::Place {
+        sealed::Place {
+            id: self.id.clone(),
+            home: self.home.clone(),
+            lists: self.lists,
+            list: self.list.clone(),
+            archive: self.archive,
+        }
+    }
+
+    /// Seals the version that was seen ([`crate::sealed`], step 1), on these conditions as well; whether it was sealed.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn seal<B: Binding>(
+        &self,
+        context: &Context<'_, B>,
+        seen: &Version<T>,
+        conditions: impl IntoIterator<Item = Guard>,
+        archived: &Archived,
+    ) -> Result<bool, CommitError> {
+        let mut plan = Plan::new();
+        plan.demand((), self.unchanged(Some(seen))).demand_all((), conditions);
+        self.sealing().seal(&mut plan, (), archived, context.partitions);
+        Ok(context.commit(self.home.0, plan).await?.is_ok())
+    }
+
+    /// Takes the copy away (step 3).
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn take_copy<B: Binding>(&self, context: &Context<'_, B>) -> Result<(), CommitError> {
+        let (partition, map) = &self.copy;
+        context.write(*partition, [Write::Drop(map.clone())]).await
     }
 }
 
@@ -213,7 +278,18 @@ mod tests {
         fn over_at(&self) -> UnixMillis {
             UnixMillis(self.1)
         }
+
+        fn settled_at(&self) -> UnixMillis {
+            UnixMillis(self.1)
+        }
     }
+
+    const ARCHIVE: Archive = Archive {
+        kind: sealed::Kind::Template,
+        due: DueIndex("os"),
+        records: "oz",
+        ends: DueIndex("oy"),
+    };
 
     fn rule(text: &str) -> Rule {
         Rule(text.to_owned(), 7)
@@ -228,6 +304,7 @@ mod tests {
             lists: partition("lists"),
             list: "f".into(),
             over: OVER,
+            archive: ARCHIVE,
             kind: PhantomData,
         }
     }
@@ -241,7 +318,7 @@ mod tests {
     ) -> Option<i64> {
         let publication = publication(context);
         let mut plan = Plan::new();
-        let number = publication.replace(&mut plan, "changed", seen, record);
+        let number = publication.replace(&mut plan, "changed", seen, record, context.partitions);
         plan.write(Write::Add("p".into(), "free".into(), 5));
         match block_on(context.commit(publication.home.0, plan)).unwrap() {
             Ok(_) => Some(number),

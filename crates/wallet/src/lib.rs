@@ -11,6 +11,7 @@
 //! - [`view`]: what a user has, posted or not; [`statement`]: what moved
 //! - [`withdraw`]: money that leaves, in two phases
 //! - [`rain`]: rounds in which a campaign gives money; [`limits`]: how many packets of it one user gets
+//! - [`seal`]: the end of rains that are over for good
 //! - [`packet`], [`split`]: group packets, and how they are divided
 //!
 //! [`context`] is what all of them work with. None of them reads a clock or a random number.
@@ -25,6 +26,7 @@ pub mod pending;
 pub mod posting;
 pub mod rain;
 pub mod records;
+pub mod seal;
 pub mod split;
 pub mod statement;
 pub mod token;

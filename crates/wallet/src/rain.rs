@@ -15,9 +15,10 @@ use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher24;
 use store::codec::Form;
 use store::published::{Configuration, Publication};
+use store::sealed::{Archive, Kind};
 use store::{Record, Versioned};
 
-use crate::limits::Limits;
+use crate::limits::{KEPT_MS, Limits};
 use crate::packet;
 use crate::records;
 
@@ -29,6 +30,9 @@ pub const CHOICES_MAX: usize = 100;
 const WEIGHT_MAX: u32 = 1_000_000;
 /// Cents of one packet of a rain: as much as anybody gives away at once.
 const AMOUNT_MAX: i64 = 10_000_000_000;
+
+/// So long after its end a rain may be given further rounds for which users' packets count, and the counters are there.
+const SETTLED_MS: i64 = KEPT_MS + 86_400_000;
 
 /// What the amounts of a rain follow from, beside order numbers.
 pub type Secret = [u8; 16];
@@ -54,6 +58,10 @@ impl Configuration for Stored {
 
     fn over_at(&self) -> UnixMillis {
         self.rain.until()
+    }
+
+    fn settled_at(&self) -> UnixMillis {
+        UnixMillis(self.rain.until().0.saturating_add(SETTLED_MS))
     }
 }
 
@@ -417,7 +425,11 @@ pub fn listed_of(member: &Member) -> Result<Listed, CommitError> {
 /// entry of an earlier end may stay when a rain is published again; whoever meets it looks at the rain.
 pub const OVER: DueIndex = DueIndex("mh");
 
-/// Where both lists lie.
+/// Where rains are sealed, beside [`all`].
+pub const ARCHIVE: Archive =
+    Archive { kind: Kind::Rain, due: DueIndex("mis"), records: "miz", ends: DueIndex("miy") };
+
+/// Where the lists lie.
 pub fn home_of_all(partitions: Partitions) -> Partition {
     partitions.of_configuration("rains")
 }
@@ -432,6 +444,7 @@ pub fn publication(partitions: Partitions, rain: &str) -> Publication<Stored> {
         lists: home_of_all(partitions),
         list: all(),
         over: OVER,
+        archive: ARCHIVE,
         kind: PhantomData,
     }
 }

@@ -94,6 +94,9 @@ pub fn fund(activity: &str, scene: &str) -> String {
     format!("{FUND}{activity}/{scene}")
 }
 
+/// The account of the funds of rains that are sealed: in each partition, what all of them gave.
+pub const SEALED: &str = "fund:sealed";
+
 /// Before the name of a fund.
 pub const FUND: &str = "fund:";
 

@@ -18,13 +18,14 @@ use coupons::publish::Stock;
 use coupons::refusal::{Failure, Refusal};
 use coupons::scene::Scene;
 use coupons::template::Template;
-use coupons::{bulk, expiry, group_buy, issue, list, publish, redemption, reservation};
+use coupons::{bulk, expiry, group_buy, issue, list, publish, redemption, reservation, seal};
 use domain::due::Swept;
 use edge::config::Config;
 use edge::route::{Verb, route};
 use edge::store::Store;
 use edge::{Access, Answer, Call, Kept, Problem, Request, Response, Route, Stages};
 use store::Binding;
+use store::sealed::Archived;
 
 pub mod parse;
 pub mod refusal;
@@ -145,6 +146,8 @@ fn context<'a>(
 pub enum Done {
     /// A version of a template, and its stock where somebody looked.
     Template(String, i64, Box<Template>, Option<Stock>),
+    /// What is kept of a template that is sealed.
+    SealedTemplate(String, Archived),
     /// What an order number gave, where the command may make a coupon.
     Issued(Box<Recorded>),
     /// What an order number gave.
@@ -159,6 +162,8 @@ pub enum Done {
     Scene(String, Scene),
     /// A group-buy campaign.
     Campaign(String, Campaign),
+    /// What is kept of a campaign that is sealed.
+    SealedCampaign(String, Archived),
     /// A group, and whether it was opened earlier.
     Group(Opening, Group, bool),
     /// What a sweep did of reservations that end, and of rewards that are due.
@@ -178,6 +183,9 @@ async fn perform<B: Binding>(context: &Context<'_, B>, command: Command) -> Resu
             Done::Template(id, version, template, None)
         }
         Command::LookAtTemplate(id) => {
+            if let Some(archived) = seal::archived(context, &id).await? {
+                return Ok(Done::SealedTemplate(id, archived));
+            }
             let (version, template, stock) = publish::look(context, &id).await?;
             Done::Template(id, version, Box::new(template), Some(stock))
         }
@@ -220,6 +228,9 @@ async fn perform<B: Binding>(context: &Context<'_, B>, command: Command) -> Resu
             Done::Campaign(id, campaign)
         }
         Command::LookAtCampaign(id) => {
+            if let Some(archived) = seal::archived_campaign(context, &id).await? {
+                return Ok(Done::SealedCampaign(id, archived));
+            }
             let campaign = group_buy::look(context, &id).await?;
             Done::Campaign(id, campaign)
         }

@@ -53,6 +53,7 @@ fn status(refusal: Refusal) -> u16 {
         | Refusal::NotConfirmed
         | Refusal::FieldFixed(_)
         | Refusal::StockInUse
+        | Refusal::Sealed
         | Refusal::PublishedMeanwhile
         | Refusal::ChanceUsed
         | Refusal::BatchFull => 409,

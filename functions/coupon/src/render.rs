@@ -20,6 +20,7 @@ use coupons::publish::Stock;
 use coupons::records::{Coupon, Gave, Order};
 use coupons::scene::Scene;
 use coupons::template::{Kind, Template};
+use store::sealed::Archived;
 
 /// A coupon on the wire. Its id is the order number under which it was given.
 #[derive(Serialize)]
@@ -80,6 +81,39 @@ struct PublishedBody<'a> {
     stock: Option<Parts<Count>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     amount: Option<Parts<Amount>>,
+}
+
+#[derive(Serialize)]
+struct SealedTemplateBody<'a> {
+    template: &'a str,
+    version: i64,
+    sealed: SealedBody<'a>,
+}
+
+#[derive(Serialize)]
+struct SealedCampaignBody<'a> {
+    campaign: &'a str,
+    sealed: SealedBody<'a>,
+}
+
+/// What is kept of what is sealed.
+#[derive(Serialize)]
+struct SealedBody<'a> {
+    at: UnixMillis,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    activity: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scene: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    template: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<UnixMillis>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<UnixMillis>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total: Option<Count>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issued: Option<Count>,
 }
 
 /// The parts add up to the total; without a stock there are only those that were given or are held.
@@ -183,6 +217,10 @@ pub async fn done(done: &Done, now: UnixMillis) -> Result<Answer, Problem> {
         Done::Template(id, version, definition, stock) => {
             template(id, *version, definition, stock.as_ref())
         }
+        Done::SealedTemplate(id, archived) => {
+            let (version, sealed) = (archived.version, sealed(archived));
+            Answer::json(&SealedTemplateBody { template: id, version, sealed })
+        }
         Done::Issued(recorded) => outcome(201, recorded, now),
         Done::Found(recorded) => outcome(200, recorded, now),
         Done::Page(listed) => page(listed, now),
@@ -190,6 +228,9 @@ pub async fn done(done: &Done, now: UnixMillis) -> Result<Answer, Problem> {
         Done::Batch(name, parts, tally) => batch(200, name, *parts, tally),
         Done::Scene(id, definition) => scene(id, definition),
         Done::Campaign(id, definition) => campaign(id, definition),
+        Done::SealedCampaign(id, archived) => {
+            Answer::json(&SealedCampaignBody { campaign: id, sealed: sealed(archived) })
+        }
         Done::Group(opening, opened, replayed) => group(opening, opened, *replayed),
         Done::Swept(expired, rewarded) => swept(expired, rewarded).await,
     }
@@ -249,6 +290,21 @@ fn template(
         stock: stock.and_then(|stock| Parts::of(stock, is_counted, count)),
         amount: stock.and_then(|stock| Parts::of(stock, is_counted, amount)),
     })
+}
+
+/// What is kept of what is sealed.
+fn sealed(archived: &Archived) -> SealedBody<'_> {
+    let count = |units: i64| u64::try_from(units).ok().and_then(Count::new);
+    SealedBody {
+        at: archived.sealed_at,
+        activity: archived.activity.as_deref(),
+        scene: archived.scene.as_deref(),
+        template: archived.template.as_deref(),
+        from: archived.from,
+        until: archived.until,
+        total: archived.total.and_then(count),
+        issued: archived.given.and_then(count),
+    }
 }
 
 /// What became of a batch, or of a part of it.

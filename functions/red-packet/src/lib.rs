@@ -21,6 +21,7 @@ use edge::config::{self, Config, ConfigError};
 use edge::route::{Verb, route};
 use edge::store::{Binding, random};
 use edge::{Access, Answer, Call, Kept, Problem, Request, Response, Route, Stages};
+use store::sealed::Archived;
 use wallet::context::Context;
 use wallet::keys::SigningKeys;
 use wallet::packet::{self, Details, Opening};
@@ -122,6 +123,8 @@ async fn answer(operation: Operation, call: &Call, stages: &mut Stages) -> Resul
 pub enum Done {
     /// A version of a rain, and what became of its budget where somebody looked.
     Rain(String, i64, Box<Rain>, Option<Budget>),
+    /// What is kept of a rain that is sealed.
+    SealedRain(String, Archived),
     /// A packet of a rain.
     Granted(Box<Granted>),
     /// A group packet that was sent, and whether it was earlier.
@@ -153,6 +156,9 @@ async fn perform<B: Binding>(
             Done::Rain(id, version, rain, None)
         }
         Command::LookAtRain(id) => {
+            if let Some(archived) = wallet::seal::archived(context, &id).await? {
+                return Ok(Done::SealedRain(id, archived));
+            }
             let (version, rain, budget) = publish::look(context, &id).await?;
             Done::Rain(id, version, Box::new(rain), Some(budget))
         }

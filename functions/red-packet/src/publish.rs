@@ -5,11 +5,13 @@ use domain::time::GRACE_MS;
 use domain::transaction::{Guard, Value, Write};
 use edge::store::Binding;
 use lease::{FREE, Lease, call_back_all, forget_sold_out};
-use store::published::Version;
+use store::published::{SETTLED, Version};
+use store::sealed::Kind;
 use store::{Plan, Seen, attempts};
 use wallet::context::Context;
 use wallet::limits::{LATEST_END, latest_end};
 use wallet::rain::{self, Owner, Rain, Secret, Stored};
+use wallet::seal::of_rain;
 
 use crate::refusal::{Failure, Refusal};
 
@@ -41,7 +43,7 @@ enum Why {
 /// Publishes a valid rain: its first version, or another one. The same again is the same version.
 ///
 /// # Errors
-/// `field_fixed`, `scene_taken`, `budget_in_use`, `limits_end`, `published_meanwhile`; or the store's.
+/// `sealed`, `field_fixed`, `scene_taken`, `budget_in_use`, `limits_end`, `published_meanwhile`; or the store's.
 pub async fn publish<B: Binding>(
     context: &Context<'_, B>,
     id: &str,
@@ -52,8 +54,13 @@ pub async fn publish<B: Binding>(
     let place = rain::place(context.partitions, id);
     let (mut called_back, mut changes) = (false, 0);
     attempts("publish a rain", async || {
-        let found = publication.find(context, [LATEST_END]).await?;
-        let (before, latest) = found.map_or((None, 0), |(version, [end])| (Some(version), end));
+        // First, so that no name that is sealed takes a scene.
+        if publication.sealing().is_sealed(context).await? {
+            return Err(Refusal::Sealed.into());
+        }
+        let found = publication.find(context, [LATEST_END, SETTLED]).await?;
+        let (before, latest, settled) =
+            found.map_or((None, 0, 0), |(version, [end, settled])| (Some(version), end, settled));
         let latest = (latest != 0).then_some(latest);
         match &before {
             None => claim(context, id, rain).await?,
@@ -76,7 +83,9 @@ pub async fn publish<B: Binding>(
         let (stored, more) =
             (Stored { rain: rain.clone(), secret }, rain.budget.minor_units() - old);
         let mut plan = Plan::new();
-        let number = publication.replace(&mut plan, Why::Changed, before, &stored);
+        let number =
+            publication.replace(&mut plan, Why::Changed, before, &stored, context.partitions);
+        publication.remember(&mut plan, before, settled, context.now);
         if more < 0 {
             let guard = Guard::IntegerAtLeast(place.pool.clone(), FREE.into(), -more);
             plan.demand(Why::InUse, guard);
@@ -109,14 +118,27 @@ pub async fn publish<B: Binding>(
     .await
 }
 
-/// An activity and a scene are one rain's: the ledger knows a campaign by them.
+/// An activity and a scene are one rain's, also once that is sealed and gone: the ledger knows a campaign by them.
 async fn claim<B: Binding>(context: &Context<'_, B>, id: &str, rain: &Rain) -> Result<(), Failure> {
     let owner = rain::owner(context.partitions, &rain.activity, &rain.scene);
-    let (mine, nobody) = (Owner(id.to_owned()), Seen { stored: None, record: None });
-    match owner.swap(context, &nobody, Some(&mine), Vec::new()).await? {
-        Some(taken) if taken.record.as_ref() != Some(&mine) => Err(Refusal::SceneTaken.into()),
-        _ => Ok(()),
-    }
+    let mine = Owner(id.to_owned());
+    let mut plan = Plan::new();
+    let unused = Kind::SceneOfRain.demand_unused(&of_rain(rain), context.partitions);
+    plan.demand(Taken::Before, unused).demand(Taken::Now, owner.unchanged(None));
+    plan.write(owner.set(&mine));
+    let Err(refused) = context.commit(owner.partition, plan).await? else { return Ok(()) };
+    let is_mine = refused.why == Taken::Now
+        && Seen::<Owner>::of(refused.field()?.cloned())?.record == Some(mine);
+    if is_mine { Ok(()) } else { Err(Refusal::SceneTaken.into()) }
+}
+
+/// Who has an activity and a scene.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Taken {
+    /// A rain that is sealed and gone.
+    Before,
+    /// A rain.
+    Now,
 }
 
 /// A version of a rain, and what became of its budget: a snapshot of each partition, one after the

@@ -24,12 +24,14 @@ pub enum Refusal {
     WrongCurrency,
     /// This cannot change any more.
     FieldFixed(&'static str),
-    /// Another rain has this activity and scene.
+    /// Another rain has this activity and scene, or had them.
     SceneTaken,
     /// More is out than that would allow.
     BudgetInUse,
     /// The counters of users would be gone before its end.
     LimitsEnd,
+    /// It was over for so long that it is closed for good, with its name.
+    Sealed,
     /// Somebody else published at the same time.
     PublishedMeanwhile,
     /// A group packet gave nothing.
@@ -70,11 +72,18 @@ impl Refusal {
             ),
             Self::WrongCurrency => (409, "wrong_currency", "wallets have another currency"),
             Self::FieldFixed(_) => (409, "field_fixed", "this cannot change any more"),
-            Self::SceneTaken => (409, "scene_taken", "another rain has this activity and scene"),
+            Self::SceneTaken => {
+                (409, "scene_taken", "another rain has, or had, this activity and scene")
+            }
             Self::BudgetInUse => (409, "budget_in_use", "more is given than that would allow"),
             Self::LimitsEnd => {
                 (409, "limits_end", "users' packets are counted until 30 days after the first end")
             }
+            Self::Sealed => (
+                409,
+                "sealed",
+                "it was over for so long that it is closed for good; take another name",
+            ),
             Self::PublishedMeanwhile => {
                 (409, "published_meanwhile", "somebody else published at the same time")
             }

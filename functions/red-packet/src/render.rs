@@ -7,6 +7,7 @@ use domain::money::{Amount, Currency};
 use domain::time::UnixMillis;
 use edge::{Answer, Problem};
 use serde::Serialize;
+use store::sealed::Archived;
 use wallet::packet::display::GREETING;
 use wallet::packet::{self, Details, Funding, Kind, LIFE_MS, Opening, State};
 use wallet::rain::Rain;
@@ -22,6 +23,26 @@ struct RainBody<'a> {
     definition: &'a Rain,
     #[serde(skip_serializing_if = "Option::is_none")]
     budget: Option<BudgetBody>,
+}
+
+#[derive(Serialize)]
+struct SealedRainBody<'a> {
+    rain: &'a str,
+    version: i64,
+    sealed: SealedBody<'a>,
+}
+
+/// What is kept of a rain that is sealed.
+#[derive(Serialize)]
+struct SealedBody<'a> {
+    at: UnixMillis,
+    activity: Option<&'a str>,
+    scene: Option<&'a str>,
+    from: Option<UnixMillis>,
+    until: Option<UnixMillis>,
+    total: Option<Amount>,
+    granted: Option<Amount>,
+    posted: Option<Amount>,
 }
 
 #[derive(Serialize)]
@@ -121,6 +142,10 @@ pub fn done(done: &Done, currency: Currency) -> Result<Answer, Problem> {
             let budget = budget.as_ref().map(budget_body).transpose()?;
             Answer::json(&RainBody { rain: id, version: *version, definition: rain, budget })
         }
+        Done::SealedRain(id, archived) => {
+            let version = archived.version;
+            Answer::json(&SealedRainBody { rain: id, version, sealed: sealed_body(archived)? })
+        }
         Done::Granted(granted) => {
             let Granted { token, text, replayed } = granted.as_ref();
             let body = GrantedBody {
@@ -169,6 +194,19 @@ pub fn done(done: &Done, currency: Currency) -> Result<Answer, Problem> {
 
 fn amount(cents: i64) -> Result<Amount, Problem> {
     Amount::new(cents).map_err(|error| Problem::internal(error.to_string()))
+}
+
+fn sealed_body(archived: &Archived) -> Result<SealedBody<'_>, Problem> {
+    Ok(SealedBody {
+        at: archived.sealed_at,
+        activity: archived.activity.as_deref(),
+        scene: archived.scene.as_deref(),
+        from: archived.from,
+        until: archived.until,
+        total: archived.total.map(amount).transpose()?,
+        granted: archived.given.map(amount).transpose()?,
+        posted: archived.posted.map(amount).transpose()?,
+    })
 }
 
 fn budget_body(budget: &Budget) -> Result<BudgetBody, Problem> {

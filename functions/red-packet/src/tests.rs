@@ -29,6 +29,8 @@ use crate::rains::Rains;
 use crate::refusal::{Failure, Refusal};
 use crate::{Done, Settings, render};
 
+mod seal;
+
 const USER: UserId = UserId(7);
 const RAIN: &str = "r";
 const DAY_MS: i64 = 86_400_000;

@@ -6,6 +6,7 @@
 //! - [`collect`]: what is over for long enough goes
 //! - [`reconcile`]: what the books say of each other
 //! - [`quarantine`]: what is set aside
+//! - [`seal`]: what is over for good
 //! - [`parse`], [`render`], and here what puts them together
 //!
 //! The rules are [`wallet`]'s and [`coupons`]'.
@@ -38,6 +39,7 @@ pub mod parse;
 pub mod quarantine;
 pub mod reconcile;
 pub mod render;
+pub mod seal;
 pub mod settle;
 #[cfg(test)]
 mod tests;

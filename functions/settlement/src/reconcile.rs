@@ -13,7 +13,7 @@
 //! their end. Records that change while they are looked at are looked at again, so that traffic is no difference.
 //! A record that cannot be read is a difference, and keeps nothing else from being looked at.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
 use base64::Engine as _;
@@ -30,6 +30,7 @@ use domain::transaction::{
 use edge::store::Binding;
 use lease::{FREE, credited, returned};
 use store::quarantine;
+use store::sealed;
 use wallet::context::Context;
 use wallet::keys::VerifyingKeys;
 use wallet::rain::Listed;
@@ -223,6 +224,8 @@ struct Look<'a, 'b, B> {
     commits: Cell<u64>,
     /// Lists of users that were looked at.
     lists: Cell<u32>,
+    /// Templates that are known to be sealed.
+    sealed: RefCell<BTreeSet<String>>,
 }
 
 impl<B: Binding> Look<'_, '_, B> {
@@ -422,6 +425,16 @@ impl<B: Binding> Look<'_, '_, B> {
         Ok((fields(answers.first())?.to_vec(), units))
     }
 
+    async fn is_sealed(&self, place: &sealed::Place) -> Result<bool, CommitError> {
+        self.commits.set(self.commits.get() + 1);
+        place.is_sealed(self.context).await
+    }
+
+    /// What is listed and not there was sealed and taken away since the list was read; else it is lost.
+    async fn demand_sealed(&self, place: &sealed::Place) -> Result<(), CommitError> {
+        if self.is_sealed(place).await? { Ok(()) } else { Err(unexpected()) }
+    }
+
     /// Whether something with this name, which lies anywhere, is looked at with this partition.
     fn is_with(&self, index: u32, name: &str) -> bool {
         mix(fnv1a(name.as_bytes())) % u64::from(self.context.partitions.count()) == u64::from(index)
@@ -459,8 +472,8 @@ pub async fn reconcile<B: Binding>(
     let keys =
         VerifyingKeys::parse(&books.keys.verifying_text(), true).map_err(|_| unexpected())?;
     let context = &books.wallets;
-    let (commits, lists) = (Cell::new(0), Cell::new(0));
-    let look = Look { context, stage: books.stage, keys: &keys, scope, commits, lists };
+    let (commits, lists, sealed) = (Cell::new(0), Cell::new(0), RefCell::default());
+    let look = Look { context, stage: books.stage, keys: &keys, scope, commits, lists, sealed };
     let mut report = Report::default();
     let Cursor { partition: first, mut place } = cursor;
     let is_first = first == 0 && place == Place::Start;

@@ -586,6 +586,7 @@ async fn take_back_templates<B: Binding>(
 /// 3. Where there is none, and nothing is under way between partitions and pool, the entry goes. Nobody can put
 ///    anything back any more: who gives a unit back ends what is held.
 /// 4. Else a later entry takes its place, in one commit.
+/// 5. One that is sealed ([`store::sealed`]) is at rest, and its leases may be gone: only its entry goes.
 ///
 /// A crash leaves the entry as it was, and the next call does the same again. Of two calls at once the first takes the
 /// entry out. What is held for ever - its record cannot be read, or a partition gave more than it has after a fail-over -
@@ -657,6 +658,11 @@ impl<F> Over<F> {
         let (context, index) = (world.context(), self.index);
         let id = std::str::from_utf8(due.what).map_err(|_| unexpected())?;
         let (publication, place) = (self.published)(id);
+        if publication.sealing().is_sealed(&context).await? {
+            // Its leases have come home for good, and may be gone: they must not be called back.
+            context.write(self.partition, [index.remove(due.at, due.what)]).await?;
+            return Ok(false);
+        }
         let (version, []) = publication.find(&context, []).await?.ok_or_else(unexpected)?;
         let over_at = version.record.over_at();
         let is_over = over_at <= until;

@@ -34,6 +34,7 @@ const NOW: UnixMillis = UnixMillis(1_771_257_600_250);
 const PARTITIONS: u32 = 4;
 
 mod reconcile;
+mod seal;
 
 /// A store of which some partitions take no writes.
 #[derive(Default)]

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use coupons::context::{BODY, PUBLISHED_VERSION, published};
 use coupons::records::{self, Gave, Order};
-use domain::answers::unexpected;
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::partition::Partition;
@@ -88,7 +87,10 @@ async fn check_pool<B: Binding>(
     let home = records::home_of_pool(look.context.partitions, id);
     let own = [BODY, PUBLISHED_VERSION].map(Field::from).to_vec();
     let (own, units) = look.pool(home, &records::pool(id), own).await?;
-    let (_, template) = published(Some(&Answer::Fields(own)))?.ok_or_else(unexpected)?;
+    let Some((_, template)) = published(Some(&Answer::Fields(own)))? else {
+        let publication = records::publication(look.context.partitions, id);
+        return look.demand_sealed(&publication.sealing()).await;
+    };
     if template.is_counted() {
         report.add(What::StockDiffers, id, template.leasable(), units);
     }
@@ -98,6 +100,9 @@ async fn check_pool<B: Binding>(
 /// Looks at a partition: at each user; and, where all of them are looked at, at what they have together.
 /// That lies in many records, so that it is looked at again where anything moved meanwhile; and once more
 /// before a difference is told, because something may have moved there and back.
+///
+/// Of a template that is sealed users may still have orders, while its leases go. It was sealed before the first of them went,
+/// so that whoever misses one finds the seal afterwards, and does not compare it.
 ///
 /// # Errors
 /// The store's.
@@ -128,14 +133,25 @@ pub(super) async fn check<B: Binding>(
         };
         // What no user has was read in one moment.
         let is_still = users.is_empty() || leases(look, partition, &templates).await? == before;
-        let is_still = is_still && holdings.had.keys().all(|id| templates.contains(id));
-        templates.extend(holdings.had.keys().cloned());
+        let mut new = Vec::new();
+        for id in holdings.had.keys().filter(|id| !templates.contains(*id)) {
+            if !is_sealed(look, id).await? {
+                new.push(id.clone());
+            }
+        }
+        let is_still = is_still && new.is_empty();
+        templates.extend(new);
         let differs = |(id, lease): (String, Lease)| {
             let had = holdings.had.get(&id).copied().unwrap_or_default();
             let of_lease = Had { given: lease.issued(), held: lease.held };
             (had != of_lease).then_some((id, (had, of_lease)))
         };
-        let differences: BTreeMap<_, _> = before.into_iter().filter_map(differs).collect();
+        let mut differences = BTreeMap::new();
+        for (id, difference) in before.into_iter().filter_map(differs) {
+            if !is_sealed(look, &id).await? {
+                differences.insert(id, difference);
+            }
+        }
         if is_still && (differences.is_empty() || differences == last) {
             for (id, (had, of_lease)) in differences {
                 let place = format!("{id}/{partition}");
@@ -148,6 +164,19 @@ pub(super) async fn check<B: Binding>(
     }
     report.unsettled += 1;
     Ok(())
+}
+
+/// Whether a template is sealed. What was found once is remembered.
+async fn is_sealed<B: Binding>(look: &Look<'_, '_, B>, id: &str) -> Result<bool, CommitError> {
+    if look.sealed.borrow().contains(id) {
+        return Ok(true);
+    }
+    let place = records::publication(look.context.partitions, id).sealing();
+    let is_sealed = look.is_sealed(&place).await?;
+    if is_sealed {
+        look.sealed.borrow_mut().insert(id.to_owned());
+    }
+    Ok(is_sealed)
 }
 
 async fn check_users<B: Binding>(

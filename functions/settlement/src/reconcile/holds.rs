@@ -370,7 +370,8 @@ mod tests {
         for call in 1..100 {
             let (commits, lists) = (Cell::new(COMMITS_MAX - left), Cell::new(0));
             let (context, keys, stage, scope) = (&context, &keys, "test", Scope::Full);
-            let look = Look { context, stage, keys, scope, commits, lists };
+            let sealed = std::cell::RefCell::default();
+            let look = Look { context, stage, keys, scope, commits, lists, sealed };
             let behind = after.as_ref().map(|(activity, hold)| (activity, hold));
             let partition = partitions.of_configurations().next().unwrap();
             after = block_on(check(&look, partition, behind, &mut report)).unwrap();

@@ -77,7 +77,10 @@ async fn check_pool<B: Binding>(
     let own = [BODY, VERSION].map(Field::from).to_vec();
     let (own, cents) = look.pool(place.partition, &place.pool, own).await?;
     // Of the same moment as the cents.
-    let stored = version::<Stored>(Some(&Answer::Fields(own)))?.ok_or_else(unexpected)?.record;
+    let Some(found) = version::<Stored>(Some(&Answer::Fields(own)))? else {
+        return look.demand_sealed(&rain::publication(look.context.partitions, id).sealing()).await;
+    };
+    let stored = found.record;
     report.add(What::PoolDiffers, id, stored.rain.budget.minor_units(), cents);
     Ok(())
 }
@@ -189,8 +192,14 @@ async fn balances<B: Binding>(
         return all.iter().map(one).collect::<Result<_, _>>().map(Some);
     }
     // Too many for one read: those that there may be, by name.
-    let house =
-        [records::USERS, records::HELD, records::PAID_OUT, records::PAID_IN, records::PACKETS];
+    let house = [
+        records::USERS,
+        records::HELD,
+        records::PAID_OUT,
+        records::PAID_IN,
+        records::PACKETS,
+        records::SEALED,
+    ];
     let mut names: Vec<_> = house.map(Field::from).to_vec();
     names.extend(rains.iter().map(|rain| Field::from(rain.fund.as_str())));
     let mut reads = vec![Read::Size(records::accounts())];
