@@ -242,17 +242,18 @@ async fn perform<B: Binding>(
         Command::ChangePrices(currency, changes) => {
             Done::Prices(prices::apply(context, currency, changes).await?)
         }
-        Command::Take(user, number, uses) => {
+        Command::Take(user, number, uses, ordered_at) => {
             let order = Order { user, number: &number };
-            let (purchase, replayed) = purchase::take(context, order, &uses).await?;
+            let (purchase, replayed) = purchase::take(context, order, &uses, ordered_at).await?;
             Done::Taken(number, Box::new(purchase), replayed)
         }
         Command::LookAtOrder(user, number) => {
             let purchase = purchase::look(context, Order { user, number: &number }).await?;
             Done::Order(number, Box::new(purchase))
         }
-        Command::GiveBack(user, number) => {
-            let purchase = purchase::give_back(context, Order { user, number: &number }).await?;
+        Command::GiveBack(user, number, ordered_at) => {
+            let order = Order { user, number: &number };
+            let purchase = purchase::give_back(context, order, ordered_at).await?;
             Done::Order(number, Box::new(purchase))
         }
         Command::Sweep => {

@@ -16,34 +16,22 @@
 
 use domain::answers::unexpected;
 use domain::due::{Due, DueIndex};
-use domain::partition::{Partition, Partitions, fnv1a, mix};
 use domain::time::UnixMillis;
 use domain::transaction::{CommitError, Field, MapKey};
 use pricing::activity::{Activity, KeyKind};
+pub use purchases::activities::{SHELVES, shelf, shelf_of};
 use serde::{Deserialize, Serialize};
 use store::Record;
 use store::codec::Form;
 
 use crate::selectors::Selectors;
 
-/// Shelves: a cart of 20 lines has a hundred keys, which one commit each would be too many for.
-pub const SHELVES: u64 = 16;
 /// The index's field for activities that name no products.
 const EVERYTHING: &str = "*";
 
 /// Activities of a shelf that have key sets to retire: since when the first of them is not needed, and the
 /// activity. It follows from the head, and changes with it.
 pub const RETIRING: DueIndex = DueIndex("ar");
-
-/// Where a key or an activity lies.
-pub fn shelf_of(name: &str) -> u64 {
-    mix(fnv1a(name.as_bytes())) % SHELVES
-}
-
-/// The partition of a shelf.
-pub fn shelf(partitions: Partitions, shelf: u64) -> Partition {
-    partitions.of_configuration(&format!("shelf:{shelf}"))
-}
 
 /// The index of a shelf.
 pub fn index() -> MapKey {

@@ -241,7 +241,7 @@ fn purchase_body<'a>(
 pub fn state(state: State) -> &'static str {
     match state {
         State::Taking => "taking",
-        State::Taken => "taken",
+        State::Taken | State::Kept(_) => "taken",
         State::Undoing(_) | State::Refused => "refused",
         State::GivingBack => "giving_back",
         State::GivenBack => "given_back",
