@@ -25,6 +25,8 @@ use crate::records::{self, RETIRING};
 use crate::refusal::Failure;
 use crate::{prices, purchase, retire};
 
+mod collecting;
+
 const START: i64 = 1_771_300_000_000;
 /// As the sweeps say.
 const KEEP_MS: i64 = 5_000;
