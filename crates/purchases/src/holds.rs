@@ -1,4 +1,8 @@
 //! Holds: what an order has of the uses that an activity gives to all users.
+//!
+//! A hold comes at most once under its name: letting go leaves a tombstone there. Of an activity that is sealed no hold
+//! comes any more, whatever its name, so that letting go leaves nothing: the mark of the activity, in the same partition,
+//! is demanded by every commit that would leave something.
 
 use domain::partition::Partition;
 use domain::transaction::{CommitError, Guard, Member, Write};
@@ -12,6 +16,8 @@ use crate::records::{self, HeldUses, Hold};
 enum Why {
     /// The attempt has one, or let it go.
     Known,
+    /// The activity is sealed.
+    Sealed,
     /// The use of this place in the request is too much.
     UsedUp(u32),
 }
@@ -33,6 +39,11 @@ pub fn asked(uses: &[&Used]) -> Hold {
     Hold::Held(uses.iter().map(of_unit).collect())
 }
 
+/// Demands that an activity is not sealed.
+fn not_sealed(activity: &str) -> Guard {
+    Guard::IdAbsent(records::sealed(), records::sealed_activity(activity))
+}
+
 /// The name of a hold in [`records::held`].
 fn name(place: &Versioned<Hold>) -> Member {
     Member(place.field.0.clone())
@@ -50,7 +61,8 @@ pub async fn hold<B: Binding>(
     let step = |(activity, uses): (&str, Vec<&Used>)| -> (Partition, Plan<Why>) {
         let (place, stock) = (place(context, order, purchase, activity), records::stock(activity));
         let mut plan = Plan::new();
-        plan.demand(Why::Known, place.unchanged(None)).write(place.set(&asked(&uses)));
+        plan.demand(Why::Known, place.unchanged(None)).demand(Why::Sealed, not_sealed(activity));
+        plan.write(place.set(&asked(&uses)));
         plan.write(Write::AddMember(records::activities(), activity.into()));
         plan.write(Write::AddMember(records::held(activity), name(&place)));
         for used in uses {
@@ -72,6 +84,7 @@ pub async fn hold<B: Binding>(
         let Err(refused) = decided else { continue };
         match refused.why {
             Why::UsedUp(used) => place = Some(used),
+            Why::Sealed => place = place.or(Some(NOBODY)),
             Why::Known => match refused.field()?.map(codec::decode).transpose()? {
                 Some(Hold::Held(_)) => {}
                 // The attempt was undone meanwhile.
@@ -80,6 +93,47 @@ pub async fn hold<B: Binding>(
         }
     }
     Ok(place)
+}
+
+/// Why a hold is not let go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    /// It is not what it was thought to be.
+    Changed,
+    /// The activity is sealed: nothing is to be left.
+    Sealed,
+}
+
+/// A hold that is to be let go.
+struct LettingGo<'a> {
+    activity: &'a str,
+    /// What is thought to be there: at first a hold.
+    thought: Option<Hold>,
+    /// Whether the activity is sealed, so that no tombstone is needed.
+    is_sealed: bool,
+}
+
+impl LettingGo<'_> {
+    /// Lets go of it where it is what it is thought to be.
+    fn plan(&self, place: &Versioned<Hold>) -> Plan<Kept> {
+        let Self { activity, thought, is_sealed } = self;
+        let mut plan = Plan::new();
+        plan.demand(Kept::Changed, place.unchanged(thought.as_ref().map(codec::encode).as_ref()));
+        if *is_sealed {
+            plan.write(place.unset());
+        } else {
+            plan.demand(Kept::Sealed, not_sealed(activity)).write(place.set(&Hold::LetGo));
+        }
+        if let Some(Hold::Held(uses)) = thought {
+            let stock = records::stock(activity);
+            plan.write_all(uses.iter().map(|one| {
+                let field = records::unit(&one.unit);
+                Write::Add(stock.clone(), field, -i64::from(one.uses))
+            }));
+            plan.write(Write::RemoveMember(records::held(activity), name(place)));
+        }
+        plan
+    }
 }
 
 /// Lets go of every hold of an attempt, and leaves a tombstone for those that may still come.
@@ -91,37 +145,39 @@ pub async fn let_go<B: Binding>(
     order: Order<'_>,
     purchase: &Purchase,
 ) -> Result<(), CommitError> {
-    // What is thought to be there of each activity: at first a hold.
     let all = counted_for_all(&purchase.uses).into_iter();
-    let mut groups: Vec<_> = all.map(|(activity, uses)| (activity, Some(asked(&uses)))).collect();
+    let mut open: Vec<_> = all
+        .map(|(activity, uses)| LettingGo {
+            activity,
+            thought: Some(asked(&uses)),
+            is_sealed: false,
+        })
+        .collect();
     attempts("let go of the holds of an order", async || {
-        let step = |(activity, thought): &(&str, Option<Hold>)| {
-            let place = place(context, order, purchase, activity);
-            let mut plan = Plan::new();
-            plan.demand((), place.unchanged(thought.as_ref().map(codec::encode).as_ref()));
-            plan.write(place.set(&Hold::LetGo));
-            if let Some(Hold::Held(uses)) = thought {
-                let stock = records::stock(activity);
-                plan.write_all(uses.iter().map(|one| {
-                    let field = records::unit(&one.unit);
-                    Write::Add(stock.clone(), field, -i64::from(one.uses))
-                }));
-                plan.write(Write::RemoveMember(records::held(activity), name(&place)));
-            }
-            (place.partition, plan)
+        let step = |one: &LettingGo<'_>| {
+            let place = place(context, order, purchase, one.activity);
+            (place.partition, one.plan(&place))
         };
-        let steps = groups.iter().map(step).collect();
-        let mut open = Vec::new();
-        let decided = context.commit_all(steps).await?;
-        for ((activity, _), decided) in std::mem::take(&mut groups).into_iter().zip(decided) {
+        let decided = context.commit_all(open.iter().map(step).collect()).await?;
+        let mut again = Vec::new();
+        for (mut one, decided) in std::mem::take(&mut open).into_iter().zip(decided) {
             let Err(refused) = decided else { continue };
-            match refused.field()?.map(codec::decode).transpose()? {
-                Some(Hold::LetGo) => {}
-                seen @ (None | Some(Hold::Held(_))) => open.push((activity, seen)),
+            match refused.why {
+                Kept::Sealed => one.is_sealed = true,
+                Kept::Changed => one.thought = refused.field()?.map(codec::decode).transpose()?,
+            }
+            let is_gone = match one.thought {
+                Some(Hold::LetGo) => true,
+                // Nothing comes any more.
+                None => one.is_sealed,
+                Some(Hold::Held(_)) => false,
+            };
+            if !is_gone {
+                again.push(one);
             }
         }
-        groups = open;
-        Ok(groups.is_empty().then_some(()))
+        open = again;
+        Ok(open.is_empty().then_some(()))
     })
     .await
 }

@@ -1,12 +1,15 @@
 //! An order: what it took, and how far it is.
 
+use std::collections::BTreeSet;
+
 use domain::day_lists::day;
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::partition::Partitions;
 use domain::time::UnixMillis;
-use domain::transaction::{CommitError, Member, Write};
+use domain::transaction::{CommitError, Write};
 use serde::{Deserialize, Serialize};
+use store::numbers::{Family, Number};
 use store::{Binding, Context, Record, Seen, Versioned};
 
 use crate::records::{self, ORDER};
@@ -25,8 +28,14 @@ pub struct Purchase {
     pub state: State,
     /// When it began, or began to give back, in unix milliseconds.
     pub at: i64,
+    /// When it first began, in unix milliseconds: its place among the user's orders.
+    pub begun: i64,
+    /// When the caller says that it was ordered, in unix milliseconds, if they say so.
+    pub ordered_at: Option<i64>,
     /// What it uses, of activities with limits.
     pub uses: Vec<Used>,
+    /// Activities that it does not use, of which attempts before this one may have let go of a hold.
+    pub let_go: Vec<String>,
 }
 
 impl Record for Purchase {
@@ -40,6 +49,8 @@ pub enum State {
     Taking,
     /// It has all.
     Taken,
+    /// It has all, for good, since a moment in unix milliseconds: its holds go, and it gives nothing back any more.
+    Kept(i64),
     /// One use was refused, and the others go back.
     Undoing(u32),
     /// It has nothing, and may try again.
@@ -81,20 +92,46 @@ impl Purchase {
     pub fn under_way_since(&self) -> Option<UnixMillis> {
         match self.state {
             State::Taking | State::Undoing(_) | State::GivingBack => Some(UnixMillis(self.at)),
-            State::Taken | State::Refused | State::GivenBack => None,
+            State::Taken | State::Kept(_) | State::Refused | State::GivenBack => None,
         }
     }
 
     /// Whether its uses count for its user: it has them, may get them, or has not given them back.
     pub fn counts(&self) -> bool {
         match self.state {
-            State::Taking | State::Taken | State::Undoing(_) | State::GivingBack => true,
+            State::Taking
+            | State::Taken
+            | State::Kept(_)
+            | State::Undoing(_)
+            | State::GivingBack => true,
             State::Refused | State::GivenBack => false,
         }
     }
+
+    /// The activities of which it, or an attempt before, may have a hold, or have let go of one.
+    pub fn held_activities(&self) -> BTreeSet<&str> {
+        let of_uses = self.uses.iter().filter(|used| used.of_all.is_some());
+        let of_uses = of_uses.map(|used| used.activity.as_str());
+        of_uses.chain(self.let_go.iter().map(String::as_str)).collect()
+    }
+
+    /// Those of them that these uses do not name: an order keeps them beside other uses.
+    pub fn held_beside(&self, uses: &[Used]) -> Vec<String> {
+        let is_named = |activity: &str| {
+            uses.iter().any(|used| used.of_all.is_some() && used.activity == activity)
+        };
+        let held = self.held_activities().into_iter();
+        held.filter(|activity| !is_named(activity)).map(str::to_owned).collect()
+    }
 }
 
-impl Order<'_> {
+impl<'a> Order<'a> {
+    /// As a number under which something acts at most once.
+    pub fn as_number(&self, ordered_at: Option<UnixMillis>) -> Number<'a> {
+        let number = self.number.as_str();
+        Number { family: Family::Purchases, user: self.user, number, ordered_at }
+    }
+
     /// Where its record lies.
     pub fn place(&self, partitions: Partitions) -> Versioned<Purchase> {
         let home = partitions.locate(self.user).partition;
@@ -117,8 +154,8 @@ impl Order<'_> {
             gone.map(|at| records::UNDER_WAY.remove(at, &what)).into_iter().collect();
         writes.extend(is.map(|at| records::UNDER_WAY.add(at, &what)));
         if before.is_none() {
-            let number = Member(self.number.as_str().as_bytes().to_vec());
-            writes.push(Write::AddMember(records::orders(self.user), number));
+            let listed = records::listed_order(UnixMillis(after.begun), self.number);
+            writes.push(Write::AddMember(records::orders(self.user), listed));
         }
         let is_listed = before.is_some_and(|before| day(UnixMillis(before.at)) == day(now));
         if !is_listed {

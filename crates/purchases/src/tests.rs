@@ -44,7 +44,16 @@ fn purchase(state: State, ms: i64) -> Purchase {
         of_all: Some(9),
     };
     let uses = vec![used("a", 2), used("b", 3)];
-    Purchase { digest: 1, attempt: 1, state, at: START + ms, uses }
+    Purchase {
+        digest: 1,
+        attempt: 1,
+        state,
+        at: START + ms,
+        begun: START + ms,
+        ordered_at: None,
+        uses,
+        let_go: vec![],
+    }
 }
 
 fn members(store: &Memory, list: &OrderedKey, is_of_activity: bool) -> Vec<Member> {
@@ -81,7 +90,8 @@ fn an_order_is_found_by_its_user_and_its_user_by_every_day_on_which_it_changed()
     put(&store, &one, &purchase(State::Taken, 0), 1);
     assert_eq!(listed(&store), [0]);
     let orders = members(&store, &records::orders(USER), false);
-    assert_eq!(orders, [Member(one.as_str().as_bytes().to_vec())]);
+    assert_eq!(orders, [records::listed_order(UnixMillis(START), &one)]);
+    assert_eq!(records::listed_order_of(&orders[0]), Ok((UnixMillis(START), one.clone())));
     // It gives back on another day, and a sweep ends that on a third one.
     put(&store, &one, &purchase(State::GivingBack, DAY_MS), DAY_MS);
     assert_eq!(listed(&store), [0, 1]);

@@ -27,6 +27,9 @@ const ACTIVITIES_MAX: usize = 8_192;
 /// How long ago a head must have begun to change for keys that were read since to be taken as they are:
 /// longer than any request, and whatever is late of one.
 const SETTLED_MS: i64 = 120_000;
+/// How long ago a known head must have changed for one that is not there to be gone, and not one that a replica which is
+/// behind does not have yet, whatever clocks say.
+const GONE_MS: i64 = 60 * 60_000;
 
 /// Seeded, because keys come from outside: whoever knew the seed could make all of them collide.
 type Map<V> = HashMap<Box<str>, V, FixedState>;
@@ -224,9 +227,15 @@ impl Known {
         self.since = None;
     }
 
-    /// A head that was read; whether it may have changed after keys were read. One that is older than
-    /// what was known before does not replace it.
-    pub fn set_head(&mut self, slot: u32, value: Option<&Value>) -> Result<bool, CommitError> {
+    /// A head that was read now; whether it may have changed after keys were read. One that is older than
+    /// what was known before does not replace it. One that is gone does, where the known one has not just come: it goes
+    /// when the activity is sealed to its end, days after its last change.
+    pub fn set_head(
+        &mut self,
+        slot: u32,
+        value: Option<&Value>,
+        now_ms: i64,
+    ) -> Result<bool, CommitError> {
         let head: Option<Head> = value.map(codec::decode).transpose()?;
         let mut is_news = false;
         if let Some(slot) = self.slots.get_mut(slot as usize) {
@@ -236,7 +245,9 @@ impl Known {
             let settled =
                 |head: &Head| self.since.is_none_or(|at| head.changed_at + SETTLED_MS < at);
             is_news = differs && !head.as_ref().is_none_or(settled);
-            if head.as_ref().map(changes) >= slot.head.as_deref().map(changes) {
+            let may_be_gone = |known: &Head| known.changed_at + GONE_MS < now_ms;
+            let is_gone = head.is_none() && slot.head.as_deref().is_some_and(may_be_gone);
+            if is_gone || head.as_ref().map(changes) >= slot.head.as_deref().map(changes) {
                 slot.head = head.map(Rc::new);
             }
             slot.is_fresh = true;

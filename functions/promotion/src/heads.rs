@@ -3,8 +3,10 @@
 use domain::answers::{fields, unexpected};
 use domain::error::InvalidInput;
 use domain::time::UnixMillis;
-use domain::transaction::{CommitError, Read, VALUE_BYTES_MAX, Value, Write};
+use domain::transaction::{CommitError, Guard, Read, VALUE_BYTES_MAX, Value, Write};
 use pricing::activity::Activity;
+use purchases::activities::listed;
+use purchases::records::{sealed, sealed_activity};
 use store::attempts::{attempts, lost};
 use store::{Binding, Plan, Versioned, codec};
 
@@ -55,15 +57,63 @@ pub async fn replace<B: Binding>(
     }
     let place = place(context, id);
     writes.push(Write::Set(place.map.clone(), place.field.clone(), value));
-    let (before, after) = (found.head.retires_since(), head.retires_since());
-    let gone = before.filter(|_| before != after);
-    writes.extend(gone.map(|at| records::RETIRING.remove(at, id.as_bytes())));
-    writes.extend(after.map(|at| records::RETIRING.add(at, id.as_bytes())));
+    writes.extend(entries(id, &found.head, &head));
     let mut plan = Plan::new();
-    plan.demand((), place.unchanged(found.value.as_ref())).write_all(writes);
+    plan.demand(Why::Changed, place.unchanged(found.value.as_ref()));
+    if found.value.is_none() {
+        let sealed = Guard::IdAbsent(sealed(), sealed_activity(id));
+        plan.demand(Why::Sealed, sealed);
+        // Nothing is of an activity that is not listed.
+        plan.write(Write::AddMember(listed(), id.into()));
+    }
+    plan.write_all(writes);
     let decided = context.commit(place.partition, plan).await?;
     context.catalogue.outdate();
-    Ok(decided.is_ok())
+    match decided {
+        Ok(_) => Ok(true),
+        Err(refused) if refused.why == Why::Sealed => Err(Refusal::Sealed.into()),
+        Err(_) => Ok(false),
+    }
+}
+
+/// Why a head is not replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// It is not what was found.
+    Changed,
+    /// There is none, because the activity is sealed to its end.
+    Sealed,
+}
+
+/// What changes with a head in the indexes that follow from it.
+pub fn entries(id: &str, before: &Head, after: &Head) -> Vec<Write> {
+    let mut writes = Vec::new();
+    for (index, was, is) in [
+        (records::RETIRING, before.retires_since(), after.retires_since()),
+        (records::OVER, before.over_since(), after.over_since()),
+        (records::SEALED, before.sealing_at(), after.sealing_at()),
+    ] {
+        writes.extend(was.filter(|_| was != is).map(|at| index.remove(at, id.as_bytes())));
+        writes.extend(is.map(|at| index.add(at, id.as_bytes())));
+    }
+    writes
+}
+
+/// Takes the entry of an activity that has come to stand for nothing out of its index. Where the head is changed at this
+/// moment, whoever changes it writes its entries.
+///
+/// # Errors
+/// The store's.
+pub async fn forget_entry<B: Binding>(
+    context: &Context<'_, B>,
+    id: &str,
+    found: &Found,
+    entry: Write,
+) -> Result<(), CommitError> {
+    let place = place(context, id);
+    let mut stale = Plan::new();
+    stale.demand((), place.unchanged(found.value.as_ref())).write(entry);
+    context.commit(place.partition, stale).await.map(drop)
 }
 
 /// What is tried until nobody else publishes in between.
@@ -94,6 +144,39 @@ impl Head {
     /// [`records::RETIRING`]; `None` where there is none.
     pub fn retires_since(&self) -> Option<UnixMillis> {
         self.retired.first().map(|retired| UnixMillis(retired.since))
+    }
+
+    /// Whether somebody tries its draft.
+    fn is_tried(&self) -> bool {
+        self.rollout.percent > 0 || !self.rollout.users.is_empty()
+    }
+
+    /// When the last window of a version ends by which anybody buys, or when it was changed, if that is later.
+    pub fn ends_at(&self) -> UnixMillis {
+        let tried = self.draft.iter().filter(|_| self.is_tried());
+        let ends = self.live.iter().chain(tried).map(|version| version.activity.until.0);
+        UnixMillis(ends.fold(self.changed_at, i64::max))
+    }
+
+    /// Since when something of it is over, which is where the activity stands in [`records::OVER`]: a draft that nobody
+    /// tries, since it was changed; or all of it. `None` where it is sealed, or not there.
+    pub fn over_since(&self) -> Option<UnixMillis> {
+        let is_there = self.changes > 0 && self.sealed.is_none();
+        let waits = self.draft.is_some() && !self.is_tried();
+        is_there.then(|| if waits { UnixMillis(self.changed_at) } else { self.ends_at() })
+    }
+
+    /// From when on the next step of sealing may be done, which is where the activity stands in [`records::SEALED`].
+    pub fn sealing_at(&self) -> Option<UnixMillis> {
+        self.sealed.as_ref().map(|sealed| UnixMillis(sealed.next))
+    }
+
+    /// Refuses what an activity that is sealed cannot have any more.
+    ///
+    /// # Errors
+    /// `sealed`.
+    pub fn check_open(&self) -> Result<(), Refusal> {
+        if self.sealed.is_some() { Err(Refusal::Sealed) } else { Ok(()) }
     }
 
     /// Parts with a version, and with its key set where no other one has it; what is to be written

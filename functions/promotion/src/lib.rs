@@ -7,7 +7,7 @@
 //!   them, and how it learns of them
 //! - [`uses`]: what purchase limits leave
 //! - [`evaluate`](mod@evaluate) and [`labels`]: carts and product pages
-//! - [`heads`], [`index`], [`publish`], [`retire`]: how activities come and go
+//! - [`heads`], [`index`], [`publish`], [`retire`], [`seal`]: how activities come and go
 //! - [`purchase`]: taking uses for an order, and giving them back; what the store holds of it is [`purchases`]'
 //! - [`prices`]: prices and stock states in bulk
 //! - [`refusal`]: why a request got nothing, by code
@@ -47,6 +47,7 @@ pub mod records;
 pub mod refusal;
 pub mod render;
 pub mod retire;
+pub mod seal;
 pub mod selectors;
 #[cfg(test)]
 mod tests;
@@ -200,9 +201,23 @@ pub enum Done {
     Taken(OrderNumber, Box<Purchase>, bool),
     /// What an order took.
     Order(OrderNumber, Box<Purchase>),
-    /// What became of activities with old versions, key sets that are left with them, what became of orders
-    /// that were abandoned, and how many items are set aside.
-    Swept(Swept, u64, Swept, u64),
+    /// What became of what was due.
+    Swept(Box<Sweeps>),
+}
+
+/// What became of what was due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sweeps {
+    /// Of activities with old versions.
+    pub activities: Swept,
+    /// Key sets that are left with them.
+    pub retiring: u64,
+    /// Of activities that are over for long.
+    pub sealing: Swept,
+    /// Of orders that were abandoned.
+    pub orders: Swept,
+    /// How many items are set aside.
+    pub quarantined: u64,
 }
 
 /// Carries a command out, of those whose answer does not borrow from the request.
@@ -242,28 +257,35 @@ async fn perform<B: Binding>(
         Command::ChangePrices(currency, changes) => {
             Done::Prices(prices::apply(context, currency, changes).await?)
         }
-        Command::Take(user, number, uses) => {
+        Command::Take(user, number, uses, ordered_at) => {
             let order = Order { user, number: &number };
-            let (purchase, replayed) = purchase::take(context, order, &uses).await?;
+            let (purchase, replayed) = purchase::take(context, order, &uses, ordered_at).await?;
             Done::Taken(number, Box::new(purchase), replayed)
         }
         Command::LookAtOrder(user, number) => {
             let purchase = purchase::look(context, Order { user, number: &number }).await?;
             Done::Order(number, Box::new(purchase))
         }
-        Command::GiveBack(user, number) => {
-            let purchase = purchase::give_back(context, Order { user, number: &number }).await?;
+        Command::GiveBack(user, number, ordered_at) => {
+            let order = Order { user, number: &number };
+            let purchase = purchase::give_back(context, order, ordered_at).await?;
             Done::Order(number, Box::new(purchase))
         }
         Command::Sweep => {
             // Neither keeps the other.
             let (activities, retiring) = retire::sweep(context).await;
             let partitions: Vec<_> = context.partitions.all().collect();
+            let sealing = seal::sweep(context).await;
             let orders = purchase::sweep(context, &partitions).await;
+            let (sealing, sealing_failed) = match sealing {
+                Ok(sealing) => (sealing, None),
+                Err(failure) => (Swept { has_more: true, ..Swept::default() }, Some(failure)),
+            };
             let (activities, mut orders) = domain::due::either(activities, orders)?;
+            orders.failure = orders.failure.or(sealing_failed);
             let all = partitions.into_iter().chain(retire::shelves(context));
             let quarantined = quarantine::count_all(context, all, &mut orders).await;
-            Done::Swept(activities, retiring, orders, quarantined)
+            Done::Swept(Box::new(Sweeps { activities, retiring, sealing, orders, quarantined }))
         }
         Command::Evaluate(..) | Command::Compare(..) => {
             return Err(domain::answers::unexpected().into());

@@ -132,7 +132,7 @@ async fn look_up_heads<B: Binding>(
     let mut known = context.catalogue.known.borrow_mut();
     let mut is_news = false;
     for (slot, value) in values {
-        is_news |= known.set_head(slot, value.as_ref())?;
+        is_news |= known.set_head(slot, value.as_ref(), context.now.0)?;
     }
     if is_news {
         // Keys that were read before the head may lack what it has; those that are read now do not.

@@ -110,7 +110,14 @@ struct ChangeBody {
 #[serde(deny_unknown_fields)]
 struct TakeBody {
     order_number: Option<String>,
+    ordered_at: Option<UnixMillis>,
     uses: Vec<UseBody>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GiveBackBody {
+    ordered_at: Option<UnixMillis>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -144,12 +151,12 @@ pub enum Command<'a> {
     Labels(Option<UserId>, Cart<'a>, Vec<bool>),
     /// Change prices and stock states.
     ChangePrices(Currency, Vec<Change>),
-    /// Take uses for an order.
-    Take(UserId, OrderNumber, Vec<Use>),
+    /// Take uses for an order, which was ordered at that moment.
+    Take(UserId, OrderNumber, Vec<Use>, Option<UnixMillis>),
     /// What did an order take?
     LookAtOrder(UserId, OrderNumber),
-    /// Give back what an order took.
-    GiveBack(UserId, OrderNumber),
+    /// Give back what an order took, which was ordered at that moment.
+    GiveBack(UserId, OrderNumber, Option<UnixMillis>),
     /// Take out of the index what nobody needs, undo what was abandoned.
     Sweep,
 }
@@ -196,7 +203,10 @@ pub(crate) fn command(operation: Operation, call: &Call) -> Result<Command<'_>, 
         Operation::ChangePrices => changes(call)?,
         Operation::Take => take(call)?,
         Operation::LookAtOrder => Command::LookAtOrder(user(call)?, order_number(call)?),
-        Operation::GiveBack => Command::GiveBack(user(call)?, order_number(call)?),
+        Operation::GiveBack => {
+            let body = if call.body.is_empty() { GiveBackBody::default() } else { call.json()? };
+            Command::GiveBack(user(call)?, order_number(call)?, body.ordered_at)
+        }
         Operation::Sweep => Command::Sweep,
     })
 }
@@ -367,7 +377,7 @@ fn changes(call: &Call) -> Result<Command<'_>, Problem> {
 
 /// `POST /v1/users/{user}/purchases`
 fn take(call: &Call) -> Result<Command<'_>, Problem> {
-    let TakeBody { order_number, uses } = call.json()?;
+    let TakeBody { order_number, ordered_at, uses } = call.json()?;
     let (text, field) = match order_number {
         Some(text) => (Some(text), "order_number"),
         None => (call.headers.text("idempotency-key"), "idempotency-key"),
@@ -380,7 +390,7 @@ fn take(call: &Call) -> Result<Command<'_>, Problem> {
     let one = |UseBody { activity, key, uses }| Use { activity, key, uses };
     let uses: Vec<Use> = uses.into_iter().map(one).collect();
     check_uses(&uses)?;
-    Ok(Command::Take(user(call)?, number, uses))
+    Ok(Command::Take(user(call)?, number, uses, ordered_at))
 }
 
 /// Checks the uses that an order asks for.

@@ -52,7 +52,7 @@ pub struct Published {
 /// Saves a valid activity: as a draft, or to be live at once. The same again is the same version.
 ///
 /// # Errors
-/// `too_large`, `too_many_activities`, `published_meanwhile`; `incomplete` where it has a list of SKUs and
+/// `too_large`, `too_many_activities`, `published_meanwhile`, `sealed`; `incomplete` where it has a list of SKUs and
 /// is not saved as a draft; the store's.
 pub async fn save<B: Binding>(
     context: &Context<'_, B>,
@@ -70,6 +70,7 @@ pub async fn save<B: Binding>(
     let digest = fnv1a(&json);
     publishing(async || {
         let found = find(context, id).await?;
+        found.head.check_open()?;
         if let Some(live) = &found.head.live
             && which == Which::Live
             && live.digest == digest
@@ -201,7 +202,7 @@ async fn check_complete<B: Binding>(
 /// Makes a draft live. Doing it again changes nothing.
 ///
 /// # Errors
-/// `unknown_draft`, `not_the_draft`, `incomplete`, `published_meanwhile`; the store's.
+/// `unknown_draft`, `not_the_draft`, `incomplete`, `published_meanwhile`, `sealed`; the store's.
 pub async fn publish<B: Binding>(
     context: &Context<'_, B>,
     id: &str,
@@ -209,6 +210,7 @@ pub async fn publish<B: Binding>(
 ) -> Result<(), Failure> {
     publishing(async || {
         let found = find(context, id).await?;
+        found.head.check_open()?;
         if found.head.live.as_ref().is_some_and(|live| live.version == version) {
             retire::clean(context, id).await?;
             return Ok(Some(()));
@@ -235,7 +237,7 @@ pub async fn publish<B: Binding>(
 /// Says for whom a draft holds.
 ///
 /// # Errors
-/// `unknown_draft`, `incomplete`, `published_meanwhile`; the store's.
+/// `unknown_draft`, `incomplete`, `published_meanwhile`, `sealed`; the store's.
 pub async fn roll_out<B: Binding>(
     context: &Context<'_, B>,
     id: &str,
@@ -243,6 +245,7 @@ pub async fn roll_out<B: Binding>(
 ) -> Result<u64, Failure> {
     publishing(async || {
         let found = find(context, id).await?;
+        found.head.check_open()?;
         let draft = found.head.draft.as_ref().ok_or(Refusal::UnknownDraft)?;
         check_complete(context, id, draft).await?;
         let (version, mut head) = (draft.version, found.head.clone());
@@ -303,7 +306,7 @@ enum Why {
 /// will be. The same part again changes nothing.
 ///
 /// # Errors
-/// `unknown_draft`, `unknown_part`, `part_differs`, `too_many_activities`, `published_meanwhile`; the
+/// `unknown_draft`, `unknown_part`, `part_differs`, `too_many_activities`, `published_meanwhile`, `sealed`; the
 /// store's.
 pub async fn add_part<B: Binding>(
     context: &Context<'_, B>,
@@ -313,6 +316,7 @@ pub async fn add_part<B: Binding>(
 ) -> Result<(u64, u32), Failure> {
     let shelf = context.shelf_of(id);
     let found = find(context, id).await?;
+    found.head.check_open()?;
     let draft = found.head.draft.as_ref().ok_or(Refusal::UnknownDraft)?;
     if !(1..=draft.parts).contains(&part) {
         return Err(Refusal::UnknownPart.into());
@@ -344,8 +348,13 @@ pub async fn add_part<B: Binding>(
         let key = |sku: &String| (records::key(KeyKind::Sku, sku), LIST_MASK);
         let keys: Vec<_> = skus.iter().map(key).collect();
         index::change(context, id, draft.set, &keys, Change::Add).await?;
-        let write = Write::Set(listed, field, Value::Integer(1));
-        context.write(shelf, [write]).await?;
+        let mut plan = Plan::new();
+        // A mark of a draft that is gone would stay for ever.
+        plan.demand((), heads::place(context, id).unchanged(found.value.as_ref()));
+        plan.write(Write::Set(listed, field, Value::Integer(1)));
+        if context.commit(shelf, plan).await?.is_err() {
+            return Err(Refusal::PublishedMeanwhile.into());
+        }
     }
     Ok((received(context, id, draft).await?, draft.parts))
 }

@@ -8,6 +8,11 @@
 //! tombstone, so that one that is late cannot come any more; and then the user's counts go back.
 //! Each step demands the state that it starts from: whoever asks again goes on where a crash left it, and
 //! orders of which nobody asks again are undone by the sweep.
+//!
+//! What is over for long enough is collected ([`purchases::collect`]), and its number is forgotten: it never acts again. So
+//! the first commit of an order, and of a tombstone, demands behind the guard of its own record that the number is not
+//! forgotten; whoever asks again is told `too_old`. Where the request is refused before that, because an activity is over
+//! by now, it is asked whether the number is: a refusal would say that nothing was taken.
 
 use domain::due::{Due, Swept};
 use domain::error::InvalidInput;
@@ -21,6 +26,7 @@ use purchases::holds::{hold, let_go};
 use purchases::order::{NOBODY, Order, Purchase, State, Used, change, counted_for_all, find};
 use purchases::records;
 use store::attempts::{attempts, lost};
+use store::numbers::check_ordered_at;
 use store::sweep::Fault;
 use store::{Binding, Plan, Seen, Sweep};
 
@@ -54,27 +60,40 @@ pub struct Use {
     pub uses: u32,
 }
 
+/// What a request asks for.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    /// Of all of it.
+    digest: u64,
+    ordered_at: Option<UnixMillis>,
+}
+
 /// Takes uses for an order; `true` where it had taken them before.
 ///
 /// # Errors
 /// `unknown_activity`, `not_started`, `ended`, `disabled`, `limit_used_up`, naming the use;
-/// `order_number_reused`, `given_back`, `too_many_limits`; the store's.
+/// `order_number_reused`, `given_back`, `too_many_limits`, `too_old`; the store's.
 pub async fn take<B: Binding>(
     context: &Context<'_, B>,
     order: Order<'_>,
     wanted: &[Use],
+    ordered_at: Option<UnixMillis>,
 ) -> Result<(Purchase, bool), Failure> {
-    let digest = digest(wanted);
+    if let Some(at) = ordered_at {
+        check_ordered_at(at, context.now, "ordered_at")?;
+    }
+    let digest = digest(wanted, ordered_at);
+    let asked = Asked { digest, ordered_at };
     let mut found = match resolve(context, order.user, wanted).await {
         Ok(uses) => {
             let none = Seen { stored: None, record: None };
-            match begin(context, order, digest, uses, &none).await? {
+            match begin(context, order, asked, uses, &none).await? {
                 Begun::Done(purchase) => return Ok((purchase, false)),
                 Begun::Found(found) => found,
             }
         }
         // Whatever changed since: an order that has taken has taken.
-        Err(failure) => match find(context, order).await? {
+        Err(failure) => match find_or_forgotten(context, order, ordered_at).await? {
             found if found.record.as_ref().is_some_and(|one| one.state != State::Refused) => found,
             _ => return Err(failure),
         },
@@ -87,7 +106,7 @@ pub async fn take<B: Binding>(
                 return Err(Refusal::OrderNumberReused.into());
             }
             let uses = resolve(context, order.user, wanted).await?;
-            return Ok(match begin(context, order, digest, uses, &found).await? {
+            return Ok(match begin(context, order, asked, uses, &found).await? {
                 Begun::Done(purchase) => Some((purchase, false)),
                 Begun::Found(now) => {
                     found = now;
@@ -102,7 +121,7 @@ pub async fn take<B: Binding>(
             return Err(Refusal::OrderNumberReused.into());
         }
         match purchase.state {
-            State::Taken => return Ok(Some((purchase, !began))),
+            State::Taken | State::Kept(_) => return Ok(Some((purchase, !began))),
             State::Taking => {
                 began = true;
                 hold_and_go_on(context, order, &found, purchase).await?;
@@ -121,29 +140,67 @@ pub async fn take<B: Binding>(
     .await
 }
 
+/// Reads an order. Of one that is not there its number must not be forgotten, either.
+async fn find_or_forgotten<B: Binding>(
+    context: &Context<'_, B>,
+    order: Order<'_>,
+    ordered_at: Option<UnixMillis>,
+) -> Result<Seen<Purchase>, Failure> {
+    let place = order.place(context.partitions);
+    let mut plan = Plan::new();
+    plan.demand(WhyNot::Known, place.unchanged(None));
+    plan.demand_all(WhyNot::Forgotten, order.as_number(ordered_at).demands(context.partitions));
+    match context.commit(place.partition, plan).await? {
+        Ok(_) => Ok(Seen { stored: None, record: None }),
+        Err(refused) => match refused.why {
+            WhyNot::Known => Ok(Seen::of(refused.field()?.cloned())?),
+            WhyNot::Forgotten => Err(Refusal::TooOld.into()),
+        },
+    }
+}
+
+/// Why nothing is known under a number, or why it must not act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WhyNot {
+    /// Something is known.
+    Known,
+    /// It is forgotten what became of it.
+    Forgotten,
+}
+
 /// Gives back whatever an order took. Of an order that is not known nothing can be taken any more.
 ///
 /// # Errors
-/// The store's.
+/// `too_old` where it is kept for good, or its number is forgotten; `order_number_reused` where it was ordered at another
+/// time; the store's.
 pub async fn give_back<B: Binding>(
     context: &Context<'_, B>,
     order: Order<'_>,
+    ordered_at: Option<UnixMillis>,
 ) -> Result<Purchase, Failure> {
+    if let Some(at) = ordered_at {
+        check_ordered_at(at, context.now, "ordered_at")?;
+    }
     attempts("give back what an order took", async || {
         let found = find(context, order).await?;
         let Some(mut purchase) = found.record.clone() else {
-            let (at, uses) = (context.now.0, vec![]);
-            let none = Purchase { digest: 0, attempt: 0, state: State::GivenBack, at, uses };
-            return Ok(change(context, order, &found, &none, vec![]).await?.then_some(none));
+            return refuse_for_good(context, order, ordered_at).await;
         };
+        if purchase.ordered_at != ordered_at.map(|at| at.0) {
+            return Err(Refusal::OrderNumberReused.into());
+        }
         match purchase.state {
             State::GivenBack => return Ok(Some(purchase)),
+            State::Kept(_) => return Err(Refusal::TooOld.into()),
             State::Refused => {
                 purchase.state = State::GivenBack;
+                purchase.let_go = purchase.held_beside(&[]);
                 purchase.uses.clear();
+                purchase.at = context.now.0;
                 change(context, order, &found, &purchase, vec![]).await?;
             }
             State::Taken | State::Taking if counted_for_all(&purchase.uses).is_empty() => {
+                purchase.at = context.now.0;
                 close(context, order, &found, purchase, State::GivenBack).await?;
             }
             State::Taken | State::Taking => {
@@ -159,6 +216,37 @@ pub async fn give_back<B: Binding>(
         Ok(None)
     })
     .await
+}
+
+/// Writes down that an order which nobody asked for yet takes nothing any more; nothing where somebody was first.
+async fn refuse_for_good<B: Binding>(
+    context: &Context<'_, B>,
+    order: Order<'_>,
+    ordered_at: Option<UnixMillis>,
+) -> Result<Option<Purchase>, Failure> {
+    let purchase = Purchase {
+        digest: 0,
+        attempt: 0,
+        state: State::GivenBack,
+        at: context.now.0,
+        begun: context.now.0,
+        ordered_at: ordered_at.map(|at| at.0),
+        uses: vec![],
+        let_go: vec![],
+    };
+    let place = order.place(context.partitions);
+    let mut plan = Plan::new();
+    plan.demand(WhyNot::Known, place.unchanged(None));
+    plan.demand_all(WhyNot::Forgotten, order.as_number(ordered_at).demands(context.partitions));
+    plan.write(place.set(&purchase));
+    plan.write_all(order.marks(None, &purchase, context.now));
+    match context.commit(place.partition, plan).await? {
+        Ok(_) => Ok(Some(purchase)),
+        Err(refused) => match refused.why {
+            WhyNot::Known => Ok(None),
+            WhyNot::Forgotten => Err(Refusal::TooOld.into()),
+        },
+    }
 }
 
 /// What an order took.
@@ -215,7 +303,7 @@ async fn abandon<B: Binding>(
     let done = attempts(ABANDONING, async || {
         let found = find(context, order).await?;
         let Some(purchase) = &found.record else {
-            // An order is never taken away, and its counts would stay: somebody has to look.
+            // An order that is under way is never taken away, and its counts would stay: somebody has to look.
             let lost = CommitError::Unreadable("the order is under way, and not there".into());
             return Err(Fault::from(lost));
         };
@@ -255,8 +343,8 @@ async fn abandon<B: Binding>(
 }
 
 /// Of the request, so that the same number with another body is told.
-fn digest(wanted: &[Use]) -> u64 {
-    let mut text = String::new();
+fn digest(wanted: &[Use], ordered_at: Option<UnixMillis>) -> u64 {
+    let mut text = ordered_at.map_or_else(String::new, |at| format!("@{}\n", at.0));
     for Use { activity, key, uses } in wanted {
         let key = key.as_deref().unwrap_or_default();
         text.push_str(&format!("{activity}\n{}\n{key}\n{uses}\n", key.len()));
@@ -337,6 +425,8 @@ enum Begun {
 enum Why {
     /// It is not what it was.
     Changed,
+    /// It is forgotten what became of its number.
+    Forgotten,
     /// The user's record is full.
     Full,
     /// The user's uses of what stands at this place in the request are used up.
@@ -347,18 +437,26 @@ enum Why {
 async fn begin<B: Binding>(
     context: &Context<'_, B>,
     order: Order<'_>,
-    digest: u64,
+    Asked { digest, ordered_at }: Asked,
     uses: Vec<Used>,
     before: &Seen<Purchase>,
 ) -> Result<Begun, Failure> {
-    let attempt = before.record.as_ref().map_or(0, |before| before.attempt) + 1;
     let done = counted_for_all(&uses).is_empty();
     let state = if done { State::Taken } else { State::Taking };
-    let purchase = Purchase { digest, attempt, state, at: context.now.0, uses };
+    let (attempt, begun, let_go) = match &before.record {
+        Some(before) => (before.attempt + 1, before.begun, before.held_beside(&uses)),
+        None => (1, context.now.0, vec![]),
+    };
+    let (at, ordered_at) = (context.now.0, ordered_at.map(|at| at.0));
+    let purchase = Purchase { digest, attempt, state, at, begun, ordered_at, uses, let_go };
     let place = order.place(context.partitions);
     let counts = records::user(order.user);
     let mut plan = Plan::new();
     plan.demand(Why::Changed, place.unchanged(before.stored.as_ref()));
+    if before.stored.is_none() {
+        let number = order.as_number(purchase.ordered_at.map(UnixMillis));
+        plan.demand_all(Why::Forgotten, number.demands(context.partitions));
+    }
     plan.demand(Why::Full, Guard::SizeAtMost(counts.clone(), UNITS_MAX));
     for used in &purchase.uses {
         let Some(limit) = used.of_user else { continue };
@@ -375,6 +473,7 @@ async fn begin<B: Binding>(
         Ok(answers) => Ok(Begun::Found(place.answered(answers.first())?)),
         Err(refused) => match refused.why {
             Why::Changed => Ok(Begun::Found(place.answered(refused.reads.first())?)),
+            Why::Forgotten => Err(Refusal::TooOld.into()),
             Why::Full => Err(Refusal::TooManyLimits.into()),
             Why::UsedUp(place) => Err(Refusal::LimitUsedUp(format!("uses[{place}]")).into()),
         },

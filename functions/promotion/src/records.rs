@@ -9,41 +9,46 @@
 //! - `am<activity>:<set>`: the parts that are in the index
 //! - `ar`: activities with keys in the index that no version needs any more, by the moment since when that is
 //!   so of the oldest of them; an ordered set
+//! - `au`: activities that are not sealed, by the moment since when something of them is over; an ordered set
+//! - `aw`: activities that are sealed, by the moment from when on the next step may be done; an ordered set
+//! - `ak`: activity that is sealed to its end -> what it was, an [`Archived`]
+//! - `ab`: the same, by the moment when they were; an ordered set
+//! - `xs`: hashes of the activities that are sealed to their end
 //! - `ap`: SKU -> its [`Offer`](crate::prices::Offer)
+//!
+//! The list of all activities that are not sealed to their end is [`purchases::activities`]'. How long each record lives is
+//! said by [`LIVES`].
 //!
 //! What orders take of activities is [`purchases::records`]'. Records are written by [`store::codec`]; marks that only
 //! have to be there are integers. Names are short, because Redis keeps them with every record.
 
 use domain::answers::unexpected;
 use domain::due::{Due, DueIndex};
-use domain::partition::{Partition, Partitions, fnv1a, mix};
 use domain::time::UnixMillis;
 use domain::transaction::{CommitError, Field, MapKey};
 use pricing::activity::{Activity, KeyKind};
+pub use purchases::activities::{SHELVES, shelf, shelf_of};
 use serde::{Deserialize, Serialize};
 use store::Record;
 use store::codec::Form;
+use store::life::{Life, Shape};
 
 use crate::selectors::Selectors;
 
-/// Shelves: a cart of 20 lines has a hundred keys, which one commit each would be too many for.
-pub const SHELVES: u64 = 16;
 /// The index's field for activities that name no products.
 const EVERYTHING: &str = "*";
 
 /// Activities of a shelf that have key sets to retire: since when the first of them is not needed, and the
 /// activity. It follows from the head, and changes with it.
 pub const RETIRING: DueIndex = DueIndex("ar");
-
-/// Where a key or an activity lies.
-pub fn shelf_of(name: &str) -> u64 {
-    mix(fnv1a(name.as_bytes())) % SHELVES
-}
-
-/// The partition of a shelf.
-pub fn shelf(partitions: Partitions, shelf: u64) -> Partition {
-    partitions.of_configuration(&format!("shelf:{shelf}"))
-}
+/// Activities of a shelf that are not sealed: since when something of them is over ([`Head::over_since`]), and the activity.
+/// It follows from the head, and changes with it.
+pub const OVER: DueIndex = DueIndex("au");
+/// Activities of a shelf that are sealed: from when on the next step may be done, and the activity. It follows from the
+/// head, and changes with it.
+pub const SEALED: DueIndex = DueIndex("aw");
+/// Activities of a shelf of which a short record is left: since when, and the activity.
+pub const ARCHIVED: DueIndex = DueIndex("ab");
 
 /// The index of a shelf.
 pub fn index() -> MapKey {
@@ -80,7 +85,12 @@ pub fn offers() -> MapKey {
     "ap".into()
 }
 
-/// What an entry of [`RETIRING`] stands for: an activity, and since when it has something to retire.
+/// Short records of activities of a shelf.
+pub fn archive() -> MapKey {
+    "ak".into()
+}
+
+/// What an entry of one of these indexes stands for: an activity, and since when or from when on.
 ///
 /// # Errors
 /// It stands for nothing.
@@ -145,7 +155,7 @@ impl Record for SkuPart<'_> {
     const NAME: &'static str = "a part of a list of SKUs";
 }
 
-/// What is known of an activity without its keys. It never goes away, so that its versions go on.
+/// What is known of an activity without its keys. It goes when the activity is sealed to its end, and with it the name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     /// How often it was changed: of two readings the one with more changes is the later one.
@@ -164,6 +174,36 @@ pub struct Head {
     pub rollout: Rollout,
     /// Key sets that no version needs any more.
     pub retired: Vec<Retired>,
+    /// How far it is sealed, if it is: then it has no version, and never gets one.
+    pub sealed: Option<Sealed>,
+}
+
+/// How far an activity is sealed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sealed {
+    /// From when on the next step may be done, in unix milliseconds.
+    pub next: i64,
+    /// Whether nothing is left of what all users used of it.
+    pub is_closed: bool,
+    /// What it was.
+    pub was: Archived,
+}
+
+/// What is left of an activity that is over for long.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Archived {
+    /// Its name for operators.
+    pub name: String,
+    /// The last version that was given out.
+    pub version: u64,
+    /// Its window, of the version that was live at the end, or of its draft; in unix milliseconds.
+    pub window: Option<(i64, i64)>,
+    /// When it was sealed, in unix milliseconds.
+    pub sealed_at: i64,
+}
+
+impl Record for Archived {
+    const NAME: &'static str = "what an activity was";
 }
 
 impl Record for Head {
@@ -212,6 +252,106 @@ pub struct Retired {
     /// Since when, in unix milliseconds.
     pub since: i64,
 }
+
+/// The kinds of records of this function.
+pub const LIVES: &[Life] = &[
+    Life {
+        name: "ah",
+        shape: Shape::Map,
+        what: "heads: what is known of each activity without its keys",
+        written_by: "publishing, sealing",
+        acts: "until the activity is over",
+        ends: "field by field, configuration_days after the activity is over, when it is sealed to its end",
+    },
+    Life {
+        name: "ad<activity>",
+        shape: Shape::Map,
+        what: "the definitions of an activity's versions",
+        written_by: "publishing",
+        acts: "as long as a version has it, or its keys are in the index",
+        ends: "field by field with the versions' keys; the rest when the activity is sealed to its end",
+    },
+    Life {
+        name: "ai",
+        shape: Shape::Map,
+        what: "the index: which activities name a key",
+        written_by: "publishing",
+        acts: "as long as a version names the key",
+        ends: "mention by mention, some seconds after no version needs it; an hour after the activity is sealed",
+    },
+    Life {
+        name: "al<activity>:<set>",
+        shape: Shape::Map,
+        what: "the parts of a list of SKUs",
+        written_by: "publishing",
+        acts: "as long as a version has the list",
+        ends: "part by part with the mentions in the index",
+    },
+    Life {
+        name: "am<activity>:<set>",
+        shape: Shape::Map,
+        what: "which parts of a list are in the index",
+        written_by: "publishing",
+        acts: "as long as a version has the list",
+        ends: "part by part with the mentions in the index",
+    },
+    Life {
+        name: "ar",
+        shape: Shape::Ordered,
+        what: "activities with keys in the index that no version needs",
+        written_by: "publishing",
+        acts: "until those keys are out of the index",
+        ends: "member by member, when they are",
+    },
+    Life {
+        name: "au",
+        shape: Shape::Ordered,
+        what: "activities that are not sealed, by when something of them is over",
+        written_by: "publishing",
+        acts: "until the activity is sealed",
+        ends: "member by member, when it is",
+    },
+    Life {
+        name: "av",
+        shape: Shape::Ordered,
+        what: "the activities that are not sealed to their end",
+        written_by: "publishing",
+        acts: "until nothing of the activity limits anybody any more",
+        ends: "member by member, when the activity is sealed to its end",
+    },
+    Life {
+        name: "aw",
+        shape: Shape::Ordered,
+        what: "activities that are being sealed",
+        written_by: "sealing",
+        acts: "until the activity is sealed to its end",
+        ends: "member by member, when it is",
+    },
+    Life {
+        name: "ak",
+        shape: Shape::Map,
+        what: "short records of activities that are sealed to their end",
+        written_by: "sealing",
+        acts: "never: for operators",
+        ends: "field by field, archive_days after the activity was sealed to its end",
+    },
+    Life {
+        name: "ab",
+        shape: Shape::Ordered,
+        what: "activities with short records, by when they were archived",
+        written_by: "sealing",
+        acts: "with the short record",
+        ends: "member by member with the short records",
+    },
+    Life {
+        name: "ap",
+        shape: Shape::Map,
+        what: "prices and stock states of SKUs",
+        written_by: "changes of prices",
+        acts: "for ever: of two changes the later one counts",
+        ends: "never: one small field for each SKU that the shop has ever had",
+    },
+];
 
 #[cfg(test)]
 mod tests {
@@ -290,6 +430,7 @@ mod tests {
         check_unreadable::<Definition<Activity>>(&values);
         check_unreadable::<SkuPart<'_>>(&values);
         check_unreadable::<Offer>(&values);
+        check_unreadable::<Archived>(&values);
     }
 
     #[test]

@@ -37,6 +37,10 @@ pub enum Refusal {
     UnknownOrder,
     /// The user's record is full.
     TooManyLimits,
+    /// It was ordered so long ago that what became of it is not kept, or cannot be given back any more.
+    TooOld,
+    /// The activity is over for so long that it is sealed.
+    Sealed,
 }
 
 impl Refusal {
@@ -71,6 +75,14 @@ impl Refusal {
             Self::TooManyLimits => {
                 (409, "too_many_limits", "the user has used as many activities as one may")
             }
+            Self::TooOld => (
+                422,
+                "too_old",
+                "it was ordered so long ago that what became of it is not kept, or is kept for good",
+            ),
+            Self::Sealed => {
+                (409, "sealed", "the activity is over for good; a new one has a new name")
+            }
         }
     }
 
@@ -100,6 +112,8 @@ impl Refusal {
             | Self::Ended(field)
             | Self::Disabled(field) => Some(field),
             Self::NotTheDraft => Some("version"),
+            Self::TooOld => Some("order_number"),
+            Self::Sealed => Some("activity"),
             Self::PartDiffers => Some("skus"),
             Self::UnknownPart => Some("part"),
             _ => None,

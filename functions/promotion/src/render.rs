@@ -1,6 +1,5 @@
 //! Answers -> wire.
 
-use domain::due::Swept;
 use domain::ids::UserId;
 use domain::integer::Count;
 use domain::money::Amount;
@@ -15,11 +14,11 @@ use pricing::explain::Code;
 use purchases::order::{Purchase, State};
 use serde::Serialize;
 
-use crate::Done;
 use crate::labels::{Item, Label, Window};
 use crate::prices::Tally;
 use crate::publish::Published;
 use crate::records::Rollout;
+use crate::{Done, Sweeps};
 
 #[derive(Serialize)]
 struct PublishedBody<'a> {
@@ -108,6 +107,7 @@ struct UsedBody<'a> {
 struct SweptBody {
     activities: Option<Count>,
     retiring: Option<Count>,
+    sealing: Option<Count>,
     orders: Option<Count>,
     quarantined: Option<Count>,
     #[serde(flatten)]
@@ -163,26 +163,22 @@ pub async fn done(done: &Done) -> Result<Answer, Problem> {
             Ok(Answer::json_with(201, &body)?.replayed(*replayed))
         }
         Done::Order(number, purchase) => Answer::json(&purchase_body(number, purchase, None)),
-        Done::Swept(activities, retiring, orders, quarantined) => {
-            swept(activities, *retiring, orders, *quarantined).await
-        }
+        Done::Swept(sweeps) => swept(sweeps).await,
     }
 }
 
-async fn swept(
-    activities: &Swept,
-    retiring: u64,
-    orders: &Swept,
-    quarantined: u64,
-) -> Result<Answer, Problem> {
-    let mut both = activities.clone();
-    both.add(orders.clone());
+async fn swept(sweeps: &Sweeps) -> Result<Answer, Problem> {
+    let Sweeps { activities, retiring, sealing, orders, quarantined } = sweeps;
+    let mut all = activities.clone();
+    all.add(sealing.clone());
+    all.add(orders.clone());
     Answer::json(&SweptBody {
         activities: Count::new(activities.done),
-        retiring: Count::new(retiring),
+        retiring: Count::new(*retiring),
+        sealing: Count::new(sealing.done),
         orders: Count::new(orders.done),
-        quarantined: Count::new(quarantined),
-        left: sweep::left(&both).await,
+        quarantined: Count::new(*quarantined),
+        left: sweep::left(&all).await,
     })
 }
 
@@ -241,7 +237,7 @@ fn purchase_body<'a>(
 pub fn state(state: State) -> &'static str {
     match state {
         State::Taking => "taking",
-        State::Taken => "taken",
+        State::Taken | State::Kept(_) => "taken",
         State::Undoing(_) | State::Refused => "refused",
         State::GivingBack => "giving_back",
         State::GivenBack => "given_back",

@@ -7,7 +7,7 @@ use domain::time::UnixMillis;
 use domain::transaction::{Answer, CommitError, Field, Read, Value, Write};
 use pricing::activity::KeyKind;
 use store::sweep::{Fault, Sweep};
-use store::{Binding, Plan, codec};
+use store::{Binding, codec};
 
 use crate::context::Context;
 use crate::heads::{self, Found, check_changed, find, replace, stored_definition};
@@ -196,11 +196,7 @@ async fn forget<B: Binding>(
 
 /// The partitions of all shelves.
 pub fn shelves<B: Binding>(context: &Context<'_, B>) -> Vec<Partition> {
-    let mut shelves: Vec<_> = (0..records::SHELVES).map(|shelf| context.shelf(shelf)).collect();
-    // Of few partitions one may have several shelves.
-    shelves.sort_unstable();
-    shelves.dedup();
-    shelves
+    purchases::activities::shelves(context.partitions).into_iter().collect()
 }
 
 /// Takes out what is due on all shelves, the oldest first, as far as one call may; what became of the activities,
@@ -267,12 +263,9 @@ async fn end<B: Binding>(
         return Err(missing.into());
     }
     if found.head.retires_since() != Some(since) {
-        // The mark is stale. Where the head is changed at this moment, whoever changes it writes its marks.
-        let place = heads::place(context, id);
-        let mut stale = Plan::new();
-        stale.demand((), place.unchanged(found.value.as_ref()));
-        stale.write(records::RETIRING.remove(since, id.as_bytes()));
-        context.commit(place.partition, stale).await?.ok();
+        // The mark is stale.
+        let entry = records::RETIRING.remove(since, id.as_bytes());
+        heads::forget_entry(context, id, &found, entry).await?;
         return Ok(Ended { is_done: false, failure: None });
     }
     let may_step = *steps_left > 0;

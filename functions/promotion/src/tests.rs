@@ -25,6 +25,8 @@ use crate::records::{self, RETIRING};
 use crate::refusal::Failure;
 use crate::{prices, purchase, retire};
 
+mod collecting;
+
 const START: i64 = 1_771_300_000_000;
 /// As the sweeps say.
 const KEEP_MS: i64 = 5_000;
@@ -81,7 +83,7 @@ impl<B: Binding> Shop<B> {
     fn take(&self, ms: i64, user: UserId, order: &str) {
         let uses = [Use { activity: "all".to_owned(), key: None, uses: 1 }];
         let number = number(order);
-        block_on(take(&self.at(ms), Order { user, number: &number }, &uses)).unwrap();
+        block_on(take(&self.at(ms), Order { user, number: &number }, &uses, None)).unwrap();
     }
 
     fn order(&self, user: UserId, order: &str) -> Option<Purchase> {
@@ -158,7 +160,7 @@ fn an_order_stands_in_the_index_as_long_as_it_is_under_way_and_since_when_it_is(
     shop.crash(USER, "n", State::GivingBack, 3);
     assert_eq!(shop.under_way(USER), [3]);
     let number = number("n");
-    block_on(give_back(&shop.at(4), Order { user: USER, number: &number })).unwrap();
+    block_on(give_back(&shop.at(4), Order { user: USER, number: &number }, None)).unwrap();
     assert_eq!(shop.under_way(USER), [0; 0]);
 }
 
@@ -277,11 +279,11 @@ fn an_order_or_a_hold_that_cannot_be_read_is_told() {
         let hold = taken::hold(USER, &number, 1);
         let write = Write::Set(taken::holds("all"), hold, value.clone());
         shop.write(taken::stock_of(shop.partitions, "all"), vec![write]);
-        check_told(block_on(give_back(&shop.at(1), order)), is_newer, "a hold of an order");
+        check_told(block_on(give_back(&shop.at(1), order, None)), is_newer, "a hold of an order");
         let write = Write::Set(taken::order(USER, &number), "o".into(), value);
         shop.write(shop.at(0).home(USER), vec![write]);
         check_told(block_on(purchase::look(&shop.at(1), order)), is_newer, "what an order took");
-        check_told(block_on(give_back(&shop.at(1), order)), is_newer, "what an order took");
+        check_told(block_on(give_back(&shop.at(1), order, None)), is_newer, "what an order took");
         // Another order of the user is none of its business.
         shop.take(1, USER, "other");
     }

@@ -49,12 +49,12 @@ impl wit::Guest for Component {
         let number = read::order_number(&order_number)?;
         let uses = read::uses(uses);
         parse::check_uses(&uses)?;
-        purchase(Command::Take(UserId(user), number, uses)).await
+        purchase(Command::Take(UserId(user), number, uses, None)).await
     }
 
     async fn give_back(user: u64, order_number: String) -> Result<wit::Purchase, Error> {
         let number = read::order_number(&order_number)?;
-        purchase(Command::GiveBack(UserId(user), number)).await
+        purchase(Command::GiveBack(UserId(user), number, None)).await
     }
 
     async fn look_up(user: u64, order_number: String) -> Result<wit::Purchase, Error> {

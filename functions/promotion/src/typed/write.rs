@@ -113,7 +113,7 @@ pub fn purchase(number: &OrderNumber, taken: Purchase, replayed: Option<bool>) -
         order_number: number.as_str().to_owned(),
         state: match taken.state {
             State::Taking => wit::State::Taking,
-            State::Taken => wit::State::Taken,
+            State::Taken | State::Kept(_) => wit::State::Taken,
             State::Undoing(_) | State::Refused => wit::State::Refused,
             State::GivingBack => wit::State::GivingBack,
             State::GivenBack => wit::State::GivenBack,
@@ -252,6 +252,7 @@ mod tests {
         let used = json!({"activity": "spring", "unit": "red", "uses": 3, "place": 0,
                           "of_user": 5, "of_all": null});
         serde_json::from_value(json!({"digest": 1, "attempt": 1, "state": state, "at": 0,
+                                      "begun": 0, "ordered_at": null, "let_go": [],
                                       "uses": [used]}))
         .unwrap()
     }

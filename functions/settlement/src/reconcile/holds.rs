@@ -1,5 +1,6 @@
 //! What activities have given to orders: what is counted for all users against the holds, and each hold against its
-//! order. An activity and its holds lie in one partition, the orders in those of their users.
+//! order. An activity and its holds lie in one partition, the orders in those of their users. What orders used that were
+//! collected is counted beside what all used, as gone, and has no holds any more.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -107,10 +108,11 @@ async fn check_sums<B: Binding>(
         }
         let Some(sums) = sums(look, partition, activity, &names).await? else { continue };
         let mut differences = BTreeMap::new();
-        let units: BTreeSet<_> = sums.held.keys().chain(sums.counted.keys()).collect();
+        let all = [&sums.held, &sums.gone, &sums.counted];
+        let units: BTreeSet<_> = all.into_iter().flat_map(Uses::keys).collect();
         for unit in units {
             let of = |uses: &Uses| uses.get(unit).copied().unwrap_or(0);
-            let (held, counted) = (of(&sums.held), of(&sums.counted));
+            let (held, counted) = (of(&sums.held) + of(&sums.gone), of(&sums.counted));
             if held != counted {
                 differences.insert(unit.clone(), (held, counted));
             }
@@ -133,10 +135,11 @@ async fn check_sums<B: Binding>(
     Ok(())
 }
 
-/// What an activity counts, and what its holds have.
+/// What an activity counts, what its holds have, and what those had that are gone.
 struct Sums {
     counted: Uses,
     held: Uses,
+    gone: Uses,
     /// Whether both are of one moment.
     is_exact: bool,
     /// Whether these are all of its units.
@@ -190,23 +193,31 @@ async fn sums<B: Binding>(
         _ => None,
     };
     let is_exact = is_one && map.is_some();
-    let (counted, is_all) = match map {
+    let (fields, is_all) = match map {
         Some(counted) => {
             let one = |(unit, uses): &(Field, Value)| Ok((unit.clone(), integer(Some(uses))?));
             (counted.iter().map(one).collect::<Result<_, CommitError>>()?, true)
         }
         None => counted_of(look, partition, activity, &held).await?,
     };
+    let (mut counted, mut gone) = (Uses::new(), Uses::new());
+    for (field, uses) in fields {
+        match records::unit_of_gone(&field) {
+            Some(unit) => drop(gone.insert(unit, uses)),
+            None => drop(counted.insert(field, uses)),
+        }
+    }
     if !is_exact {
         let after = look.read(partition, own()).await?;
         if after[..] != before[..after.len()] {
             return Ok(None);
         }
     }
-    Ok(Some(Sums { counted, held, is_exact, is_all }))
+    Ok(Some(Sums { counted, held, gone, is_exact, is_all }))
 }
 
-/// What an activity counts of the units that are listed, or that holds have; and whether it counts no other ones.
+/// What an activity counts of the units that are listed, or that holds have, and what is gone of them; and whether it counts
+/// no other ones.
 async fn counted_of<B: Binding>(
     look: &Look<'_, '_, B>,
     partition: Partition,
@@ -222,7 +233,9 @@ async fn counted_of<B: Binding>(
     };
     // Of those beyond it the sum is unsettled.
     look.visit_list(partition, None, page, &mut visit).await?;
-    let listed = listed.iter().map(|unit| records::unit(&String::from_utf8_lossy(&unit.0)));
+    // One that counts all units together lists none.
+    let listed = listed.iter().map(|unit| String::from_utf8_lossy(&unit.0)).chain(["".into()]);
+    let listed = listed.flat_map(|unit| [records::unit(&unit), records::gone_unit(&unit)]);
     // What is no unit has no field.
     let listed = listed.filter(|unit| unit.0.len() <= FIELD_BYTES_MAX);
     let units: BTreeSet<_> = held.keys().cloned().chain(listed).collect();

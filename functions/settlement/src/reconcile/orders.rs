@@ -5,21 +5,23 @@
 //! what it was. So one read sees both in one moment; and where an order is the same in two reads it was the same in
 //! between. A hold that was let go is let go for good.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::answers::{self, fields, integer, unexpected};
+use domain::due;
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::partition::Partition;
 use domain::time::UnixMillis;
 use domain::transaction::{
-    Answer, CommitError, Field, Member, Page, READ_FIELDS_MAX, Range, Read, Value,
+    Answer, CommitError, Field, MapKey, Member, Page, READ_FIELDS_MAX, Range, Read, Value,
 };
 use edge::store::Binding;
 use purchases::holds::asked;
 use purchases::order::{Purchase, State, counted_for_all};
 use purchases::records::{self, Hold, PURCHASERS};
 use store::codec::decode;
+use store::numbers::KEPT_MS_MIN;
 use store::quarantine;
 
 use super::{FIELDS, LOOKS_MAX, Look, OfDay, Report, What, value};
@@ -32,6 +34,8 @@ pub(super) const ORDERS: usize = 500;
 const ORDERS_MAX: usize = 16_384;
 /// Orders under way that are looked up in the index at once, with four reads each.
 const UNDER_WAY: usize = 250;
+/// So old is an order that may be collected, by anybody's clock.
+const OLD_MS: i64 = KEPT_MS_MIN - 60 * 60_000;
 
 /// An order as it was read.
 struct Known {
@@ -45,6 +49,8 @@ struct Expected {
     order: Known,
     attempt: u32,
     hold: Hold,
+    /// Whether what it let go may be collected by now, so that nothing says so any more.
+    may_be_gone: bool,
 }
 
 /// By activity.
@@ -54,9 +60,14 @@ type Holds = BTreeMap<String, Vec<Expected>>;
 struct Moment {
     orders: Vec<Option<Value>>,
     counts: Vec<(Field, Value)>,
+    /// What orders used that were collected.
+    gone: Vec<(Field, Value)>,
     /// Whether these are all of the user's counts.
     is_all: bool,
 }
+
+/// A user's orders as they are listed, and when each first began.
+type Listed = Vec<(UnixMillis, OrderNumber)>;
 
 /// Looks at the orders of a partition's users behind one of them; the last one, where it stopped.
 ///
@@ -126,18 +137,16 @@ async fn check_user<B: Binding>(
         if listed.len() > ORDERS_MAX {
             break;
         }
-        let number = |Member(bytes): &Member| {
-            let text = std::str::from_utf8(bytes).ok()?;
-            OrderNumber::parse(text, "order_number").ok()
-        };
-        let numbers: Vec<_> = listed.iter().filter_map(number).collect();
-        let Some(moment) = moment(look, partition, user, &numbers, listed.len()).await? else {
+        let order = |member: &Member| records::listed_order_of(member).ok();
+        let orders: Listed = listed.iter().filter_map(order).collect();
+        let Some(moment) = moment(look, partition, user, &orders, listed.len()).await? else {
             continue;
         };
-        for wrong in listed.iter().filter(|member| number(member).is_none()) {
-            report.broken(What::RecordUnreadable, format!("{user}/{}", wrong.0.escape_ascii()));
+        for wrong in listed.iter().filter(|member| order(member).is_none()) {
+            let name = due::due(wrong).map_or(&*wrong.0, |due| due.what);
+            report.broken(What::RecordUnreadable, format!("{user}/{}", name.escape_ascii()));
         }
-        let under_way = compare(user, numbers, moment, holds, report);
+        let under_way = compare(look.context.now, user, orders, moment, holds, report);
         return check_under_way(look, partition, &under_way, report).await;
     }
     report.unsettled += 1;
@@ -149,41 +158,53 @@ async fn moment<B: Binding>(
     look: &Look<'_, '_, B>,
     partition: Partition,
     user: UserId,
-    numbers: &[OrderNumber],
+    orders: &Listed,
     listed: usize,
 ) -> Result<Option<Moment>, CommitError> {
     let count = Read::Count(records::orders(user), Range::default());
     let all = Answer::Size(listed as u64);
-    let counts = Read::All(records::user(user), READ_FIELDS_MAX);
-    if numbers.len() <= ORDERS {
-        let mut reads = vec![count.clone(), counts.clone()];
-        reads.extend(numbers.iter().map(|number| read(user, number)));
+    let counts =
+        [records::user(user), records::gone(user)].map(|map| Read::All(map, READ_FIELDS_MAX));
+    if orders.len() <= ORDERS {
+        let mut reads = vec![count.clone()];
+        reads.extend(counts.clone());
+        reads.extend(orders.iter().map(|(_, number)| read(user, number)));
         let answers = look.read(partition, reads).await?;
-        let [now, counts, orders @ ..] = &answers[..] else { return Err(unexpected()) };
+        let [now, counts, gone, orders @ ..] = &answers[..] else { return Err(unexpected()) };
         if *now != all {
             return Ok(None);
         }
-        if let Answer::Map(counts) = counts {
+        if let (Answer::Map(counts), Answer::Map(gone)) = (counts, gone) {
             let orders = orders.iter().map(|answer| Ok(value(Some(answer))?.cloned()));
             let orders = orders.collect::<Result<_, CommitError>>()?;
-            return Ok(Some(Moment { orders, counts: counts.clone(), is_all: true }));
+            let (counts, gone) = (counts.clone(), gone.clone());
+            return Ok(Some(Moment { orders, counts, gone, is_all: true }));
         }
     }
-    // Too much for one read. Counts change only with orders: those that are the same before and behind it stood still.
-    let orders = orders_of(look, partition, user, numbers).await?;
-    let answers = look.read(partition, vec![counts]).await?;
-    let (counts, is_all) = match answers.into_iter().next() {
-        Some(Answer::Map(counts)) => (counts, true),
-        Some(Answer::Size(size)) => {
-            let counts = counts_of(look, partition, user, &orders).await?;
-            let is_all = counts.len() as u64 == size;
-            (counts, is_all)
-        }
-        _ => return Err(unexpected()),
-    };
-    let after = orders_of(look, partition, user, numbers).await?;
-    let now = look.read(partition, vec![count]).await?;
-    Ok((orders == after && now == [all]).then_some(Moment { orders, counts, is_all }))
+    // Too much for one read. Counts change only with orders, and with those that go: where the list is the same before and
+    // behind it, and all orders are, they stood still.
+    let before = orders_of(look, partition, user, orders).await?;
+    let own: Vec<_> = [count].into_iter().chain(counts).collect();
+    let first = look.read(partition, own.clone()).await?;
+    let (mut both, mut is_all) = (Vec::new(), true);
+    for (map, answer) in [records::user(user), records::gone(user)].into_iter().zip(&first[1..]) {
+        both.push(match answer {
+            Answer::Map(fields) => fields.clone(),
+            answer => {
+                let names = names_of(look, partition, user, &before).await?;
+                let fields = counts_of(look, partition, &map, &names).await?;
+                is_all &= *answer == Answer::Size(fields.len() as u64);
+                fields
+            }
+        });
+    }
+    let after = orders_of(look, partition, user, orders).await?;
+    let last = look.read(partition, own).await?;
+    if before != after || first != last || last.first() != Some(&all) {
+        return Ok(None);
+    }
+    let [counts, gone] = <[_; 2]>::try_from(both).map_err(|_| unexpected())?;
+    Ok(Some(Moment { orders: before, counts, gone, is_all }))
 }
 
 fn read(user: UserId, number: &OrderNumber) -> Read {
@@ -194,11 +215,11 @@ async fn orders_of<B: Binding>(
     look: &Look<'_, '_, B>,
     partition: Partition,
     user: UserId,
-    numbers: &[OrderNumber],
+    listed: &Listed,
 ) -> Result<Vec<Option<Value>>, CommitError> {
-    let mut orders = Vec::with_capacity(numbers.len());
-    for some in numbers.chunks(ORDERS) {
-        let reads = some.iter().map(|number| read(user, number)).collect();
+    let mut orders = Vec::with_capacity(listed.len());
+    for some in listed.chunks(ORDERS) {
+        let reads = some.iter().map(|(_, number)| read(user, number)).collect();
         for answer in look.read(partition, reads).await? {
             orders.push(value(Some(&answer))?.cloned());
         }
@@ -206,20 +227,33 @@ async fn orders_of<B: Binding>(
     Ok(orders)
 }
 
-/// A user's counts of what these orders name.
-async fn counts_of<B: Binding>(
+/// The names of a user's counts: of what these orders use, and of what orders used that were collected.
+async fn names_of<B: Binding>(
     look: &Look<'_, '_, B>,
     partition: Partition,
     user: UserId,
     orders: &[Option<Value>],
-) -> Result<Vec<(Field, Value)>, CommitError> {
+) -> Result<Vec<Field>, CommitError> {
     let orders = orders.iter().flatten().filter_map(|stored| decode::<Purchase>(stored).ok());
     let uses = orders.flat_map(|order| order.uses);
-    let names = uses.map(|used| (records::unit_of(&used.activity, &used.unit), ()));
-    let names: Vec<_> = names.collect::<BTreeMap<_, _>>().into_keys().collect();
+    let mut names: BTreeSet<_> =
+        uses.map(|used| records::unit_of(&used.activity, &used.unit)).collect();
+    let page = |after| records::page_of_gone_units(user, after);
+    let gone = look.members(partition, None, page).await?;
+    names.extend(gone.into_iter().map(|Member(unit)| Field(unit)));
+    Ok(names.into_iter().collect())
+}
+
+/// Some counts of a user.
+async fn counts_of<B: Binding>(
+    look: &Look<'_, '_, B>,
+    partition: Partition,
+    map: &MapKey,
+    names: &[Field],
+) -> Result<Vec<(Field, Value)>, CommitError> {
     let mut counts = Vec::new();
     for some in names.chunks(FIELDS) {
-        let read = Read::Fields(records::user(user), some.to_vec());
+        let read = Read::Fields(map.clone(), some.to_vec());
         let answers = look.read(partition, vec![read]).await?;
         for (name, count) in some.iter().zip(fields(answers.first())?) {
             counts.extend(count.clone().map(|count| (name.clone(), count)));
@@ -228,24 +262,28 @@ async fn counts_of<B: Binding>(
     Ok(counts)
 }
 
-/// Compares a user's counts with the user's orders; those that are under way, and since when. Adds what each must have
-/// of activities.
+/// Compares a user's counts with the user's orders, and what is gone; orders that are under way, and since when. Adds what
+/// each must have of activities.
 fn compare(
+    now: UnixMillis,
     user: UserId,
-    numbers: Vec<OrderNumber>,
+    listed: Listed,
     moment: Moment,
     holds: &mut Holds,
     report: &mut Report,
 ) -> Vec<(Known, UnixMillis)> {
     let (mut sums, mut under_way) = (BTreeMap::<Field, i64>::new(), Vec::new());
     let mut is_readable = true;
-    for (number, stored) in numbers.into_iter().zip(moment.orders) {
+    for ((begun, number), stored) in listed.into_iter().zip(moment.orders) {
         let order = stored.and_then(|stored| Some((decode::<Purchase>(&stored).ok()?, stored)));
         let Some((purchase, stored)) = order else {
             report.broken(What::RecordUnreadable, format!("{user}/{number}"));
             is_readable = false;
             continue;
         };
+        if purchase.begun != begun.0 {
+            report.broken(What::OrderUnlisted, format!("{user}/{number}"));
+        }
         let counted = purchase.uses.iter().filter(|used| used.of_user.is_some());
         for used in counted.filter(|_| purchase.counts()) {
             let field = records::unit_of(&used.activity, &used.unit);
@@ -258,22 +296,31 @@ fn compare(
                 State::Taken => asked(&uses),
                 State::Refused | State::GivenBack => Hold::LetGo,
                 // It has some of them.
-                State::Taking | State::Undoing(_) | State::GivingBack => continue,
+                State::Taking | State::Kept(_) | State::Undoing(_) | State::GivingBack => continue,
             };
-            let expected = Expected { order: order(), attempt: purchase.attempt, hold };
+            let (attempt, may_be_gone) = (purchase.attempt, purchase.at <= now.0 - OLD_MS);
+            let expected = Expected { order: order(), attempt, hold, may_be_gone };
             holds.entry(activity.to_owned()).or_default().push(expected);
         }
     }
     let place = |field: &Field| format!("{user}/{}", String::from_utf8_lossy(&field.0));
-    let mut counts = BTreeMap::new();
+    let (mut counts, mut unreadable) = (BTreeMap::new(), BTreeSet::new());
+    for (field, count) in &moment.gone {
+        match integer(Some(count)) {
+            Ok(count) => *sums.entry(field.clone()).or_insert(0) += count,
+            Err(_) => drop(unreadable.insert(field)),
+        }
+    }
     for (field, count) in &moment.counts {
         match integer(Some(count)) {
             Ok(count) => drop(counts.insert(field.clone(), count)),
-            Err(_) => {
-                report.broken(What::RecordUnreadable, place(field));
-                sums.remove(field);
-            }
+            Err(_) => drop(unreadable.insert(field)),
         }
+    }
+    for field in unreadable {
+        report.broken(What::RecordUnreadable, place(field));
+        sums.remove(field);
+        counts.remove(field);
     }
     if !is_readable {
         // What cannot be read may be what is missing.
@@ -325,13 +372,16 @@ async fn check_holds<B: Binding>(
 ) -> Result<(), CommitError> {
     let name = |one: &Expected| records::hold(one.order.user, &one.order.number, one.attempt);
     let read_holds = Read::Fields(records::holds(activity), expected.iter().map(name).collect());
+    let read_sealed = Read::Contains(records::sealed(), records::sealed_activity(activity));
     let stock = records::stock_of(look.context.partitions, activity);
-    let answers = look.read(stock, vec![read_holds]).await?;
+    let answers = look.read(stock, vec![read_holds, read_sealed]).await?;
+    let is_sealed = answers.get(1) == Some(&Answer::Contains(true));
     let mut wrong = Vec::new();
     for (one, stored) in expected.iter().zip(fields(answers.first())?) {
         let what = match stored.as_ref().map(decode::<Hold>) {
             Some(Ok(hold)) if hold == one.hold => continue,
             Some(Ok(Hold::Held(_))) if one.hold == Hold::LetGo => What::HoldLeft,
+            None if one.hold == Hold::LetGo && (is_sealed || one.may_be_gone) => continue,
             Some(Ok(_)) | None => What::HoldMissing,
             Some(Err(_)) => What::RecordUnreadable,
         };

@@ -134,6 +134,12 @@ fn uses() -> Vec<Used> {
     ]
 }
 
+/// An order that began now.
+fn order_of(state: State, uses: Vec<Used>) -> Purchase {
+    let (at, begun) = (NOW.0, NOW.0);
+    Purchase { digest: 1, attempt: 1, state, at, begun, ordered_at: None, uses, let_go: vec![] }
+}
+
 /// An order, step by step, as `functions/promotion` takes them.
 struct Life<'a> {
     store: &'a Watched,
@@ -158,7 +164,7 @@ impl Life<'_> {
     }
 
     fn begin(&self, attempt: u32, state: State) -> &Self {
-        let next = Purchase { digest: 1, attempt, state, at: NOW.0, uses: uses() };
+        let next = Purchase { attempt, ..order_of(state, uses()) };
         self.change_to(&next, 1)
     }
 
@@ -515,8 +521,10 @@ fn what_cannot_be_read_is_told_with_its_place_and_stops_nothing_else() {
     }
     // A list that names nothing.
     let store = healthy();
-    store.write(home, vec![Write::AddMember(taken::orders(USER), "no number".into())]);
-    store.check(&[("record_unreadable", "7/no number")]);
+    let wrong = due::member(NOW, b"no number");
+    store.write(home, vec![Write::AddMember(taken::orders(USER), wrong)]);
+    store.write(home, vec![Write::AddMember(taken::orders(USER), "none".into())]);
+    store.check(&[("record_unreadable", "7/none"), ("record_unreadable", "7/no number")]);
     let store = healthy();
     store.write(stock("both"), vec![Write::AddMember(taken::held("both"), "x".into())]);
     let (report, _) = store.all(Scope::Full);
@@ -584,7 +592,7 @@ fn a_call_stops_between_users_with_orders_and_the_next_one_goes_on() {
         let number = number("n");
         let order = Order { user, number: &number };
         let uses = vec![used("mine", "", Some(9), None)];
-        let next = Purchase { digest: 1, attempt: 1, state: State::Taken, at: NOW.0, uses };
+        let next = order_of(State::Taken, uses);
         let none = store::Seen { stored: None, record: None };
         // It counts for nothing.
         let context = store.context();
@@ -638,9 +646,10 @@ fn shopper(activity: &str, of_all: bool) -> Watched {
             let limit = of_all.then_some(9);
             let uses = vec![used(activity, one, limit.is_none().then_some(9), limit)];
             let hold = purchases::holds::asked(&[&uses[0]]);
-            let order = Purchase { digest: 1, attempt: 1, state: State::Taken, at: NOW.0, uses };
+            let order = order_of(State::Taken, uses);
             of_user.push(set_order(one, encode(&order)));
-            of_user.push(Write::AddMember(taken::orders(USER), one.as_str().into()));
+            let listed = taken::listed_order(NOW, &number(one));
+            of_user.push(Write::AddMember(taken::orders(USER), listed));
             if of_all {
                 let held = name(one, 1);
                 of_stock.push(Write::AddMember(taken::held(activity), Member(held.0.clone())));
