@@ -293,8 +293,13 @@ fn find(seen: &Seen, rules: &Rules<'_>, faults: &mut Faults) -> Found {
     for (template, counts) in &mut found.counts {
         counts.is_live = rules.live.contains(template);
     }
-    let counted = found.counts.values().filter(|counts| counts.had.is_some()).count();
-    if found.first(usize::MAX, usize::MAX).counts.len() < counted {
+    let all = found.first(usize::MAX, usize::MAX);
+    // A count that has orders waits for them, which have dates.
+    let is_left = |(template, counts): (&String, &Counts)| {
+        let given = all.given.get(template.as_str()).copied().unwrap_or(0);
+        counts.had.is_some() && counts.present <= given && !counts.goes(given)
+    };
+    if found.counts.iter().any(is_left) {
         found.keep_until(rules.again());
     }
     found
