@@ -548,12 +548,12 @@ fn take<B>(
     }
     if let Some(left) = taken.pages {
         let there = seen.record.pages.len() as u32;
-        plan.demand(Why::Changed, demand_pages(user, there));
+        plan.demand(Why::Changed, demand_pages(own.clone(), there));
         for (page, orders) in (1..).zip(&seen.record.pages).skip(left as usize) {
             let size = Guard::SizeAtMost(records::page(user, page), orders.len() as u32);
             plan.demand(Why::Changed, size);
         }
-        plan.write(set_pages(user, left));
+        plan.write(set_pages(own, left));
     }
     Ok(plan)
 }

@@ -88,9 +88,9 @@ pub fn pages(value: Option<&Value>) -> Result<u32, CommitError> {
     number.ok_or_else(|| CommitError::Unreadable("the number of a user's pages is none".into()))
 }
 
-/// Demands that there are so many pages.
-pub(crate) fn demand_pages(user: UserId, pages: u32) -> Guard {
-    let (record, field) = (records::user(user), records::PAGES.into());
+/// Demands that there are so many pages, as a user's record says.
+pub(crate) fn demand_pages(record: MapKey, pages: u32) -> Guard {
+    let field = records::PAGES.into();
     match pages {
         0 => Guard::FieldAbsent(record, field),
         _ => Guard::FieldEquals(record, field, Value::Integer(pages.into())),
@@ -98,8 +98,8 @@ pub(crate) fn demand_pages(user: UserId, pages: u32) -> Guard {
 }
 
 /// Says how many pages there are.
-pub(crate) fn set_pages(user: UserId, pages: u32) -> Write {
-    let (record, field) = (records::user(user), records::PAGES.into());
+pub(crate) fn set_pages(record: MapKey, pages: u32) -> Write {
+    let field = records::PAGES.into();
     match pages {
         0 => Write::Unset(record, field),
         _ => Write::Set(record, field, Value::Integer(pages.into())),
@@ -115,8 +115,9 @@ pub fn demand_new<R>(
     why: impl Fn(NotNew) -> R,
 ) {
     let (user, field) = (number.user, records::order_field(number.number));
-    plan.demand(why(NotNew::Acted), Guard::FieldAbsent(records::user(user), field.clone()));
-    plan.demand(why(NotNew::Pages), demand_pages(user, pages));
+    let record = records::user(user);
+    plan.demand(why(NotNew::Acted), Guard::FieldAbsent(record.clone(), field.clone()));
+    plan.demand(why(NotNew::Pages), demand_pages(record, pages));
     for page in 1..=pages {
         let page = records::page(user, page);
         plan.demand(why(NotNew::Acted), Guard::FieldAbsent(page, field.clone()));
@@ -341,7 +342,7 @@ fn moving(record: &Record) -> Result<Option<Plan<()>>, CommitError> {
         let moved = movable(record, room.min(MOVED_MAX));
         if !moved.is_empty() {
             let map = records::page(user, page);
-            plan.demand((), demand_pages(user, there));
+            plan.demand((), demand_pages(own.clone(), there));
             let size = PAGE_ORDERS_MAX - moved.len() as u32;
             plan.demand((), Guard::SizeAtMost(map.clone(), size));
             for (field, value) in moved {
@@ -350,7 +351,7 @@ fn moving(record: &Record) -> Result<Option<Plan<()>>, CommitError> {
                 plan.write(Write::Unset(own.clone(), field.clone()));
                 plan.write(Write::Set(map.clone(), field, value));
             }
-            plan.write(set_pages(user, there.max(page)));
+            plan.write(set_pages(own.clone(), there.max(page)));
         }
     }
     let zero = Value::Integer(0);
