@@ -8,11 +8,13 @@ use domain::answers::unexpected;
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::partition::fnv1a;
+use domain::time::UnixMillis;
 use domain::transaction::{Answer, CommitError, Field, Guard, READ_FIELDS_MAX, Read, Write};
 use futures::StreamExt;
 use futures::stream;
 use serde::{Deserialize, Serialize};
 use store::codec::{decode, encode};
+use store::numbers::check_ordered_at;
 use store::{Binding, Plan, Record};
 
 use crate::context::Context;
@@ -32,6 +34,8 @@ const PARTS_MAX: u32 = READ_FIELDS_MAX - 1;
 pub struct Batch {
     /// The batch.
     pub batch: String,
+    /// When it was ordered, as the caller says: the same for each part that is sent again.
+    pub ordered_at: Option<UnixMillis>,
     /// 1 to 1,000 users.
     pub users: Vec<UserId>,
 }
@@ -76,12 +80,16 @@ pub async fn issue_part<B: Binding>(
     template: &str,
     batch: &Batch,
 ) -> Result<Tally, Failure> {
+    if let Some(at) = batch.ordered_at {
+        check_ordered_at(at, context.now, "ordered_at")?;
+    }
     context.template(template).await?.ok_or(Refusal::UnknownTemplate)?;
     let number = OrderNumber::parse(&format!("bulk:{template}:{}", batch.batch), "batch")?;
     let one = |user: &UserId| {
         let claim = Claim {
             user: *user,
             number: Number::Given(number.clone()),
+            ordered_at: batch.ordered_at,
             template: template.to_owned(),
             segments: Vec::new(),
             hold_ms: None,

@@ -28,13 +28,14 @@ use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::partition::Partition;
 use domain::time::UnixMillis;
-use domain::transaction::{Answer, CommitError, Guard, Read, Write};
+use domain::transaction::{Answer, CommitError, Guard, MapKey, Read, Write};
 use lease::{HELD, LEFT, SOLD_OUT_UNTIL, World};
 use store::listing::Place;
 use store::sweep::{Fault, Sweep, Tried};
 use store::{Binding, Plan, attempts};
 
 use crate::context::Context;
+use crate::orders::{self, Found};
 use crate::records::{self, ENDS, Gave, Order};
 use crate::template::Published;
 
@@ -79,7 +80,8 @@ pub fn end(
     let next = Order { gave, ..order.clone() };
     // Its validity may be over as well.
     let next = next.expired_at(now).unwrap_or(next);
-    replace(plan, user, number, order, &next);
+    // What is reserved is never on a page.
+    replace(plan, record.clone(), number, order, &next);
     plan.write(Write::Add(lease.clone(), HELD.into(), -1));
     plan.write(ENDS.remove(UnixMillis(*until), &records::end(user, number)));
     plan.write_all(records::HOLDERS.mark(user, now));
@@ -91,10 +93,11 @@ pub fn end(
     Some(next)
 }
 
-/// Puts into a plan that a reservation or a coupon has expired, if its record is still the same; the order as it
-/// is then. Nothing where its time is not over, or that has been said.
+/// Puts into a plan that a reservation or a coupon has expired, if its record is still the same, in this map; the order as
+/// it is then. Nothing where its time is not over, or that has been said.
 pub fn expire(
     plan: &mut Plan<()>,
+    map: MapKey,
     user: UserId,
     number: &OrderNumber,
     order: &Order,
@@ -104,12 +107,12 @@ pub fn expire(
     if let Gave::Reserved(..) = order.gave {
         return end(plan, user, number, order, End::Expire, now);
     }
-    replace(plan, user, number, order, &next);
+    replace(plan, map, number, order, &next);
     Some(next)
 }
 
-fn replace(plan: &mut Plan<()>, user: UserId, number: &OrderNumber, order: &Order, next: &Order) {
-    let (record, field) = (records::user(user), records::order(number));
+fn replace(plan: &mut Plan<()>, record: MapKey, number: &OrderNumber, order: &Order, next: &Order) {
+    let field = records::order(number);
     plan.demand((), Guard::FieldEquals(record.clone(), field.clone(), order.encode()));
     plan.write(Write::Set(record, field, next.encode()));
 }
@@ -117,7 +120,7 @@ fn replace(plan: &mut Plan<()>, user: UserId, number: &OrderNumber, order: &Orde
 /// An order as it may be told: where its time is over it has expired, for everybody and for good.
 ///
 /// # Errors
-/// The store's.
+/// The store's; `Unknown` where the order was collected meanwhile.
 pub async fn settled<B: Binding>(
     context: &Context<'_, B>,
     user: UserId,
@@ -127,18 +130,25 @@ pub async fn settled<B: Binding>(
     if order.expired_at(context.now).is_none() {
         return Ok(order);
     }
+    // Nearly everybody has no page.
+    let mut map = records::user(user);
     attempts("end what is over", async || {
         let mut plan = Plan::new();
-        let Some(next) = expire(&mut plan, user, number, &order, context.now) else {
+        let Some(next) = expire(&mut plan, map.clone(), user, number, &order, context.now) else {
             return Ok(Some(order.clone()));
         };
-        match context.commit(context.home(user), plan).await? {
-            Ok(_) => Ok(Some(next)),
-            Err(refused) => {
-                order = Order::decode(refused.field()?.ok_or_else(unexpected)?)?;
-                Ok(None)
+        let Err(refused) = context.commit(context.home(user), plan).await? else {
+            return Ok(Some(next));
+        };
+        match refused.field()? {
+            Some(now) => order = Order::decode(now)?,
+            None => {
+                let lost = || CommitError::Unknown("the order is not kept any more".into());
+                let found = orders::find(context, user, number).await?.ok_or_else(lost)?;
+                (map, order) = (found.map, found.order);
             }
         }
+        Ok(None)
     })
     .await
 }
@@ -240,7 +250,12 @@ async fn expire_all<B: Binding>(context: &Context<'_, B>, items: &[Place]) -> Ve
     let orders = context.read_some(reads).await;
     let (mut steps, mut ends) = (Vec::new(), Vec::new());
     for ((place, partition, one), order) in of.into_iter().zip(orders) {
-        match order.and_then(|order| one.step(&order, context.now)) {
+        let found = match order.and_then(|order| one.answered(&order)) {
+            // What is listed is reserved, and so on no page, but for what a lost commit left here.
+            Ok(None) => orders::find(context, one.user, &one.number).await,
+            found => found,
+        };
+        match found.and_then(|found| one.step(found, context.now)) {
             Ok((is_end, step)) => {
                 steps.push((partition, step));
                 ends.push((place, is_end));
@@ -276,20 +291,27 @@ impl Listed {
         Read::Fields(records::user(self.user), vec![records::order(&self.number)])
     }
 
+    /// Its order, where it lies in the user's record.
+    fn answered(&self, answer: &Answer) -> Result<Option<Found>, CommitError> {
+        let order = fields(Some(answer))?.first().and_then(Option::as_ref);
+        let found =
+            |order| Ok(Found { map: records::user(self.user), order: Order::decode(order)? });
+        order.map(found).transpose()
+    }
+
     /// The commit that ends it, and `true`. Where its order is not reserved until that moment, the commit
     /// that takes it out of the index as long as that is so.
-    fn step(&self, order: &Answer, now: UnixMillis) -> Result<(bool, Plan<()>), CommitError> {
-        // An order is never taken away, and its stock would stay held: somebody has to look.
+    fn step(&self, found: Option<Found>, now: UnixMillis) -> Result<(bool, Plan<()>), CommitError> {
+        // No order that is reserved is taken away, and its stock would stay held: somebody has to look.
         let lost = || CommitError::Unreadable("the order is listed, and not there".into());
-        let value = fields(Some(order))?.first().and_then(Option::as_ref).ok_or_else(lost)?;
-        let order = Order::decode(value)?;
+        let Found { map, order } = found.ok_or_else(lost)?;
         let is_this = matches!(&order.gave, Gave::Reserved(_, until) if *until == self.until.0);
         let mut plan = Plan::new();
         if is_this && end(&mut plan, self.user, &self.number, &order, End::Expire, now).is_some() {
             return Ok((true, plan));
         }
-        let (record, field) = (records::user(self.user), records::order(&self.number));
-        plan.demand((), Guard::FieldEquals(record, field, value.clone()));
+        let field = records::order(&self.number);
+        plan.demand((), Guard::FieldEquals(map, field, order.encode()));
         plan.write(ENDS.remove(self.until, &records::end(self.user, &self.number)));
         Ok((false, plan))
     }

@@ -44,6 +44,7 @@ use store::{Binding, Plan, Record, Versioned, attempts};
 
 use crate::context::{BODY, Context};
 use crate::issue::{self, Claim, Number, issue};
+use crate::orders::{self, NotNew};
 use crate::publish::end_for_good;
 use crate::records::{self, Order, USER_FIELDS_MAX};
 use crate::refusal::{Failure, Refusal};
@@ -179,6 +180,8 @@ pub async fn look<B: Binding>(context: &Context<'_, B>, id: &str) -> Result<Camp
 enum Why {
     /// Something else was made of the chance.
     Changed,
+    /// There must be room in the user's record.
+    Full,
     /// The user may not.
     Refuse(Refusal),
 }
@@ -231,7 +234,7 @@ pub async fn open<B: Binding>(
                 let size = Guard::SizeAtMost(records::user(opening.user), USER_FIELDS_MAX);
                 let mut plan = Plan::of(chance.change(&before, &after), Why::Changed);
                 plan.demand(Why::Refuse(Refusal::NotEligible), mark.demand_new());
-                plan.demand(Why::Refuse(Refusal::TooManyCoupons), size);
+                plan.demand(Why::Full, size);
                 // Whoever checks the books finds the group among the user's coupons.
                 plan.write_all(records::HOLDERS.mark(opening.user, context.now));
                 (plan, group, false)
@@ -242,6 +245,8 @@ pub async fn open<B: Binding>(
         };
         match refused.why {
             Why::Changed => before = Groups::decode(refused.field()?)?,
+            Why::Full if orders::make_room(context, opening.user).await? => {}
+            Why::Full => return Err(Refusal::TooManyCoupons.into()),
             Why::Refuse(refusal) => return Err(refusal.into()),
         }
         Ok(None)
@@ -266,6 +271,11 @@ pub fn reward_number(campaign: &str, group: &str) -> Result<OrderNumber, CommitE
     OrderNumber::parse(&number, "group").map_err(|_| unexpected())
 }
 
+/// The campaign and the group of the number of a reward; nothing where it is the number of something else.
+pub(crate) fn rewarded_by(number: &OrderNumber) -> Option<(&str, &str)> {
+    number.as_str().strip_prefix(REWARD)?.split_once(':')
+}
+
 /// Gives the reward of a chance, if it is due and the template does not refuse; whether this was the
 /// one who gave it.
 async fn settle<B: Binding>(
@@ -278,12 +288,15 @@ async fn settle<B: Binding>(
     let claim = Claim {
         user: chance.user,
         number: Number::Reward(number.clone(), chance.demand(groups)),
+        ordered_at: None,
         template: template.clone(),
         segments: Vec::new(),
         hold_ms: None,
     };
     let phase = match issue(context, &claim).await {
         Ok(_) => Phase::Rewarded,
+        // A number is forgotten only once it has given something.
+        Err(Failure::Refused(Refusal::TooOld)) => Phase::Rewarded,
         Err(Failure::Store(error)) => return Err(error),
         Err(Failure::Refused(_) | Failure::Invalid(_)) => {
             let published = context.template(template).await?;
@@ -302,15 +315,38 @@ async fn settle<B: Binding>(
             Phase::Lapsed
         }
     };
-    let mut plan = Plan::of(chance.change(groups, &groups.settled(phase)), ());
-    if phase == Phase::Lapsed {
-        // Somebody else may have given it, by a clock by which the template gives. And once it has lapsed
-        // nobody does: giving demands that it is due.
-        let order = records::order(&number);
-        plan.demand((), Guard::FieldAbsent(records::user(chance.user), order));
-    }
-    let is_settled = context.commit(context.home(chance.user), plan).await?.is_ok();
+    let is_settled = commit_settled(context, chance, groups, phase, &number).await?;
     Ok(phase == Phase::Rewarded && is_settled)
+}
+
+/// Commits that a reward was given, or has lapsed; `false` where somebody else was first.
+async fn commit_settled<B: Binding>(
+    context: &Context<'_, B>,
+    chance: Chance<'_>,
+    groups: &Groups,
+    phase: Phase,
+    number: &OrderNumber,
+) -> Result<bool, CommitError> {
+    let mut pages = 0;
+    attempts("settle a reward", async || {
+        let settled = chance.change(groups, &groups.settled(phase));
+        let mut plan = Plan::of(settled, NotNew::Acted);
+        if phase == Phase::Lapsed {
+            // Somebody else may have given it, by a clock by which the template gives. And once it has lapsed
+            // nobody does: giving demands that it is due.
+            let reward = records::number(chance.user, number, None);
+            orders::demand_new(&mut plan, reward, pages, context.partitions, |why| why);
+        }
+        let Err(refused) = context.commit(context.home(chance.user), plan).await? else {
+            return Ok(Some(true));
+        };
+        if refused.why != NotNew::Pages {
+            return Ok(Some(false));
+        }
+        pages = orders::pages(refused.field()?)?;
+        Ok(None)
+    })
+    .await
 }
 
 /// Looks at a chance, and gives its reward as [`settle`] does.
@@ -354,8 +390,7 @@ pub async fn look_up<B: Binding>(
     number: &OrderNumber,
 ) -> Result<Option<Order>, CommitError> {
     let order = issue::look_up(context, user, number).await?;
-    let names = number.as_str().strip_prefix(REWARD).and_then(|names| names.split_once(':'));
-    match (&order, names) {
+    match (&order, rewarded_by(number)) {
         (None, Some((campaign, _))) => {
             settle_chance(context, Chance { user, campaign }).await?;
             issue::look_up(context, user, number).await

@@ -8,18 +8,20 @@
 
 use std::rc::Rc;
 
-use domain::answers::{fields, unexpected};
+use domain::answers::unexpected;
 use domain::ids::UserId;
 use domain::order_number::{OrderNumber, Part, Play};
 use domain::paid::PaidMark;
 use domain::partition::{Partition, fnv1a};
 use domain::time::UnixMillis;
-use domain::transaction::{Answer, CommitError, Guard, Read, Write};
+use domain::transaction::{Answer, CommitError, Guard, Write};
 use lease::{CREDITED, Draw, HELD, Lease, Refill, call_back, is_sold_out, refill};
+use store::numbers::{self, check_ordered_at};
 use store::{Binding, Plan, attempts};
 
 use crate::context::Context;
 use crate::expiry::end_own;
+use crate::orders::{self, Known, NotNew};
 use crate::pace::{Step, Wait};
 use crate::records::{self, Coupon, Gave, Order, USER_FIELDS_MAX};
 use crate::refusal::{Failure, Refusal};
@@ -35,6 +37,8 @@ pub struct Claim {
     pub user: UserId,
     /// Under which number it acts at most once.
     pub number: Number,
+    /// When it was ordered, as the caller says: it is part of the number.
+    pub ordered_at: Option<UnixMillis>,
     /// Of what.
     pub template: String,
     /// To which segments the user belongs, as the caller says.
@@ -75,7 +79,11 @@ impl Claim {
     /// Tells the same request from another one under the same number.
     fn digest(&self) -> u64 {
         let hold = self.hold_ms.unwrap_or(-1);
-        fnv1a(format!("{}\n{}\n{hold}", self.template, self.segments.join("\n")).as_bytes())
+        let mut text = format!("{}\n{}\n{hold}", self.template, self.segments.join("\n"));
+        if let Some(at) = self.ordered_at {
+            text.push_str(&format!("\n{}", at.0));
+        }
+        fnv1a(text.as_bytes())
     }
 
     fn is_reward(&self) -> bool {
@@ -125,10 +133,14 @@ pub async fn issue<B: Binding>(
     context: &Context<'_, B>,
     claim: &Claim,
 ) -> Result<Recorded, Failure> {
+    if let Some(at) = claim.ordered_at {
+        check_ordered_at(at, context.now, "ordered_at")?;
+    }
     let first = context.template(&claim.template).await?;
     let number = claim.number(first.as_deref(), context.stage)?;
     let (digest, is_due) = (claim.digest(), claim.is_due().cloned());
-    let request = Request { user: claim.user, number, digest, is_due };
+    let Claim { user, ordered_at, .. } = *claim;
+    let request = Request { user, number, ordered_at, digest, is_due };
     let Some(first) = first else {
         return request.earlier_or(context, Refusal::UnknownTemplate).await;
     };
@@ -183,6 +195,8 @@ pub struct Request {
     pub user: UserId,
     /// The number.
     pub number: OrderNumber,
+    /// When it was ordered, as the caller says.
+    pub ordered_at: Option<UnixMillis>,
     /// Of what was asked under it.
     pub digest: u64,
     /// Of a reward, which needs no new user: that it is still due.
@@ -190,14 +204,20 @@ pub struct Request {
 }
 
 impl Request {
+    fn acting(&self) -> numbers::Number<'_> {
+        records::number(self.user, &self.number, self.ordered_at)
+    }
+
     /// What the number gave earlier, or a refusal.
     async fn earlier_or<B: Binding>(
         &self,
         context: &Context<'_, B>,
         refusal: Refusal,
     ) -> Result<Recorded, Failure> {
-        match look_up(context, self.user, &self.number).await? {
-            Some(order) => self.replay(order),
+        let Known { found, is_forgotten, .. } = orders::know(context, self.acting(), &[]).await?;
+        match found {
+            Some(found) => self.replay(found.order),
+            None if is_forgotten => Err(Refusal::TooOld.into()),
             None => Err(refusal.into()),
         }
     }
@@ -209,12 +229,12 @@ impl Request {
         context: &Context<'_, B>,
     ) -> Result<Recorded, Failure> {
         let mark = PaidMark::of(self.user, context.partitions).read();
-        let order = Read::Fields(records::user(self.user), vec![records::order(&self.number)]);
-        let answers = context.read(context.home(self.user), vec![order, mark]).await?;
-        match (fields(answers.first())?, answers.get(1)) {
-            ([Some(order)], _) => self.replay(Order::decode(order)?),
-            ([None], Some(Answer::Contains(true))) => Err(Refusal::NotEligible.into()),
-            ([None], Some(Answer::Contains(false))) => Err(Refusal::ImportIncomplete.into()),
+        let known = orders::know(context, self.acting(), &[mark]).await?;
+        match (known.found, known.beside.first()) {
+            (Some(found), _) => self.replay(found.order),
+            (None, _) if known.is_forgotten => Err(Refusal::TooOld.into()),
+            (None, Some(Answer::Contains(true))) => Err(Refusal::NotEligible.into()),
+            (None, Some(Answer::Contains(false))) => Err(Refusal::ImportIncomplete.into()),
             _ => Err(unexpected().into()),
         }
     }
@@ -236,7 +256,7 @@ impl Request {
         context: &Context<'_, B>,
         gave: Gave,
     ) -> Result<Recorded, Failure> {
-        let order = Order::new(self.digest, context.now, gave);
+        let order = Order::new(self.digest, context.now, gave).ordered_at(self.ordered_at);
         match record(context, self.user, &self.number, &order).await? {
             None => Ok(Recorded { number: self.number.clone(), order, replayed: false }),
             Some(earlier) => self.replay(earlier),
@@ -248,7 +268,7 @@ impl Request {
 /// it has.
 ///
 /// # Errors
-/// `too_many_coupons`; or the store's.
+/// `too_old`, `too_many_coupons`; or the store's.
 pub async fn record<B: Binding>(
     context: &Context<'_, B>,
     user: UserId,
@@ -256,16 +276,31 @@ pub async fn record<B: Binding>(
     order: &Order,
 ) -> Result<Option<Order>, Failure> {
     let (record, field) = (records::user(user), records::order(number));
-    let mut plan = Plan::new();
-    plan.demand(Why::Number, Guard::FieldAbsent(record.clone(), field.clone()));
-    let full = Why::Refuse(Refusal::TooManyCoupons);
-    plan.demand(full, Guard::SizeAtMost(record.clone(), USER_FIELDS_MAX));
-    plan.write(Write::Set(record, field, order.encode()));
-    let Err(refused) = context.commit(context.home(user), plan).await? else { return Ok(None) };
-    match refused.why {
-        Why::Refuse(refusal) => Err(refusal.into()),
-        _ => Ok(Some(Order::decode(refused.field()?.ok_or_else(unexpected)?)?)),
-    }
+    let mut pages = 0;
+    attempts("record an order", async || {
+        let mut plan = Plan::new();
+        let acting = order.number(user, number);
+        orders::demand_new(&mut plan, acting, pages, context.partitions, Why::of);
+        plan.demand(Why::Full, Guard::SizeAtMost(record.clone(), USER_FIELDS_MAX));
+        plan.write(Write::Set(record.clone(), field.clone(), order.encode()));
+        // Whoever collects orders finds it among the user's.
+        plan.write_all(records::HOLDERS.mark(user, UnixMillis(order.at)));
+        let Err(refused) = context.commit(context.home(user), plan).await? else {
+            return Ok(Some(None));
+        };
+        match refused.why {
+            Why::Pages => pages = orders::pages(refused.field()?)?,
+            Why::Full if orders::make_room(context, user).await? => {}
+            Why::Full => return Err(Refusal::TooManyCoupons.into()),
+            Why::Refuse(refusal) => return Err(refusal.into()),
+            _ => {
+                let earlier = Order::decode(refused.field()?.ok_or_else(unexpected)?)?;
+                return Ok(Some(Some(earlier)));
+            }
+        }
+        Ok(None)
+    })
+    .await
 }
 
 /// What an order number gave.
@@ -277,12 +312,7 @@ pub async fn look_up<B: Binding>(
     user: UserId,
     number: &OrderNumber,
 ) -> Result<Option<Order>, CommitError> {
-    let read = Read::Fields(records::user(user), vec![records::order(number)]);
-    let answers = context.read(context.home(user), vec![read]).await?;
-    match fields(answers.first())? {
-        [value] => value.as_ref().map(Order::decode).transpose(),
-        _ => Err(unexpected()),
-    }
+    Ok(orders::find(context, user, number).await?.map(|found| found.order))
 }
 
 /// As what a coupon is given.
@@ -327,7 +357,11 @@ enum Source {
 enum Why {
     /// The number must not have acted.
     Number,
-    /// The template or the user's record refuses.
+    /// There must be as many pages of orders.
+    Pages,
+    /// There must be room in the user's record.
+    Full,
+    /// The number is forgotten, or the template refuses.
     Refuse(Refusal),
     /// The user must not be too fast.
     Pace,
@@ -335,13 +369,24 @@ enum Why {
     Stock(lease::Why),
 }
 
-/// The commit that gives a coupon. The guard of the number comes first: a replay is told before
-/// anything else is looked at.
+impl Why {
+    fn of(not_new: NotNew) -> Self {
+        match not_new {
+            NotNew::Acted => Self::Number,
+            NotNew::Pages => Self::Pages,
+            NotNew::Forgotten => Self::Refuse(Refusal::TooOld),
+        }
+    }
+}
+
+/// The commit that gives a coupon to a user who has so many pages of orders. The guard of the number comes first: a
+/// replay is told before anything else is looked at.
 fn give<B>(
     context: &Context<'_, B>,
     request: &Request,
     published: &Published,
     order: &Order,
+    pages: u32,
     source: Source,
     mut step: Option<Step>,
 ) -> Plan<Why> {
@@ -351,7 +396,7 @@ fn give<B>(
     let limit = i64::from(template.limit_per_user) - 1;
     let refuse = Why::Refuse;
     let mut plan = Plan::new();
-    plan.demand(Why::Number, Guard::FieldAbsent(user.clone(), field.clone()));
+    orders::demand_new(&mut plan, request.acting(), pages, context.partitions, Why::of);
     if let Some(is_due) = &request.is_due {
         plan.demand(refuse(Refusal::NotEligible), is_due.clone());
     } else if template.new_users_only {
@@ -360,8 +405,7 @@ fn give<B>(
     }
     let within = Guard::IntegerAtMost(user.clone(), count.clone(), limit);
     plan.demand(refuse(Refusal::UserLimit), within);
-    let size = Guard::SizeAtMost(user.clone(), USER_FIELDS_MAX);
-    plan.demand(refuse(Refusal::TooManyCoupons), size);
+    plan.demand(Why::Full, Guard::SizeAtMost(user.clone(), USER_FIELDS_MAX));
     plan.write(Write::Set(user.clone(), field, order.encode()));
     plan.write(Write::Add(user.clone(), count, 1));
     let draw = match source {
@@ -405,8 +449,9 @@ async fn refuse<B: Binding>(
 }
 
 /// Gives a coupon of one template: one round trip where the partition has one left, four where it must
-/// take a lease first; one more where the scene limits how fast a user gets awards. Where the user's limit refuses,
-/// reservations of the user that have expired are ended first, and it is tried again.
+/// take a lease first; one more where the scene limits how fast a user gets awards, or the user has pages of orders. Where
+/// the user's limit refuses, reservations of the user that have expired are ended first, and it is tried again; where the
+/// user's record is full, orders move to a page.
 ///
 /// # Errors
 /// The store's, or a number that was used for something else.
@@ -419,9 +464,10 @@ pub async fn take<B: Binding>(
     let partition = context.home(request.user);
     let coupon = Coupon::of(published, context.now);
     let order = Order::new(request.digest, context.now, role.gave(coupon));
+    let order = order.ordered_at(request.ordered_at);
     let left = Source::Stock(lease::Source::Left);
     let start = if published.template.is_counted() { left } else { Source::Uncounted };
-    let (mut source, mut sold_out, mut pace) = (start, false, None);
+    let (mut source, mut sold_out, mut pace, mut pages) = (start, false, None, 0);
     let earlier = attempts("issue", async || {
         let limit = published.scene.rate_limit.filter(|_| request.is_due.is_none());
         let scene = &published.template.scene;
@@ -435,7 +481,7 @@ pub async fn take<B: Binding>(
                 return Ok(Some(Some(taken)));
             }
         };
-        let plan = give(context, request, published, &order, source, step);
+        let plan = give(context, request, published, &order, pages, source, step);
         let Err(refused) = context.commit(partition, plan).await? else {
             return Ok(Some(None));
         };
@@ -443,6 +489,13 @@ pub async fn take<B: Binding>(
             Why::Number => {
                 let earlier = Order::decode(refused.field()?.ok_or_else(unexpected)?)?;
                 return request.replay(earlier).map(|earlier| Some(Some(Ok(earlier))));
+            }
+            Why::Pages => pages = orders::pages(refused.field()?)?,
+            Why::Full if orders::make_room(context, request.user).await? => {}
+            Why::Full => {
+                let refusal = Refusal::TooManyCoupons;
+                let taken = refuse(context, published, partition, source, refusal).await?;
+                return Ok(Some(Some(taken)));
             }
             Why::Refuse(refusal) => {
                 if refusal == Refusal::UserLimit

@@ -3,7 +3,8 @@
 //! In reading order:
 //! - [`template`], [`scene`]: what operators publish, and which rules follow from it alone
 //! - [`pace`]: how fast a user may get awards of a scene; packets of rains keep to it, too
-//! - [`records`]: what the store holds, and under which names
+//! - [`records`]: what the store holds, and under which names; [`lives`]: for how long
+//! - [`orders`]: the orders of a user, and when a number may act; [`collect`]: how they go
 //! - [`issue`]: one commit decides and records; the stock is spread over the partitions by [`lease`]
 //! - [`reservation`] and [`expiry`], [`redemption`], [`list`], [`bulk`], [`publish`]: the other operations
 //! - [`chance`], [`group_buy`]: one group a user and campaign, and its reward
@@ -14,11 +15,14 @@
 
 pub mod bulk;
 pub mod chance;
+pub mod collect;
 pub mod context;
 pub mod expiry;
 pub mod group_buy;
 pub mod issue;
 pub mod list;
+pub mod lives;
+pub mod orders;
 pub mod pace;
 pub mod publish;
 pub mod records;

@@ -1,5 +1,7 @@
 //! A user's coupons, page by page.
 
+use std::collections::BTreeMap;
+
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::time::UnixMillis;
@@ -10,6 +12,7 @@ use store::{Binding, Plan, attempts};
 use crate::context::Context;
 use crate::expiry::expire;
 use crate::group_buy;
+use crate::orders::Record;
 use crate::records::{self, Coupon, Gave, Order};
 
 /// In what state a coupon is.
@@ -82,24 +85,28 @@ pub async fn list<B: Binding>(
     page: &Page,
 ) -> Result<Listed, CommitError> {
     attempts("list coupons", async || {
-        let mut fields = context.record_of(user).await?;
+        let mut record = Record::load(context, user).await?;
         let mut is_incomplete = false;
-        match group_buy::settle_found(context, user, &fields).await {
-            Ok(true) => fields = context.record_of(user).await?,
+        match group_buy::settle_found(context, user, &record.fields).await {
+            Ok(true) => record = Record::load(context, user).await?,
             Ok(false) => {}
             Err(error) if error.is_of_records() => is_incomplete = true,
             Err(error) => return Err(error),
         }
-        let mut orders = Vec::new();
-        for (field, value) in &fields {
-            let Some(number) = records::order_of(field) else { continue };
+        let (mut orders, mut pages) = (Vec::new(), BTreeMap::new());
+        for (page, number, value) in record.orders() {
             match Order::decode(value) {
-                Ok(order) => orders.push((number, order)),
+                Ok(order) => {
+                    if page > 0 {
+                        pages.insert(number.clone(), page);
+                    }
+                    orders.push((number, order));
+                }
                 Err(_) => is_incomplete = true,
             }
         }
         let (orders, has_more) = select(orders, page, context.now);
-        let plan = expire_listed(user, &orders, context.now);
+        let plan = expire_listed(user, &orders, &pages, context.now);
         if plan.is_empty() {
             return Ok(Some(Listed { orders, has_more, is_incomplete }));
         }
@@ -110,11 +117,17 @@ pub async fn list<B: Binding>(
     .await
 }
 
-/// The commit that says what of a page has expired.
-fn expire_listed(user: UserId, listed: &[(OrderNumber, Order)], now: UnixMillis) -> Plan<()> {
+/// The commit that says what of a page of the list has expired. Some of it lies on pages of the user's orders.
+fn expire_listed(
+    user: UserId,
+    listed: &[(OrderNumber, Order)],
+    pages: &BTreeMap<OrderNumber, u32>,
+    now: UnixMillis,
+) -> Plan<()> {
     let mut plan = Plan::new();
     for (number, order) in listed {
-        expire(&mut plan, user, number, order, now);
+        let page = pages.get(number).copied().unwrap_or(0);
+        expire(&mut plan, records::page(user, page), user, number, order, now);
     }
     plan
 }

@@ -2,9 +2,14 @@
 //!
 //! In the partition of a user:
 //! - `c<user>`, the user's record: `o<order number>` -> an [`Order`]; `n<template>` -> how many of a
-//!   template the user has; `g<campaign>` -> the user's chance (see [`crate::chance`])
+//!   template the user has, or had; `g<campaign>` -> the user's chance (see [`crate::chance`]); `p` -> how many pages
+//!   there are
+//! - `c<user>:<page>`, a page of further orders, counted from 1 ([`crate::orders`])
+//! - `ck<user>`: `<template>` -> how many of those that the user had were collected ([`crate::collect`]). It is no part of
+//!   the user's record, which has a limit
 //! - `r<user>`: `<scene>` -> how fast the user got awards of a scene that limits it ([`crate::pace`])
-//! - `l<template>`, the partition's [`lease::Lease`] of a template
+//! - `l<template>`, the partition's [`lease::Lease`] of a template; beside it `gone` -> how many coupons that were given
+//!   here were collected
 //! - `d`, reservations by the moment until which they are held ([`ENDS`])
 //! - `w`, rewards that are due ([`crate::chance::REWARDS`])
 //! - `h`, the index of `h<day>:<bucket>`: users who opened a group, or whose coupons were given, held or put back,
@@ -40,13 +45,15 @@ use domain::transaction::{CommitError, Field, MapKey, OrderedKey, Value};
 use serde::{Deserialize, Serialize};
 use store::Versioned;
 use store::codec::{self, Record};
+use store::numbers::{Family, Number};
 use store::published::{BODY, Publication};
 use store::sealed::{self, Archive};
 
 use crate::scene::Scene;
 use crate::template::{Kind, Published, Template};
 
-/// Fields of a user's record: as many as one read returns, less what one commit adds.
+/// Fields of a user's record, while there is room for more: as many as one read returns, less what one commit adds. Where
+/// there are more, orders move to pages ([`crate::orders`]).
 pub const USER_FIELDS_MAX: u32 = 1_000;
 /// Reservations by the moment until which they are held, as their orders say it; each is an [`end`].
 pub const ENDS: DueIndex = DueIndex("d");
@@ -73,14 +80,45 @@ pub const HOLDERS: DayLists = DayLists("h");
 /// Redemptions of one coupon that were rolled back: as many as a shopper may change their mind.
 pub const ROLLBACKS_MAX: usize = 16;
 
+/// A field of the user's record: how many pages there are. Nobody has any before the record was full once.
+pub const PAGES: &str = "p";
+/// A field beside a lease: how many coupons were given here that were collected. With those that users have they are what
+/// the lease says was given.
+pub const GONE: &str = "gone";
+/// A coupon that was redeemed has ended once it was not rolled back for so long.
+pub const ROLLBACK_MS: i64 = 30 * 86_400_000;
+
 /// The user's record.
 pub fn user(user: UserId) -> MapKey {
     MapKey(format!("c{user}"))
 }
 
-/// The field of an order in the user's record.
+/// A page of the user's orders; the user's record is page 0.
+pub fn page(user: UserId, page: u32) -> MapKey {
+    match page {
+        0 => self::user(user),
+        _ => MapKey(format!("c{user}:{page}")),
+    }
+}
+
+/// How many coupons of the user were collected, by template.
+pub fn collected(user: UserId) -> MapKey {
+    MapKey(format!("ck{user}"))
+}
+
+/// The field of an order in the user's record, or in a page.
 pub fn order(number: &OrderNumber) -> Field {
+    order_field(number.as_str())
+}
+
+/// The same of a number as text.
+pub(crate) fn order_field(number: &str) -> Field {
     Field(format!("o{number}").into_bytes())
+}
+
+/// A number under which orders of coupons act; with the time at which the caller says that it was ordered.
+pub fn number(user: UserId, number: &OrderNumber, ordered_at: Option<UnixMillis>) -> Number<'_> {
+    Number { family: Family::Coupons, user, number: number.as_str(), ordered_at }
 }
 
 /// The field of the count of a template in the user's record.
@@ -197,6 +235,8 @@ pub struct Order {
     pub gave: Gave,
     /// Whether the coupon has expired: it was not redeemed in time by the clock of whoever met it first.
     pub has_expired: bool,
+    /// How long before it acted it was ordered, in milliseconds, where the caller says so.
+    pub ordered: Option<i64>,
 }
 
 impl Record for Order {
@@ -289,7 +329,55 @@ fn currency(currency: Currency) -> [u8; 3] {
 impl Order {
     /// An order that acts now.
     pub fn new(digest: u64, now: UnixMillis, gave: Gave) -> Self {
-        Self { digest, at: now.0, gave, has_expired: false }
+        Self { digest, at: now.0, gave, has_expired: false, ordered: None }
+    }
+
+    /// The same, of a number that has a time.
+    #[must_use]
+    pub fn ordered_at(self, at: Option<UnixMillis>) -> Self {
+        let ordered = at.map(|at| self.at.saturating_sub(at.0));
+        Self { ordered, ..self }
+    }
+
+    /// The number under which it acted.
+    pub fn number<'a>(&self, user: UserId, number: &'a OrderNumber) -> Number<'a> {
+        let ordered_at = self.ordered.map(|before| UnixMillis(self.at.saturating_sub(before)));
+        self::number(user, number, ordered_at)
+    }
+
+    /// Since when it is over for good, so that nothing changes it any more. What was rolled back may have been so at the
+    /// last moment at which it could.
+    pub fn ended_at(&self) -> Option<UnixMillis> {
+        let until = |coupon: &Coupon| match &coupon.redeemed {
+            Some(redeemed) => Some(redeemed.at.saturating_add(ROLLBACK_MS)),
+            None if !self.has_expired => None,
+            None if coupon.rolled_back.is_empty() => Some(self.at + coupon.valid_until),
+            None => Some((self.at + coupon.valid_until).saturating_add(ROLLBACK_MS)),
+        };
+        match &self.gave {
+            Gave::Issued(coupon) | Gave::Fallback(coupon) => until(coupon).map(UnixMillis),
+            Gave::Reserved(..) => None,
+            Gave::Greeting(_) | Gave::Cancelled | Gave::Expired => Some(UnixMillis(self.at)),
+        }
+    }
+
+    /// When it is over, or will be as far as it says itself.
+    pub fn ends_at(&self) -> UnixMillis {
+        let open = || match &self.gave {
+            Gave::Reserved(_, until) => *until,
+            Gave::Issued(coupon) | Gave::Fallback(coupon) => self.at + coupon.valid_until,
+            Gave::Greeting(_) | Gave::Cancelled | Gave::Expired => self.at,
+        };
+        self.ended_at().unwrap_or_else(|| UnixMillis(open()))
+    }
+
+    /// The coupon that it gave for good: it counts for the limit of its user, and as given by the lease of its template,
+    /// also once it is collected.
+    pub fn given(&self) -> Option<&Coupon> {
+        match &self.gave {
+            Gave::Issued(coupon) | Gave::Fallback(coupon) => Some(coupon),
+            Gave::Reserved(..) | Gave::Greeting(_) | Gave::Cancelled | Gave::Expired => None,
+        }
     }
 
     /// The same at a moment, where that is another one: a reservation or a coupon whose time is over has

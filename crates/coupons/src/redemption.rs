@@ -9,7 +9,8 @@ use store::{Binding, Plan, attempts};
 
 use crate::context::Context;
 use crate::expiry::settled;
-use crate::issue::{Recorded, look_up};
+use crate::issue::Recorded;
+use crate::orders::{Found, find};
 use crate::records::{self, Coupon, Gave, Order, ROLLBACKS_MAX, Redeemed};
 use crate::refusal::{Failure, Refusal};
 
@@ -100,7 +101,8 @@ pub async fn apply<B: Binding>(
     what: &Use,
 ) -> Result<Recorded, Failure> {
     attempts("use a coupon", async || {
-        let order = look_up(context, user, id).await?.ok_or(Refusal::UnknownCoupon)?;
+        let Found { map: record, order } =
+            find(context, user, id).await?.ok_or(Refusal::UnknownCoupon)?;
         let order = settled(context, user, id, order).await?;
         let coupon = match &order.gave {
             Gave::Issued(coupon) | Gave::Fallback(coupon) => coupon,
@@ -126,7 +128,7 @@ pub async fn apply<B: Binding>(
         let next = Order { gave, ..order.clone() };
         // What is rolled back may be over.
         let next = next.expired_at(context.now).unwrap_or(next);
-        let (record, field) = (records::user(user), records::order(id));
+        let field = records::order(id);
         let mut plan = Plan::new();
         plan.demand((), Guard::FieldEquals(record.clone(), field.clone(), order.encode()));
         plan.write(Write::Set(record, field, next.encode()));

@@ -29,6 +29,8 @@ pub enum Refusal {
     TooManyCoupons,
     /// The number was used for something else.
     OrderNumberReused,
+    /// It was ordered so long ago that what became of the number is forgotten: it acts no more.
+    TooOld,
     /// Nothing is known under this order number.
     UnknownOrder,
     /// The user has no such coupon.
@@ -94,6 +96,9 @@ impl Refusal {
             Self::OrderNumberReused => {
                 ("order_number_reused", "the number was used with another body")
             }
+            Self::TooOld => {
+                ("too_old", "it was ordered so long ago that what became of it is not kept")
+            }
             Self::UnknownOrder => ("unknown_order", "nothing is known under this number"),
             Self::UnknownCoupon => ("unknown_coupon", "the user has no such coupon"),
             Self::Cancelled => ("cancelled", "the reservation was cancelled"),
@@ -137,11 +142,12 @@ impl Refusal {
         self.words().1
     }
 
-    /// The field of a template or a scene that it is about, where it is about one.
+    /// The field that it is about, where it is about one.
     pub fn field(self) -> Option<&'static str> {
         match self {
             Self::FieldFixed(field) => Some(field),
             Self::StockInUse => Some("stock"),
+            Self::TooOld => Some("order_number"),
             _ => None,
         }
     }

@@ -4,8 +4,10 @@
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::partition::Partition;
+use domain::time::UnixMillis;
 use domain::transaction::CommitError;
 use lease::{call_back, is_low};
+use store::numbers::check_ordered_at;
 use store::{Binding, Plan, attempts};
 
 use crate::context::Context;
@@ -43,19 +45,24 @@ pub async fn confirm<B: Binding>(
     .await
 }
 
-/// Puts a held coupon back. A number that never acted can act no more afterwards.
+/// Puts a held coupon back. A number that never acted can act no more afterwards; that is kept with the time at which it
+/// was ordered, as the caller says, which means nothing where the number has acted.
 ///
 /// # Errors
-/// `already_confirmed`; or the store's.
+/// `already_confirmed`, `too_old`, `too_many_coupons`; or the store's.
 pub async fn cancel<B: Binding>(
     context: &Context<'_, B>,
     user: UserId,
     number: &OrderNumber,
+    ordered_at: Option<UnixMillis>,
 ) -> Result<Recorded, Failure> {
+    if let Some(at) = ordered_at {
+        check_ordered_at(at, context.now, "ordered_at")?;
+    }
     attempts("cancel a reservation", async || {
         let recorded = |order, replayed| Recorded { number: number.clone(), order, replayed };
         let Some(order) = look_up(context, user, number).await? else {
-            let tombstone = Order::new(0, context.now, Gave::Cancelled);
+            let tombstone = Order::new(0, context.now, Gave::Cancelled).ordered_at(ordered_at);
             let earlier = record(context, user, number, &tombstone).await?;
             return Ok(earlier.is_none().then(|| recorded(tombstone, false)));
         };

@@ -204,8 +204,9 @@ async fn perform<B: Binding>(context: &Context<'_, B>, command: Command) -> Resu
         Command::Confirm(user, number) => {
             Done::Found(told(user, reservation::confirm(context, user, &number).await?).await?)
         }
-        Command::Cancel(user, number) => {
-            Done::Found(told(user, reservation::cancel(context, user, &number).await?).await?)
+        Command::Cancel(user, number, ordered_at) => {
+            let cancelled = reservation::cancel(context, user, &number, ordered_at).await?;
+            Done::Found(told(user, cancelled).await?)
         }
         Command::IssueToMany(template, batch) => {
             let tally = bulk::issue_part(context, &template, &batch).await?;

@@ -4,6 +4,7 @@ use domain::error::InvalidInput;
 use domain::ids::{IdInput, UserId};
 use domain::money::Amount;
 use domain::order_number::{OrderNumber, Part};
+use domain::time::UnixMillis;
 use domain::transaction::INTEGER_MAX;
 use edge::{Call, Problem};
 use serde::Deserialize;
@@ -37,6 +38,7 @@ const ORDER_BYTES_MAX: usize = 128;
 struct ClaimBody {
     order_number: Option<String>,
     play: Option<PlayBody>,
+    ordered_at: Option<UnixMillis>,
     template: String,
     #[serde(default)]
     segments: Vec<String>,
@@ -53,10 +55,17 @@ struct PlayBody {
 #[serde(deny_unknown_fields)]
 struct ReservationBody {
     order_number: Option<String>,
+    ordered_at: Option<UnixMillis>,
     template: String,
     #[serde(default)]
     segments: Vec<String>,
     expires_in_seconds: i64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CancelBody {
+    ordered_at: Option<UnixMillis>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -76,6 +85,7 @@ struct RollbackBody {
 #[serde(deny_unknown_fields)]
 struct BatchBody {
     batch: String,
+    ordered_at: Option<UnixMillis>,
     users: Vec<IdInput>,
 }
 
@@ -110,8 +120,8 @@ pub enum Command {
     Use(UserId, OrderNumber, Use),
     /// Give what is held.
     Confirm(UserId, OrderNumber),
-    /// Put back what is held.
-    Cancel(UserId, OrderNumber),
+    /// Put back what is held; with the time at which it was ordered.
+    Cancel(UserId, OrderNumber, Option<UnixMillis>),
     /// Issue a template to a part of a batch.
     IssueToMany(String, Batch),
     /// How far is a batch of a template?
@@ -163,7 +173,7 @@ pub(crate) fn command(operation: Operation, call: &Call) -> Result<Command, Prob
         }
         Operation::Cancel => {
             let number = callers_number(parameter(call, 1), "order_number")?;
-            Command::Cancel(user(call)?, number)
+            Command::Cancel(user(call)?, number, cancelled(call)?.ordered_at)
         }
         Operation::IssueToMany => Command::IssueToMany(name("template")?, batch(call)?),
         Operation::BatchProgress => {
@@ -223,14 +233,15 @@ fn claim(call: &Call) -> Result<Claim, Problem> {
         Some(PlayBody { round, award }) => play(&round, &award)?,
         None => number(call, body.order_number)?,
     };
-    Ok(claim_of(user(call)?, number, &body.template, body.segments)?)
+    Ok(claim_of(user(call)?, number, body.ordered_at, &body.template, body.segments)?)
 }
 
 /// `POST /v1/users/{user}/reservations`
 fn reservation(call: &Call) -> Result<Claim, Problem> {
     let body: ReservationBody = call.json()?;
     let number = number(call, body.order_number)?;
-    let claim = claim_of(user(call)?, number, &body.template, body.segments)?;
+    let (template, segments) = (&body.template, body.segments);
+    let claim = claim_of(user(call)?, number, body.ordered_at, template, segments)?;
     Ok(held(claim, body.expires_in_seconds, "expires_in_seconds")?)
 }
 
@@ -241,11 +252,29 @@ fn reservation(call: &Call) -> Result<Claim, Problem> {
 pub fn claim_of(
     user: UserId,
     number: Number,
+    ordered_at: Option<UnixMillis>,
     template: &str,
     segments: Vec<String>,
 ) -> Result<Claim, InvalidInput> {
     check_segments(&segments)?;
-    Ok(Claim { user, number, template: part(template, "template")?, segments, hold_ms: None })
+    let template = part(template, "template")?;
+    Ok(Claim { user, number, ordered_at, template, segments, hold_ms: None })
+}
+
+/// `POST /v1/users/{user}/reservations/{order_number}/cancel`, with or without a body.
+fn cancelled(call: &Call) -> Result<CancelBody, Problem> {
+    if call.body.is_empty() { Ok(CancelBody::default()) } else { call.json() }
+}
+
+/// When something was ordered, in unix milliseconds.
+///
+/// # Errors
+/// `invalid_value`, naming the field.
+pub fn ordered_at(ms: Option<i64>, field: &str) -> Result<Option<UnixMillis>, InvalidInput> {
+    if ms.is_some_and(|ms| !(0..=INTEGER_MAX).contains(&ms)) {
+        return Err(InvalidInput::new("invalid_value", field, "must not be negative"));
+    }
+    Ok(ms.map(UnixMillis))
 }
 
 /// The same claim for a while only.
@@ -391,7 +420,8 @@ fn batch(call: &Call) -> Result<Batch, Problem> {
     }
     let users = body.users.iter().enumerate();
     let users = users.map(|(index, id)| id.user(|| format!("users[{index}]")));
-    Ok(Batch { batch: part(&body.batch, "batch")?, users: users.collect::<Result<_, _>>()? })
+    let (batch, ordered_at) = (part(&body.batch, "batch")?, body.ordered_at);
+    Ok(Batch { batch, ordered_at, users: users.collect::<Result<_, _>>()? })
 }
 
 /// `POST /v1/group-buys`

@@ -30,7 +30,7 @@ fn status(refusal: Refusal) -> u16 {
         | Refusal::UnknownBatch
         | Refusal::UnknownCampaign
         | Refusal::UnknownScene => 404,
-        Refusal::OrderNumberReused => 422,
+        Refusal::OrderNumberReused | Refusal::TooOld => 422,
         Refusal::RateLimited(_) => 429,
         Refusal::SoldOut
         | Refusal::BudgetExhausted
@@ -75,6 +75,7 @@ mod tests {
             (Refusal::StockInUse, 409, "stock_in_use", Some("stock"), None),
             (Refusal::RateLimited(8), 429, "rate_limited", None, Some(8)),
             (Refusal::OrderNumberReused, 422, "order_number_reused", None, None),
+            (Refusal::TooOld, 422, "too_old", Some("order_number"), None),
             (Refusal::UnknownCoupon, 404, "unknown_coupon", None, None),
         ];
         for (refusal, status, code, field, retry_after) in table {

@@ -49,9 +49,14 @@ impl wit::Guest for Component {
         recorded(Command::Confirm(UserId(user), number)).await
     }
 
-    async fn cancel(user: u64, order_number: String) -> Result<wit::Recorded, Error> {
+    async fn cancel(
+        user: u64,
+        order_number: String,
+        ordered_at: Option<i64>,
+    ) -> Result<wit::Recorded, Error> {
         let number = parse::callers_number(&order_number, "order-number")?;
-        recorded(Command::Cancel(UserId(user), number)).await
+        let ordered_at = parse::ordered_at(ordered_at, "ordered-at")?;
+        recorded(Command::Cancel(UserId(user), number, ordered_at)).await
     }
 
     async fn redeem(
@@ -105,14 +110,15 @@ impl wit::Guest for Component {
 }
 
 fn read(claim: wit::Claim) -> Result<Claim, InvalidInput> {
-    let wit::Claim { user, number, template, segments } = claim;
+    let wit::Claim { user, number, ordered_at, template, segments } = claim;
     let number = match number {
         wit::OrderNumber::Given(text) => {
             Number::Given(parse::callers_number(&text, "claim.number")?)
         }
         wit::OrderNumber::Play((round, award)) => parse::play(&round, &award)?,
     };
-    parse::claim_of(UserId(user), number, &template, segments)
+    let ordered_at = parse::ordered_at(ordered_at, "claim.ordered-at")?;
+    parse::claim_of(UserId(user), number, ordered_at, &template, segments)
 }
 
 /// Carries a command out, and tells when.

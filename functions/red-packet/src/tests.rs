@@ -257,8 +257,9 @@ fn give_coupon<B: Binding>(
     let template = serde_json::from_value(template).unwrap();
     done(coupons::publish::publish(&context, "t", &template)).unwrap();
     let number = Number::Given(OrderNumber::parse(number, "").unwrap());
-    let (template, segments, hold_ms) = ("t".into(), Vec::new(), None);
-    let claim = coupons::issue::Claim { user: USER, number, template, segments, hold_ms };
+    let (template, segments) = ("t".into(), Vec::new());
+    let (user, ordered_at, hold_ms) = (USER, None, None);
+    let claim = coupons::issue::Claim { user, number, ordered_at, template, segments, hold_ms };
     done(issue(&context, &claim)).map(drop)
 }
 

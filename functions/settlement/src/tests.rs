@@ -240,8 +240,8 @@ fn newcomers(changes: serde_json::Value) -> Template {
 fn hold(store: &Store, user: u64, hold_ms: i64) {
     let templates = Templates::default();
     let (user, number, template) = (UserId(user), Number::Given(held()), "t".to_owned());
-    let (segments, hold_ms) = (Vec::new(), Some(hold_ms));
-    let claim = Claim { user, number, template, segments, hold_ms };
+    let (ordered_at, segments, hold_ms) = (None, Vec::new(), Some(hold_ms));
+    let claim = Claim { user, number, ordered_at, template, segments, hold_ms };
     block_on(issue(&coupons(store, &templates, NOW), &claim)).unwrap();
 }
 
@@ -281,7 +281,7 @@ fn what_is_put_back_after_a_template_is_over_goes_home() {
     // One is given back by whoever held it, one is given; the others end.
     let templates = Templates::default();
     let context = coupons(&store, &templates, at(hour_ms - 1));
-    block_on(reservation::cancel(&context, UserId(1), &held())).unwrap();
+    block_on(reservation::cancel(&context, UserId(1), &held(), None)).unwrap();
     block_on(reservation::confirm(&context, UserId(2), &held())).unwrap();
     let mut now = at(hour_ms);
     let settled = store.settle_at(now, 100).unwrap();

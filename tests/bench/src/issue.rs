@@ -150,6 +150,7 @@ pub fn claim(user: u64, number: &str) -> Result<Claim> {
     Ok(Claim {
         user: UserId(user),
         number: Number::Given(OrderNumber::parse(number, "order_number")?),
+        ordered_at: None,
         template: TEMPLATE.to_owned(),
         segments: Vec::new(),
         hold_ms: None,

@@ -21,6 +21,8 @@ const MINUTE_MS: u64 = 60_000;
 const HOUR_MS: u64 = 60 * MINUTE_MS;
 /// Fields of a user's record, and one more: what a commit adds to a record that has room.
 const RECORD_FULL: u64 = 1_001;
+/// Coupons of a template that a user may have at the most.
+const LIMIT_MAX: u64 = 500;
 /// Parts of a batch.
 const PARTS_MAX: usize = 1_023;
 
@@ -43,6 +45,13 @@ fn listed() -> BTreeSet<String> {
     let source = include_str!("../../../crates/coupons/src/refusal.rs");
     let rows = source.split("(\"").skip(1);
     rows.filter_map(|row| Some(row.split_once("\", \"")?.0.to_owned())).collect()
+}
+
+/// The same request of a number that has a time.
+fn ordered_at(at: &str, ask: Ask) -> Ask {
+    let mut body: Value = serde_json::from_slice(&ask.body).expect("a body");
+    body["ordered_at"] = json!(at);
+    ask.json(body.to_string())
 }
 
 /// Only publishing at the same time reaches it.
@@ -121,6 +130,7 @@ impl Table {
             (409, "disabled", issue(1, "off", "o")),
             (404, "unknown_template", issue(1, "x", "x")),
             (422, "order_number_reused", issue(1, "t", "n")),
+            (422, "too_old", ordered_at("1970-01-01T00:00:00Z", issue(1, "t", "old"))),
             (409, "cancelled", issue(1, "t", "late")),
         ];
         self.check("post", COUPONS, rows).await;
@@ -137,6 +147,7 @@ impl Table {
             (409, "disabled", hold(1, "off", "h")),
             (404, "unknown_template", hold(1, "x", "h")),
             (422, "order_number_reused", hold(1, "one", "n")),
+            (422, "too_old", ordered_at("1970-01-01T00:00:00Z", hold(1, "t", "old"))),
             (409, "cancelled", hold(1, "t", "late")),
         ];
         self.check("post", RESERVATIONS, rows).await;
@@ -178,7 +189,9 @@ impl Table {
         let rows =
             vec![(404, "unknown_order", confirm(1, "x")), (409, "cancelled", confirm(1, "late"))];
         self.check("post", CONFIRM, rows).await;
-        self.check("post", CANCEL, vec![(409, "already_confirmed", cancel(1, "s"))]).await;
+        let old = cancel(1, "old").json(r#"{"ordered_at": "1970-01-01T00:00:00Z"}"#.to_owned());
+        let rows = vec![(409, "already_confirmed", cancel(1, "s")), (422, "too_old", old)];
+        self.check("post", CANCEL, rows).await;
     }
 
     async fn check_templates(&mut self) {
@@ -300,11 +313,21 @@ impl Table {
         self.check("post", GROUPS, rows).await;
     }
 
-    /// A record that is full takes nothing more, whatever the route.
+    /// A record that is full of reservations takes nothing more, whatever the route; other orders move to pages.
     async fn check_full_record(&mut self) {
-        let fill = (0..RECORD_FULL).map(|number| (200, "", cancel(77, &format!("n{number}"))));
-        let full = (409, "too_many_coupons", cancel(77, "more"));
-        self.check("post", CANCEL, fill.chain([full]).collect()).await;
+        let templates = ["full-0", "full-1"];
+        for id in templates {
+            let mut body = template(1_000);
+            body["limit_per_user"] = json!(LIMIT_MAX);
+            published(&self.app, id, &body).await;
+        }
+        let of = |number: u64| templates[(number / LIMIT_MAX) as usize];
+        let hold = |number: u64| reserve(77, of(number), &format!("n{number}"), 43_200);
+        // Each template has a field, too.
+        let fill = (0..RECORD_FULL - 2).map(|number| (201, "", hold(number)));
+        self.check("post", RESERVATIONS, fill.collect()).await;
+        let full = vec![(409, "too_many_coupons", cancel(77, "more"))];
+        self.check("post", CANCEL, full).await;
         let full = |ask| vec![(409, "too_many_coupons", ask)];
         self.check("post", COUPONS, full(issue(77, "t", "more"))).await;
         self.check("post", RESERVATIONS, full(reserve(77, "t", "more", 60))).await;

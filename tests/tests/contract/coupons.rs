@@ -120,14 +120,20 @@ async fn answers_about_coupons_are_as_the_document_says() {
     let nobody = |ask: Ask| Ask { path: ask.path.replace("/7/", "/x/"), ..ask };
     let play = r#"{"template": "t", "play": {"round": "1", "award": "cash"}}"#;
     let both = r#"{"template": "t", "play": {"round": "1", "award": "cash"}, "order_number": "n"}"#;
+    let timed =
+        r#"{"template": "t", "order_number": "timed", "ordered_at": "2026-02-16T16:00:00Z"}"#;
+    let soon = r#"{"template": "t", "order_number": "soon", "ordered_at": "9000-01-01T00:00:00Z"}"#;
     let rows = vec![
         (201, "", issue(7, "t", "n")),
         (201, "", issue(7, "t", "n")),
+        (201, "", post(timed)),
+        (422, "order_number_reused", issue(7, "t", "timed")),
         (201, "", issue(7, "empty", "words")),
         (201, "", issue(7, "one", "one")),
         (201, "", post(play)),
         (201, "", key("k")),
         (400, "invalid_value", post(both)),
+        (400, "invalid_value", post(soon)),
         (400, "missing_field", post(r#"{"template": "t"}"#)),
         (400, "unknown_field", post(r#"{"colour": "red"}"#)),
         (400, "invalid_order_number", key("a b")),
@@ -214,8 +220,11 @@ async fn answers_about_coupons_are_as_the_document_says() {
     let rows = vec![
         (200, "", cancel(7, "late")),
         (200, "", cancel(7, "late")),
+        (200, "", cancel(7, "early").json(r#"{"ordered_at": "2026-02-16T16:00:00Z"}"#.to_owned())),
+        (400, "unknown_field", cancel(7, "late").json(r#"{"colour": "red"}"#.to_owned())),
         (400, "invalid_id", nobody(cancel(7, "late"))),
         (409, "already_confirmed", cancel(7, "held")),
+        (415, "unsupported_media_type", as_text(cancel(7, "late").json("{}".to_owned()))),
     ];
     check_all("post", "/v1/users/{user}/reservations/{order_number}/cancel", rows).await;
 }

@@ -57,6 +57,7 @@ async fn sell(stock: u64, share: i64) -> Sale {
                 let claim = Claim {
                     user: UserId((155_000_000_000 + number * 7) << 22),
                     number: Number::Given(OrderNumber::parse("n", "").expect("a number")),
+                    ordered_at: None,
                     template: "t".to_owned(),
                     segments: vec![],
                     hold_ms: None,

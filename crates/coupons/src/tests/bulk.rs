@@ -16,7 +16,11 @@ use crate::refusal::{Failure, Refusal};
 impl Shop {
     fn part(&self, users: impl IntoIterator<Item = u64>) -> Result<Tally, Failure> {
         let users = users.into_iter().map(UserId).collect();
-        block_on(issue_part(&self.now(), "t", &Batch { batch: "b".into(), users }))
+        block_on(issue_part(
+            &self.now(),
+            "t",
+            &Batch { batch: "b".into(), ordered_at: None, users },
+        ))
     }
 
     fn progress(&self) -> Result<(u32, Tally), Failure> {
@@ -62,7 +66,7 @@ fn a_batch_counts_what_each_user_got() {
 fn nothing_is_known_of_a_batch_that_never_was() {
     let shop = Shop::open();
     assert_eq!(refused(shop.progress()), Refusal::UnknownBatch);
-    let batch = Batch { batch: "b".into(), users: vec![UserId(1)] };
+    let batch = Batch { batch: "b".into(), ordered_at: None, users: vec![UserId(1)] };
     let nowhere = block_on(issue_part(&shop.now(), "nowhere", &batch));
     assert_eq!(refused(nowhere), Refusal::UnknownTemplate);
     assert_eq!(refused(shop.progress()), Refusal::UnknownBatch);

@@ -83,7 +83,7 @@ fn what_was_confirmed_or_cancelled_is_not_swept() {
     shop.hold(confirmed, "n", 30_000);
     shop.hold(cancelled, "n", 30_000);
     block_on(confirm(&shop.now(), confirmed, &number("n"))).unwrap();
-    block_on(cancel(&shop.now(), cancelled, &number("n"))).unwrap();
+    block_on(cancel(&shop.now(), cancelled, &number("n"), None)).unwrap();
     assert_eq!(shop.sweep(30_000), 0);
     assert!(matches!(shop.gave(confirmed), Gave::Issued(_)));
     assert_eq!(shop.gave(cancelled), Gave::Cancelled);
@@ -109,7 +109,7 @@ fn a_reservation_leaves_the_index_however_it_ends() {
     assert_eq!(shop.entries(home, ENDS), 3);
     block_on(confirm(&shop.now(), users[0], &number("n"))).unwrap();
     assert_eq!(shop.entries(home, ENDS), 2);
-    block_on(cancel(&shop.now(), users[1], &number("n"))).unwrap();
+    block_on(cancel(&shop.now(), users[1], &number("n"), None)).unwrap();
     assert_eq!(shop.entries(home, ENDS), 1);
     assert_eq!(shop.sweep(30_000), 1);
     assert_eq!(shop.entries(home, ENDS), 0);

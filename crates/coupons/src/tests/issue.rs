@@ -138,14 +138,14 @@ fn a_number_that_comes_again_gives_what_it_gave() {
 fn a_cancelled_number_gives_nothing_any_more() {
     let shop = Shop::open();
     shop.hold(USER, "held", 60_000);
-    block_on(cancel(&shop.now(), USER, &number("held"))).unwrap();
+    block_on(cancel(&shop.now(), USER, &number("held"), None)).unwrap();
     let again = shop.hold(USER, "held", 60_000);
     assert_eq!((&again.order.gave, again.replayed), (&Gave::Cancelled, true));
     let other = shop.issue(&claim(USER, "held"));
     assert_eq!(refused(other), Refusal::OrderNumberReused);
 
     // A number that was cancelled before it came.
-    block_on(cancel(&shop.now(), USER, &number("late"))).unwrap();
+    block_on(cancel(&shop.now(), USER, &number("late"), None)).unwrap();
     assert_eq!(refused(shop.issue(&claim(USER, "late"))), Refusal::Cancelled);
     let stock = shop.stock();
     assert_eq!((stock.issued, stock.reserved), (0, 0));
@@ -160,7 +160,7 @@ fn a_user_gets_no_more_than_the_limit() {
     assert_eq!(refused(shop.issue(&claim(USER, "3"))), Refusal::UserLimit);
     // Others do, and so does the user for what went back.
     shop.issue(&claim(OTHER, "1")).unwrap();
-    block_on(cancel(&shop.now(), USER, &number("2"))).unwrap();
+    block_on(cancel(&shop.now(), USER, &number("2"), None)).unwrap();
     shop.issue(&claim(USER, "3")).unwrap();
     assert_eq!(refused(shop.issue(&claim(USER, "4"))), Refusal::UserLimit);
     let stock = shop.stock();
@@ -208,7 +208,10 @@ fn a_full_record_takes_no_more_coupons() {
     assert!(matches!(shop.issue(&claim(USER, "1")).unwrap().order.gave, Gave::Issued(_)));
     shop.publish("u", &[]).unwrap();
     assert_eq!(refused(shop.issue(&of("u", USER, "2"))), Refusal::TooManyCoupons);
-    assert_eq!(refused(block_on(cancel(&shop.now(), USER, &number("3")))), Refusal::TooManyCoupons);
+    assert_eq!(
+        refused(block_on(cancel(&shop.now(), USER, &number("3"), None))),
+        Refusal::TooManyCoupons
+    );
     assert_eq!(block_on(look_up(&shop.now(), USER, &number("3"))), Ok(None));
 }
 

@@ -44,7 +44,7 @@ fn shop() -> Shop {
     issue_at(3, &Claim { template: "soon".into(), ..claim(USER, "expired") });
     issue_at(4, &Claim { hold_ms: Some(60_000), ..claim(USER, "reserved") });
     // What gave nothing is not listed.
-    block_on(cancel(&shop.now(), USER, &number("cancelled"))).unwrap();
+    block_on(cancel(&shop.now(), USER, &number("cancelled"), None)).unwrap();
     shop.publish("empty", &[("stock", json!(0)), ("greeting", json!("sorry"))]).unwrap();
     issue_at(5, &Claim { template: "empty".into(), ..claim(USER, "greeted") });
     shop

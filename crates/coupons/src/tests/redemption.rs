@@ -85,7 +85,7 @@ fn only_what_is_given_and_valid_can_be_redeemed() {
     shop.publish("empty", &[("stock", json!(0)), ("greeting", json!("sorry"))]).unwrap();
     shop.issue(&Claim { template: "later".into(), ..claim(USER, "later") }).unwrap();
     shop.issue(&Claim { template: "empty".into(), ..claim(USER, "greeted") }).unwrap();
-    block_on(cancel(&shop.now(), USER, &number("cancelled"))).unwrap();
+    block_on(cancel(&shop.now(), USER, &number("cancelled"), None)).unwrap();
     shop.hold(USER, "held", 60_000);
     let table = [
         ("later", Refusal::NotYetValid),

@@ -26,7 +26,7 @@ impl Shop {
     }
 
     fn cancel(&self, text: &str) -> Result<Recorded, Failure> {
-        block_on(reservation::cancel(&self.now(), USER, &number(text)))
+        block_on(reservation::cancel(&self.now(), USER, &number(text), None))
     }
 }
 

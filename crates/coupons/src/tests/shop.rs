@@ -227,6 +227,7 @@ pub fn claim(user: UserId, text: &str) -> Claim {
     Claim {
         user,
         number: Number::Given(number(text)),
+        ordered_at: None,
         template: "t".into(),
         segments: vec![],
         hold_ms: None,

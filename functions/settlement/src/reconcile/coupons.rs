@@ -1,10 +1,13 @@
 //! Stocks of coupons, and what users have of them: a template's pool against its leases, a partition's
-//! leases against the orders of its users, and each user's counts against their own orders.
+//! leases against the orders of its users and those that were collected, and each user's counts against their own orders
+//! likewise. Orders lie in a user's record and its pages, which are read at one moment.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use coupons::context::{BODY, PUBLISHED_VERSION, published};
-use coupons::records::{self, Gave, Order};
+use coupons::orders::Record;
+use coupons::records::{self, GONE, Gave, Order};
+use domain::answers::{fields, integer, unexpected};
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::partition::Partition;
@@ -13,10 +16,10 @@ use domain::transaction::{
     Answer, CommitError, Field, Member, READ_FIELDS_MAX, Range, Read, Value,
 };
 use edge::store::Binding;
-use lease::Lease;
+use lease::{CREDITED, Lease};
 use store::quarantine;
 
-use super::groups::{self, Reward};
+use super::groups::{self, Missing, Reward};
 use super::{FIELDS, LOOKS_MAX, Look, Report, Scope, What, map, value};
 
 /// Users' records that are read at once.
@@ -30,6 +33,14 @@ pub(super) type Templates = BTreeSet<String>;
 struct Had {
     given: i64,
     held: i64,
+}
+
+/// What a partition has of a template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Leased {
+    lease: Lease,
+    /// Coupons that were given here and collected.
+    gone: i64,
 }
 
 /// A reservation, as its order says it.
@@ -46,6 +57,7 @@ struct Holdings {
     had: BTreeMap<String, Had>,
     reservations: Vec<Reservation>,
     rewards: Vec<Reward>,
+    missing: Vec<Missing>,
 }
 
 /// The templates there are.
@@ -141,8 +153,9 @@ pub(super) async fn check<B: Binding>(
         }
         let is_still = is_still && new.is_empty();
         templates.extend(new);
-        let differs = |(id, lease): (String, Lease)| {
-            let had = holdings.had.get(&id).copied().unwrap_or_default();
+        let differs = |(id, Leased { lease, gone }): (String, Leased)| {
+            let mut had = holdings.had.get(&id).copied().unwrap_or_default();
+            had.given += gone;
             let of_lease = Had { given: lease.issued(), held: lease.held };
             (had != of_lease).then_some((id, (had, of_lease)))
         };
@@ -189,6 +202,7 @@ async fn check_users<B: Binding>(
     let holdings = holdings(look, partition, users, report).await?;
     check_reservations(look, partition, &holdings.reservations, report).await?;
     groups::check_rewards(look, partition, &holdings.rewards, report).await?;
+    groups::check_missing(look, partition, &holdings.missing, report).await?;
     Ok(holdings)
 }
 
@@ -197,16 +211,21 @@ async fn leases<B: Binding>(
     look: &Look<'_, '_, B>,
     partition: Partition,
     templates: &Templates,
-) -> Result<BTreeMap<String, Lease>, CommitError> {
-    let reads: Vec<_> = templates.iter().map(|id| Lease::read(records::lease(id))).collect();
+) -> Result<BTreeMap<String, Leased>, CommitError> {
+    let reads = |id: &String| {
+        [Lease::read(records::lease(id)), Read::Fields(records::lease(id), vec![GONE.into()])]
+    };
+    let reads: Vec<_> = templates.iter().flat_map(reads).collect();
     let mut answers = Vec::new();
     for part in reads.chunks(FIELDS) {
         answers.extend(look.read(partition, part.to_vec()).await?);
     }
-    let lease = |(id, answer): (&String, &Answer)| -> Result<_, CommitError> {
-        Ok((id.clone(), Lease::answered(Some(answer))?))
+    let leased = |(id, answers): (&String, &[Answer])| -> Result<_, CommitError> {
+        let lease = Lease::answered(answers.first())?;
+        let [gone] = fields(answers.get(1))? else { return Err(unexpected()) };
+        Ok((id.clone(), Leased { lease, gone: integer(gone.as_ref())? }))
     };
-    templates.iter().zip(&answers).map(lease).collect()
+    templates.iter().zip(answers.chunks(2)).map(leased).collect()
 }
 
 async fn holdings<B: Binding>(
@@ -217,52 +236,113 @@ async fn holdings<B: Binding>(
 ) -> Result<Holdings, CommitError> {
     let mut holdings = Holdings::default();
     for users in users.chunks(RECORDS) {
-        let read = |user: &UserId| Read::All(records::user(*user), READ_FIELDS_MAX);
-        let answers = look.read(partition, users.iter().map(read).collect()).await?;
-        for (user, answer) in users.iter().zip(answers) {
-            add_user(*user, map(Some(&answer))?, &mut holdings, report);
+        let read = |user: &UserId| reads_of(*user, 0);
+        let answers = look.read(partition, users.iter().flat_map(read).collect()).await?;
+        let mut answers = answers.into_iter();
+        for user in users {
+            let (mut kept, mut looks) = (Kept::answered(*user, answers.by_ref().take(2)), 1);
+            // Whoever has pages is looked at once more, together with them.
+            while let Ok(Kept { record, .. }) = &kept
+                && let Ok(pages) = record.page_count()
+                && pages as usize != record.pages.len()
+                && looks < LOOKS_MAX
+            {
+                let answers = look.read(partition, reads_of(*user, pages)).await?;
+                (kept, looks) = (Kept::answered(*user, answers), looks + 1);
+            }
+            match kept {
+                Ok(kept) if kept.is_whole() => add_user(&kept, &mut holdings, report),
+                Ok(kept) if kept.record.page_count().is_ok() => report.unsettled += 1,
+                _ => report.broken(What::RecordUnreadable, user.to_string()),
+            }
         }
     }
     Ok(holdings)
 }
 
-/// Adds what a user has, and compares the user's counts with it.
-fn add_user(user: UserId, record: &[(Field, Value)], holdings: &mut Holdings, report: &mut Report) {
-    holdings.rewards.extend(groups::check(user, record, report));
-    let (mut had, mut counts) = (BTreeMap::<String, Had>::new(), BTreeMap::new());
-    for (field, value) in record {
-        if let Some(template) = records::counted(field) {
-            match domain::answers::integer(Some(value)) {
-                Ok(count) => drop(counts.insert(template.to_owned(), count)),
-                Err(_) => report.broken(What::RecordUnreadable, format!("{user}/{template}")),
-            }
+/// What is kept of a user, at one moment.
+struct Kept {
+    record: Record,
+    /// How many coupons were collected, by template.
+    collected: Vec<(Field, Value)>,
+}
+
+/// Reads it, with so many pages.
+fn reads_of(user: UserId, pages: u32) -> Vec<Read> {
+    let mut reads = vec![Read::All(records::collected(user), READ_FIELDS_MAX)];
+    reads.extend(Record::reads(user, pages));
+    reads
+}
+
+impl Kept {
+    /// The answers to [`reads_of`].
+    fn answered(
+        user: UserId,
+        answers: impl IntoIterator<Item = Answer>,
+    ) -> Result<Self, CommitError> {
+        let mut answers = answers.into_iter();
+        let collected = map(answers.next().as_ref())?.to_vec();
+        Ok(Self { record: Record::answered(user, answers)?, collected })
+    }
+
+    fn is_whole(&self) -> bool {
+        self.record.page_count().is_ok_and(|pages| pages as usize == self.record.pages.len())
+    }
+}
+
+/// How many coupons a user got, by template, and how many of them were collected. What is no number is told.
+fn counts(kept: &Kept, report: &mut Report) -> BTreeMap<String, (i64, i64)> {
+    let user = kept.record.user;
+    let mut counts = BTreeMap::<String, (i64, i64)>::new();
+    let had = kept.record.fields.iter();
+    let had = had.filter_map(|(field, value)| Some((records::counted(field)?.to_owned(), value)));
+    for (template, value) in had {
+        match integer(Some(value)) {
+            Ok(count) => counts.entry(template).or_default().0 = count,
+            Err(_) => report.broken(What::RecordUnreadable, format!("{user}/{template}")),
         }
-        let Some(number) = records::order_of(field) else { continue };
+    }
+    for (Field(template), value) in &kept.collected {
+        let template = String::from_utf8_lossy(template).into_owned();
+        match integer(Some(value)) {
+            Ok(count) => counts.entry(template).or_default().1 = count,
+            Err(_) => report.broken(What::RecordUnreadable, format!("{user}/{template}")),
+        }
+    }
+    counts
+}
+
+/// Adds what a user has, and compares the user's counts with it.
+fn add_user(kept: &Kept, holdings: &mut Holdings, report: &mut Report) {
+    let user = kept.record.user;
+    let (rewards, missing) = groups::check(&kept.record, report);
+    holdings.rewards.extend(rewards);
+    holdings.missing.extend(missing);
+    let mut counts = counts(kept, report);
+    let mut had = BTreeMap::<String, Had>::new();
+    for (_, number, value) in kept.record.orders() {
         let Ok(order) = Order::decode(value) else {
             report.broken(What::OrderBroken, format!("{user}/{number}"));
             continue;
         };
-        match &order.gave {
-            Gave::Issued(coupon) | Gave::Fallback(coupon) => {
-                had.entry(coupon.template.clone()).or_default().given += 1;
-            }
-            Gave::Reserved(coupon, until) => {
-                had.entry(coupon.template.clone()).or_default().held += 1;
-                let (until, order) = (UnixMillis(*until), value.clone());
-                holdings.reservations.push(Reservation { user, number, until, order });
-            }
-            Gave::Greeting(_) | Gave::Cancelled | Gave::Expired => {}
+        if let Gave::Reserved(coupon, until) = &order.gave {
+            had.entry(coupon.template.clone()).or_default().held += 1;
+            let (until, order) = (UnixMillis(*until), value.clone());
+            holdings.reservations.push(Reservation { user, number, until, order });
+        } else if let Some(coupon) = order.given() {
+            had.entry(coupon.template.clone()).or_default().given += 1;
         }
     }
     for (template, Had { given, held }) in had {
-        let count = counts.remove(&template).unwrap_or(0);
-        report.add(What::CouponCountDiffers, format!("{user}/{template}"), given + held, count);
+        let (count, collected) = counts.remove(&template).unwrap_or_default();
+        let all = given + held + collected;
+        report.add(What::CouponCountDiffers, format!("{user}/{template}"), all, count);
         let of_all = holdings.had.entry(template).or_default();
         of_all.given += given;
         of_all.held += held;
     }
-    for (template, count) in counts {
-        report.add(What::CouponCountDiffers, format!("{user}/{template}"), 0, count);
+    for (template, (count, collected)) in counts {
+        report.add(What::CouponCountDiffers, format!("{user}/{template}"), collected, count);
     }
 }
 

@@ -6,16 +6,18 @@ use std::collections::BTreeSet;
 
 use coupons::chance::{Chance, Group, Groups, Phase, REWARDS, campaign_of};
 use coupons::group_buy::reward_number;
+use coupons::orders::Record;
 use coupons::records;
 use domain::due;
 use domain::ids::UserId;
+use domain::order_number::OrderNumber;
 use domain::partition::Partition;
 use domain::time::UnixMillis;
-use domain::transaction::{Answer, CommitError, Field, Value};
+use domain::transaction::{Answer, CommitError, Value};
 use edge::store::Binding;
 use store::quarantine;
 
-use super::{Look, Report, What, value};
+use super::{FIELDS, Look, Report, What, value};
 
 /// Rewards that are looked up at once, with four reads each.
 const REWARDS_AT_ONCE: usize = 250;
@@ -28,10 +30,18 @@ pub(super) struct Reward {
     stored: Value,
 }
 
-/// Looks at the chances of a user; the rewards that are due.
-pub(super) fn check(user: UserId, record: &[(Field, Value)], report: &mut Report) -> Vec<Reward> {
-    let mut due = Vec::new();
-    for (field, value) in record {
+/// A reward that counts as given, and whose order is not there: it may have been collected.
+pub(super) struct Missing {
+    user: UserId,
+    number: OrderNumber,
+    place: String,
+}
+
+/// Looks at the chances of a user; the rewards that are due, and those whose orders are not there.
+pub(super) fn check(record: &Record, report: &mut Report) -> (Vec<Reward>, Vec<Missing>) {
+    let user = record.user;
+    let (mut due, mut missing) = (Vec::new(), Vec::new());
+    for (field, value) in &record.fields {
         let Some(campaign) = campaign_of(field) else { continue };
         let place = || format!("{user}/{campaign}");
         let Ok(groups) = Groups::decode(Some(value)) else {
@@ -42,12 +52,11 @@ pub(super) fn check(user: UserId, record: &[(Field, Value)], report: &mut Report
             report.broken(What::ChanceDiffers, place());
         }
         for Group { group, .. } in groups.all().iter().filter(|one| one.phase == Phase::Rewarded) {
-            let order = reward_number(campaign, group).map(|number| records::order(&number));
-            // A user's record is sorted by field.
-            let is_there = order
-                .is_ok_and(|order| record.binary_search_by(|(field, _)| field.cmp(&order)).is_ok());
-            if !is_there {
-                report.broken(What::RewardMissing, format!("{user}/{campaign}/{group}"));
+            let place = format!("{user}/{campaign}/{group}");
+            match reward_number(campaign, group) {
+                Ok(number) if record.has(&number) => {}
+                Ok(number) => missing.push(Missing { user, number, place }),
+                Err(_) => report.broken(What::RewardMissing, place),
             }
         }
         due.extend(groups.due().map(|group| Reward {
@@ -57,7 +66,7 @@ pub(super) fn check(user: UserId, record: &[(Field, Value)], report: &mut Report
             stored: value.clone(),
         }));
     }
-    due
+    (due, missing)
 }
 
 /// Whether groups may have come of one chance: each but the last gave it back, and each has its own name.
@@ -89,6 +98,28 @@ pub(super) async fn check_rewards<B: Binding>(
             let is_same = value(answers.first())? == Some(&one.stored);
             if is_same && !answers.contains(&Answer::Contains(true)) {
                 report.broken(What::RewardUnlisted, format!("{}/{}", one.user, one.campaign));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether the number of each reward whose order is not there is forgotten, because the order was collected. It is so for
+/// ever.
+pub(super) async fn check_missing<B: Binding>(
+    look: &Look<'_, '_, B>,
+    partition: Partition,
+    missing: &[Missing],
+    report: &mut Report,
+) -> Result<(), CommitError> {
+    let partitions = look.context.partitions;
+    for some in missing.chunks(FIELDS) {
+        let read =
+            |one: &Missing| records::number(one.user, &one.number, None).read_forgotten(partitions);
+        let answers = look.read(partition, some.iter().map(read).collect()).await?;
+        for (one, answer) in some.iter().zip(answers) {
+            if answer != Answer::Contains(true) {
+                report.broken(What::RewardMissing, one.place.clone());
             }
         }
     }

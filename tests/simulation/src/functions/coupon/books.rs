@@ -1,7 +1,10 @@
 //! What must hold of templates, their leases and the orders of users at any moment.
 
+use std::collections::BTreeMap;
+
 use coupons::context::{BODY, PUBLISHED_VERSION};
-use coupons::records::{Gave, Order};
+use coupons::orders::PAGES_MAX;
+use coupons::records::{GONE, Gave, Order};
 use coupons::template::Template;
 use domain::money::Amount;
 use end_to_end::dump::{Record, integer};
@@ -22,7 +25,10 @@ struct Known {
 /// # Panics
 /// The record cannot be read.
 pub fn order(books: &Books, user: u64, number: &str) -> Option<Order> {
-    let value = books.of_user(user, &format!("c{user}"), &format!("o{number}"))?;
+    let field = format!("o{number}");
+    let pages = (1..=PAGES_MAX).map(|page| format!("c{user}:{page}"));
+    let mut records = std::iter::once(format!("c{user}")).chain(pages);
+    let value = records.find_map(|record| books.of_user(user, &record, &field))?;
     Some(Order::decode(value).expect("an order"))
 }
 
@@ -90,8 +96,12 @@ pub fn check_template(books: &Books, id: &str) -> Option<Out> {
     assert!(given + held <= template.leasable().max(out), "{id}: {given} given, {held} held");
 
     let (mut coupons, mut reservations, mut amount) = (0, 0, 0);
+    // What each user has in the record and its pages, got, and had that was collected.
+    let mut users: BTreeMap<&str, (i64, i64, i64)> = BTreeMap::new();
     for ((_, name), record) in books.records() {
-        if !name.starts_with('c') {
+        let Some(name) = name.strip_prefix('c') else { continue };
+        if let Some(user) = name.strip_prefix('k') {
+            users.entry(user).or_default().2 += integer(record, id);
             continue;
         }
         let orders = orders_of(record, id);
@@ -102,12 +112,19 @@ pub fn check_template(books: &Books, id: &str) -> Option<Out> {
                 _ => coupons += 1,
             }
         }
-        let count = integer(record, &format!("n{id}"));
-        assert_eq!(orders.len() as i64, count, "{id}: {name} has {record:?}");
-        assert!(count <= limit, "{id}: {name} has {count} of {limit}");
+        let user = name.split(':').next().unwrap_or(name);
+        let (has, got, _) = users.entry(user).or_default();
+        *has += orders.len() as i64;
+        *got += integer(record, &format!("n{id}"));
     }
-    assert_eq!((coupons, reservations), (given, held), "{id}: records and counts");
+    for (user, (has, got, collected)) in users {
+        assert_eq!(has + collected, got, "{id}: user {user}");
+        assert!(got <= limit, "{id}: user {user} got {got} of {limit}");
+    }
+    let gone = gone(books, id);
+    assert_eq!((coupons + gone, reservations), (given, held), "{id}: records and counts");
     let face = template.face().expect("the most that one costs");
+    let amount = amount + face * gone;
     assert_eq!(amount, face * (given + held), "{id}: records and amounts");
     let budget = template.budget.map(Amount::minor_units);
     assert!(budget.is_none_or(|budget| amount <= budget), "{id}: {amount} of {budget:?}");
@@ -136,7 +153,14 @@ fn check_leases(books: &Books, id: &str, pool: &Record) -> (i64, i64, i64) {
     (given, held, out)
 }
 
-/// A user's orders that hold or have a coupon of a template.
+/// Coupons of a template that were given and collected.
+fn gone(books: &Books, id: &str) -> i64 {
+    let lease = format!("l{id}");
+    let gone = |partition: String| books.integer(&partition, &lease, GONE);
+    books.partitions().all().map(|partition| gone(partition.to_string())).sum()
+}
+
+/// Orders of a record, or of a page, that hold or have a coupon of a template.
 fn orders_of(record: &Record, id: &str) -> Vec<Order> {
     let orders = record.iter().filter(|(field, _)| field.starts_with(b"o"));
     let orders = orders.map(|(_, value)| Order::decode(value).expect("an order"));
