@@ -36,6 +36,7 @@ use store::{Binding, Plan, attempts};
 
 use crate::context::Context;
 use crate::records::{self, ENDS, Gave, Order};
+use crate::settling;
 use crate::template::Published;
 
 /// Reservations of a partition after which a sweep reads no further page of them: whoever asks for a template
@@ -79,7 +80,7 @@ pub fn end(
     let next = Order { gave, ..order.clone() };
     // Its validity may be over as well.
     let next = next.expired_at(now).unwrap_or(next);
-    replace(plan, user, number, order, &next);
+    replace(plan, (), user, number, order, &next);
     plan.write(Write::Add(lease.clone(), HELD.into(), -1));
     plan.write(ENDS.remove(UnixMillis(*until), &records::end(user, number)));
     plan.write_all(records::HOLDERS.mark(user, now));
@@ -104,14 +105,24 @@ pub fn expire(
     if let Gave::Reserved(..) = order.gave {
         return end(plan, user, number, order, End::Expire, now);
     }
-    replace(plan, user, number, order, &next);
+    replace(plan, (), user, number, order, &next);
     Some(next)
 }
 
-fn replace(plan: &mut Plan<()>, user: UserId, number: &OrderNumber, order: &Order, next: &Order) {
+/// Puts into a plan that an order is another one, where it is still what was seen; else nothing is written, and this is
+/// why.
+pub(crate) fn replace<R>(
+    plan: &mut Plan<R>,
+    changed: R,
+    user: UserId,
+    number: &OrderNumber,
+    order: &Order,
+    next: &Order,
+) {
     let (record, field) = (records::user(user), records::order(number));
-    plan.demand((), Guard::FieldEquals(record.clone(), field.clone(), order.encode()));
+    plan.demand(changed, Guard::FieldEquals(record.clone(), field.clone(), order.encode()));
     plan.write(Write::Set(record, field, next.encode()));
+    plan.write_all(settling::changed(user, number, Some(order), next));
 }
 
 /// An order as it may be told: where its time is over it has expired, for everybody and for good.

@@ -6,6 +6,8 @@
 //! - [`records`]: what the store holds, and under which names
 //! - [`issue`]: one commit decides and records; the stock is spread over the partitions by [`lease`]
 //! - [`reservation`] and [`expiry`], [`redemption`], [`list`], [`bulk`], [`publish`]: the other operations
+//! - [`settling`]: what coupons did not use of a budget returns to it
+//! - [`revocation`] and [`walk`]: operators take coupons back and extend them, one or many
 //! - [`chance`], [`group_buy`]: one group a user and campaign, and its reward
 //! - [`refusal`]: why a request got nothing, by code
 //!
@@ -24,8 +26,11 @@ pub mod records;
 pub mod redemption;
 pub mod refusal;
 pub mod reservation;
+pub mod revocation;
 pub mod scene;
+pub mod settling;
 pub mod template;
+pub mod walk;
 
 #[cfg(test)]
 mod tests;

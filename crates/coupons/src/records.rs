@@ -6,6 +6,8 @@
 //! - `r<user>`: `<scene>` -> how fast the user got awards of a scene that limits it ([`crate::pace`])
 //! - `l<template>`, the partition's [`lease::Lease`] of a template
 //! - `d`, reservations by the moment until which they are held ([`ENDS`])
+//! - `ds`, coupons of templates with a budget by the moment at which they can be settled ([`DUE`]); `du`, templates
+//!   of which something is to go home from here ([`HOMEWARD`]; see [`crate::settling`])
 //! - `w`, rewards that are due ([`crate::chance::REWARDS`])
 //! - `h`, the index of `h<day>:<bucket>`: users who opened a group, or whose coupons were given, held or put back,
 //!   on that day ([`HOLDERS`])
@@ -48,8 +50,17 @@ pub const ENDS: DueIndex = DueIndex("d");
 /// back. A template whose window was changed may stand at the former moment, too. It lies where
 /// [`templates`] does.
 pub const OVER: DueIndex = DueIndex("fe");
+/// Coupons of templates with a budget that are not settled, by the moment at which nothing can be done with them any
+/// more; each is an [`end`] ([`crate::settling`]).
+pub const DUE: DueIndex = DueIndex("ds");
+/// Templates of which a partition has something that is to go home to the pool, under [`HOMEWARD_AT`].
+pub const HOMEWARD: DueIndex = DueIndex("du");
+/// The moment under which templates stand in [`HOMEWARD`]: at once, and one entry however much there is.
+pub const HOMEWARD_AT: UnixMillis = UnixMillis(0);
 /// Users who opened a group, or whose coupons were given, held or put back.
 pub const HOLDERS: DayLists = DayLists("h");
+/// One day.
+const DAY_MS: i64 = 86_400_000;
 /// Redemptions of one coupon that were rolled back: as many as a shopper may change their mind.
 pub const ROLLBACKS_MAX: usize = 16;
 
@@ -135,8 +146,9 @@ pub struct Order {
     pub at: i64,
     /// What came of it.
     pub gave: Gave,
-    /// Whether the coupon has expired: it was not redeemed in time by the clock of whoever met it first.
-    pub has_expired: bool,
+    /// Whether the time of the coupon is over, by the clock of whoever met it first: one that was not redeemed has
+    /// expired, and the redemption of one that was is final.
+    pub is_over: bool,
 }
 
 impl Record for Order {
@@ -158,6 +170,30 @@ pub enum Gave {
     Cancelled,
     /// A reservation that expired.
     Expired,
+    /// A coupon that was taken back.
+    Revoked(Coupon, Revocation),
+}
+
+/// How a coupon was taken back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revocation {
+    /// When, in unix milliseconds.
+    pub at: i64,
+    /// Why, in the operator's words.
+    pub reason: String,
+}
+
+/// What is known of the part of a budget that a coupon did not use. See [`crate::settling`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Unused {
+    /// Nothing: its template had no budget when it was given.
+    None,
+    /// It is counted once the coupon is settled, which stands in [`DUE`].
+    Due,
+    /// It is in the partition's count.
+    Counted,
+    /// The template is no more, and it went nowhere.
+    Dropped,
 }
 
 /// A coupon. What it is worth stands in it, because templates change.
@@ -187,6 +223,10 @@ pub struct Coupon {
     pub redeemed: Option<Redeemed>,
     /// Hashes of the orders whose redemptions were rolled back: those can come no more.
     pub rolled_back: Vec<u64>,
+    /// For how many days a redemption can be rolled back; then it is final.
+    pub rollback_days: u16,
+    /// What is known of what it did not use of a budget.
+    pub unused: Unused,
 }
 
 /// A redemption.
@@ -218,7 +258,14 @@ impl Coupon {
             valid_until: until.0 - now.0,
             redeemed: None,
             rolled_back: Vec::new(),
+            rollback_days: template.rollback_days,
+            unused: if template.budget.is_some() { Unused::Due } else { Unused::None },
         }
+    }
+
+    /// When its redemption is final.
+    pub fn final_from(&self, redeemed: &Redeemed) -> UnixMillis {
+        UnixMillis(redeemed.at.saturating_add(i64::from(self.rollback_days) * DAY_MS))
     }
 }
 
@@ -229,7 +276,7 @@ fn currency(currency: Currency) -> [u8; 3] {
 impl Order {
     /// An order that acts now.
     pub fn new(digest: u64, now: UnixMillis, gave: Gave) -> Self {
-        Self { digest, at: now.0, gave, has_expired: false }
+        Self { digest, at: now.0, gave, is_over: false }
     }
 
     /// The same at a moment, where that is another one: a reservation or a coupon whose time is over has
@@ -240,10 +287,34 @@ impl Order {
                 Some(Self { gave: Gave::Expired, ..self.clone() })
             }
             Gave::Issued(coupon) | Gave::Fallback(coupon) => {
-                let is_open = coupon.redeemed.is_none() && !self.has_expired;
+                let is_open = coupon.redeemed.is_none() && !self.is_over;
                 let is_over = self.since(now) >= coupon.valid_until;
-                (is_open && is_over).then(|| Self { has_expired: true, ..self.clone() })
+                (is_open && is_over).then(|| Self { is_over: true, ..self.clone() })
             }
+            _ => None,
+        }
+    }
+
+    /// The same at a moment, where the redemption of its coupon is final then and was not before. It is committed before
+    /// anybody is told (see [`crate::redemption`]).
+    pub fn final_at(&self, now: UnixMillis) -> Option<Self> {
+        let (Gave::Issued(coupon) | Gave::Fallback(coupon)) = &self.gave else { return None };
+        let is_final = |redeemed| now >= coupon.final_from(redeemed);
+        let is_over = coupon.redeemed.as_ref().is_some_and(is_final);
+        (is_over && !self.is_over).then(|| Self { is_over: true, ..self.clone() })
+    }
+
+    /// Since when nothing can be done with its coupon any more: until then it could be redeemed, or its redemption
+    /// rolled back, or then it was taken back. Nothing where it has no coupon, or where what that did not use of a budget
+    /// is still to be counted.
+    pub fn settled_at(&self) -> Option<UnixMillis> {
+        match &self.gave {
+            Gave::Issued(coupon) | Gave::Fallback(coupon) if coupon.unused != Unused::Due => {
+                let valid_until = UnixMillis(self.at.saturating_add(coupon.valid_until));
+                let redeemed = coupon.redeemed.as_ref();
+                Some(redeemed.map_or(valid_until, |redeemed| coupon.final_from(redeemed)))
+            }
+            Gave::Revoked(_, Revocation { at, .. }) => Some(UnixMillis(*at)),
             _ => None,
         }
     }
@@ -269,9 +340,10 @@ impl Order {
     /// The coupon, where there is one.
     pub fn coupon(&self) -> Option<&Coupon> {
         match &self.gave {
-            Gave::Issued(coupon) | Gave::Fallback(coupon) | Gave::Reserved(coupon, _) => {
-                Some(coupon)
-            }
+            Gave::Issued(coupon)
+            | Gave::Fallback(coupon)
+            | Gave::Reserved(coupon, _)
+            | Gave::Revoked(coupon, _) => Some(coupon),
             Gave::Greeting(_) | Gave::Cancelled | Gave::Expired => None,
         }
     }
@@ -289,7 +361,7 @@ mod tests {
         let order = Order::new(u64::MAX, now, Gave::Issued(coupon));
         let value = order.encode();
         assert_eq!(Order::decode(&value).as_ref(), Ok(&order));
-        let expired = Order { has_expired: true, ..order };
+        let expired = Order { is_over: true, ..order };
         assert_ne!(expired.encode(), value);
         assert_eq!(Order::decode(&expired.encode()), Ok(expired));
         let Value::Bytes(bytes) = value else { panic!("{value:?}") };
