@@ -9,5 +9,6 @@ mod publish;
 mod redemption;
 mod reservation;
 mod scene;
+mod settling;
 mod shop;
 mod two_clocks;

@@ -232,7 +232,7 @@ mod tests {
             };
             store.interrupt(commits, move |memory: &Memory| {
                 let transaction = Transaction { writes, ..Transaction::default() };
-                let outcome = binding::Binding::commit(memory, partition, &transaction);
+                let outcome = Binding::commit(memory, partition, &transaction);
                 assert!(matches!(outcome.now_or_never(), Some(Ok(Outcome::Committed(_)))));
             });
             let home = bring(&context);
