@@ -82,12 +82,14 @@ enum Act {
     LookUp(u64, u32),
     Settle,
     BringHome,
+    /// Only from where a user is.
+    BringHomeOf(u64),
 }
 
 /// What came of it.
 type Done = Result<Option<Order>, Failure>;
 
-async fn act<B: Binding>(context: &Context<'_, B>, act: &Act) -> Done {
+async fn act<B: Binding>(context: &Context<'_, B>, what: &Act) -> Done {
     let id = |coupon: u32| number(&format!("n{coupon}"));
     let order = |recorded: Recorded| Some(recorded.order);
     let redeem = |by: u32, amount| {
@@ -99,7 +101,7 @@ async fn act<B: Binding>(context: &Context<'_, B>, act: &Act) -> Done {
         let claim = claim(UserId(user), &format!("n{coupon}"));
         Claim { hold_ms, ..claim }
     };
-    match *act {
+    match *what {
         Act::Publish(budget, stock) => {
             publish(context, "t", &budgeted(budget, stock)).await.map(|_| None)
         }
@@ -137,8 +139,12 @@ async fn act<B: Binding>(context: &Context<'_, B>, act: &Act) -> Done {
             assert_eq!(swept.stuck, []);
             Ok(None)
         }
-        Act::BringHome => {
-            let swept = bring_home(context, &partitions).await?;
+        Act::BringHome | Act::BringHomeOf(_) => {
+            let of = match what {
+                Act::BringHomeOf(user) => vec![context.home(UserId(*user))],
+                _ => partitions,
+            };
+            let swept = bring_home(context, &of).await?;
             assert_eq!(swept.stuck, []);
             Ok(None)
         }
@@ -512,6 +518,9 @@ fn cases() -> Vec<Case> {
     let redeemed = with(&[(0, Act::Redeem(1, 1, 1, Some(30)))]);
     let held = with(&[(0, Act::Reserve(1, 3))]);
     let over = with(&[(2 * DAY, Act::Settle), (2 * DAY, Act::Issue(3, 3))]);
+    // Some cents of each, which make a coupon together, and one with what the budget leaves.
+    let some = [Act::Redeem(1, 1, 1, Some(30)), Act::Redeem(2, 2, 1, Some(30))].map(|one| (0, one));
+    let some = with(&[&some[..], &[(DAY, Act::Settle)]].concat());
     let (redeem, roll_back) = (Act::Redeem(1, 1, 1, Some(30)), Act::RollBack(1, 1, 1));
     let other = Act::Redeem(1, 1, 2, Some(70));
     let (revoke, extend) = (Act::Revoke(1, 1), Act::Extend(1, 1, 9 * DAY));
@@ -542,7 +551,9 @@ fn cases() -> Vec<Case> {
         case(&over, 2 * DAY, &Act::BringHome, &[Act::Publish(950, 30)]),
         case(&over, 2 * DAY, &Act::BringHome, &[Act::Publish(550, 3)]),
         case(&over, 2 * DAY, &Act::BringHome, &[Act::Revoke(3, 3)]),
-        case(&over, 2 * DAY, &Act::Publish(950, 30), &[Act::BringHome]),
+        case(&some, DAY, &Act::BringHomeOf(1), &[Act::BringHomeOf(2)]),
+        case(&some, DAY, &Act::Publish(920, 30), &[Act::BringHomeOf(1)]),
+        case(&some, DAY, &Act::BringHomeOf(1), &[Act::Publish(920, 30)]),
         case(&over, 2 * DAY, &Act::Publish(250, 30), &[Act::BringHome]),
         case(&over, 2 * DAY, &Act::Publish(250, 30), &[Act::Publish(450, 3)]),
     ]
