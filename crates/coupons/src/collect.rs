@@ -49,10 +49,11 @@ use store::retention::{Collected, Terms};
 use store::{Binding, Context, Plan};
 
 use crate::chance::{Chance, Groups, campaign_of};
-use crate::expiry::expire;
+use crate::expiry::{expire, replace};
 use crate::group_buy::rewarded_by;
 use crate::orders::{Record, demand_pages, set_pages};
-use crate::records::{self, GONE, Order};
+use crate::records::{self, GONE, GONE_UNUSED, Order};
+use crate::settling::returned;
 
 /// Orders that one call takes away, and one commit.
 const ORDERS_MAX: usize = 256;
@@ -296,8 +297,8 @@ fn find(seen: &Seen, rules: &Rules<'_>, faults: &mut Faults) -> Found {
     let all = found.first(usize::MAX, usize::MAX);
     // A count that has orders waits for them, which have dates.
     let is_left = |(template, counts): (&String, &Counts)| {
-        let given = all.given.get(template.as_str()).copied().unwrap_or(0);
-        counts.had.is_some() && counts.present <= given && !counts.goes(given)
+        let counted = all.counted.get(template.as_str()).copied().unwrap_or(0);
+        counts.had.is_some() && counts.present <= counted && !counts.goes(counted)
     };
     if found.counts.iter().any(is_left) {
         found.keep_until(rules.again());
@@ -364,7 +365,7 @@ fn find_orders(
         if faults.orders.contains(&number) {
             continue;
         }
-        let over = order.expired_at(rules.terms.now);
+        let over = order.over_at(rules.terms.now);
         if let Some(at) = rules.keeps(record.user, &number, over.as_ref().unwrap_or(&order)) {
             found.keep_until(at);
         } else if rewarded_by(&number).is_some_and(|(campaign, _)| owed.contains(campaign)) {
@@ -394,7 +395,12 @@ async fn end<B: Binding>(
     }
     let mut plan = Plan::new();
     for Old { page, number, order, .. } in over {
-        expire(&mut plan, records::page(user, *page), user, number, order, now);
+        let map = records::page(user, *page);
+        if let Some(last) = order.final_at(now) {
+            replace(&mut plan, (), map, user, number, order, &last);
+        } else {
+            expire(&mut plan, map, user, number, order, now);
+        }
     }
     match context.commit(home, plan).await {
         Err(error) if error.is_of_records() => faults.isolate(over, error),
@@ -403,11 +409,22 @@ async fn end<B: Binding>(
     Ok(())
 }
 
+/// What a lease has counted of orders.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Leased {
+    /// Coupons that were given, and not taken back.
+    given: i64,
+    /// Cents of the budget that they did not use.
+    unused: i64,
+}
+
 /// What one commit takes away.
 struct Taken<'a> {
     go: &'a [Old],
-    /// Coupons of templates whose counts stay.
-    given: BTreeMap<&'a str, i64>,
+    /// Coupons that count for the limit of the user, by template.
+    counted: BTreeMap<&'a str, i64>,
+    /// What the leases have counted of them, by template.
+    leased: BTreeMap<&'a str, Leased>,
     /// Counts that go.
     counts: Vec<(&'a str, &'a Counts)>,
     chances: &'a [(Field, Value)],
@@ -418,14 +435,14 @@ struct Taken<'a> {
 }
 
 impl Counts {
-    /// Whether they go, with so many orders.
-    fn goes(&self, given: i64) -> bool {
+    /// Whether they go, with so many orders that count.
+    fn goes(&self, counted: i64) -> bool {
         let count = |value: &Option<Value>| integer(value.as_ref()).ok();
         let (Some(had), Some(collected)) = (count(&self.had), count(&self.collected)) else {
             return false;
         };
-        let is_left = had != collected + given || self.present != given;
-        let is_none = had == 0 && given == 0 && self.collected.is_none();
+        let is_left = had != collected + counted || self.present != counted;
+        let is_none = had == 0 && counted == 0 && self.collected.is_none();
         is_none || !(is_left || self.is_live)
     }
 }
@@ -434,12 +451,21 @@ impl Found {
     /// The first of what goes: so many orders, and so many counts and chances.
     fn first(&self, orders: usize, fields: usize) -> Taken<'_> {
         let go = &self.go[..orders.min(self.go.len())];
-        let mut given: BTreeMap<&str, i64> = BTreeMap::new();
-        for coupon in go.iter().filter_map(|one| one.order.given()) {
-            *given.entry(&coupon.template).or_default() += 1;
+        let mut counted: BTreeMap<&str, i64> = BTreeMap::new();
+        let mut leased: BTreeMap<&str, Leased> = BTreeMap::new();
+        for Old { order, .. } in go {
+            if let Some(coupon) = order.counted() {
+                *counted.entry(&coupon.template).or_default() += 1;
+            }
+            if let Some(coupon) = order.given() {
+                let leased = leased.entry(&coupon.template).or_default();
+                leased.given += 1;
+                leased.unused += returned(order);
+            }
         }
         let goes = |(template, counts): &(&String, &Counts)| {
-            counts.had.is_some() && counts.goes(given.get(template.as_str()).copied().unwrap_or(0))
+            let counted = counted.get(template.as_str()).copied().unwrap_or(0);
+            counts.had.is_some() && counts.goes(counted)
         };
         let all: Vec<_> = self.counts.iter().filter(goes).collect();
         let is_last =
@@ -448,7 +474,8 @@ impl Found {
         Taken {
             go,
             counts: counts.collect(),
-            given,
+            counted,
+            leased,
             chances: &self.chances[..fields.min(self.chances.len())],
             pages: self.pages_without(go),
             is_last,
@@ -514,15 +541,20 @@ fn take<B>(
         plan.write(Write::Unset(map, field));
     }
     plan.demand_all(Why::Changed, guards).write_all(writes);
-    for (template, given) in &taken.given {
+    for (template, Leased { given, unused }) in &taken.leased {
         if !without_lease.contains(*template) {
             let lease = records::lease(template);
             let is_there = Guard::FieldPresent(lease.clone(), CREDITED.into());
             plan.demand(Why::Lease((*template).to_owned()), is_there);
-            plan.write(Write::Add(lease, GONE.into(), *given));
+            plan.write(Write::Add(lease.clone(), GONE.into(), *given));
+            if *unused > 0 {
+                plan.write(Write::Add(lease, GONE_UNUSED.into(), *unused));
+            }
         }
+    }
+    for (template, counted) in &taken.counted {
         if !taken.counts.iter().any(|(name, _)| name == template) {
-            plan.write(Write::Add(records::collected(user), Field::from(*template), *given));
+            plan.write(Write::Add(records::collected(user), Field::from(*template), *counted));
         }
     }
     for (template, Counts { had, collected, .. }) in &taken.counts {

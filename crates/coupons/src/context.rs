@@ -61,7 +61,7 @@ impl<B: Binding> Context<'_, B> {
 
     /// The stock of a template.
     pub fn budget<'b>(&self, published: &'b Published) -> Budget<'b> {
-        let (total, free) = (published.template.leasable(), &published.free);
+        let (total, free) = (published.template.leasable(0), &published.free);
         Budget { place: self.place(&published.id), total, free }
     }
 

@@ -37,6 +37,7 @@ use store::{Binding, Plan, attempts};
 use crate::context::Context;
 use crate::orders::{self, Found};
 use crate::records::{self, ENDS, Gave, Order};
+use crate::settling;
 use crate::template::Published;
 
 /// Reservations of a partition after which a sweep reads no further page of them: whoever asks for a template
@@ -81,7 +82,7 @@ pub fn end(
     // Its validity may be over as well.
     let next = next.expired_at(now).unwrap_or(next);
     // What is reserved is never on a page.
-    replace(plan, record.clone(), number, order, &next);
+    replace(plan, (), record.clone(), user, number, order, &next);
     plan.write(Write::Add(lease.clone(), HELD.into(), -1));
     plan.write(ENDS.remove(UnixMillis(*until), &records::end(user, number)));
     plan.write_all(records::HOLDERS.mark(user, now));
@@ -107,14 +108,25 @@ pub fn expire(
     if let Gave::Reserved(..) = order.gave {
         return end(plan, user, number, order, End::Expire, now);
     }
-    replace(plan, map, number, order, &next);
+    replace(plan, (), map, user, number, order, &next);
     Some(next)
 }
 
-fn replace(plan: &mut Plan<()>, record: MapKey, number: &OrderNumber, order: &Order, next: &Order) {
+/// Puts into a plan that an order is another one, where it is still what was seen in a map of its user; else nothing is
+/// written, and this is why.
+pub(crate) fn replace<R>(
+    plan: &mut Plan<R>,
+    changed: R,
+    map: MapKey,
+    user: UserId,
+    number: &OrderNumber,
+    order: &Order,
+    next: &Order,
+) {
     let field = records::order(number);
-    plan.demand((), Guard::FieldEquals(record.clone(), field.clone(), order.encode()));
-    plan.write(Write::Set(record, field, next.encode()));
+    plan.demand(changed, Guard::FieldEquals(map.clone(), field.clone(), order.encode()));
+    plan.write(Write::Set(map, field, next.encode()));
+    plan.write_all(settling::changed(user, number, Some(order), next));
 }
 
 /// An order as it may be told: where its time is over it has expired, for everybody and for good.

@@ -12,14 +12,17 @@
 //! # How a reward lapses
 //!
 //! 1. Whoever is refused by a template whose window is over, and not only by their own clock ([`GRACE_MS`]
-//!    after its end), commits in the pool that it has ended ([`end_for_good`]). The guard demands the version that was
-//!    seen: where another window is published first the reward stays due, and afterwards none is published.
+//!    after its end), asks the pool, and not the copy that everybody reads, whether that is so ([`is_over`]): where another
+//!    window was published before, the reward stays due.
 //! 2. Then they commit that the reward has lapsed. The guards demand that it is due, as it was seen, and that its number
 //!    gave nothing. Where somebody gave it, by a clock that is behind, it was given, and the next one says so.
 //! 3. Giving demands that the reward is due: what comes late after it has lapsed gives nothing.
 //!
-//! A crash between the two leaves a window that has ended, which it has, and a reward that is due, which lapses the
-//! next time. Both commits may come late or twice: each demands what it was made for.
+//! A template that is over can be opened again, and a reward that has lapsed stays so: the second step decides, and nothing
+//! that is decided depends on the pool afterwards. Where the template is opened between the two steps, the reward has
+//! lapsed as if it had been before that. A crash between them leaves a reward that is due, which lapses the next time, or is
+//! given where the template was opened. The commit may come late or twice: it demands what it was made for. That the first
+//! step is told from a clock harms nobody: what is told of the reward is what the second one wrote.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -45,7 +48,7 @@ use store::{Binding, Plan, Record, Versioned, attempts};
 use crate::context::{BODY, Context};
 use crate::issue::{self, Claim, Number, issue};
 use crate::orders::{self, NotNew};
-use crate::publish::end_for_good;
+use crate::publish::is_over;
 use crate::records::{self, Order, USER_FIELDS_MAX};
 use crate::refusal::{Failure, Refusal};
 
@@ -305,7 +308,7 @@ async fn settle<B: Binding>(
                 None => is_sealed(context, template).await?,
                 Some(published) if published.scene.compensated => {
                     let until = published.template.claim_until.0.saturating_add(GRACE_MS);
-                    context.now.0 >= until && end_for_good(context, template).await?
+                    context.now.0 >= until && is_over(context, template).await?
                 }
                 Some(_) => true,
             };

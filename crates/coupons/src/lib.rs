@@ -7,6 +7,8 @@
 //! - [`orders`]: the orders of a user, and when a number may act; [`collect`]: how they go
 //! - [`issue`]: one commit decides and records; the stock is spread over the partitions by [`lease`]
 //! - [`reservation`] and [`expiry`], [`redemption`], [`list`], [`bulk`], [`publish`]: the other operations
+//! - [`settling`]: what coupons did not use of a budget returns to it
+//! - [`revocation`] and [`walk`]: operators take coupons back and extend them, one or many
 //! - [`chance`], [`group_buy`]: one group a user and campaign, and its reward
 //! - [`seal`]: the end of templates and campaigns that are over for good
 //! - [`refusal`]: why a request got nothing, by code
@@ -29,9 +31,12 @@ pub mod records;
 pub mod redemption;
 pub mod refusal;
 pub mod reservation;
+pub mod revocation;
 pub mod scene;
 pub mod seal;
+pub mod settling;
 pub mod template;
+pub mod walk;
 
 #[cfg(test)]
 mod tests;

@@ -29,6 +29,8 @@ pub enum State {
     Redeemed,
     /// Was not redeemed in time.
     Expired,
+    /// Was taken back.
+    Revoked,
 }
 
 /// The state of a coupon of an order that is [settled](crate::expiry::settled); nothing where it has none,
@@ -36,12 +38,13 @@ pub enum State {
 pub fn state(order: &Order, now: UnixMillis) -> Option<(State, &Coupon)> {
     let coupon = match &order.gave {
         Gave::Reserved(coupon, _) => return Some((State::Reserved, coupon)),
+        Gave::Revoked(coupon, _) => return Some((State::Revoked, coupon)),
         Gave::Issued(coupon) | Gave::Fallback(coupon) => coupon,
         Gave::Greeting(_) | Gave::Cancelled | Gave::Expired => return None,
     };
     let state = if coupon.redeemed.is_some() {
         State::Redeemed
-    } else if order.has_expired {
+    } else if order.is_over {
         State::Expired
     } else if order.since(now) < coupon.valid_from {
         State::NotYetValid

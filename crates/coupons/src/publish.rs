@@ -1,9 +1,8 @@
 //! Publishing templates and scenes, and the stock that is left.
 
 use domain::error::InvalidInput;
-use domain::time::GRACE_MS;
-use domain::transaction::{CommitError, Guard, Value, Write};
-use lease::{FREE, LEASED, Lease, call_back_all, forget_sold_out};
+use domain::transaction::{CommitError, Guard, Write};
+use lease::{FREE, LEASED, Lease, UNUSED_IN_ALL, call_back_all, demand, forget_sold_out};
 use store::published::{SETTLED, Version};
 use store::{Binding, Plan, attempts};
 
@@ -12,11 +11,9 @@ use crate::issue::FALLBACKS_MAX;
 use crate::records;
 use crate::refusal::{Failure, Refusal};
 use crate::scene::Scene;
+use crate::settling::{self, bring_template};
 use crate::template::Template;
 
-/// Of the pool: 1 once somebody was told that the claim window is over and stays so. The first commit
-/// decides between that and a version with another window, because clocks of instances differ.
-const ENDED: &str = "ended";
 /// How often somebody else may publish in between, until the operator is told.
 const CHANGES_MAX: u32 = 4;
 
@@ -33,6 +30,8 @@ pub struct Stock {
     pub leased: i64,
     /// In the pool.
     pub remaining: i64,
+    /// Cents of the budget that coupons did not use, as far as they have come home.
+    pub unused: i64,
 }
 
 /// Why a version is not published.
@@ -44,30 +43,32 @@ enum Why {
     Refuse(Refusal),
 }
 
-/// A template in its pool, and what is free there.
+/// A template in its pool, what is free there, and what was not used of its budget.
 async fn read_pool<B: Binding>(
     context: &Context<'_, B>,
     id: &str,
-) -> Result<Option<(Version<Template>, i64)>, CommitError> {
-    let found = context.publication(id).find(context, [FREE]).await?;
-    Ok(found.map(|(version, [free])| (version, free)))
+) -> Result<Option<(Version<Template>, [i64; 2])>, CommitError> {
+    context.publication(id).find(context, [FREE, UNUSED_IN_ALL]).await
 }
 
-/// A template in its pool, and when nothing of what was published before can act any more.
+/// A template in its pool, with what was not used of its budget, and when nothing of what was published before can act any
+/// more.
 async fn read_version<B: Binding>(
     context: &Context<'_, B>,
     id: &str,
-) -> Result<(Option<Version<Template>>, i64), CommitError> {
-    let found = context.publication(id).find(context, [SETTLED]).await?;
-    Ok(found.map_or((None, 0), |(version, [settled])| (Some(version), settled)))
+) -> Result<(Option<(Version<Template>, i64)>, i64), CommitError> {
+    let found = context.publication(id).find(context, [SETTLED, UNUSED_IN_ALL]).await?;
+    Ok(found.map_or((None, 0), |(version, [settled, unused])| (Some((version, unused)), settled)))
 }
 
 /// Publishes a valid template: its first version, or another one. The same again is the same version,
-/// which is what it gives.
+/// which is what it gives. One that is over can be opened again.
+///
+/// What was not used of a budget and is not in the pool yet, after a fail-over, is brought there.
 ///
 /// # Errors
-/// `invalid_value` and its like, where the template does not go with its scene or its fallbacks;
-/// `field_fixed`, `ended`, `sealed`, `stock_in_use`, `published_meanwhile`; or the store's.
+/// `invalid_value` and its like, where the template does not go with its scene or its fallbacks, or is new and over;
+/// `field_fixed`, `sealed`, `stock_in_use`, `published_meanwhile`; or the store's.
 pub async fn publish<B: Binding>(
     context: &Context<'_, B>,
     id: &str,
@@ -81,87 +82,65 @@ pub async fn publish<B: Binding>(
     let scene = context.scene(&template.scene).await?;
     check_fallbacks(context, id, template).await?;
     let (mut called_back, mut changes) = (false, 0);
-    attempts("publish a template", async || {
+    let published = attempts("publish a template", async || {
         if changes > 0 && sealing.is_sealed(context).await? {
             return Err(Refusal::Sealed.into());
         }
         let (before, settled) = read_version(context, id).await?;
         match &before {
-            None => template.validate_in(&scene)?,
-            Some(before) if before.record == *template => {
+            None => {
+                template.validate_in(&scene)?;
+                template.validate_new(context.now)?;
+            }
+            Some((before, _)) if before.record == *template => {
                 return follow(context, id, before.number, template).await.map(Some);
             }
             // What was given without a stock cannot be counted afterwards.
-            Some(before) if before.record.is_counted() != template.is_counted() => {
+            Some((before, _)) if before.record.is_counted() != template.is_counted() => {
                 return Err(Refusal::FieldFixed("stock").into());
             }
             Some(_) => {}
         }
-        let reopens = |before: &&Version<Template>| {
-            let until = before.record.claim_until;
-            until <= context.now && template.claim_until != until
+        let (number, mut plan) = replace(context, id, before.as_ref(), template);
+        let seen = before.as_ref().map(|(version, _)| version);
+        publication.remember(&mut plan, seen, settled, context.now);
+        let Err(refused) = context.commit(context.pool(id), plan).await? else {
+            let version = follow(context, id, number, template).await?;
+            if let Some((before, unused)) = &before
+                && template.leasable(*unused) > before.record.leasable(*unused)
+            {
+                forget_sold_out(context, &context.place(id)).await;
+            }
+            return Ok(Some(version));
         };
-        match before.as_ref().filter(reopens) {
-            Some(over) => {
-                // It is told once it is so.
-                if end_window(context, id, over).await? {
-                    return Err(Refusal::Ended.into());
-                }
+        match refused.why {
+            Why::Changed => {}
+            Why::Refuse(Refusal::StockInUse) if !called_back => {
+                // What partitions have left is not given yet.
+                call_back_all(context, &context.place(id)).await?;
+                called_back = true;
+                return Ok(None);
             }
-            None => {
-                let before = before.as_ref();
-                let (number, mut plan) = replace(context, id, before, template);
-                publication.remember(&mut plan, before, settled, context.now);
-                let Err(refused) = context.commit(context.pool(id), plan).await? else {
-                    let leasable = before.map_or(0, |before| before.record.leasable());
-                    let version = follow(context, id, number, template).await?;
-                    if before.is_some() && template.leasable() > leasable {
-                        forget_sold_out(context, &context.place(id)).await;
-                    }
-                    return Ok(Some(version));
-                };
-                match refused.why {
-                    Why::Changed => {}
-                    Why::Refuse(Refusal::StockInUse) if !called_back => {
-                        // What partitions have left is not given yet.
-                        call_back_all(context, &context.place(id)).await?;
-                        called_back = true;
-                        return Ok(None);
-                    }
-                    Why::Refuse(refusal) => return Err(refusal.into()),
-                }
-            }
+            Why::Refuse(refusal) => return Err(refusal.into()),
         }
         changes += 1;
         if changes < CHANGES_MAX { Ok(None) } else { Err(Refusal::PublishedMeanwhile.into()) }
     })
-    .await
+    .await?;
+    if template.budget.is_some() {
+        let partitions: Vec<_> = context.partitions.all().collect();
+        bring_template(context, id, &partitions).await?;
+    }
+    Ok(published)
 }
 
-/// Whether the claim window of a template is over by its pool, and stays so: no version with another window is
-/// published afterwards. `false` where it is not over for every clock, or somebody published meanwhile.
+/// Whether the claim window of a template is over for every clock, by its pool.
 ///
 /// # Errors
 /// The store's.
-pub async fn end_for_good<B: Binding>(
-    context: &Context<'_, B>,
-    id: &str,
-) -> Result<bool, CommitError> {
-    let Some((version, _)) = read_pool(context, id).await? else { return Ok(false) };
-    let is_over = context.now.0 >= version.record.claim_until.0.saturating_add(GRACE_MS);
-    Ok(is_over && end_window(context, id, &version).await?)
-}
-
-/// Writes down that the window of a version is over; `false` where somebody published meanwhile.
-async fn end_window<B: Binding>(
-    context: &Context<'_, B>,
-    id: &str,
-    version: &Version<Template>,
-) -> Result<bool, CommitError> {
-    let mut plan = Plan::new();
-    plan.demand((), context.publication(id).unchanged(Some(version)));
-    plan.write(Write::Set(records::pool(id), ENDED.into(), Value::Integer(1)));
-    Ok(context.commit(context.pool(id), plan).await?.is_ok())
+pub async fn is_over<B: Binding>(context: &Context<'_, B>, id: &str) -> Result<bool, CommitError> {
+    let found = read_pool(context, id).await?;
+    Ok(found.is_some_and(|(version, _)| settling::is_over(&version.record, context.now)))
 }
 
 /// Lets what everybody reads follow the pool.
@@ -178,34 +157,34 @@ async fn follow<B: Binding>(
     Ok(number)
 }
 
-/// The commit that replaces a version in the pool, and the number of the next one.
+/// The commit that replaces a version in the pool, and the number of the next one. Before it, so many cents of the budget
+/// were not used.
 fn replace<B: Binding>(
     context: &Context<'_, B>,
     id: &str,
-    before: Option<&Version<Template>>,
+    before: Option<&(Version<Template>, i64)>,
     template: &Template,
 ) -> (i64, Plan<Why>) {
     let field = |name: &str| (records::pool(id), name.into());
     let mut plan = Plan::new();
+    let version = before.map(|(version, _)| version);
     let number = context.publication(id).replace(
         &mut plan,
         Why::Changed,
-        before,
+        version,
         template,
         context.partitions,
     );
-    let mut free = template.leasable();
-    if let Some(Version { record: before, .. }) = before {
-        if before.claim_until != template.claim_until {
-            let (map, name) = field(ENDED);
-            plan.demand(Why::Refuse(Refusal::Ended), Guard::FieldAbsent(map, name));
-        }
-        let leasable = before.leasable();
+    let mut free = template.leasable(before.map_or(0, |(_, unused)| *unused));
+    if let Some((Version { record: before, .. }, unused)) = before {
+        let (leasable, total) = (before.leasable(*unused), template.total(*unused));
         free -= leasable;
-        if template.total() < before.total() {
+        let (map, name) = field(UNUSED_IN_ALL);
+        plan.demand_all(Why::Changed, demand(&map, &name, *unused));
+        if total < before.total(*unused) {
             // Out is what is not free; that much must remain.
             let (map, name) = field(FREE);
-            let guard = Guard::IntegerAtLeast(map, name, leasable - template.total());
+            let guard = Guard::IntegerAtLeast(map, name, leasable - total);
             plan.demand(Why::Refuse(Refusal::StockInUse), guard);
         }
         if let Some(fixed) = before.fixed_field(template) {
@@ -260,14 +239,15 @@ pub async fn look<B: Binding>(
         stock.reserved += lease.held;
     }
     // Afterwards, so that what was given in between counts as leased and not as missing.
-    let (Version { number, record: template }, free) =
+    let (Version { number, record: template }, [free, unused]) =
         read_pool(context, id).await?.ok_or(Refusal::UnknownTemplate)?;
+    stock.unused = unused;
     if !template.is_counted() {
         stock.total = stock.issued + stock.reserved;
         return Ok((number, template, stock));
     }
-    stock.total = template.total();
-    let out = template.leasable() - free;
+    stock.total = template.total(unused);
+    let out = template.leasable(unused) - free;
     stock.remaining = stock.total - out;
     stock.leased = out - stock.issued - stock.reserved;
     Ok((number, template, stock))

@@ -11,6 +11,8 @@
 //! - `l<template>`, the partition's [`lease::Lease`] of a template; beside it `gone` -> how many coupons that were given
 //!   here were collected
 //! - `d`, reservations by the moment until which they are held ([`ENDS`])
+//! - `ds`, coupons of templates with a budget by the moment at which they can be settled ([`DUE`]); `du`, templates
+//!   of which something is to go home from here ([`HOMEWARD`]; see [`crate::settling`])
 //! - `w`, rewards that are due ([`crate::chance::REWARDS`])
 //! - `h`, the index of `h<day>:<bucket>`: users who opened a group, or whose coupons were given, held or put back,
 //!   on that day ([`HOLDERS`])
@@ -75,8 +77,17 @@ pub const CAMPAIGNS: Archive = Archive {
     records: "kz",
     ends: DueIndex("ky"),
 };
+/// Coupons of templates with a budget that are not settled, by the moment at which nothing can be done with them any
+/// more; each is an [`end`] ([`crate::settling`]).
+pub const DUE: DueIndex = DueIndex("ds");
+/// Templates of which a partition has something that is to go home to the pool, under [`HOMEWARD_AT`].
+pub const HOMEWARD: DueIndex = DueIndex("du");
+/// The moment under which templates stand in [`HOMEWARD`]: at once, and one entry however much there is.
+pub const HOMEWARD_AT: UnixMillis = UnixMillis(0);
 /// Users who opened a group, or whose coupons were given, held or put back.
 pub const HOLDERS: DayLists = DayLists("h");
+/// One day.
+const DAY_MS: i64 = 86_400_000;
 /// Redemptions of one coupon that were rolled back: as many as a shopper may change their mind.
 pub const ROLLBACKS_MAX: usize = 16;
 
@@ -85,8 +96,9 @@ pub const PAGES: &str = "p";
 /// A field beside a lease: how many coupons were given here that were collected. With those that users have they are what
 /// the lease says was given.
 pub const GONE: &str = "gone";
-/// A coupon that was redeemed has ended once it was not rolled back for so long.
-pub const ROLLBACK_MS: i64 = 30 * 86_400_000;
+/// A field beside a lease: what coupons that were collected had not used of the budget, in cents. With those that users have
+/// it is what the lease says was not used.
+pub const GONE_UNUSED: &str = "goneu";
 
 /// The user's record.
 pub fn user(user: UserId) -> MapKey {
@@ -233,8 +245,9 @@ pub struct Order {
     pub at: i64,
     /// What came of it.
     pub gave: Gave,
-    /// Whether the coupon has expired: it was not redeemed in time by the clock of whoever met it first.
-    pub has_expired: bool,
+    /// Whether the time of the coupon is over, by the clock of whoever met it first: one that was not redeemed has
+    /// expired, and the redemption of one that was is final.
+    pub is_over: bool,
     /// How long before it acted it was ordered, in milliseconds, where the caller says so.
     pub ordered: Option<i64>,
 }
@@ -258,6 +271,30 @@ pub enum Gave {
     Cancelled,
     /// A reservation that expired.
     Expired,
+    /// A coupon that was taken back.
+    Revoked(Coupon, Revocation),
+}
+
+/// How a coupon was taken back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revocation {
+    /// When, in unix milliseconds.
+    pub at: i64,
+    /// Why, in the operator's words.
+    pub reason: String,
+}
+
+/// What is known of the part of a budget that a coupon did not use. See [`crate::settling`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Unused {
+    /// Nothing: its template had no budget when it was given.
+    None,
+    /// It is counted once the coupon is settled, which stands in [`DUE`].
+    Due,
+    /// It is in the partition's count.
+    Counted,
+    /// The template is no more, and it went nowhere.
+    Dropped,
 }
 
 /// A coupon. What it is worth stands in it, because templates change.
@@ -287,6 +324,10 @@ pub struct Coupon {
     pub redeemed: Option<Redeemed>,
     /// Hashes of the orders whose redemptions were rolled back: those can come no more.
     pub rolled_back: Vec<u64>,
+    /// For how many days a redemption can be rolled back; then it is final.
+    pub rollback_days: u16,
+    /// What is known of what it did not use of a budget.
+    pub unused: Unused,
 }
 
 /// A redemption.
@@ -318,7 +359,14 @@ impl Coupon {
             valid_until: until.0 - now.0,
             redeemed: None,
             rolled_back: Vec::new(),
+            rollback_days: template.rollback_days,
+            unused: if template.budget.is_some() { Unused::Due } else { Unused::None },
         }
+    }
+
+    /// When its redemption is final.
+    pub fn final_from(&self, redeemed: &Redeemed) -> UnixMillis {
+        UnixMillis(redeemed.at.saturating_add(i64::from(self.rollback_days) * DAY_MS))
     }
 }
 
@@ -329,7 +377,7 @@ fn currency(currency: Currency) -> [u8; 3] {
 impl Order {
     /// An order that acts now.
     pub fn new(digest: u64, now: UnixMillis, gave: Gave) -> Self {
-        Self { digest, at: now.0, gave, has_expired: false, ordered: None }
+        Self { digest, at: now.0, gave, is_over: false, ordered: None }
     }
 
     /// The same, of a number that has a time.
@@ -345,38 +393,56 @@ impl Order {
         self::number(user, number, ordered_at)
     }
 
-    /// Since when it is over for good, so that nothing changes it any more. What was rolled back may have been so at the
-    /// last moment at which it could.
+    /// Since when it is over for good, so that nothing changes it any more. Nothing where what its coupon did not use of a
+    /// budget is still to be counted ([`crate::settling`]). What was rolled back may have been so at the last moment at which
+    /// it could.
     pub fn ended_at(&self) -> Option<UnixMillis> {
-        let until = |coupon: &Coupon| match &coupon.redeemed {
-            Some(redeemed) => Some(redeemed.at.saturating_add(ROLLBACK_MS)),
-            None if !self.has_expired => None,
-            None if coupon.rolled_back.is_empty() => Some(self.at + coupon.valid_until),
-            None => Some((self.at + coupon.valid_until).saturating_add(ROLLBACK_MS)),
-        };
-        match &self.gave {
-            Gave::Issued(coupon) | Gave::Fallback(coupon) => until(coupon).map(UnixMillis),
+        let ended = match &self.gave {
+            Gave::Issued(coupon) | Gave::Fallback(coupon) => {
+                (self.is_over && coupon.unused != Unused::Due).then(|| self.ends_at())
+            }
             Gave::Reserved(..) => None,
+            Gave::Revoked(_, Revocation { at, .. }) => Some(UnixMillis(*at)),
             Gave::Greeting(_) | Gave::Cancelled | Gave::Expired => Some(UnixMillis(self.at)),
-        }
+        };
+        // A clock may be behind the one by which it acted.
+        ended.map(|at| at.max(UnixMillis(self.at)))
     }
 
     /// When it is over, or will be as far as it says itself.
     pub fn ends_at(&self) -> UnixMillis {
-        let open = || match &self.gave {
-            Gave::Reserved(_, until) => *until,
-            Gave::Issued(coupon) | Gave::Fallback(coupon) => self.at + coupon.valid_until,
-            Gave::Greeting(_) | Gave::Cancelled | Gave::Expired => self.at,
-        };
-        self.ended_at().unwrap_or_else(|| UnixMillis(open()))
+        match &self.gave {
+            Gave::Reserved(_, until) => UnixMillis(*until),
+            Gave::Issued(coupon) | Gave::Fallback(coupon) => match &coupon.redeemed {
+                Some(redeemed) => coupon.final_from(redeemed),
+                None => {
+                    let until = self.at.saturating_add(coupon.valid_until);
+                    let rolled_back = i64::from(!coupon.rolled_back.is_empty());
+                    let later = rolled_back * i64::from(coupon.rollback_days) * DAY_MS;
+                    UnixMillis(until.saturating_add(later))
+                }
+            },
+            Gave::Revoked(_, Revocation { at, .. }) => UnixMillis(*at),
+            Gave::Greeting(_) | Gave::Cancelled | Gave::Expired => UnixMillis(self.at),
+        }
     }
 
-    /// The coupon that it gave for good: it counts for the limit of its user, and as given by the lease of its template,
-    /// also once it is collected.
+    /// The coupon that it gave for good: it counts as given by the lease of its template, also once it is collected.
     pub fn given(&self) -> Option<&Coupon> {
         match &self.gave {
             Gave::Issued(coupon) | Gave::Fallback(coupon) => Some(coupon),
-            Gave::Reserved(..) | Gave::Greeting(_) | Gave::Cancelled | Gave::Expired => None,
+            _ => None,
+        }
+    }
+
+    /// The coupon that counts for the limit of its user, also once it is collected: one that was given, or was and is taken
+    /// back.
+    pub fn counted(&self) -> Option<&Coupon> {
+        match &self.gave {
+            Gave::Issued(coupon) | Gave::Fallback(coupon) | Gave::Revoked(coupon, _) => {
+                Some(coupon)
+            }
+            _ => None,
         }
     }
 
@@ -388,12 +454,26 @@ impl Order {
                 Some(Self { gave: Gave::Expired, ..self.clone() })
             }
             Gave::Issued(coupon) | Gave::Fallback(coupon) => {
-                let is_open = coupon.redeemed.is_none() && !self.has_expired;
+                let is_open = coupon.redeemed.is_none() && !self.is_over;
                 let is_over = self.since(now) >= coupon.valid_until;
-                (is_open && is_over).then(|| Self { has_expired: true, ..self.clone() })
+                (is_open && is_over).then(|| Self { is_over: true, ..self.clone() })
             }
             _ => None,
         }
+    }
+
+    /// The same at a moment, where the redemption of its coupon is final then and was not before. It is committed before
+    /// anybody is told (see [`crate::redemption`]).
+    pub fn final_at(&self, now: UnixMillis) -> Option<Self> {
+        let (Gave::Issued(coupon) | Gave::Fallback(coupon)) = &self.gave else { return None };
+        let is_final = |redeemed| now >= coupon.final_from(redeemed);
+        let is_over = coupon.redeemed.as_ref().is_some_and(is_final);
+        (is_over && !self.is_over).then(|| Self { is_over: true, ..self.clone() })
+    }
+
+    /// The same at a moment, where its time is over then and was not before, in whichever way.
+    pub fn over_at(&self, now: UnixMillis) -> Option<Self> {
+        self.expired_at(now).or_else(|| self.final_at(now))
     }
 
     /// Milliseconds since it acted. A clock may be behind the one by which it did.
@@ -417,9 +497,10 @@ impl Order {
     /// The coupon, where there is one.
     pub fn coupon(&self) -> Option<&Coupon> {
         match &self.gave {
-            Gave::Issued(coupon) | Gave::Fallback(coupon) | Gave::Reserved(coupon, _) => {
-                Some(coupon)
-            }
+            Gave::Issued(coupon)
+            | Gave::Fallback(coupon)
+            | Gave::Reserved(coupon, _)
+            | Gave::Revoked(coupon, _) => Some(coupon),
             Gave::Greeting(_) | Gave::Cancelled | Gave::Expired => None,
         }
     }
@@ -437,7 +518,7 @@ mod tests {
         let order = Order::new(u64::MAX, now, Gave::Issued(coupon));
         let value = order.encode();
         assert_eq!(Order::decode(&value).as_ref(), Ok(&order));
-        let expired = Order { has_expired: true, ..order };
+        let expired = Order { is_over: true, ..order };
         assert_ne!(expired.encode(), value);
         assert_eq!(Order::decode(&expired.encode()), Ok(expired));
         let Value::Bytes(bytes) = value else { panic!("{value:?}") };

@@ -47,6 +47,16 @@ pub enum Refusal {
     RolledBack,
     /// More redemptions of one coupon were rolled back than it remembers.
     TooManyRollbacks,
+    /// The redemption is so long ago that it cannot be rolled back any more.
+    RedemptionFinal,
+    /// The coupon was taken back.
+    Revoked,
+    /// The cart does not reach what the coupon demands.
+    BelowThreshold,
+    /// The cart is in another currency.
+    WrongCurrency,
+    /// The template still gives coupons.
+    TemplateEnabled,
     /// The coupon is not valid yet.
     NotYetValid,
     /// The coupon is not valid any more.
@@ -112,6 +122,17 @@ impl Refusal {
             Self::RolledBack => ("rolled_back", "the redemption by this order was rolled back"),
             Self::TooManyRollbacks => {
                 ("too_many_rollbacks", "the coupon was rolled back too many times")
+            }
+            Self::RedemptionFinal => {
+                ("redemption_final", "the redemption cannot be rolled back any more")
+            }
+            Self::Revoked => ("revoked", "the coupon was taken back"),
+            Self::BelowThreshold => {
+                ("below_threshold", "the order is below what the coupon demands")
+            }
+            Self::WrongCurrency => ("wrong_currency", "the coupon is in another currency"),
+            Self::TemplateEnabled => {
+                ("template_enabled", "the template still gives coupons: switch it off first")
             }
             Self::NotYetValid => ("not_yet_valid", "the coupon is not valid yet"),
             Self::Expired => ("expired", "the coupon is not valid any more"),

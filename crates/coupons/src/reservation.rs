@@ -34,7 +34,7 @@ pub async fn confirm<B: Binding>(
             Gave::Reserved(..) => End::Confirm,
             Gave::Cancelled => return Err(Refusal::Cancelled.into()),
             Gave::Expired => return Err(Refusal::ReservationExpired.into()),
-            Gave::Issued(_) | Gave::Fallback(_) | Gave::Greeting(_) => {
+            Gave::Issued(_) | Gave::Fallback(_) | Gave::Greeting(_) | Gave::Revoked(..) => {
                 return Ok(Some(Recorded { number: number.clone(), order, replayed: true }));
             }
         };
@@ -72,7 +72,7 @@ pub async fn cancel<B: Binding>(
                 Ok(ended.map(|ended| recorded(ended, false)))
             }
             Gave::Cancelled | Gave::Expired => Ok(Some(recorded(order, true))),
-            Gave::Issued(_) | Gave::Fallback(_) | Gave::Greeting(_) => {
+            Gave::Issued(_) | Gave::Fallback(_) | Gave::Greeting(_) | Gave::Revoked(..) => {
                 Err(Refusal::AlreadyConfirmed.into())
             }
         }
@@ -105,7 +105,7 @@ async fn commit_end<B: Binding>(
 }
 
 /// Where little is free, what was put back goes to the pool, for whoever needs it.
-async fn put_back<B: Binding>(
+pub(crate) async fn put_back<B: Binding>(
     context: &Context<'_, B>,
     coupon: &Coupon,
     partition: Partition,

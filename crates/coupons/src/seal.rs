@@ -294,7 +294,7 @@ async fn seal_template<B: Binding>(
         scene: Some(template.scene.clone()),
         from: Some(template.claim_from),
         until: Some(template.claim_until),
-        total: template.is_counted().then(|| template.total()),
+        total: template.is_counted().then(|| template.total(0)),
         given: Some(given),
         ..Archived::of(version.number, terms.now)
     };

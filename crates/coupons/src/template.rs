@@ -28,10 +28,12 @@ const GREETING_BYTES_MAX: usize = 1_024;
 const LIMIT_PER_USER_MAX: u32 = 500;
 /// Days that a coupon may be valid for: ten years.
 const VALID_DAYS_MAX: u32 = 3_660;
+/// Days for which a redemption may be rolled back.
+const ROLLBACK_DAYS_MAX: u16 = 365;
+/// As many where nothing is said: goods come back within a month.
+const ROLLBACK_DAYS_DEFAULT: u16 = 30;
 /// One day.
 const DAY_MS: i64 = 86_400_000;
-/// For so many days a redemption can be rolled back.
-const ROLLBACK_DAYS: i64 = 30;
 /// The threshold under which a template stops, where nothing else is said: a tenth remains as a
 /// reserve for complaints.
 const LOW_WATER_PERCENT_DEFAULT: u8 = 10;
@@ -88,6 +90,9 @@ pub struct Template {
     /// For how many days from when it is given, or from `valid_from` if that is later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_for_days: Option<u32>,
+    /// For how many days a redemption can be rolled back; not at all with 0.
+    #[serde(default = "rollback_days_default")]
+    pub rollback_days: u16,
     /// The template stops once less than this part of the coupons would remain.
     #[serde(default = "low_water_percent_default")]
     pub low_water_percent: u8,
@@ -137,6 +142,10 @@ fn low_water_percent_default() -> u8 {
     LOW_WATER_PERCENT_DEFAULT
 }
 
+fn rollback_days_default() -> u16 {
+    ROLLBACK_DAYS_DEFAULT
+}
+
 fn enabled_default() -> bool {
     true
 }
@@ -153,6 +162,18 @@ impl Template {
             (false, true) => wrong("stock", "must be left out, because the scene has no stock"),
             _ => Ok(()),
         }
+    }
+
+    /// Checks whether a template that was never published gives anything.
+    ///
+    /// # Errors
+    /// `invalid_value`, naming the field.
+    pub fn validate_new(&self, now: UnixMillis) -> Result<(), InvalidInput> {
+        if self.claim_until > now {
+            return Ok(());
+        }
+        let detail = "must be in the future where the template is new";
+        Err(InvalidInput::new("invalid_value", "claim_until", detail))
     }
 
     /// Checks what a shape cannot say.
@@ -190,6 +211,9 @@ impl Template {
                 return wrong("valid_for_days", "must be 1 to 3660");
             }
             _ => {}
+        }
+        if self.rollback_days > ROLLBACK_DAYS_MAX {
+            return wrong("rollback_days", "must be 0 to 365");
         }
         if self.low_water_percent > 100 {
             return wrong("low_water_percent", "must be 0 to 100");
@@ -252,29 +276,30 @@ impl Template {
         self.stock.is_some()
     }
 
-    /// Coupons that stock and budget allow.
-    pub fn total(&self) -> i64 {
+    /// Coupons that stock and budget allow, where coupons that were given did not use so many cents of the budget.
+    pub fn total(&self, unused: i64) -> i64 {
         let stock = self.stock.map_or(INTEGER_MAX, Count::get);
-        self.affordable().map_or(stock, |count| count.min(stock))
+        self.affordable(unused).map_or(stock, |count| count.min(stock))
     }
 
     /// Coupons that the budget allows.
-    fn affordable(&self) -> Option<i64> {
-        Some(self.budget?.minor_units() / self.face()?.max(1))
+    fn affordable(&self, unused: i64) -> Option<i64> {
+        Some(self.budget?.minor_units().saturating_add(unused) / self.face()?.max(1))
     }
 
     /// Coupons that may be out at once. As long as at least the threshold remains before it, one more
-    /// is given: of 100 at 10 percent 91, of 15 at 10 percent 14, at 0 percent all.
-    pub fn leasable(&self) -> i64 {
+    /// is given: of 100 at 10 percent 91, of 15 at 10 percent 14, at 0 percent all. It grows with what was not used.
+    pub fn leasable(&self, unused: i64) -> i64 {
         // Below 2^53 times 100, which an i128 holds; the result is at most the total.
-        let hundredths = i128::from(self.total()) * i128::from(self.low_water_percent);
+        let total = self.total(unused);
+        let hundredths = i128::from(total) * i128::from(self.low_water_percent);
         let threshold = (hundredths + 99) / 100;
-        self.total() - (threshold as i64 - 1).max(0)
+        total - (threshold as i64 - 1).max(0)
     }
 
-    /// Why nothing is left.
+    /// Why nothing is left, as far as the template can tell: it does not know what was not used of the budget.
     pub fn exhausted(&self) -> Refusal {
-        match self.affordable() {
+        match self.affordable(0) {
             Some(count) if self.stock.is_none_or(|stock| count < stock.get()) => {
                 Refusal::BudgetExhausted
             }
@@ -318,7 +343,7 @@ impl Template {
 
     /// For how long a redemption can be rolled back.
     fn rollback_ms(&self) -> i64 {
-        ROLLBACK_DAYS * DAY_MS
+        i64::from(self.rollback_days) * DAY_MS
     }
 
     /// The first field that cannot change any more, once coupons were given, and differs.
@@ -430,6 +455,7 @@ pub(crate) mod tests {
             ("valid_until", json!("2026-04-01T00:00:00Z"), "invalid_value", "valid_until"),
             ("valid_for_days", json!(0), "invalid_value", "valid_for_days"),
             ("valid_for_days", Value::Null, "invalid_value", "valid_until"),
+            ("rollback_days", json!(366), "invalid_value", "rollback_days"),
             ("low_water_percent", json!(101), "invalid_value", "low_water_percent"),
             ("fallback_template", json!("a b"), "invalid_part", "fallback_template"),
             ("greeting", json!(""), "invalid_value", "greeting"),
@@ -465,6 +491,8 @@ pub(crate) mod tests {
             ("claim_until", json!("2026-02-01T00:00:00.001Z")),
             ("valid_for_days", json!(1)),
             ("valid_for_days", json!(3_660)),
+            ("rollback_days", json!(0)),
+            ("rollback_days", json!(365)),
             ("low_water_percent", json!(100)),
             ("greeting", json!("x".repeat(1_024))),
             ("segments", json!(vec!["x".repeat(32); 64])),
@@ -542,7 +570,7 @@ pub(crate) mod tests {
                 body["stock"] = json!(stock);
                 body["budget"] = json!(budget);
             });
-            (template.total(), template.exhausted())
+            (template.total(0), template.exhausted())
         };
         assert_eq!(total(10, None), (10, Refusal::SoldOut));
         assert_eq!(total(10, Some(15_000)), (10, Refusal::SoldOut));
@@ -559,7 +587,7 @@ pub(crate) mod tests {
                 body["stock"] = json!(stock);
                 body["low_water_percent"] = json!(percent);
             });
-            assert_eq!(template.leasable(), expected, "{stock} at {percent} percent");
+            assert_eq!(template.leasable(0), expected, "{stock} at {percent} percent");
         }
     }
 
@@ -575,7 +603,7 @@ pub(crate) mod tests {
             while given < stock && (stock - given) * 100 >= stock * i64::from(percent) {
                 given += 1;
             }
-            prop_assert_eq!(template.leasable(), given);
+            prop_assert_eq!(template.leasable(0), given);
         }
     }
 

@@ -12,5 +12,6 @@ mod redemption;
 mod reservation;
 mod scene;
 mod seal;
+mod settling;
 mod shop;
 mod two_clocks;

@@ -14,12 +14,16 @@
 //! Where a fail-over made one end forget, its count is behind in its own channel; it is raised to the
 //! other end's, and the units with it.
 //!
+//! A third channel, *unused*, tells the pool what units that were given did not use of what the budget is counted
+//! in (see [`bring_home`]): the partition raises its count, the pool follows.
+//!
 //! In reading order:
 //! - [`Budget`] and [`World`]: what is spread, and on what
 //! - [`Lease`] and [`Source`]: what a partition has, and how some of it is given
 //! - [`refill`]: more for a partition that has too little
 //! - [`call_back`]: what others have left, for whoever needs it; [`is_all_home`]: whether all of it has come
 //! - [`close`], [`close_all`]: the end of leases of a budget that is over for good
+//! - [`bring_home`]: what was not used
 //! - [`is_sold_out`], [`forget_sold_out`]: how long a partition takes it that nothing is left anywhere
 //!
 //! Whoever gives begins with [`Source::Left`]. Where too little is left they read the lease, call
@@ -36,6 +40,7 @@ mod record;
 mod refill;
 mod size;
 mod steps;
+mod unused;
 
 pub use recall::{
     call_back, call_back_all, close, close_all, forget_sold_out, given_if_home, is_all_home,
@@ -46,6 +51,7 @@ pub use record::{
 pub use refill::{Refill, refill};
 pub use size::is_low;
 pub use steps::{FREE, LEASED, credited, returned};
+pub use unused::{UNUSED, UNUSED_IN_ALL, bring_home, unused};
 
 /// A lease is a quarter of a partition's even share of what is free: `tests/leases.rs` prints what a
 /// larger and a smaller part would do.

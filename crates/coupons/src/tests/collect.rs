@@ -23,7 +23,7 @@ use crate::group_buy;
 use crate::issue::{Claim, Number, Recorded, issue, look_up};
 use crate::orders::Record;
 use crate::records::{self, GONE, Order};
-use crate::redemption::{Use, apply};
+use crate::redemption::{Cart, Use, apply};
 use crate::refusal::{Failure, Refusal};
 use crate::reservation::{cancel, confirm};
 
@@ -193,7 +193,7 @@ impl Kind {
         }
         match self {
             Self::Redeemed => {
-                let by = Use::Redeem { order: "A".into(), amount: None };
+                let by = Use::Redeem { order: "A".into(), amount: None, cart: Cart::default() };
                 block_on(apply(&context, USER, &n, &by)).unwrap();
             }
             Self::Confirmed => drop(block_on(confirm(&context, USER, &n)).unwrap()),
@@ -482,7 +482,7 @@ fn the_order_of_a_reward_stays_as_long_as_the_reward_is_due() {
 #[test]
 fn of_redeeming_and_collecting_one_is_first() {
     let due_ms = Kind::Issued.due_ms();
-    let by = || Use::Redeem { order: "A".into(), amount: None };
+    let by = || Use::Redeem { order: "A".into(), amount: None, cart: Cart::default() };
     let mut redeemed = BTreeSet::new();
     for before in 0..6 {
         let shop = shop();
@@ -575,7 +575,7 @@ fn what_waits_for_its_end_says_when_it_can_go() {
     assert_eq!(next(0), Some(HOLD_MS + KEPT_MS));
     block_on(confirm(&shop.now(), USER, &number("held"))).unwrap();
     assert_eq!(next(0), Some(120 * DAY_MS));
-    let by = Use::Redeem { order: "A".into(), amount: None };
+    let by = Use::Redeem { order: "A".into(), amount: None, cart: Cart::default() };
     block_on(apply(&shop.behind(29 * DAY_MS), USER, &number("held"), &by)).unwrap();
     assert_eq!(next(120 * DAY_MS), Some(149 * DAY_MS));
     // A count has no end of its own, and is looked at after a month.

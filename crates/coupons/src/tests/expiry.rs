@@ -251,7 +251,7 @@ fn an_entry_whose_reservation_comes_late_stays() {
     assert_eq!((shop.entries(home, ENDS), shop.stock().reserved), (1, 1));
     let once = Swept { done: 1, ..Swept::default() };
     assert_eq!(block_on(expire_due(&shop.behind(120_000), &[home])), Ok(once));
-    let stock = Stock { total: 100, issued: 0, reserved: 0, leased: 6, remaining: 94 };
+    let stock = Stock { total: 100, issued: 0, reserved: 0, leased: 6, remaining: 94, unused: 0 };
     assert_eq!(shop.stock(), stock);
 }
 

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::shop::{START, Shop, USER, changed, claim, coupon, invalid, number, refused};
 use crate::issue::{Claim, Number, Recorded, issue, look_up};
 use crate::publish::{self, Stock};
-use crate::records::{self, Coupon, Gave, HOLDERS, Order};
+use crate::records::{self, Coupon, Gave, HOLDERS, Order, Unused};
 use crate::refusal::Refusal;
 use crate::reservation::cancel;
 use crate::scene::{RateLimit, Scene};
@@ -62,14 +62,16 @@ fn a_coupon_is_worth_what_its_template_says() {
         valid_until: 30 * 86_400_000,
         redeemed: None,
         rolled_back: vec![],
+        rollback_days: 30,
+        unused: Unused::None,
     };
     assert_eq!(given.order.gave, Gave::Issued(expected));
     assert_eq!((given.number, given.replayed), (number("n"), false));
-    assert_eq!((given.order.at, given.order.has_expired), (START.0, false));
+    assert_eq!((given.order.at, given.order.is_over), (START.0, false));
     assert_eq!(block_on(look_up(&shop.now(), USER, &number("n"))), Ok(Some(given.order)));
     assert_eq!(block_on(look_up(&shop.now(), OTHER, &number("n"))), Ok(None));
     // A quarter of what each of four partitions could have: 100 / 16.
-    let stock = Stock { total: 100, issued: 1, reserved: 0, leased: 5, remaining: 94 };
+    let stock = Stock { total: 100, issued: 1, reserved: 0, leased: 5, remaining: 94, unused: 0 };
     assert_eq!(shop.stock(), stock);
 }
 
@@ -186,6 +188,7 @@ fn whoever_may_not_have_one_is_told_why() {
     ];
     for (index, (field, value, user, expected)) in table.into_iter().enumerate() {
         let template = format!("t{index}");
+        shop.publish(&template, &[("threshold", json!(1))]).unwrap();
         shop.publish(&template, &[(field, value.clone())]).unwrap();
         let result = shop.issue(&of(&template, user, &template));
         let issued = shop.stock_of(&template).issued;
@@ -234,7 +237,7 @@ fn exactly_as_many_are_given_as_stock_budget_and_low_water_allow() {
             assert_eq!(refused(other), refusal, "{changes:?}");
         }
         let remaining = total - expected;
-        let stock = Stock { total, issued: expected, reserved: 0, leased: 0, remaining };
+        let stock = Stock { total, issued: expected, reserved: 0, leased: 0, remaining, unused: 0 };
         assert_eq!(shop.stock(), stock, "{changes:?}");
     }
 }
@@ -408,7 +411,7 @@ fn without_a_stock_as_many_are_given_as_are_asked_for() {
     shop.issue(&of("u", USER, "n")).unwrap();
     shop.issue(&of("u", OTHER, "n")).unwrap();
     shop.issue(&Claim { hold_ms: Some(60_000), ..of("u", UserId(9), "n") }).unwrap();
-    let stock = Stock { total: 3, issued: 2, reserved: 1, leased: 0, remaining: 0 };
+    let stock = Stock { total: 3, issued: 2, reserved: 1, leased: 0, remaining: 0, unused: 0 };
     assert_eq!(shop.stock_of("u"), stock);
     let (version, template, _) = block_on(publish::look(&shop.now(), "u")).unwrap();
     assert_eq!((version, template), (1, changed(&changes)));
@@ -454,7 +457,7 @@ fn a_credit_that_another_commit_brought_home_is_there_to_give() {
     shop.meanwhile(3, shop.now().home(USER), arrived);
     assert!(!shop.issue(&claim(USER, "n")).unwrap().replayed);
     assert!(shop.was_interrupted());
-    let stock = Stock { total: 100, issued: 1, reserved: 0, leased: 5, remaining: 94 };
+    let stock = Stock { total: 100, issued: 1, reserved: 0, leased: 5, remaining: 94, unused: 0 };
     assert_eq!(shop.stock(), stock);
 }
 

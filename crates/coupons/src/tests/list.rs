@@ -10,7 +10,7 @@ use super::shop::{START, Shop, USER, claim, number};
 use crate::issue::{Claim, issue};
 use crate::list::{Listed, Page, State, list, state};
 use crate::records::{self, Gave, Order};
-use crate::redemption::{Use, apply};
+use crate::redemption::{Cart, Use, apply};
 use crate::reservation::cancel;
 
 impl Shop {
@@ -34,7 +34,7 @@ fn shop() -> Shop {
     let issue_at = |ms, claim: &Claim| block_on(issue(&shop.behind(ms), claim)).unwrap();
     issue_at(0, &claim(USER, "usable"));
     issue_at(1, &claim(USER, "redeemed"));
-    let redemption = Use::Redeem { order: "A".into(), amount: None };
+    let redemption = Use::Redeem { order: "A".into(), amount: None, cart: Cart::default() };
     block_on(apply(&shop.behind(1), USER, &number("redeemed"), &redemption)).unwrap();
     shop.publish("later", &[("valid_from", json!("2026-02-17T00:00:00Z"))]).unwrap();
     issue_at(2, &Claim { template: "later".into(), ..claim(USER, "later") });

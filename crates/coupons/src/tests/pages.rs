@@ -24,7 +24,7 @@ use crate::issue::{Claim, issue, look_up};
 use crate::list::{Listed, Page, State, list, state};
 use crate::orders::{PAGE_ORDERS_MAX, PAGES_MAX, Record, find, make_room};
 use crate::records::{self, Coupon, ENDS, Gave, Order, USER_FIELDS_MAX};
-use crate::redemption::{Use, apply};
+use crate::redemption::{Cart, Use, apply};
 use crate::refusal::Refusal;
 use crate::reservation::{cancel, confirm};
 use crate::template::tests::published;
@@ -130,7 +130,7 @@ fn five_thousand_orders_of_a_year_lock_nobody_out() {
     let expired = Page { state: Some(State::Expired), ..page };
     let listed = block_on(list(&shop.behind(365 * DAY_MS), USER, &expired)).unwrap();
     assert_eq!((listed.orders.len(), listed.has_more), (100, true));
-    assert!(listed.orders.iter().all(|(_, order)| order.has_expired));
+    assert!(listed.orders.iter().all(|(_, order)| order.is_over));
 
     // All of it goes, some at a time, and the pages with it.
     let live = templates.iter().cloned().collect();
@@ -208,7 +208,7 @@ fn what_is_on_a_page_is_found_by_everybody() {
     assert_eq!(refused(cancelled), Refusal::AlreadyConfirmed);
     assert!(block_on(confirm(&shop.now(), USER, &number("n"))).unwrap().replayed);
     // Who redeems, and rolls back.
-    let by = Use::Redeem { order: "A".into(), amount: None };
+    let by = Use::Redeem { order: "A".into(), amount: None, cart: Cart::default() };
     let redeemed = block_on(apply(&shop.now(), USER, &number("n"), &by)).unwrap();
     assert!(redeemed.order.coupon().unwrap().redeemed.is_some());
     assert!(block_on(apply(&shop.now(), USER, &number("n"), &by)).unwrap().replayed);
@@ -226,7 +226,7 @@ fn what_is_on_a_page_is_found_by_everybody() {
     let found = block_on(find(&shop.now(), USER, &number("n"))).unwrap().unwrap();
     let late = shop.behind(31 * DAY_MS);
     let over = block_on(settled(&late, USER, &number("n"), found.order)).unwrap();
-    assert!(over.has_expired);
+    assert!(over.is_over);
     assert_eq!(block_on(look_up(&shop.now(), USER, &number("n"))), Ok(Some(over)));
     assert_eq!(states(31 * DAY_MS), [State::Expired, State::Expired]);
 }
@@ -271,7 +271,7 @@ fn a_reward_on_a_page_does_not_lapse() {
 
 #[test]
 fn of_redeeming_and_moving_one_is_first_and_both_are_done() {
-    let redeem = || Use::Redeem { order: "A".into(), amount: None };
+    let redeem = || Use::Redeem { order: "A".into(), amount: None, cart: Cart::default() };
     let is_redeemed = |shop: &Shop| {
         let order = block_on(look_up(&shop.now(), USER, &number("n"))).unwrap().unwrap();
         order.coupon().unwrap().redeemed.is_some()

@@ -7,7 +7,7 @@ use domain::transaction::{Answer, CommitError, Member, Range, Read, Value, Write
 use futures::executor::block_on;
 use serde_json::json;
 
-use super::shop::{CHANCE, Shop, USER, changed, claim, invalid, refused};
+use super::shop::{CHANCE, START, Shop, USER, changed, claim, invalid, refused};
 use crate::context::{BODY, PUBLISHED_VERSION};
 use crate::group_buy;
 use crate::publish::{self, Stock, publish};
@@ -103,7 +103,7 @@ fn a_stock_that_changes_counts_what_is_out() {
     assert_eq!(refused(shop.publish("t", &[("stock", json!(1))])), Refusal::StockInUse);
     assert_eq!((shop.stock().total, shop.published("t").0), (90, 3));
     assert_eq!(shop.publish("t", &[("stock", json!(2))]), Ok(4));
-    let stock = Stock { total: 2, issued: 1, reserved: 1, leased: 0, remaining: 0 };
+    let stock = Stock { total: 2, issued: 1, reserved: 1, leased: 0, remaining: 0, unused: 0 };
     assert_eq!(shop.stock(), stock);
 }
 
@@ -183,18 +183,21 @@ fn a_chain_of_fallbacks_ends_after_four_at_most() {
 }
 
 #[test]
-fn a_window_that_is_over_and_was_told_stays_over() {
+fn a_template_that_is_over_is_opened_again_and_a_new_one_is_not_over() {
     let shop = Shop::default();
     let over = [("claim_until", json!("2026-02-16T16:00:00.250Z"))];
     let open = [("claim_until", json!("2026-02-16T16:00:00.251Z"))];
-    shop.publish("over", &over).unwrap();
-    shop.publish("open", &open).unwrap();
-    assert_eq!(refused(shop.publish("over", &[])), Refusal::Ended);
-    assert_eq!(shop.published("over"), (1, changed(&over)));
-    assert_eq!(shop.publish("open", &[]), Ok(2));
-    // What does not open the window again can change.
-    let quieter = [over[0].clone(), ("threshold", json!(1))];
-    assert_eq!(shop.publish("over", &quieter), Ok(2));
+    assert_eq!(invalid(shop.publish("t", &over)), ("invalid_value", "claim_until".into()));
+    assert_eq!(shop.publish("t", &open), Ok(1));
+    // One that is there may end.
+    assert_eq!(shop.publish("t", &over), Ok(2));
+    assert_eq!(refused(shop.issue(&claim(USER, "n"))), Refusal::Ended);
+    assert_eq!(shop.publish("t", &[]), Ok(3));
+    assert!(shop.issue(&claim(USER, "n")).is_ok());
+    // Whoever looks for templates that are over finds it at each of its ends.
+    let listed = shop.listed(OVER.page_of_all(None, 100));
+    let moments: Vec<_> = listed.iter().map(|member| due::due(member).unwrap().at).collect();
+    assert_eq!(moments, [START, UnixMillis(START.0 + 1), changed(&[]).claim_until]);
 }
 
 #[test]
@@ -208,18 +211,6 @@ fn whoever_publishes_second_makes_the_next_version() {
     assert!(shop.was_interrupted());
     assert_eq!((shop.published("t"), shop.noticed("t")), ((8, changed(&cheaper)), Some(8)));
     assert_eq!(shop.stock(), Stock { total: 100, remaining: 100, ..Stock::default() });
-}
-
-#[test]
-fn a_window_that_ends_meanwhile_is_over() {
-    let shop = Shop::open();
-    // Somebody was told so by a clock that is ahead.
-    let ended = Write::Set(records::pool("t"), "ended".into(), Value::Integer(1));
-    shop.meanwhile(2, shop.now().pool("t"), vec![ended]);
-    let later = [("claim_until", json!("2026-03-02T00:00:00Z"))];
-    assert_eq!(refused(shop.publish("t", &later)), Refusal::Ended);
-    assert!(shop.was_interrupted());
-    assert_eq!(shop.published("t"), (1, changed(&[])));
 }
 
 #[test]

@@ -8,13 +8,13 @@ use serde_json::json;
 use super::shop::{START, Shop, USER, claim, coupon, number, refused};
 use crate::issue::{Claim, Recorded, look_up};
 use crate::records::{self, Gave, Order, Redeemed};
-use crate::redemption::{Use, apply};
+use crate::redemption::{Cart, Use, apply};
 use crate::refusal::{Failure, Refusal};
 use crate::reservation::{cancel, confirm};
 
 impl Shop {
     fn redeem(&self, text: &str, order: &str, amount: Option<i64>) -> Result<Recorded, Failure> {
-        let redemption = Use::Redeem { order: order.into(), amount };
+        let redemption = Use::Redeem { order: order.into(), amount, cart: Cart::default() };
         block_on(apply(&self.behind(5), USER, &number(text), &redemption))
     }
 
@@ -100,7 +100,7 @@ fn only_what_is_given_and_valid_can_be_redeemed() {
     block_on(confirm(&shop.now(), USER, &number("held"))).unwrap();
     assert!(!shop.redeem("held", "A", None).unwrap().replayed);
     // It is this user's.
-    let redemption = Use::Redeem { order: "A".into(), amount: None };
+    let redemption = Use::Redeem { order: "A".into(), amount: None, cart: Cart::default() };
     let other = block_on(apply(&shop.now(), UserId(8), &number("held"), &redemption));
     assert_eq!(refused(other), Refusal::UnknownCoupon);
 }

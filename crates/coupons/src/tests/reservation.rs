@@ -35,7 +35,7 @@ fn what_is_held_and_confirmed_is_given_once() {
     let shop = Shop::open();
     let held = shop.hold(USER, "n", 60_000);
     assert_eq!(held.order.gave, Gave::Reserved(coupon(&held).clone(), START.0 + 60_000));
-    let stock = Stock { total: 100, issued: 0, reserved: 1, leased: 5, remaining: 94 };
+    let stock = Stock { total: 100, issued: 0, reserved: 1, leased: 5, remaining: 94, unused: 0 };
     assert_eq!(shop.stock(), stock);
 
     let confirmed = shop.confirm(59_999, "n").unwrap();
@@ -56,7 +56,7 @@ fn what_is_cancelled_goes_back_once() {
     assert_eq!(shop.cancel("n"), Ok(again));
     assert_eq!(refused(shop.confirm(0, "n")), Refusal::Cancelled);
     // Where much is free, the partition keeps it.
-    let stock = Stock { total: 100, issued: 0, reserved: 0, leased: 6, remaining: 94 };
+    let stock = Stock { total: 100, issued: 0, reserved: 0, leased: 6, remaining: 94, unused: 0 };
     assert_eq!(shop.stock(), stock);
     shop.hold(USER, "o", 60_000);
     assert_eq!(shop.stock(), Stock { reserved: 1, leased: 5, ..stock });
@@ -145,7 +145,8 @@ fn where_little_is_free_what_is_cancelled_goes_to_the_pool() {
         let held = Claim { hold_ms: Some(60_000), ..claim(USER, "n") };
         block_on(issue(&shop.ahead(-AHEAD_MS), &held)).unwrap();
         shop.cancel("n").unwrap();
-        let stock = Stock { total, issued: 0, reserved: 0, leased, remaining: total - leased };
+        let stock =
+            Stock { total, issued: 0, reserved: 0, leased, remaining: total - leased, unused: 0 };
         assert_eq!(shop.stock(), stock);
     }
 }
@@ -173,7 +174,7 @@ fn a_reservation_ends_at_its_moment() {
     assert_eq!(refused(shop.confirm(0, "n")), Refusal::ReservationExpired);
     let cancelled = shop.cancel("n").unwrap();
     assert_eq!((cancelled.order.gave, cancelled.replayed), (Gave::Expired, true));
-    let stock = Stock { total: 100, issued: 0, reserved: 0, leased: 6, remaining: 94 };
+    let stock = Stock { total: 100, issued: 0, reserved: 0, leased: 6, remaining: 94, unused: 0 };
     assert_eq!(shop.stock(), stock);
 }
 

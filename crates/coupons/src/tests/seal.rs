@@ -114,7 +114,7 @@ fn store() -> Journal {
         }
         let held = claim(UserId(4), "h");
         issue(context, &crate::issue::Claim { hold_ms: Some(1_000), ..held }).await.unwrap();
-        let batch = Batch { batch: "b".into(), users: vec![UserId(5)] };
+        let batch = Batch { batch: "b".into(), users: vec![UserId(5)], ordered_at: None };
         issue_part(context, "t", &batch).await.unwrap();
     });
     store
