@@ -26,6 +26,7 @@ use crate::refusal::Failure;
 use crate::{prices, purchase, retire};
 
 mod collecting;
+mod sealing;
 
 const START: i64 = 1_771_300_000_000;
 /// As the sweeps say.
