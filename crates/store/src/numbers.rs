@@ -10,8 +10,10 @@
 //!   that is younger is ever refused. A time is at most [`AHEAD_MS`] in the future.
 //! - *A number without a time* leaves a hash of its family, its user and itself in a set of ids of the partition: about eight
 //!   bytes. Where two numbers have one hash the second is refused, and never acts twice.
-//! - *A token* has the time at which it was drawn, and raises a watermark likewise. Its number follows from a play: what
-//!   else could draw it again has an end of its own, and cannot be opened again afterwards.
+//! - *A token of a rain* has the time at which it was drawn, and raises a watermark likewise. Its number follows from a
+//!   play: what else could draw it again has an end of its own, and cannot be opened again afterwards.
+//! - *A token of a group packet* leaves a hash: who pays one late, after whatever kept them from it, must know whether it
+//!   was paid, and not only that it could have been.
 //!
 //! Whoever is refused is told `too_old`.
 //!
@@ -55,8 +57,10 @@ pub enum Family {
     Packets,
     /// Withdrawals.
     Withdrawals,
-    /// Tokens of a user's wallet: their time is that at which they were drawn, and they leave no hash.
+    /// Tokens of rains in a user's wallet: their time is that at which they were drawn, and they leave no hash.
     Tokens,
+    /// Tokens of group packets in a user's wallet, which have no time.
+    PacketTokens,
 }
 
 /// A number of a user.
@@ -74,7 +78,7 @@ pub struct Number<'a> {
 
 /// Up to when numbers of a user are forgotten, by family.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Watermarks([i64; 5]);
+pub struct Watermarks([i64; 6]);
 
 /// What the commit that takes records of numbers away demands and writes beside that.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -86,8 +90,14 @@ pub struct Forgetting {
 }
 
 impl Family {
-    const ALL: [Self; 5] =
-        [Self::Coupons, Self::Purchases, Self::Packets, Self::Withdrawals, Self::Tokens];
+    const ALL: [Self; 6] = [
+        Self::Coupons,
+        Self::Purchases,
+        Self::Packets,
+        Self::Withdrawals,
+        Self::Tokens,
+        Self::PacketTokens,
+    ];
 
     /// Its field among the watermarks of a user, and its part in hashes.
     fn letter(self) -> char {
@@ -97,6 +107,7 @@ impl Family {
             Self::Packets => 's',
             Self::Withdrawals => 'w',
             Self::Tokens => 't',
+            Self::PacketTokens => 'k',
         }
     }
 
@@ -165,6 +176,11 @@ impl Watermarks {
     /// It is another one.
     pub fn answered(answer: Option<&Answer>) -> Result<Self, CommitError> {
         domain::answers::integers(answer).map(Self)
+    }
+
+    /// The time up to which numbers of a family are forgotten; 0 where none is.
+    pub fn up_to(&self, family: Family) -> UnixMillis {
+        UnixMillis(self.0[family as usize])
     }
 
     /// Forgets some numbers of one family of the user whose watermarks these are. Nothing, where one of them is too young.

@@ -21,6 +21,12 @@ const HELD: &str = "h";
 const INCOME: &str = "i";
 const WITHDRAWN: &str = "w";
 const SEQUENCE: &str = "s";
+const CARRIED: &str = "c";
+/// Of withdrawals whose records are gone: what they took and what came back, as far as their entries are still there, and
+/// what left for good.
+const GONE_TAKEN: &str = "t";
+const GONE_BACK: &str = "v";
+const GONE_WITHDRAWN: &str = "g";
 
 /// A user's account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,14 +39,53 @@ pub struct Account {
     pub income: i64,
     /// Cents that ever left by withdrawals.
     pub withdrawn: i64,
-    /// How many entries there are.
+    /// How many entries there ever were.
     pub sequence: i64,
+    /// Entries below this are carried ([`crate::carried`]).
+    pub carried: i64,
+}
+
+/// What is gone of a user's withdrawals, so that entries and accounts can be compared with those that are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gone {
+    /// Cents that withdrawals took whose entries are not carried.
+    pub taken: i64,
+    /// Cents of withdrawals that came back and whose entries are not carried.
+    pub back: i64,
+    /// Cents that left by withdrawals, whatever became of their entries.
+    pub withdrawn: i64,
+}
+
+impl Gone {
+    /// Reads what is gone of a user's withdrawals.
+    pub fn read(user: UserId) -> Read {
+        let fields = [GONE_TAKEN, GONE_BACK, GONE_WITHDRAWN];
+        Read::Fields(records::account(user), fields.map(Field::from).to_vec())
+    }
+
+    /// The answer to [`Gone::read`].
+    ///
+    /// # Errors
+    /// It is another one.
+    pub fn answered(answer: Option<&Answer>) -> Result<Self, CommitError> {
+        let [taken, back, withdrawn] = integers(answer)?;
+        Ok(Self { taken, back, withdrawn })
+    }
+
+    /// Adds to what is gone; takes off, where it is negative.
+    pub fn writes(self, user: UserId) -> impl Iterator<Item = Write> {
+        let Self { taken, back, withdrawn } = self;
+        [(GONE_TAKEN, taken), (GONE_BACK, back), (GONE_WITHDRAWN, withdrawn)]
+            .into_iter()
+            .filter(|(_, cents)| *cents != 0)
+            .map(move |(field, cents)| Write::Add(records::account(user), field.into(), cents))
+    }
 }
 
 impl Account {
     /// Reads a user's account.
     pub fn read(user: UserId) -> Read {
-        let fields = [BALANCE, HELD, INCOME, WITHDRAWN, SEQUENCE];
+        let fields = [BALANCE, HELD, INCOME, WITHDRAWN, SEQUENCE, CARRIED];
         Read::Fields(records::account(user), fields.map(Field::from).to_vec())
     }
 
@@ -49,13 +94,27 @@ impl Account {
     /// # Errors
     /// It is another one.
     pub fn answered(answer: Option<&Answer>) -> Result<Self, CommitError> {
-        let [balance, held, income, withdrawn, sequence] = integers(answer)?;
-        Ok(Self { balance, held, income, withdrawn, sequence })
+        let [balance, held, income, withdrawn, sequence, carried] = integers(answer)?;
+        Ok(Self { balance, held, income, withdrawn, sequence, carried })
     }
 
     /// Demands that so many cents can be withdrawn.
     pub fn demand_balance(user: UserId, cents: i64) -> Guard {
         Guard::IntegerAtLeast(records::account(user), BALANCE.into(), cents)
+    }
+
+    /// Demands that the entries below the same one are carried.
+    pub fn demand_carried(&self, user: UserId) -> Guard {
+        let (record, field) = (records::account(user), Field::from(CARRIED));
+        match self.carried {
+            0 => Guard::FieldAbsent(record, field),
+            below => Guard::FieldEquals(record, field, Value::Integer(below)),
+        }
+    }
+
+    /// From now on the entries below this one are carried.
+    pub fn set_carried(user: UserId, below: i64) -> Write {
+        Write::Set(records::account(user), CARRIED.into(), Value::Integer(below))
     }
 
     /// Demands that fewer cents can be withdrawn.

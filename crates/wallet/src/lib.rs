@@ -8,18 +8,22 @@
 //! - [`pending`]: tokens that are not posted
 //! - [`posting`]: how they are posted, by order number at most once
 //! - [`mode`]: how they are posted, a switch
-//! - [`view`]: what a user has, posted or not; [`statement`]: what moved
+//! - [`view`]: what a user has, posted or not; [`statement`]: what moved; [`carried`]: what moved long ago
 //! - [`withdraw`]: money that leaves, in two phases
 //! - [`rain`]: rounds in which a campaign gives money; [`limits`]: how many packets of it one user gets
 //! - [`seal`]: the end of rains that are over for good
 //! - [`packet`], [`split`]: group packets, and how they are divided
+//! - [`collect`]: what is over is forgotten; [`lives`]: how long each kind of record lives
 //!
 //! [`context`] is what all of them work with. None of them reads a clock or a random number.
 
 pub mod account;
+pub mod carried;
+pub mod collect;
 pub mod entry;
 pub mod keys;
 pub mod limits;
+pub mod lives;
 pub mod mode;
 pub mod packet;
 pub mod pending;

@@ -85,11 +85,13 @@ use domain::order_number::OrderNumber;
 use domain::time::UnixMillis;
 use domain::transaction::{CommitError, Value};
 use serde::{Deserialize, Serialize};
+use store::numbers::{Family, Number};
 use store::{Record, codec};
 
 use crate::token::Token;
 
 pub mod display;
+pub(crate) mod forget;
 mod open;
 pub mod pay;
 mod send;
@@ -116,7 +118,7 @@ pub const LIFE_MS: i64 = 24 * 60 * 60 * 1_000;
 /// Bytes of a sender's order number, so that the numbers that follow from it, and from a payment's, fit.
 pub const NUMBER_BYTES_MAX: usize = 90;
 
-/// An order that nobody pays for is forgotten after that: a payment may take days.
+/// An order that nobody pays for is not kept as a packet after that: a payment may take days.
 const UNPAID_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
 /// So long after it was sent a payment for a packet that was forgotten still credits the sender.
 const CREDITED_MS: i64 = 30 * 24 * 60 * 60 * 1_000;
@@ -131,6 +133,8 @@ const PAYMENT: &str = "p";
 const UNUSED: &str = "l";
 /// What an operator decided about it, and why.
 const DECIDED: &str = "w";
+/// When it was closed: what is closed changes no more.
+const CLOSED_AT: &str = "c";
 
 /// Whose money a packet is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -165,6 +169,8 @@ pub struct Order {
     pub funding: Funding,
     /// When it was sent, in unix milliseconds.
     pub at: i64,
+    /// When the caller said that it was ordered, in unix milliseconds. It is part of what was asked.
+    pub ordered_at: Option<i64>,
 }
 
 impl Record for Order {
@@ -243,6 +249,8 @@ pub enum Refusal {
     OrderNumberReused,
     /// It was sent so long ago that it cannot be paid for any more.
     TooOld,
+    /// It was sent so long ago that what became of it is not kept.
+    Forgotten,
 }
 
 /// Why a call gave nothing.
@@ -269,6 +277,26 @@ impl From<Refusal> for Failure {
 /// The name of a packet: it follows from who sends it, under which number.
 pub fn name(sender: UserId, number: &OrderNumber) -> String {
     format!("{sender}.{number}")
+}
+
+/// The number of a packet, as marks know it.
+///
+/// A packet is named by its sender and its number alone, so that what is forgotten of it is that pair: whatever time
+/// comes with the number later.
+pub(crate) fn number_of<'a>(
+    sender: UserId,
+    number: &'a OrderNumber,
+    ordered_at: Option<UnixMillis>,
+) -> Number<'a> {
+    Number { family: Family::Packets, user: sender, number: number.as_str(), ordered_at }
+}
+
+/// The number of a payment for which there was no use, as marks know it in the partition of its record. No order number
+/// has a space.
+pub(crate) fn with_number_of_payment<T>(record: &str, act: impl FnOnce(Number<'_>) -> T) -> T {
+    let number = format!("payment {record}");
+    let family = Family::Packets;
+    act(Number { family, user: UserId(0), number: &number, ordered_at: None })
 }
 
 /// The sender and the number of a packet's name.

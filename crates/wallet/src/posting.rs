@@ -182,20 +182,25 @@ enum Stays {
     Lost,
 }
 
-/// The token of an order number that was posted.
+/// The token of an order number that was posted; nothing where its entry was carried meanwhile, which takes the number
+/// away, too.
 ///
 /// # Errors
-/// The store's; there is no such entry.
+/// The store's; it is no entry of a token.
 pub async fn posted_token<B: Binding>(
     context: &Context<'_, B>,
     user: UserId,
     sequence: i64,
-) -> Result<Token, CommitError> {
+) -> Result<Option<Token>, CommitError> {
     let read = Read::Fields(records::page(user, sequence), vec![records::entry(sequence)]);
-    let answers = context.read(context.home(user), vec![read]).await?;
+    let answers = context.read(context.home(user), vec![read, Account::read(user)]).await?;
     let value = fields(answers.first())?.first().and_then(Option::as_ref);
-    match Entry::decode(value.ok_or_else(unexpected)?)?.what {
-        What::Token(payload) => Token::from_payload(&payload).map_err(|_| unexpected()),
+    let Some(value) = value else {
+        let is_carried = sequence < Account::answered(answers.get(1))?.carried;
+        return if is_carried { Ok(None) } else { Err(unexpected()) };
+    };
+    match Entry::decode(value)?.what {
+        What::Token(payload) => Token::from_payload(&payload).map(Some).map_err(|_| unexpected()),
         _ => Err(unexpected()),
     }
 }

@@ -5,22 +5,28 @@
 //! - `ml<user>`, the user's [`Account`](crate::account::Account)
 //! - `me<user>:<page>`, the user's entries: sequence number -> [`Entry`](crate::entry::Entry)
 //! - `mn<user>`, what was posted: order number -> the sequence number of its entry
+//! - `mh<user>`, entries that were carried: month -> [`Carried`](crate::carried::Carried)
 //! - `mw<user>`, withdrawals: number -> [`Withdrawal`](crate::withdraw::Withdrawal)
 //! - `mo<user>`, group packets that the user sent: order number -> [`Order`](crate::packet::Order)
 //! - `md<user>:<rain>`, how many packets of a rain that limits them the user got ([`crate::limits`]): `a` -> in all,
 //!   `r<round>` -> of a round
-//! - `mv`, those of them from the balance that may not be there yet: since when, user and order number
+//! - `mv`, those packets from the balance that may not be there yet: since when, user and order number
 //!   ([`UNSENT`])
+//! - `m1`, all packets that were sent: when each was, user and order number ([`SENT`])
+//! - `m5`, those of whose sending nothing is kept any more: since when, user and order number ([`FORGOTTEN`])
+//! - `m2`, all withdrawals: since when each is what it is, user and number ([`WITHDRAWALS`])
+//! - `m3`, those that are pending and have an end: when that is, user and number ([`WITHDRAWAL_ENDS`])
 //!
 //! In the partition of a group packet:
 //! - `mp<packet>`, the packet: `d` -> [`Order`](crate::packet::Order), `s` its state, `x` when it expires,
-//!   `y` what is shown of it, `p` the number of its payment; of a payment for which there was no use `mp<name>`
-//!   likewise, `l` when it was told, `w` what an operator decided about it
+//!   `y` what is shown of it, `p` the number of its payment, `c` when it was closed; of a payment for which there was no
+//!   use `mp<name>` likewise, `l` when it was told, `w` what an operator decided about it
 //! - `mc<packet>`, the parts that nobody has: position -> cents
 //! - `mr<packet>`, those that somebody has: user -> cents; `mt<packet>`: user -> when
 //! - `mu`, what is owed to users: since when, user and packet ([`OWED`])
 //! - `mx`, packets that can be opened: until when, and which ([`ENDS`])
 //! - `my`, payments for which there was no use: when each was told, and its record ([`UNAPPLIED`])
+//! - `m4`, those about which an operator decided: when, and its record ([`DECIDED`])
 //!
 //! In each partition, for all of its users:
 //! - `ma`, the accounts that are no user's: name -> cents
@@ -79,6 +85,11 @@ pub fn entry(sequence: i64) -> Field {
     Field(sequence.to_string().into_bytes())
 }
 
+/// The entries of a user that were carried, by month.
+pub fn months(user: UserId) -> MapKey {
+    MapKey(format!("mh{user}"))
+}
+
 /// The withdrawals of a user.
 pub fn withdrawals(user: UserId) -> MapKey {
     MapKey(format!("mw{user}"))
@@ -125,6 +136,20 @@ pub fn sent(user: UserId) -> MapKey {
 /// Those that may not be there yet: when each was sent, the sender and the order number.
 pub const UNSENT: DueIndex = DueIndex("mv");
 
+/// All packets that users of the partition sent: when each was sent, the sender and the order number. An entry comes and
+/// goes with the sender's order.
+pub const SENT: DueIndex = DueIndex("m1");
+
+/// Those whose order is forgotten, until the packet is gone: when it was, the sender and the order number.
+pub const FORGOTTEN: DueIndex = DueIndex("m5");
+
+/// All withdrawals of users of the partition: since when each is what it is, the user and the number. An entry changes
+/// in the commit that changes the withdrawal.
+pub const WITHDRAWALS: DueIndex = DueIndex("m2");
+
+/// Those of them that are pending and have an end: when that is, the user and the number.
+pub const WITHDRAWAL_ENDS: DueIndex = DueIndex("m3");
+
 /// A packet.
 pub fn packet(packet: &str) -> MapKey {
     MapKey(format!("mp{packet}"))
@@ -154,6 +179,9 @@ pub const ENDS: DueIndex = DueIndex("mx");
 /// Payments for which there was no use, until an operator has decided: when each was told, and the name of its
 /// record. Each is there once, however often it is told.
 pub const UNAPPLIED: DueIndex = DueIndex("my");
+
+/// Payments for which there was no use and about which an operator decided: when, and the name of the record.
+pub const DECIDED: DueIndex = DueIndex("m4");
 
 /// Where a packet lives: among the partitions of users, spread by its name.
 pub fn home_of_packet(partitions: Partitions, packet: &str) -> Partition {

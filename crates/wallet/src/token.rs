@@ -14,9 +14,11 @@ use domain::time::UnixMillis;
 use domain::transaction::INTEGER_MAX;
 use ed25519_dalek::Signature;
 use prost::Message;
+use store::numbers::{Family, Number};
 use thiserror::Error;
 
 use crate::keys::{NoKey, SigningKeys, VerifyingKeys, is_key_id};
+use crate::packet;
 
 /// The longest text that is looked at, in characters. The longest token that can be signed has fewer (a
 /// test counts them); a text of this length fits into a header and costs next to nothing to refuse.
@@ -115,6 +117,17 @@ pub enum TokenError {
     /// Of another user.
     #[error("the token is another user's")]
     Foreign,
+}
+
+impl Token {
+    /// The number under which it was given, as marks know it: one of a rain has the time at which it was drawn.
+    pub fn number(&self) -> Number<'_> {
+        let (family, ordered_at) = match self.activity.as_str() {
+            packet::ACTIVITY => (Family::PacketTokens, None),
+            _ => (Family::Tokens, Some(self.open_time)),
+        };
+        Number { family, user: self.user, number: self.order_number.as_str(), ordered_at }
+    }
 }
 
 impl TokenError {

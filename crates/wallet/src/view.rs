@@ -3,7 +3,8 @@
 use binding::Binding;
 use domain::answers::{fields, unexpected};
 use domain::ids::UserId;
-use domain::transaction::{CommitError, Guard, Read, Value};
+use domain::transaction::{Answer, CommitError, Guard, Read, Value};
+use store::numbers::{Family, Watermarks};
 use store::{Plan, attempts};
 
 use crate::account::Account;
@@ -91,8 +92,18 @@ impl From<CommitError> for RestoreError {
     }
 }
 
-/// Puts back tokens that the client holds and the store has lost; how many. A token that the store
-/// has, posted or not, counts there and is not looked at any further, but for whose it is.
+/// What came of tokens that a client sent along.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Restored {
+    /// How many were put back.
+    pub tokens: usize,
+    /// The places of those that are so old that what became of them is not kept: they count in the account, or never did.
+    pub too_old: Vec<usize>,
+}
+
+/// Puts back tokens that the client holds and the store has lost. A token that the store has, posted or not, counts there
+/// and is not looked at any further, but for whose it is. One that may be among what was carried is not put back, and
+/// named; it keeps no other.
 ///
 /// # Errors
 /// A token is not right; the store's.
@@ -102,46 +113,69 @@ pub async fn restore<B: Binding>(
     stage: &str,
     keys: &VerifyingKeys,
     texts: &[String],
-) -> Result<usize, RestoreError> {
-    let mut tokens = Vec::with_capacity(texts.len());
+) -> Result<Restored, RestoreError> {
+    let mut tokens: Vec<(usize, Token, Vec<u8>)> = Vec::with_capacity(texts.len());
     for (index, text) in texts.iter().enumerate() {
         let wrong = |why| RestoreError::Wrong(WrongToken { index, why });
-        let Token { order_number: number, open_time, .. } =
-            keys.open(text, user, stage, context.now).map_err(wrong)?;
+        let token = keys.open(text, user, stage, context.now).map_err(wrong)?;
         let stored = Envelope::from_text(text).map_err(wrong)?.to_stored();
         // Of two copies one is enough.
-        if !tokens.iter().any(|(other, _, _)| *other == number) {
-            tokens.push((number, open_time, stored));
+        if !tokens.iter().any(|(_, other, _)| other.order_number == token.order_number) {
+            tokens.push((index, token, stored));
         }
     }
     if tokens.is_empty() {
-        return Ok(0);
+        return Ok(Restored::default());
     }
     let home = context.home(user);
     attempts("put tokens back", async || {
-        let numbers: Vec<_> = tokens.iter().map(|(number, ..)| number.as_str().into()).collect();
-        let reads = vec![
+        let numbers: Vec<_> =
+            tokens.iter().map(|(_, token, _)| token.order_number.as_str().into()).collect();
+        let mut reads = vec![
             Read::Fields(records::pending(user), numbers.clone()),
             Read::Fields(records::posted(user), numbers),
+            Watermarks::read(user),
         ];
+        let marks = tokens.iter().map(|(_, token, _)| token.number());
+        reads.extend(marks.map(|number| number.read_forgotten(context.partitions)));
         let answers = context.read(home, reads).await?;
         let (pending, posted) = (fields(answers.first())?, fields(answers.get(1))?);
+        let carried_up_to = Watermarks::answered(answers.get(2))?.up_to(Family::Tokens);
+        let forgotten = answers.iter().skip(3);
         let known = pending.iter().zip(posted).map(|(one, other)| one.is_some() || other.is_some());
-        let lost: Vec<_> =
-            tokens.iter().zip(known).filter(|(_, known)| !known).map(|(token, _)| token).collect();
-        if lost.is_empty() {
-            return Ok(Some(0));
-        }
+        let mut restored = Restored::default();
         let mut plan = Plan::new();
-        for (number, drawn, stored) in &lost {
-            let (number, stored) = (number.as_str(), stored.clone());
-            plan.demand_all((), pending::unknown(user, number));
-            plan.write_all(pending::writes(user, number, stored, *drawn, context.now));
+        for (((index, token, stored), is_known), forgotten) in
+            tokens.iter().zip(known).zip(forgotten)
+        {
+            let (number, drawn) = (token.order_number.as_str(), token.open_time);
+            let mark = token.number();
+            let is_below = mark.ordered_at.is_some_and(|drawn| drawn <= carried_up_to);
+            let is_marked = mark.ordered_at.is_none() && *forgotten == Answer::Contains(true);
+            match is_known {
+                true => {}
+                false if is_below || is_marked => restored.too_old.push(*index),
+                false => {
+                    plan.demand_all((), pending::unknown(user, number));
+                    plan.demand_all((), mark.demands(context.partitions));
+                    plan.write_all(pending::writes(
+                        user,
+                        number,
+                        stored.clone(),
+                        drawn,
+                        context.now,
+                    ));
+                    restored.tokens += 1;
+                }
+            }
         }
-        let room = PENDING_MAX - u32::try_from(lost.len()).unwrap_or(PENDING_MAX);
+        if restored.tokens == 0 {
+            return Ok(Some(restored));
+        }
+        let room = PENDING_MAX - u32::try_from(restored.tokens).unwrap_or(PENDING_MAX);
         plan.demand((), Guard::SizeAtMost(records::pending(user), room));
         if context.commit(home, plan).await?.is_ok() {
-            return Ok(Some(lost.len()));
+            return Ok(Some(restored));
         }
         // Full, or another request put one of them back.
         posting::post(context, user).await?;
@@ -159,22 +193,28 @@ pub async fn look_up<B: Binding>(
     user: UserId,
     number: &str,
 ) -> Result<Option<(Token, bool)>, CommitError> {
-    let reads = vec![
-        Read::Fields(records::pending(user), vec![number.into()]),
-        Read::Fields(records::posted(user), vec![number.into()]),
-    ];
-    let answers = context.read(context.home(user), reads).await?;
-    let value = |index: usize| {
-        fields(answers.get(index)).map(|values| values.first().and_then(Option::as_ref))
-    };
-    match (value(0)?, value(1)?) {
-        (_, Some(Value::Integer(sequence))) => {
-            Ok(Some((posting::posted_token(context, user, *sequence).await?, true)))
+    attempts("look a number up", async || {
+        let reads = vec![
+            Read::Fields(records::pending(user), vec![number.into()]),
+            Read::Fields(records::posted(user), vec![number.into()]),
+        ];
+        let answers = context.read(context.home(user), reads).await?;
+        let value = |index: usize| {
+            fields(answers.get(index)).map(|values| values.first().and_then(Option::as_ref))
+        };
+        match (value(0)?, value(1)?) {
+            (_, Some(Value::Integer(sequence))) => {
+                // Where it was carried meanwhile the number went with it.
+                let token = posting::posted_token(context, user, *sequence).await?;
+                Ok(token.map(|token| Some((token, true))))
+            }
+            (Some(Value::Bytes(stored)), None) => {
+                let token = Token::from_stored(stored).map_err(|_| unexpected())?;
+                Ok(Some(Some((token, false))))
+            }
+            (None, None) => Ok(Some(None)),
+            _ => Err(unexpected()),
         }
-        (Some(Value::Bytes(stored)), None) => {
-            Ok(Some((Token::from_stored(stored).map_err(|_| unexpected())?, false)))
-        }
-        (None, None) => Ok(None),
-        _ => Err(unexpected()),
-    }
+    })
+    .await
 }

@@ -3,12 +3,16 @@
 //! Tokens that are not posted come before entries. While somebody reads page after page tokens are
 //! posted, and new ones come: a cursor says how many entries there were on the first page, so that what
 //! was pending then is found again among the later entries, and nothing comes twice or not at all.
+//!
+//! Old entries are carried: behind the last entry comes one line for each of their months, and one for what was before. An
+//! entry that is carried while somebody reads stands in the line of its month, too.
 
 use domain::error::InvalidInput;
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::transaction::CommitError;
 use edge::store::Binding;
+use wallet::carried::Carried;
 use wallet::context::Context;
 use wallet::entry::{Entry, What};
 use wallet::mode::{self, Statements};
@@ -34,6 +38,8 @@ pub enum Kind {
     Withdrawal,
     /// A withdrawal that was voided.
     WithdrawalVoided,
+    /// What a month of entries added up to.
+    Carried,
 }
 
 /// A line of a statement.
@@ -41,14 +47,25 @@ pub enum Kind {
 pub struct Line {
     /// What it is.
     pub kind: Kind,
-    /// Under which number.
+    /// Under which number; none where it is a month.
     pub number: String,
+    /// Of what it is the sum, where it is a month.
+    pub carried: Option<OfMonth>,
     /// Cents; negative, where they went.
     pub amount: i64,
-    /// When it happened, in unix milliseconds.
+    /// When it happened, in unix milliseconds; the last of it, where it is a month.
     pub at: i64,
     /// Whether it is in the ledger.
     pub is_posted: bool,
+}
+
+/// Entries that became one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OfMonth {
+    /// The month, `2026-02`; nothing where it is what was before all of them.
+    pub month: Option<String>,
+    /// How many.
+    pub count: i64,
 }
 
 /// A page of a statement.
@@ -86,11 +103,16 @@ pub struct Cursor {
     pub place: Place,
 }
 
+/// Before a month, in a cursor.
+const MONTH: char = 'm';
+
 /// A place in a statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// Below an entry.
     Below(i64),
+    /// Below a month of entries that are carried.
+    Month(String),
     /// Among what was not posted when there were so many entries: after this time and number.
     After(i64, i64, String),
 }
@@ -113,7 +135,10 @@ impl Place {
         let count = |text: &str| text.parse().ok().filter(|count: &i64| *count >= 0);
         let mut parts = text.splitn(3, '~');
         match (parts.next(), parts.next(), parts.next()) {
-            (Some(below), None, None) => Some(Self::Below(count(below)?)),
+            (Some(below), None, None) => match below.strip_prefix(MONTH) {
+                Some(month) => Some(Self::Month(is_month(month).then(|| month.to_owned())?)),
+                None => Some(Self::Below(count(below)?)),
+            },
             (Some(entries), Some(at), Some(number)) => {
                 let number = OrderNumber::parse(number, "cursor").ok()?;
                 Some(Self::After(count(entries)?, count(at)?, number.as_str().to_owned()))
@@ -125,6 +150,7 @@ impl Place {
     fn text(&self) -> String {
         match self {
             Self::Below(sequence) => sequence.to_string(),
+            Self::Month(month) => format!("{MONTH}{month}"),
             Self::After(entries, at, number) => format!("{entries}~{at}~{number}"),
         }
     }
@@ -139,7 +165,19 @@ impl Line {
         };
         let number = token.order_number.as_str().to_owned();
         let (amount, at) = (token.amount.minor_units(), token.open_time.0);
-        Self { kind, number, amount, at, is_posted }
+        Self { kind, number, carried: None, amount, at, is_posted }
+    }
+
+    fn of_month(month: Option<&str>, carried: &Carried) -> Self {
+        let of = OfMonth { month: month.map(str::to_owned), count: carried.count };
+        Self {
+            kind: Kind::Carried,
+            number: String::new(),
+            carried: Some(of),
+            amount: carried.amount,
+            at: carried.until,
+            is_posted: true,
+        }
     }
 
     fn of_entry(entry: &Entry) -> Result<Self, CommitError> {
@@ -153,7 +191,7 @@ impl Line {
             What::Sent(number) => (Kind::PacketSent, number),
         };
         let (number, amount, at) = (number.clone(), entry.amount, entry.at);
-        Ok(Self { kind, number, amount, at, is_posted: true })
+        Ok(Self { kind, number, carried: None, amount, at, is_posted: true })
     }
 
     fn place(&self) -> (i64, &str) {
@@ -161,8 +199,17 @@ impl Line {
     }
 }
 
+/// Whether a text is a month as [`wallet::carried`] writes it.
+fn is_month(text: &str) -> bool {
+    text.len() == 7
+        && text.bytes().enumerate().all(|(place, byte)| match place {
+            4 => byte == b'-',
+            _ => byte.is_ascii_digit(),
+        })
+}
+
 /// A page: one round trip for what is not posted, and one for entries where they are needed; and, after the
-/// first two screens, one to learn whether more is shown.
+/// first two screens, one to learn whether more is shown; and behind the last entry, one for months that are carried.
 ///
 /// # Errors
 /// `statements_limited`; `invalid_value` of a cursor since which too much has moved; the store's.
@@ -183,6 +230,11 @@ pub async fn page<B: Binding>(
     let mut page = Page::default();
     let entries = match after.map(|after| &after.place) {
         Some(Place::Below(sequence)) => *sequence,
+        Some(Place::Month(month)) => {
+            let last = add_months(context, user, Some(month), limit, &mut page).await?;
+            page.next = last.map(|month| cursor(&page.lines, Place::Month(month)));
+            return Ok(page);
+        }
         after @ (None | Some(Place::After(..))) => {
             let view = view::view(context, user).await?;
             page.is_incomplete = view.unreadable > 0;
@@ -195,7 +247,8 @@ pub async fn page<B: Binding>(
                     let detail = "too much has moved since its first page: begin again";
                     return Err(InvalidInput::new("invalid_value", "cursor", detail).into());
                 }
-                for (_, entry) in statement::entries(context, user, entries, since).await? {
+                let of_since = statement::entries(context, user, entries, since).await?;
+                for (_, entry) in of_since.entries {
                     page.add(entry.as_ref());
                 }
                 page.lines.retain(|line| line.place() < (*at, number.as_str()));
@@ -214,12 +267,41 @@ pub async fn page<B: Binding>(
     }
     let more = (limit - page.lines.len()) as i64;
     let mut below = entries;
-    for (sequence, entry) in statement::entries(context, user, entries, more).await? {
+    let found = statement::entries(context, user, entries, more).await?;
+    for (sequence, entry) in found.entries {
         page.add(entry.as_ref());
         below = sequence;
     }
+    // Where all that is left is carried, and there is room for it.
+    if found.carried > 0 && below <= found.carried {
+        if page.lines.len() < limit {
+            let last = add_months(context, user, None, limit, &mut page).await?;
+            page.next = last.map(|month| cursor(&page.lines, Place::Month(month)));
+            return Ok(page);
+        }
+        below = found.carried;
+    }
     page.next = (below > 0).then(|| cursor(&page.lines, Place::Below(below)));
     Ok(page)
+}
+
+/// Adds lines of months below one, as many as there is room for; the last of them, where there are more.
+async fn add_months<B: Binding>(
+    context: &Context<'_, B>,
+    user: UserId,
+    below: Option<&str>,
+    limit: usize,
+    page: &mut Page,
+) -> Result<Option<String>, CommitError> {
+    let months = statement::months(context, user).await?;
+    let mut lines = months.below(below).peekable();
+    let mut last = None;
+    while page.lines.len() < limit {
+        let Some((month, carried)) = lines.next() else { return Ok(None) };
+        page.lines.push(Line::of_month(month, carried));
+        last = month.map(str::to_owned);
+    }
+    Ok(last.filter(|_| lines.peek().is_some()))
 }
 
 #[cfg(test)]
@@ -229,11 +311,23 @@ mod tests {
     #[test]
     fn a_cursor_is_itself_again_and_nothing_else_is_one() {
         let after = Place::After(3, 1_771_257_600_000, "packet:7.a".into());
-        for place in [Place::Below(7), after] {
+        for place in [Place::Below(7), Place::Month("2026-02".into()), after] {
             let cursor = Cursor { shown: 20, place };
             assert_eq!(Cursor::parse(&cursor.text()), Some(cursor));
         }
-        for text in ["", "x", "7", "x:7", "0:-1", "0:1~2", "0:1~x~a", "0:1~2~a b", "0:1~2~"] {
+        for text in [
+            "",
+            "x",
+            "7",
+            "x:7",
+            "0:-1",
+            "0:1~2",
+            "0:1~x~a",
+            "0:1~2~a b",
+            "0:1~2~",
+            "0:m2026",
+            "0:m2026-0x",
+        ] {
             assert_eq!(Cursor::parse(text), None, "{text}");
         }
     }

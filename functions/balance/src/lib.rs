@@ -10,17 +10,20 @@
 
 use std::rc::Rc;
 
+use domain::error::InvalidInput;
 use domain::money::Currency;
 use domain::order_number::OrderNumber;
+use domain::time::UnixMillis;
 use edge::config::{self, Config, ConfigError};
 use edge::route::{Verb, route};
 use edge::store::{Binding, Store};
 use edge::{Access, Answer, Call, Kept, Problem, Request, Response, Route, Stages};
+use store::numbers;
 use wallet::context::Context;
 use wallet::keys::VerifyingKeys;
 use wallet::posting;
 use wallet::token::Token;
-use wallet::view::{self, View};
+use wallet::view::{self, Restored, View};
 use wallet::withdraw::{self, Withdrawal};
 
 pub mod history;
@@ -133,8 +136,8 @@ fn context<'a>(config: &Config, store: &'a Store) -> Context<'a, Store> {
 /// What came of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Done {
-    /// What a user has, and how many tokens were put back.
-    View(domain::ids::UserId, View, Option<usize>),
+    /// What a user has, and which tokens were put back.
+    View(domain::ids::UserId, View, Option<Restored>),
     /// A page of what moved.
     Page(Page),
     /// What a number gave, and whether it is posted.
@@ -171,9 +174,10 @@ async fn perform<B: Binding>(
             let (token, is_posted) = found.ok_or(Refusal::UnknownOrder)?;
             Done::Found(token, is_posted)
         }
-        Command::Withdraw(user, number, amount) => {
-            let (withdrawal, replayed) =
-                withdraw::create(context, user, &number, amount).await.map_err(of_withdrawal)?;
+        Command::Withdraw(user, number, request) => {
+            check_ordered_at(context, request.ordered_at)?;
+            let asked = withdraw::create(context, user, &number, &request).await;
+            let (withdrawal, replayed) = asked.map_err(of_withdrawal)?;
             Done::Asked(number, withdrawal, replayed)
         }
         Command::LookAtWithdrawal(user, number) => {
@@ -184,9 +188,19 @@ async fn perform<B: Binding>(
             let withdrawal = withdraw::post(context, user, &number).await.map_err(of_withdrawal)?;
             Done::Withdrawal(number, withdrawal)
         }
-        Command::VoidWithdrawal(user, number) => {
-            let withdrawal = withdraw::void(context, user, &number).await.map_err(of_withdrawal)?;
-            Done::Withdrawal(number, withdrawal)
+        Command::VoidWithdrawal(user, number, ordered_at) => {
+            check_ordered_at(context, ordered_at)?;
+            let withdrawal = withdraw::void(context, user, &number, ordered_at).await;
+            Done::Withdrawal(number, withdrawal.map_err(of_withdrawal)?)
         }
     })
+}
+
+/// The time that belongs to a number is at most a little ahead.
+fn check_ordered_at<B>(
+    context: &Context<'_, B>,
+    ordered_at: Option<UnixMillis>,
+) -> Result<(), InvalidInput> {
+    let check = |at| numbers::check_ordered_at(at, context.now, "ordered_at");
+    ordered_at.map_or(Ok(()), check)
 }

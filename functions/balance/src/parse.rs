@@ -4,9 +4,11 @@ use domain::error::InvalidInput;
 use domain::ids::UserId;
 use domain::money::Amount;
 use domain::order_number::OrderNumber;
+use domain::time::UnixMillis;
 use edge::{Call, Problem};
 use serde::Deserialize;
 use wallet::view::CLIENT_TOKENS_MAX;
+use wallet::withdraw::{EXPIRES_IN_SECONDS_MAX, Request};
 
 use crate::Operation;
 use crate::history::Cursor;
@@ -27,6 +29,14 @@ struct RestoreBody {
 struct WithdrawalBody {
     withdrawal_number: String,
     amount: Amount,
+    ordered_at: Option<UnixMillis>,
+    expires_in_seconds: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VoidBody {
+    ordered_at: Option<UnixMillis>,
 }
 
 /// A command, valid as far as it can be told without the store.
@@ -43,13 +53,13 @@ pub enum Command {
     /// Has this number acted?
     LookUp(UserId, OrderNumber),
     /// Hold money.
-    Withdraw(UserId, OrderNumber, i64),
+    Withdraw(UserId, OrderNumber, Request),
     /// What became of a withdrawal?
     LookAtWithdrawal(UserId, OrderNumber),
     /// It left.
     PostWithdrawal(UserId, OrderNumber),
-    /// It comes back.
-    VoidWithdrawal(UserId, OrderNumber),
+    /// It comes back; when it was ordered, if it never came.
+    VoidWithdrawal(UserId, OrderNumber, Option<UnixMillis>),
 }
 
 /// Reads a command.
@@ -70,14 +80,19 @@ pub(crate) fn command(operation: Operation, call: &Call) -> Result<Command, Prob
         }
         Operation::LookUp => Command::LookUp(user, number("order_number")?),
         Operation::Withdraw => {
-            let (number, amount) = withdrawal(&call.json()?)?;
-            Command::Withdraw(user, number, amount)
+            let (number, request) = withdrawal(&call.json()?)?;
+            Command::Withdraw(user, number, request)
         }
         Operation::LookAtWithdrawal => {
             Command::LookAtWithdrawal(user, number("withdrawal_number")?)
         }
         Operation::PostWithdrawal => Command::PostWithdrawal(user, number("withdrawal_number")?),
-        Operation::VoidWithdrawal => Command::VoidWithdrawal(user, number("withdrawal_number")?),
+        Operation::VoidWithdrawal => {
+            // A body says more of the number, and most numbers need none.
+            let body: VoidBody =
+                if call.body.is_empty() { VoidBody::default() } else { call.json()? };
+            Command::VoidWithdrawal(user, number("withdrawal_number")?, body.ordered_at)
+        }
     })
 }
 
@@ -94,12 +109,18 @@ fn tokens(RestoreBody { tokens }: RestoreBody) -> Result<Vec<String>, InvalidInp
     Ok(tokens)
 }
 
-fn withdrawal(body: &WithdrawalBody) -> Result<(OrderNumber, i64), InvalidInput> {
+fn withdrawal(body: &WithdrawalBody) -> Result<(OrderNumber, Request), InvalidInput> {
     let number = OrderNumber::parse(&body.withdrawal_number, "withdrawal_number")?;
-    match body.amount.minor_units() {
-        amount @ 1.. => Ok((number, amount)),
-        _ => Err(InvalidInput::new("invalid_amount", "amount", "must be at least 1")),
+    let amount = body.amount.minor_units();
+    if amount < 1 {
+        return Err(InvalidInput::new("invalid_amount", "amount", "must be at least 1"));
     }
+    let expires_in_seconds = body.expires_in_seconds;
+    if expires_in_seconds.is_some_and(|seconds| !(1..=EXPIRES_IN_SECONDS_MAX).contains(&seconds)) {
+        let detail = format!("must be 1 to {EXPIRES_IN_SECONDS_MAX}");
+        return Err(InvalidInput::new("invalid_value", "expires_in_seconds", detail));
+    }
+    Ok((number, Request { amount, ordered_at: body.ordered_at, expires_in_seconds }))
 }
 
 /// # Errors
@@ -132,10 +153,26 @@ mod tests {
             withdrawal(&body).map_err(|error| (error.code, error.field))
         };
         let number = OrderNumber::parse("w-1", "n").unwrap();
-        assert_eq!(read(r#"{"withdrawal_number": "w-1", "amount": "5"}"#), Ok((number, 5)));
+        let text = r#"{"withdrawal_number": "w-1", "amount": "5"}"#;
+        assert_eq!(read(text), Ok((number.clone(), Request::of(5))));
+        let text = r#"{"withdrawal_number": "w-1", "amount": "5",
+            "ordered_at": "2026-02-17T00:00:00Z", "expires_in_seconds": 34560000}"#;
+        let ordered_at = UnixMillis::parse_rfc3339("2026-02-17T00:00:00Z");
+        let expires_in_seconds = Some(EXPIRES_IN_SECONDS_MAX);
+        assert_eq!(read(text), Ok((number, Request { amount: 5, ordered_at, expires_in_seconds })));
         for (text, code, field) in [
             (r#"{"withdrawal_number": "w-1", "amount": 0}"#, "invalid_amount", "amount"),
             (r#"{"withdrawal_number": "w-1", "amount": -1}"#, "invalid_amount", "amount"),
+            (
+                r#"{"withdrawal_number": "w-1", "amount": 1, "expires_in_seconds": 0}"#,
+                "invalid_value",
+                "expires_in_seconds",
+            ),
+            (
+                r#"{"withdrawal_number": "w-1", "amount": 1, "expires_in_seconds": 34560001}"#,
+                "invalid_value",
+                "expires_in_seconds",
+            ),
             (
                 r#"{"withdrawal_number": "w 1", "amount": 1}"#,
                 "invalid_order_number",

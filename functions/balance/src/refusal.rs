@@ -19,6 +19,10 @@ pub enum Refusal {
     Token(WrongToken),
     /// The number was used for another amount.
     ExistsWithDifferentAmount,
+    /// The number was used with another time or another end.
+    OrderNumberReused,
+    /// It was ordered so long ago that what became of it is not kept.
+    TooOld,
     /// The user has less than that, or had when it was asked for.
     ExceedsBalance,
     /// The money left already.
@@ -53,6 +57,12 @@ impl Refusal {
                 "exists_with_different_amount",
                 "the number was used for a withdrawal of another amount",
             ),
+            Self::OrderNumberReused => {
+                (422, "order_number_reused", "the number was used with another body")
+            }
+            Self::TooOld => {
+                (422, "too_old", "it was ordered so long ago that what became of it is not kept")
+            }
             Self::ExceedsBalance => (
                 409,
                 "exceeds_balance",
@@ -82,6 +92,7 @@ impl Refusal {
     pub fn field(self) -> Option<String> {
         match self {
             Self::Token(WrongToken { index, .. }) => Some(format!("tokens[{index}]")),
+            Self::TooOld => Some("withdrawal_number".to_owned()),
             _ => None,
         }
     }
@@ -114,6 +125,8 @@ impl From<withdraw::Refusal> for Refusal {
             withdraw::Refusal::ExceedsBalance => Self::ExceedsBalance,
             withdraw::Refusal::AlreadyPosted => Self::AlreadyPosted,
             withdraw::Refusal::AlreadyVoided => Self::AlreadyVoided,
+            withdraw::Refusal::OrderNumberReused => Self::OrderNumberReused,
+            withdraw::Refusal::TooOld => Self::TooOld,
             withdraw::Refusal::NotFound => Self::UnknownWithdrawal,
         }
     }

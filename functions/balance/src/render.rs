@@ -7,7 +7,7 @@ use domain::time::UnixMillis;
 use edge::{Answer, Problem};
 use serde::Serialize;
 use wallet::token::Token;
-use wallet::view::View;
+use wallet::view::{Restored, View};
 use wallet::withdraw::{State, Withdrawal};
 
 use crate::Done;
@@ -24,6 +24,8 @@ struct ViewBody<'a> {
     held: Amount,
     #[serde(skip_serializing_if = "Option::is_none")]
     restored: Option<usize>,
+    #[serde(skip_serializing_if = "<[usize]>::is_empty")]
+    too_old: &'a [usize],
     #[serde(skip_serializing_if = "Option::is_none")]
     incomplete: Option<bool>,
 }
@@ -31,7 +33,12 @@ struct ViewBody<'a> {
 #[derive(Serialize)]
 struct LineBody<'a> {
     kind: Kind,
-    order_number: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order_number: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    month: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<i64>,
     amount: Amount,
     at: UnixMillis,
     posted: bool,
@@ -61,7 +68,13 @@ struct WithdrawalBody<'a> {
     withdrawal_number: &'a str,
     amount: Amount,
     state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
     at: UnixMillis,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ordered_at: Option<UnixMillis>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<UnixMillis>,
     #[serde(skip_serializing_if = "Option::is_none")]
     replayed: Option<bool>,
 }
@@ -75,6 +88,7 @@ impl Serialize for Kind {
             Self::PacketSent => "packet_sent",
             Self::Withdrawal => "withdrawal",
             Self::WithdrawalVoided => "withdrawal_voided",
+            Self::Carried => "carried",
         })
     }
 }
@@ -86,7 +100,7 @@ impl Serialize for Kind {
 pub fn done(done: &Done, currency: Currency) -> Result<Answer, Problem> {
     match done {
         Done::View(user, view, restored) => {
-            Answer::json(&view_body(*user, view, *restored, &currency)?)
+            Answer::json(&view_body(*user, view, restored.as_ref(), &currency)?)
         }
         Done::Page(page) => Answer::json(&page_body(page)?),
         Done::Found(token, is_posted) => Answer::json(&found_body(token, *is_posted)),
@@ -107,7 +121,7 @@ fn amount(cents: i64) -> Result<Amount, Problem> {
 fn view_body<'a>(
     user: UserId,
     view: &View,
-    restored: Option<usize>,
+    restored: Option<&'a Restored>,
     currency: &'a Currency,
 ) -> Result<ViewBody<'a>, Problem> {
     Ok(ViewBody {
@@ -118,20 +132,22 @@ fn view_body<'a>(
         income: amount(view.income)?,
         withdrawn: amount(view.withdrawn)?,
         held: amount(view.held)?,
-        restored,
+        restored: restored.map(|restored| restored.tokens),
+        too_old: restored.map_or(&[], |restored| &restored.too_old),
         incomplete: (view.unreadable > 0).then_some(true),
     })
 }
 
 fn page_body(page: &Page) -> Result<PageBody<'_>, Problem> {
     let mut entries = Vec::with_capacity(page.lines.len());
-    for Line { kind, number, amount: cents, at, is_posted } in &page.lines {
-        let (amount, at) = (amount(*cents)?, UnixMillis(*at));
+    for Line { kind, number, carried, amount: cents, at, is_posted } in &page.lines {
         entries.push(LineBody {
             kind: *kind,
-            order_number: number,
-            amount,
-            at,
+            order_number: carried.is_none().then_some(number),
+            month: carried.as_ref().and_then(|carried| carried.month.as_deref()),
+            count: carried.as_ref().map(|carried| carried.count),
+            amount: amount(*cents)?,
+            at: UnixMillis(*at),
             posted: *is_posted,
         });
     }
@@ -164,7 +180,10 @@ fn withdrawal_body<'a>(
             State::Voided => "voided",
             State::ExceedsBalance => "exceeds_balance",
         },
+        reason: withdrawal.has_expired.then_some("expired"),
         at: UnixMillis(withdrawal.at),
+        ordered_at: withdrawal.ordered_at.map(UnixMillis),
+        expires_at: withdrawal.end.map(|end| UnixMillis(end.at)),
         replayed,
     })
 }

@@ -42,12 +42,20 @@ pub fn unknown_packet(paid: &Paid) -> Problem {
     Problem::new(422, "unknown_packet", detail).about(paid.field.as_str())
 }
 
+/// The problem of a payment about which an operator decided so long ago that nothing is kept of it.
+pub fn forgotten(paid: &Paid) -> Problem {
+    let detail = "it was told so long ago that what became of it is not kept; do not send it again";
+    Problem::new(422, "too_old", detail).about(paid.field.as_str())
+}
+
 /// The problem of a payment for which there is no use, because of the packet: it is listed for operators, and to say
 /// it again changes nothing. Nothing where there is one.
 pub fn unapplied(paid: &Paid, told: Told) -> Option<Problem> {
     let (code, detail) = match told {
         Told::Applied => return None,
-        Told::Unapplied(Why::TooOld) => ("too_old", "the packet was sent too long ago"),
+        Told::Unapplied(Why::TooOld | Why::Forgotten) => {
+            ("too_old", "the packet was sent too long ago")
+        }
         Told::Unapplied(Why::AlreadyPaid) => {
             ("already_paid", "the packet has another payment, or needs none")
         }
@@ -224,6 +232,7 @@ mod tests {
         assert_eq!(fields, expected);
         for (why, code) in [
             (Why::TooOld, "too_old"),
+            (Why::Forgotten, "too_old"),
             (Why::AlreadyPaid, "already_paid"),
             (Why::MayBeTheSame, "may_be_the_same"),
         ] {

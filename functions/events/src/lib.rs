@@ -18,7 +18,7 @@ use edge::{Access, Answer, Call, Problem, Request, Response, Route, Stages};
 use futures::future::join_all;
 use store::attempts;
 use wallet::context::Context;
-use wallet::packet::{self, Failure};
+use wallet::packet::{self, Failure, Refusal};
 
 pub mod cloud_event;
 pub mod decide;
@@ -165,6 +165,9 @@ async fn pay(
                     if let Some(problem) = decide::unapplied(paid, told) {
                         gravest.meets(Gravity::Listed, problem);
                     }
+                }
+                Err(Failure::Refused(Refusal::Forgotten)) => {
+                    gravest.meets(Gravity::Listed, decide::forgotten(paid));
                 }
                 Err(Failure::Refused(_)) => {
                     gravest.meets(Gravity::Unknown, decide::unknown_packet(paid));

@@ -264,7 +264,8 @@ impl<B: Binding> Attempt<'_, B> {
         match seen {
             Some(Value::Bytes(stored)) => Token::from_stored(stored).map_err(|_| unexpected()),
             Some(Value::Integer(sequence)) => {
-                posting::posted_token(self.context, self.claim.user, *sequence).await
+                let token = posting::posted_token(self.context, self.claim.user, *sequence).await?;
+                token.ok_or_else(unexpected)
             }
             _ => Err(unexpected()),
         }

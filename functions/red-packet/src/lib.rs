@@ -17,10 +17,12 @@ use std::rc::Rc;
 
 use domain::ids::UserId;
 use domain::money::Currency;
+use domain::time::UnixMillis;
 use edge::config::{self, Config, ConfigError};
 use edge::route::{Verb, route};
 use edge::store::{Binding, random};
 use edge::{Access, Answer, Call, Kept, Problem, Request, Response, Route, Stages};
+use store::numbers;
 use store::sealed::Archived;
 use wallet::context::Context;
 use wallet::keys::SigningKeys;
@@ -166,6 +168,9 @@ async fn perform<B: Binding>(
             Done::Granted(Box::new(grant::grant(context, stage, settings, &claim).await?))
         }
         Command::Send(number, order, display) => {
+            if let Some(at) = order.ordered_at {
+                numbers::check_ordered_at(UnixMillis(at), context.now, "ordered_at")?;
+            }
             let order = packet::Order { at: context.now.0, ..order };
             let sent = packet::send(context, &number, &order, display.as_ref(), &mut random).await;
             let (order, replayed) = sent.map_err(of_packet)?;

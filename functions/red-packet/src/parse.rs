@@ -4,6 +4,7 @@ use domain::error::InvalidInput;
 use domain::ids::{IdInput, UserId};
 use domain::money::Amount;
 use domain::order_number::{OrderNumber, Part};
+use domain::time::UnixMillis;
 use edge::{Call, Problem};
 use serde::Deserialize;
 use wallet::packet::{self, Display, Funding, Kind, NUMBER_BYTES_MAX};
@@ -32,6 +33,7 @@ struct SendBody {
     count: u32,
     kind: KindBody,
     funding: FundingBody,
+    ordered_at: Option<UnixMillis>,
     display: Option<Display>,
 }
 
@@ -156,6 +158,7 @@ fn sending(body: &SendBody) -> Result<(OrderNumber, packet::Order), InvalidInput
             FundingBody::Payment => Funding::Payment,
         },
         at: 0,
+        ordered_at: body.ordered_at.map(|at| at.0),
     };
     Ok((number, order))
 }

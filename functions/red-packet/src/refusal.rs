@@ -70,6 +70,9 @@ impl Refusal {
                 "too_old",
                 "it was sent too long ago to be paid for; send it under another number",
             ),
+            Self::Packet(packet::Refusal::Forgotten) => {
+                (422, "too_old", "it was ordered so long ago that what became of it is not kept")
+            }
             Self::WrongCurrency => (409, "wrong_currency", "wallets have another currency"),
             Self::FieldFixed(_) => (409, "field_fixed", "this cannot change any more"),
             Self::SceneTaken => {
@@ -124,6 +127,7 @@ impl From<Refusal> for Problem {
             Refusal::LimitsEnd => problem.about("rounds"),
             Refusal::BudgetInUse => problem.about("budget"),
             Refusal::WrongCurrency => problem.about("currency"),
+            Refusal::Packet(packet::Refusal::Forgotten) => problem.about("order_number"),
             _ => problem,
         }
     }

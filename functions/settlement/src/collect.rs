@@ -34,6 +34,7 @@ use store::Plan;
 use store::retention::{Collected, Retention, Terms};
 
 use crate::Books;
+use crate::seal::{Sealed, seal};
 
 /// Users of one call where nothing is said.
 pub const USERS_DEFAULT: u32 = 1_000;
@@ -53,6 +54,8 @@ pub struct Gone {
     pub users: u64,
     /// What went, by the name of its kind.
     pub gone: BTreeMap<&'static str, u64>,
+    /// Configuration that is over and waits: something of it is out, or was under way a moment ago.
+    pub waiting: u64,
     /// Whether another call would find more.
     pub has_more: bool,
     /// What cannot be done for a fault of its own records.
@@ -70,6 +73,18 @@ impl Gone {
             *self.gone.entry(kind).or_default() += number;
         }
         self.has_more |= collected.has_more;
+    }
+
+    /// Counts what was sealed, and keeps what could not be.
+    fn take_sealed(&mut self, sealed: Sealed) {
+        for (kind, number) in sealed.counts {
+            *self.gone.entry(kind).or_default() += number;
+        }
+        self.waiting += sealed.waiting;
+        self.stuck.extend(sealed.stuck);
+        self.set_aside.extend(sealed.set_aside);
+        self.has_more |= sealed.has_more;
+        sealed.interrupted.into_iter().for_each(|failure| self.interrupt(failure));
     }
 
     /// Keeps what a sweep could not do, and the store's failure.
@@ -157,9 +172,18 @@ pub async fn collect<B: Binding>(
 ) -> Result<Gone, CommitError> {
     let terms = Terms { retention, now: books.wallets.now, dry_run };
     let mut gone = Gone { dry_run, ..Gone::default() };
+    // Before anything is collected that goes by what is not sealed.
+    match seal(books, &terms).await {
+        Ok(sealed) => gone.take_sealed(sealed),
+        Err(failure) => gone.interrupt(failure),
+    }
     let live = live(books).await?;
     let walk = Walk { books, terms, live };
     walk.days(&mut gone, users_max).await;
+    let (context, partitions) = (&books.wallets, books.wallets.partitions.all());
+    let partitions: Vec<_> = partitions.collect();
+    gone.take(wallet::collect::withdrawals(context, &partitions, &terms).await);
+    gone.take(wallet::collect::packets(context, &partitions, &terms).await);
     match gone.interrupted.take() {
         Some(failure) if gone.is_empty() => Err(failure),
         failure => Ok(Gone { interrupted: failure, ..gone }),
@@ -167,8 +191,14 @@ pub async fn collect<B: Binding>(
 }
 
 /// What is configured and not sealed, as it is now: what is published later has nothing that could go yet.
-async fn live<B: Binding>(_books: &Books<'_, B>) -> Result<Live, CommitError> {
-    Ok(Live::default())
+async fn live<B: Binding>(books: &Books<'_, B>) -> Result<Live, CommitError> {
+    let Books { wallets, coupons, .. } = books;
+    Ok(Live {
+        templates: coupons::seal::live(coupons).await?,
+        campaigns: coupons::seal::live_campaigns(coupons).await?,
+        rains: wallet::seal::live(wallets).await?,
+        activities: purchases::activities::live_activities(wallets).await?,
+    })
 }
 
 /// What a call works with.

@@ -216,6 +216,10 @@ fn not_decided(why: NotDecided) -> Problem {
             let detail = format!("it was decided otherwise: {}", words(&known));
             Problem::new(409, "decided_otherwise", detail)
         }
+        NotDecided::NoAmount => {
+            let detail = "nothing is kept of its packet, so that it can only be dropped";
+            Problem::new(409, "amount_unknown", detail)
+        }
     }
 }
 

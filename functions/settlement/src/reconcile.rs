@@ -88,6 +88,8 @@ enum Place {
     /// At its beginning.
     #[default]
     Start,
+    /// Behind a withdrawal, as the index of all of them has it.
+    Withdrawals(Member),
     /// Behind a packet, as the index of those that end has it.
     Packets(Member),
     /// Behind a user whose orders were looked at.
@@ -98,6 +100,8 @@ enum Place {
     Wallets(OfDay),
 }
 
+/// What stands in front of a place among withdrawals.
+const WITHDRAWALS: &str = "withdrawals";
 /// What stands in front of a place among packets.
 const PACKETS: &str = "packets";
 /// What stands in front of a place among users whose orders are looked at.
@@ -119,6 +123,7 @@ impl Cursor {
         };
         let (partition, place) = match parts[..] {
             [partition] => (partition, Place::Start),
+            [partition, WITHDRAWALS, one] => (partition, Place::Withdrawals(member(one)?)),
             [partition, PACKETS, packet] => (partition, Place::Packets(member(packet)?)),
             [partition, HOLDS, activity, hold] => {
                 let activity = String::from_utf8(bytes(activity)?).ok()?;
@@ -141,6 +146,7 @@ impl Cursor {
         let bytes = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         match place {
             Place::Start => partition.to_string(),
+            Place::Withdrawals(one) => format!("{partition}.{WITHDRAWALS}.{}", bytes(&one.0)),
             Place::Packets(packet) => format!("{partition}.{PACKETS}.{}", bytes(&packet.0)),
             Place::Orders((day, bucket, user)) => {
                 format!("{partition}.{ORDERS}.{day}.{bucket}.{user}")
@@ -523,9 +529,20 @@ async fn check_partition<B: Binding>(
         let result = coupons::check(look, partition, templates, report).await;
         report.isolate(|| format!("coupons of {partition}"), result)?;
     }
-    // Packets come behind what is looked at as a whole, so that nothing of it is looked at twice.
-    let (is_before_orders, after) = match &from {
+    // Withdrawals and packets come behind what is looked at as a whole, so that nothing of it is looked at twice.
+    let (is_before_packets, after) = match &from {
         Place::Start => (true, None),
+        Place::Withdrawals(one) => (true, Some(one)),
+        _ => (false, None),
+    };
+    if is_before_packets {
+        let stopped = partition::check_withdrawals(look, partition, after, report).await?;
+        if let Some(one) = stopped {
+            return Ok(Some(Place::Withdrawals(one)));
+        }
+    }
+    let (is_before_orders, after) = match &from {
+        Place::Start | Place::Withdrawals(_) => (true, None),
         Place::Packets(packet) => (true, Some(packet)),
         _ => (false, None),
     };
@@ -590,6 +607,7 @@ mod tests {
         let member = || Member(b"\xff.7_a:b.c".to_vec());
         for place in [
             Place::Start,
+            Place::Withdrawals(member()),
             Place::Packets(member()),
             Place::Orders(of_day),
             Place::Holds("spring.sale".into(), member()),

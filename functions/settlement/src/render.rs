@@ -27,6 +27,7 @@ struct SettledBody {
     sent: Option<Count>,
     paid: Option<Count>,
     closed: Option<Count>,
+    withdrawals: Option<Count>,
     reservations: Option<Count>,
     rewards: Option<Count>,
     rains: Option<Count>,
@@ -45,6 +46,7 @@ struct CollectedBody {
     dry_run: bool,
     users: Option<Count>,
     gone: BTreeMap<&'static str, Option<Count>>,
+    waiting: Option<Count>,
     has_more: bool,
     stuck: Option<Count>,
     stuck_items: Vec<StuckItem>,
@@ -136,31 +138,36 @@ struct PaymentBody<'a> {
     payment: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     packet_payment: Option<&'a str>,
-    packet_funding: &'static str,
-    sender: UserId,
-    amount: Amount,
-    sent_at: UnixMillis,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    packet_funding: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sender: Option<UserId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amount: Option<Amount>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sent_at: Option<UnixMillis>,
     told_at: UnixMillis,
 }
 
 fn unapplied_body(of: &Unapplied) -> Result<UnappliedBody<'_>, Problem> {
     let details = of.details.as_ref().map(|known| {
+        let order = known.order.as_ref();
         Ok::<_, Problem>(PaymentBody {
             code: match known.why {
-                Why::TooOld => "too_old",
+                Why::TooOld | Why::Forgotten => "too_old",
                 Why::AlreadyPaid => "already_paid",
                 Why::MayBeTheSame => "may_be_the_same",
             },
             packet: &known.packet,
             payment: known.payment.number(),
             packet_payment: known.instead_of.as_ref().and_then(Payment::number),
-            packet_funding: match known.order.funding {
+            packet_funding: order.map(|order| match order.funding {
                 Funding::Balance => "balance",
                 Funding::Payment => "payment",
-            },
-            sender: UserId(known.order.sender),
-            amount: amount(known.order.total)?,
-            sent_at: UnixMillis(known.order.at),
+            }),
+            sender: order.map(|order| UserId(order.sender)),
+            amount: order.map(|order| amount(order.total)).transpose()?,
+            sent_at: order.map(|order| UnixMillis(order.at)),
             told_at: known.told,
         })
     });
@@ -181,6 +188,7 @@ pub fn done(done: &Done) -> Result<Answer, Problem> {
             sent: Count::new(settled.sent),
             paid: Count::new(settled.paid),
             closed: Count::new(settled.closed),
+            withdrawals: Count::new(settled.withdrawals),
             reservations: Count::new(settled.reservations),
             rewards: Count::new(settled.rewards),
             rains: Count::new(settled.rains),
@@ -197,6 +205,7 @@ pub fn done(done: &Done) -> Result<Answer, Problem> {
             dry_run: gone.dry_run,
             users: Count::new(gone.users),
             gone: gone.gone.iter().map(|(kind, number)| (*kind, Count::new(*number))).collect(),
+            waiting: Count::new(gone.waiting),
             has_more: gone.has_more,
             stuck: Count::new(gone.stuck.len() as u64),
             stuck_items: edge::sweep::items(&gone.stuck),

@@ -32,6 +32,7 @@ use wallet::pending;
 use wallet::posting;
 use wallet::rain;
 use wallet::records;
+use wallet::withdraw;
 
 use crate::Books;
 
@@ -72,6 +73,8 @@ pub struct Settled {
     pub paid: u64,
     /// Group packets that expired and are closed now.
     pub closed: u64,
+    /// Withdrawals that were voided because their time was over.
+    pub withdrawals: u64,
     /// Reservations of coupons that expired and were ended.
     pub reservations: u64,
     /// Rewards of group-buys that were given.
@@ -101,6 +104,7 @@ impl Settled {
             self.sent,
             self.paid,
             self.closed,
+            self.withdrawals,
             self.reservations,
             self.rewards,
             self.rains,
@@ -144,6 +148,7 @@ struct Taken {
 struct StuckCounts {
     tokens: u64,
     packets: u64,
+    withdrawals: u64,
     reservations: u64,
     rewards: u64,
 }
@@ -162,6 +167,7 @@ pub async fn settle<B: Binding>(
     let mut waiting = look(context, &mut settled).await;
     // First, because they give users tokens.
     finish_packets(books, &waiting, &mut settled, &mut stuck).await;
+    void_withdrawals(context, &waiting, &mut settled, &mut stuck).await;
     if settled.has_done() {
         waiting = look(context, &mut settled).await;
     }
@@ -192,6 +198,7 @@ pub async fn settle<B: Binding>(
         sum(|one| one.quarantined) + settled.quarantined_of_lists.values().sum::<u64>();
     settled.left = over
         + sum(|one| one.packets).saturating_sub(stuck.packets)
+        + sum(|one| one.withdrawals).saturating_sub(stuck.withdrawals)
         + sum(|one| one.reservations).saturating_sub(stuck.reservations);
     if rewards_left {
         // Else those that are due are such whose template refuses: another call would find the same.
@@ -213,6 +220,8 @@ struct Waiting {
     since: Option<UnixMillis>,
     /// Packets that are on their way, owed, or to be closed.
     packets: u64,
+    /// Pending withdrawals whose time is over.
+    withdrawals: u64,
     /// Reservations that have expired.
     reservations: u64,
     /// Rewards that are due.
@@ -231,6 +240,7 @@ async fn look<B: Binding>(context: &Context<'_, B>, settled: &mut Settled) -> Ve
             all(records::UNSENT),
             all(records::OWED),
             records::ENDS.count(context.now),
+            records::WITHDRAWAL_ENDS.count(context.now),
             coupon::ENDS.count(context.now),
             all(REWARDS),
             quarantine::count(),
@@ -271,11 +281,21 @@ fn found(partition: Partition, answers: &[Answer]) -> Result<Waiting, CommitErro
         _ => Err(unexpected()),
     };
     let counts = counts.iter().map(count).collect::<Result<Vec<_>, _>>()?;
-    let [queued, unsent, owed, ends, reservations, rewards, quarantined] = counts[..] else {
+    let [queued, unsent, owed, ends, withdrawals, reservations, rewards, quarantined] = counts[..]
+    else {
         return Err(unexpected());
     };
     let packets = unsent + owed + ends;
-    Ok(Waiting { partition, queued, since, packets, reservations, rewards, quarantined })
+    Ok(Waiting {
+        partition,
+        queued,
+        since,
+        packets,
+        withdrawals,
+        reservations,
+        rewards,
+        quarantined,
+    })
 }
 
 async fn finish_packets<B: Binding>(
@@ -294,6 +314,20 @@ async fn finish_packets<B: Binding>(
         settled.closed += closed.done;
         stuck.packets += sent.stuck + paid.stuck + closed.stuck;
     }
+}
+
+/// Voids the withdrawals whose time is over.
+async fn void_withdrawals<B: Binding>(
+    context: &Context<'_, B>,
+    waiting: &[Waiting],
+    settled: &mut Settled,
+    stuck: &mut StuckCounts,
+) {
+    let partitions = waiting.iter().filter(|one| one.withdrawals > 0);
+    let partitions: Vec<_> = partitions.map(|one| one.partition).collect();
+    let voided = settled.take(withdraw::expire_due(context, &partitions).await);
+    settled.withdrawals += voided.done;
+    stuck.withdrawals += voided.stuck;
 }
 
 /// Users with their entries in the queue of which a page tells, those who wait longest first.

@@ -6,6 +6,7 @@ use domain::due;
 use domain::ids::UserId;
 use domain::time::UnixMillis;
 use domain::transaction::{Answer, CommitError, Field, Guard, MapKey, Read, Value, Write};
+use store::numbers::{Family, Number};
 use store::{Plan, attempts};
 
 use super::{
@@ -335,11 +336,16 @@ async fn pay_token<B: Binding>(
 ) -> Result<String, CommitError> {
     let signed = keys.sign(token, stage).map_err(|_| unexpected())?;
     let (number, drawn) = (&token.out_trade_no, UnixMillis(token.open_time));
+    let mark = Number { family: Family::PacketTokens, user, number, ordered_at: None };
     attempts("pay a token", async || {
         let mut plan = Plan::new();
-        for (why, guard) in pending::demands(user, number) {
+        let [is_new, is_unposted, has_room] = pending::demands(user, number);
+        for (why, guard) in [is_new, is_unposted] {
             plan.demand(why, guard);
         }
+        // Where its entry was carried it left a mark: it was paid, too.
+        plan.demand_all(pending::Why::Known, mark.demands(context.partitions));
+        plan.demand(has_room.0, has_room.1);
         let stored = signed.to_stored();
         plan.write_all(pending::writes(user, number, stored, drawn, context.now));
         match context.commit(context.home(user), plan).await? {

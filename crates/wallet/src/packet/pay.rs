@@ -4,7 +4,7 @@ use binding::Binding;
 use domain::answers::{fields, unexpected};
 use domain::error::InvalidInput;
 use domain::time::UnixMillis;
-use domain::transaction::{Field, Guard, Read, Value, Write};
+use domain::transaction::{Answer, Field, Guard, Read, Value, Write};
 use serde::{Deserialize, Serialize};
 use store::codec::{decode, encode};
 use store::{Plan, Record, attempts};
@@ -12,7 +12,7 @@ use store::{Plan, Record, attempts};
 use super::send::{draw_parts, open_until};
 use super::{
     EXPIRES, Failure, Funding, LIFE_MS, ORDER, Order, PAYMENT, Refusal, STATE, State, UNPAID_MS,
-    UNUSED, sender_of,
+    UNUSED, number_of, sender_of, with_number_of_payment,
 };
 use crate::context::Context;
 use crate::records;
@@ -85,6 +85,8 @@ pub enum Why {
     AlreadyPaid,
     /// The packet has a payment of which no number is known: it may be this one.
     MayBeTheSame,
+    /// The packet is so old that nothing is kept of it, not even how much it was, or whether it has this payment.
+    Forgotten,
 }
 
 /// A payment that did not open its packet, as it is kept with its record: one that came late, or has no use.
@@ -109,7 +111,7 @@ const PREFIX: &str = "payment:";
 /// once; where there is no use for it, it is listed for operators.
 ///
 /// # Errors
-/// `unknown_packet`; the store's.
+/// `unknown_packet`; `too_old` of a payment about which an operator decided long ago; the store's.
 pub async fn pay<B: Binding>(
     context: &Context<'_, B>,
     packet: &str,
@@ -214,10 +216,18 @@ async fn pay_from_order<B: Binding>(
     random: &mut dyn FnMut() -> u64,
 ) -> Result<Option<Told>, Failure> {
     let (sender, number) = sender_of(packet).ok_or(Refusal::UnknownPacket)?;
-    let sent = Read::Fields(records::sent(sender), vec![number.as_str().into()]);
-    let answers = context.read(context.home(sender), vec![sent]).await?;
-    let value = fields(answers.first())?.first().and_then(Option::as_ref);
-    let order = Order::decode(value.ok_or(Refusal::UnknownPacket)?)?;
+    let reads = vec![
+        Read::Fields(records::sent(sender), vec![number.as_str().into()]),
+        number_of(sender, &number, None).read_forgotten(context.partitions),
+    ];
+    let answers = context.read(context.home(sender), reads).await?;
+    let Some(order) = fields(answers.first())?.first().and_then(Option::as_ref) else {
+        if answers.get(1) == Some(&Answer::Contains(true)) {
+            return keep_forgotten(context, packet, payment).await;
+        }
+        return Err(Refusal::UnknownPacket.into());
+    };
+    let order = Order::decode(order)?;
     if order.funding != Funding::Payment {
         // Its writer is on the way.
         return Err(Refusal::UnknownPacket.into());
@@ -253,14 +263,48 @@ async fn keep_unapplied<B: Binding>(
     unused: &Unused,
 ) -> Result<Option<Told>, Failure> {
     let name = payment.record_name(packet);
+    let mut writes = without_parts(&name, order, payment, unused).to_vec();
+    writes.extend(wait(&name, context.now));
+    keep(context, &name, writes).await
+}
+
+/// Keeps a payment for a packet of which nothing is kept: how much it is, is not known here.
+async fn keep_forgotten<B: Binding>(
+    context: &Context<'_, B>,
+    packet: &str,
+    payment: &Payment,
+) -> Result<Option<Told>, Failure> {
+    let name = payment.record_name(packet);
     let record = records::packet(&name);
+    let unused = Unused { told: context.now.0, why: Why::Forgotten, instead_of: None };
+    let mut writes = vec![
+        Write::Set(record.clone(), PAYMENT.into(), encode(payment)),
+        Write::Set(record.clone(), UNUSED.into(), encode(&unused)),
+        Write::Keep(record),
+    ];
+    writes.extend(wait(&name, context.now));
+    keep(context, &name, writes).await
+}
+
+/// Writes the record of a payment, if there is none, and if none was forgotten; what it says then.
+async fn keep<B: Binding>(
+    context: &Context<'_, B>,
+    name: &str,
+    writes: Vec<Write>,
+) -> Result<Option<Told>, Failure> {
+    let record = records::packet(name);
     let mut plan = Plan::new();
-    plan.at(context.now).demand((), Guard::FieldAbsent(record.clone(), ORDER.into()));
-    plan.write_all(without_parts(&name, order, payment, unused));
-    plan.write_all(wait(&name, context.now));
+    plan.at(context.now);
+    plan.demand(false, Guard::FieldAbsent(record.clone(), UNUSED.into()));
+    let is_remembered = with_number_of_payment(name, |number| number.demands(context.partitions));
+    plan.demand_all(true, is_remembered).write_all(writes);
     plan.read(Read::Fields(record, [STATE, UNUSED, EXPIRES].map(Field::from).to_vec()));
-    let home = records::home_of_packet(context.partitions, &name);
-    let answers = context.commit(home, plan).await?.unwrap_or_else(|refused| refused.reads);
+    let home = records::home_of_packet(context.partitions, name);
+    let answers = match context.commit(home, plan).await? {
+        Ok(answers) => answers,
+        Err(refused) if refused.why => return Err(Refusal::Forgotten.into()),
+        Err(refused) => refused.reads,
+    };
     let [state, Some(unused), expires] = fields(answers.first())? else {
         return Err(unexpected().into());
     };

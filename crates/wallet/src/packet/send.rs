@@ -11,7 +11,7 @@ use store::{Plan, attempts};
 
 use super::{
     DISPLAY, Display, EXPIRES, Failure, Funding, Kind, LIFE_MS, ORDER, Order, Refusal, STATE,
-    State, UNPAID_MS, UNUSED, name,
+    State, UNPAID_MS, UNUSED, name, number_of,
 };
 use crate::account::{Account, Movement};
 use crate::context::Context;
@@ -46,7 +46,8 @@ pub(super) async fn write_down<B: Binding>(
         match order.funding {
             Funding::Balance => {
                 plan.write_all(draw_parts(packet, order, random));
-                plan.write_all(open_until(packet, order.at + LIFE_MS));
+                // What comes late is over at once. Its refund is of that moment, too.
+                plan.write_all(open_until(packet, (order.at + LIFE_MS).max(context.now.0)));
             }
             // What nobody pays for costs one small record.
             Funding::Payment => {
@@ -136,7 +137,7 @@ pub(super) fn open_until(packet: &str, until: i64) -> [Write; 3] {
 /// Sends a packet: two round trips. The order, and whether an earlier call sent it.
 ///
 /// # Errors
-/// `exceeds_balance`, `order_number_reused`; the store's.
+/// `exceeds_balance`, `order_number_reused`, `too_old`; the store's.
 pub async fn send<B: Binding>(
     context: &Context<'_, B>,
     number: &OrderNumber,
@@ -150,6 +151,11 @@ pub async fn send<B: Binding>(
         Funding::Payment => claim(context, number, order).await?,
         Funding::Balance => take_from_sender(context, number, order).await?,
     };
+    // What was taken from a balance so long ago was written down, or is noted as on its way; it may be forgotten by now,
+    // and must not come again.
+    if replayed && order.funding == Funding::Balance && order.is_too_old(context.now) {
+        return Ok((order, true));
+    }
     let written = write_down(context, &packet, &order, display, random).await?;
     Ok((written.clone(), replayed || written.at != order.at))
 }
@@ -164,17 +170,37 @@ async fn claim<B: Binding>(
     let sender = UserId(order.sender);
     let (record, field) = (records::sent(sender), Field::from(number.as_str()));
     let mut plan = Plan::new();
-    plan.demand((), Guard::FieldAbsent(record.clone(), field.clone()));
+    plan.demand(Why::Known, Guard::FieldAbsent(record.clone(), field.clone()));
+    plan.demand_all(Why::Forgotten, is_remembered(context, number, order));
     plan.write(Write::Set(record, field, order.encode()));
+    plan.write(listed(sender, number, order));
     let Err(refused) = context.commit(context.home(sender), plan).await? else {
         return Ok((order.clone(), false));
     };
+    if refused.why == Why::Forgotten {
+        return Err(Refusal::Forgotten.into());
+    }
     let earlier = Order::decode(refused.field()?.ok_or_else(unexpected)?)?;
     if earlier.is_same(order) {
         Ok((earlier, true))
     } else {
         Err(Refusal::OrderNumberReused.into())
     }
+}
+
+/// Demands that the number is not forgotten.
+fn is_remembered<B: Binding>(
+    context: &Context<'_, B>,
+    number: &OrderNumber,
+    order: &Order,
+) -> Vec<Guard> {
+    let ordered_at = order.ordered_at.map(UnixMillis);
+    number_of(UserId(order.sender), number, ordered_at).demands(context.partitions)
+}
+
+/// Puts an order among all that were sent.
+fn listed(sender: UserId, number: &OrderNumber, order: &Order) -> Write {
+    records::SENT.add(UnixMillis(order.at), &due::of_user(sender, number.as_str()))
 }
 
 /// The sender's commit.
@@ -190,6 +216,7 @@ async fn take_from_sender<B: Binding>(
     attempts("send a packet", async || {
         let mut plan = Plan::new();
         plan.demand(Why::Known, Guard::FieldAbsent(record.clone(), field.clone()));
+        plan.demand_all(Why::Forgotten, is_remembered(context, number, order));
         let mut movement = Movement::new(plan, sender, &account, context.now, Why::Moved);
         movement.demand(Why::Moved, Account::demand_balance(sender, order.total));
         movement.credit(records::PACKETS, -order.total);
@@ -198,16 +225,21 @@ async fn take_from_sender<B: Binding>(
         movement.write(Write::Set(record.clone(), field.clone(), order.encode()));
         let mark = due::of_user(sender, number.as_str());
         movement.write(records::UNSENT.add(UnixMillis(order.at), &mark));
+        movement.write(listed(sender, number, order));
         let reads = vec![Account::read(sender), pending::read(sender)];
         let Err(refused) = context.commit(home, movement.plan(reads)).await? else {
             return Ok(Some((order.clone(), false)));
         };
-        if refused.why == Why::Known {
-            let earlier = Order::decode(refused.field()?.ok_or_else(unexpected)?)?;
-            if !earlier.is_same(order) {
-                return Err(Refusal::OrderNumberReused.into());
+        match refused.why {
+            Why::Known => {
+                let earlier = Order::decode(refused.field()?.ok_or_else(unexpected)?)?;
+                if !earlier.is_same(order) {
+                    return Err(Refusal::OrderNumberReused.into());
+                }
+                return Ok(Some((earlier, true)));
             }
-            return Ok(Some((earlier, true)));
+            Why::Forgotten => return Err(Refusal::Forgotten.into()),
+            Why::Moved => {}
         }
         account = Account::answered(refused.reads.first())?;
         let pending::Found { readable, unreadable } = pending::found(refused.reads.get(1))?;
@@ -231,6 +263,8 @@ async fn take_from_sender<B: Binding>(
 enum Why {
     /// The number has acted.
     Known,
+    /// The number is forgotten.
+    Forgotten,
     /// The account is elsewhere, or has too little.
     Moved,
 }

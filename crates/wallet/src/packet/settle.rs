@@ -7,11 +7,11 @@ use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::partition::Partition;
 use domain::time::UnixMillis;
-use domain::transaction::{Answer, CommitError, Field, Read, Value};
+use domain::transaction::{Answer, CommitError, Field, Read, Value, Write};
 
 use super::open::{pay_refund, step};
 use super::send::write_down;
-use super::{EXPIRES, Failure, ORDER, Opening, Order, STATE, State, name, pay_opening};
+use super::{CLOSED_AT, EXPIRES, Failure, ORDER, Opening, Order, STATE, State, name, pay_opening};
 use crate::context::Context;
 use crate::keys::SigningKeys;
 use crate::records;
@@ -124,6 +124,11 @@ async fn forget<B: Binding>(
     Ok(true)
 }
 
+/// Keeps when a packet was closed.
+pub(super) fn closed_at(name: &str, now: UnixMillis) -> Write {
+    Write::Set(records::packet(name), CLOSED_AT.into(), Value::Integer(now.0))
+}
+
 /// Closes a packet, and gives back what is left of it: first nobody can open it any more, then what is
 /// left is known for good and paid under its number, then it is closed.
 async fn close<B: Binding>(
@@ -154,7 +159,8 @@ async fn close<B: Binding>(
             let refund = Opening { user, amount: left, at: integer(Some(expires))? };
             pay_refund(context, keys, stage, packet, &refund).await?;
         }
-        let closed = step(packet, State::Closing, State::Closed, vec![]);
+        let mut closed = step(packet, State::Closing, State::Closed, vec![]);
+        closed.write(closed_at(packet, context.now));
         context.commit(partition, closed).await?.ok();
     }
     forget(context, partition, records::ENDS, due).await

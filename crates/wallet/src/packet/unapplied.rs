@@ -11,6 +11,7 @@ use store::listing::{self, Place};
 use store::{Plan, Record};
 
 use super::pay::{Payment, Unused, Why, give_back};
+use super::settle::closed_at;
 use super::{DECIDED, ORDER, Order, PAYMENT, STATE, State, UNUSED};
 use crate::context::Context;
 use crate::records;
@@ -31,8 +32,8 @@ pub struct Details {
     pub packet: String,
     /// Its number.
     pub payment: Payment,
-    /// What the packet's sender asked for: the payment is its whole sum.
-    pub order: Order,
+    /// What the packet's sender asked for: the payment is its whole sum. Nothing where nothing is kept of the packet.
+    pub order: Option<Order>,
     /// When it was told.
     pub told: UnixMillis,
     /// Why there was no use for it.
@@ -72,6 +73,8 @@ pub enum NotDecided {
     Unknown,
     /// Another decision was made before.
     Otherwise(Decided),
+    /// Nothing is kept of its packet, so that it is not known how much to credit.
+    NoAmount,
 }
 
 /// A page of the payments that wait, of each partition those that were told first, behind a place; whether there
@@ -112,13 +115,17 @@ fn name_of(place: &Place) -> Result<&str, CommitError> {
 }
 
 fn details(name: &str, answer: &Answer) -> Result<Details, CommitError> {
-    let [Some(order), Some(payment), Some(unused)] = fields(Some(answer))? else {
+    let [order, Some(payment), Some(unused)] = fields(Some(answer))? else {
         return Err(unexpected());
     };
     let Unused { told, why, instead_of } = decode(unused)?;
     let packet = Payment::of_record_name(name).map_or(name, |(_, packet)| packet);
-    let order = Order::decode(order)?;
-    Amount::new(order.total).map_err(|_| unexpected())?;
+    let order = order.as_ref().map(Order::decode).transpose()?;
+    match &order {
+        Some(order) => drop(Amount::new(order.total).map_err(|_| unexpected())?),
+        None if why == Why::Forgotten => {}
+        None => return Err(unexpected()),
+    }
     Ok(Details {
         packet: packet.to_owned(),
         payment: decode(payment)?,
@@ -156,23 +163,39 @@ pub async fn decide<B: Binding>(
     match (decision, name) {
         (Decision::Credit, _) => {
             let waits = Read::HasMember(records::UNAPPLIED.key(), member.clone());
-            let reads = vec![Read::Fields(record.clone(), vec![ORDER.into()]), waits];
-            let answers = context.read(*partition, reads).await?;
-            let order = fields(answers.first())?.first().and_then(Option::as_ref);
-            let (Some(name), Some(order)) = (name, order) else {
-                return match answers.get(1) {
-                    Some(Answer::Contains(false)) => Ok(Err(NotDecided::Unknown)),
-                    _ => Err(unexpected()),
-                };
+            let names = [ORDER, UNUSED].map(Field::from).to_vec();
+            let answers =
+                context.read(*partition, vec![Read::Fields(record.clone(), names), waits]).await?;
+            let (order, unused) = match fields(answers.first())? {
+                [order, unused] => (order.as_ref(), unused.as_ref()),
+                _ => return Err(unexpected()),
             };
-            plan.write_all(give_back(name, &Order::decode(order)?, context.now));
+            match (name, order) {
+                (Some(name), Some(order)) => {
+                    plan.write_all(give_back(name, &Order::decode(order)?, context.now));
+                }
+                // It does not wait: the guard finds that, too.
+                _ if answers.get(1) == Some(&Answer::Contains(false)) => {}
+                (Some(_), None) => {
+                    let Unused { why, .. } = decode(unused.ok_or_else(unexpected)?)?;
+                    let is_forgotten = why == Why::Forgotten;
+                    return if is_forgotten {
+                        Ok(Err(NotDecided::NoAmount))
+                    } else {
+                        Err(unexpected())
+                    };
+                }
+                _ => return Err(unexpected()),
+            }
         }
         (Decision::Drop, Some(_)) => {
             plan.write(Write::Set(record.clone(), STATE.into(), State::Closed.value()));
+            plan.write_all(name.map(|name| closed_at(name, context.now)));
         }
         (Decision::Drop, None) => {}
     }
-    if name.is_some() {
+    if let Some(name) = name {
+        plan.write(records::DECIDED.add(context.now, name.as_bytes()));
         plan.write(Write::Set(record.clone(), DECIDED.into(), encode(&decided)));
         plan.read(Read::Fields(record, vec![DECIDED.into()]));
     }

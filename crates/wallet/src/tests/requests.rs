@@ -5,7 +5,7 @@ use domain::due::Swept;
 use domain::order_number::OrderNumber;
 use domain::partition::Partitions;
 use domain::time::UnixMillis;
-use futures::executor::block_on;
+use futures::FutureExt as _;
 
 use crate::context::Context;
 use crate::keys::SigningKeys;
@@ -23,6 +23,11 @@ pub fn at<B>(store: &B, now_ms: i64) -> Context<'_, B> {
     }
 }
 
+/// What comes of something on a store in memory, which never waits: also where an executor runs already.
+pub fn done<T>(future: impl Future<Output = T>) -> T {
+    future.now_or_never().expect("it never waits")
+}
+
 pub fn keys() -> SigningKeys {
     SigningKeys::parse(&format!("dev-1:{}", "A".repeat(43)), true).unwrap()
 }
@@ -36,7 +41,7 @@ pub fn settled_all<B: Binding>(context: &Context<'_, B>) -> [Swept; 3] {
     let mut all = [Swept::default(), Swept::default(), Swept::default()];
     for partition in context.partitions.all() {
         let Settled { sent, paid, closed } =
-            block_on(settle(context, &keys(), STAGE, partition, &mut || 0));
+            done(settle(context, &keys(), STAGE, partition, &mut || 0));
         all.iter_mut().zip([sent, paid, closed]).for_each(|(all, one)| all.add(one.unwrap()));
     }
     all

@@ -44,6 +44,7 @@ fn sent(count: u32) -> Interrupted {
         kind: Kind::Equal,
         funding: Funding::Payment,
         at: START_MS,
+        ordered_at: None,
     };
     let context = at(&store, START_MS);
     block_on(send(&context, &number("n"), &order, None, &mut || 0)).unwrap();

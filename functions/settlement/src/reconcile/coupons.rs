@@ -16,7 +16,7 @@ use domain::transaction::{
     Answer, CommitError, Field, Member, READ_FIELDS_MAX, Range, Read, Value,
 };
 use edge::store::Binding;
-use lease::{CREDITED, Lease};
+use lease::Lease;
 use store::quarantine;
 
 use super::groups::{self, Missing, Reward};
@@ -104,7 +104,7 @@ async fn check_pool<B: Binding>(
         return look.demand_sealed(&publication.sealing()).await;
     };
     if template.is_counted() {
-        report.add(What::StockDiffers, id, template.leasable(), units);
+        report.add(What::StockDiffers, id, template.leasable(0), units);
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::answers::{fields, integer, unexpected};
+use domain::answers::{self, fields, integer, unexpected};
 use domain::due;
 use domain::ids::UserId;
 use domain::partition::Partition;
@@ -12,17 +12,21 @@ use domain::transaction::{
 };
 use edge::store::Binding;
 use lease::Lease;
+use store::numbers::{Family, Number};
 use store::published::{BODY, VERSION, version};
 use store::quarantine;
 use wallet::account::Account;
 use wallet::packet::{self, Failure, Refusal};
 use wallet::rain::{self, Listed, Stored};
 use wallet::records;
+use wallet::withdraw::{State, Withdrawal};
 
 use super::{FIELDS, LOOKS_MAX, Look, Report, Scope, What, map};
 
 /// Wallets that are read at once.
 const WALLETS: usize = 32;
+/// For so long a withdrawal may be pending without anybody being told.
+const OVERDUE_MS: i64 = 3 * 86_400_000;
 /// Queued users of a partition whose tokens are added up in one look.
 const QUEUED_USERS_MAX: usize = 16_384;
 
@@ -306,6 +310,76 @@ async fn pending<B: Binding>(
     Ok(Some(cents))
 }
 
+/// Looks at withdrawals of a partition that have been what they are for days, behind one of them; the last one, where it
+/// stopped. Those that are pending, and that no machine will void, are told.
+///
+/// # Errors
+/// The store's.
+pub(super) async fn check_withdrawals<B: Binding>(
+    look: &Look<'_, '_, B>,
+    partition: Partition,
+    after: Option<&Member>,
+    report: &mut Report,
+) -> Result<Option<Member>, CommitError> {
+    let now = look.context.now;
+    let until = UnixMillis(now.0 - OVERDUE_MS);
+    let mut after = after.cloned();
+    loop {
+        let page = records::WITHDRAWALS.page(until, after, FIELDS as u32);
+        let answers = look.read(partition, vec![page]).await?;
+        let page = answers::page(answers.first())?;
+        check_listed(look, partition, &page.members, report).await?;
+        after = page.members.last().cloned();
+        if !page.has_more || after.is_none() {
+            return Ok(None);
+        }
+        if look.is_enough() {
+            return Ok(after);
+        }
+    }
+}
+
+/// Looks at withdrawals of an index, all at one moment.
+async fn check_listed<B: Binding>(
+    look: &Look<'_, '_, B>,
+    partition: Partition,
+    members: &[Member],
+    report: &mut Report,
+) -> Result<(), CommitError> {
+    let (mut listed, mut reads) = (Vec::new(), Vec::new());
+    for member in members {
+        match due::due(member).and_then(|due| due::user_of(due.what)) {
+            Ok((user, number)) => {
+                listed.push(format!("{user}/{number}"));
+                reads.push(Read::HasMember(records::WITHDRAWALS.key(), member.clone()));
+                reads.push(Read::Fields(records::withdrawals(user), vec![number.into()]));
+            }
+            Err(_) => {
+                let place = format!("the withdrawals of {partition}: {}", due::words(member));
+                report.broken(What::RecordUnreadable, place);
+            }
+        }
+    }
+    if reads.is_empty() {
+        return Ok(());
+    }
+    let answers = look.read(partition, reads).await?;
+    for (place, answers) in listed.iter().zip(answers.chunks(2)) {
+        let [Answer::Contains(true), found] = answers else { continue };
+        match fields(Some(found))?.first().and_then(Option::as_ref).map(Withdrawal::decode) {
+            Some(Ok(one)) => {
+                let has_end = one.end.is_some_and(|end| end.at > look.context.now.0);
+                if one.state == State::Pending && !has_end {
+                    report.broken(What::WithdrawalOverdue, place);
+                }
+            }
+            Some(Err(_)) => report.broken(What::RecordUnreadable, format!("withdrawal {place}")),
+            None => report.broken(What::WithdrawalDiffers, place),
+        }
+    }
+    Ok(())
+}
+
 /// Looks at packets of a partition that can still be opened, or are on their way to be closed, behind one of them; the
 /// last one, where it stopped. Payments for which there was no use are told once, before the first packet.
 ///
@@ -375,9 +449,18 @@ async fn check_packet<B: Binding>(
     for opening in &details.openings {
         let number = Field::from(packet::opening_number(packet).as_str());
         let home = look.context.home(opening.user);
+        let name = packet::opening_number(packet);
+        // One whose entry was carried left a mark.
+        let mark = Number {
+            family: Family::PacketTokens,
+            user: opening.user,
+            number: &name,
+            ordered_at: None,
+        };
         let reads = vec![
             Read::Fields(records::pending(opening.user), vec![number.clone()]),
             Read::Fields(records::posted(opening.user), vec![number]),
+            mark.read_forgotten(look.context.partitions),
         ];
         // First whether its payment is under way: whoever ends that has paid before.
         let mark = due::of_user(opening.user, packet);
@@ -388,8 +471,10 @@ async fn check_packet<B: Binding>(
             continue;
         }
         let answers = look.read(home, reads).await?;
-        let paid =
-            answers.iter().any(|answer| matches!(answer, Answer::Fields(f) if f[0].is_some()));
+        let paid = answers.iter().any(|answer| match answer {
+            Answer::Fields(values) => values.iter().any(Option::is_some),
+            answer => *answer == Answer::Contains(true),
+        });
         if !paid {
             report.broken(What::OpeningUnpaid, format!("{packet}/{}", opening.user));
         }

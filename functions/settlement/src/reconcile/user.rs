@@ -10,7 +10,8 @@ use domain::time::UnixMillis;
 use domain::transaction::{Answer, CommitError, Field, Read, Value};
 use edge::store::Binding;
 use store::quarantine;
-use wallet::account::Account;
+use wallet::account::{Account, Gone};
+use wallet::carried::Months;
 use wallet::entry::{Entry, What as Movement};
 use wallet::packet;
 use wallet::records::{self, PENDING_MAX};
@@ -27,7 +28,7 @@ const FIELDS: usize = 500;
 /// Attempts to see an account at rest.
 const ATTEMPTS_MAX: u32 = 8;
 
-/// What a user's entries add up to.
+/// What a user's entries add up to, those that are carried among them.
 #[derive(Default)]
 struct Sums {
     balance: i64,
@@ -46,28 +47,39 @@ pub(super) async fn check<B: Binding>(
     report: &mut Report,
 ) -> Result<(), CommitError> {
     let home = look.context.home(user);
-    let mut sums = Sums::default();
-    let (mut seen, mut is_still) = (0, false);
+    let (mut sums, mut found) = (Sums::default(), Report::default());
+    let (mut seen, mut carried, mut is_still) = (0, None, false);
     for _ in 0..ATTEMPTS_MAX {
-        let answers = look.read(home, vec![Account::read(user)]).await?;
+        let answers = look.read(home, vec![Account::read(user), Months::read(user)]).await?;
         let account = Account::answered(answers.first())?;
-        add_entries(look, user, seen..account.sequence, &mut sums, report).await?;
+        if carried != Some(account.carried) {
+            // Where entries were carried meanwhile some that were to be read are gone.
+            let months = Months::answered(answers.get(1))?.total();
+            found = Report::default();
+            found.add(What::EntryBroken, format!("{user}/carried"), account.carried, months.count);
+            sums = Sums { balance: months.amount, income: months.income, ..Sums::default() };
+            (seen, carried) = (account.carried, Some(account.carried));
+        }
+        add_entries(look, user, seen..account.sequence, &mut sums, &mut found).await?;
         seen = account.sequence;
         // Once more, with the withdrawals in the same moment.
         let numbers: Vec<_> =
             sums.withdrawals.keys().map(|number| number.as_str().into()).collect();
-        let mut reads = vec![Account::read(user)];
+        let mut reads = vec![Account::read(user), Gone::read(user)];
         let read = |part: &[Field]| Read::Fields(records::withdrawals(user), part.to_vec());
         reads.extend(numbers.chunks(FIELDS).map(read));
         let answers = look.read(home, reads).await?;
         let now = Account::answered(answers.first())?;
-        if now.sequence == seen {
-            compare(user, &now, &sums, &answers[1..], report)?;
+        let gone = Gone::answered(answers.get(1))?;
+        if now.sequence == seen && Some(now.carried) == carried {
+            compare(user, &now, &gone, &sums, &answers[2..], &mut found)?;
             is_still = true;
             break;
         }
     }
-    if !is_still {
+    if is_still {
+        report.differences.extend(found.differences);
+    } else {
         report.unsettled += 1;
     }
     check_pending(look, user, report).await
@@ -152,6 +164,7 @@ async fn check_marks<B: Binding>(
 fn compare(
     user: UserId,
     account: &Account,
+    gone: &Gone,
     sums: &Sums,
     answers: &[Answer],
     report: &mut Report,
@@ -161,6 +174,8 @@ fn compare(
         values.extend(fields(Some(answer))?.iter().cloned());
     }
     let (mut held, mut withdrawn) = (0, 0);
+    // Of withdrawals whose records are not there: what they took, and what came back.
+    let mut missing = Gone::default();
     for ((number, (taken, back)), value) in sums.withdrawals.iter().zip(values) {
         let withdrawal = value.as_ref().and_then(|value| Withdrawal::decode(value).ok());
         let right = match withdrawal {
@@ -175,6 +190,12 @@ fn compare(
             Some(Withdrawal { amount, state: State::Voided, .. }) => {
                 amount == *taken && amount == *back
             }
+            // Where some were collected, what these took together tells whether all that is missing was.
+            None if value.is_none() && *gone != Gone::default() => {
+                missing.taken += taken;
+                missing.back += back;
+                true
+            }
             Some(Withdrawal { state: State::ExceedsBalance, .. }) | None => false,
         };
         if !right {
@@ -182,10 +203,12 @@ fn compare(
         }
     }
     let place = user.to_string();
+    report.add(What::WithdrawalDiffers, &place, gone.taken, missing.taken);
+    report.add(What::WithdrawalDiffers, &place, gone.back, missing.back);
     report.add(What::BalanceDiffers, &place, sums.balance, account.balance);
     report.add(What::IncomeDiffers, &place, sums.income, account.income);
     report.add(What::HeldDiffers, &place, held, account.held);
-    report.add(What::WithdrawnDiffers, &place, withdrawn, account.withdrawn);
+    report.add(What::WithdrawnDiffers, &place, withdrawn + gone.withdrawn, account.withdrawn);
     Ok(())
 }
 

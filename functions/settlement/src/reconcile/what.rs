@@ -13,6 +13,8 @@ pub enum What {
     PacketDiffers,
     /// There was no use for a payment for a packet; it waits for an operator.
     PaymentUnapplied,
+    /// A withdrawal is pending for days.
+    WithdrawalOverdue,
     /// Somebody opened a packet and has no token for it.
     OpeningUnpaid,
     /// A user's balance is not the sum of the entries.
@@ -82,6 +84,7 @@ impl What {
             Self::BudgetDiffers => "budget_differs",
             Self::PacketDiffers => "packet_differs",
             Self::PaymentUnapplied => "payment_unapplied",
+            Self::WithdrawalOverdue => "withdrawal_overdue",
             Self::OpeningUnpaid => "opening_unpaid",
             Self::BalanceDiffers => "balance_differs",
             Self::IncomeDiffers => "income_differs",
@@ -129,6 +132,9 @@ impl What {
             Self::PacketDiffers => "close the packet; pay the sender what is missing",
             Self::PaymentUnapplied => {
                 "POST /v1/unapplied-payments/{payment_id}: credit the sender, or drop what was given back elsewhere"
+            }
+            Self::WithdrawalOverdue => {
+                "ask the payment provider what became of it, and post or void it"
             }
             Self::OpeningUnpaid => "have the user open the packet again, which pays",
             Self::BalanceDiffers | Self::IncomeDiffers => {

@@ -21,6 +21,8 @@ use super::*;
 use crate::reconcile::{Cursor, Difference, Report, Scope, reconcile};
 
 const USER: UserId = UserId(7);
+
+mod wallets;
 /// Commits that one call makes at most.
 const CALL_COMMITS_MAX: u32 = 2_000;
 

@@ -107,6 +107,7 @@ fn store() -> Journal {
     block_on(group_buy::set_up(&context, "c", &campaign)).unwrap();
     for user in 1..=USERS {
         let claim = Claim {
+            ordered_at: None,
             user: UserId(user),
             number: Number::Given(OrderNumber::parse("n", "").unwrap()),
             template: "t".into(),
