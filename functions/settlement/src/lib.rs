@@ -4,6 +4,7 @@
 //! In reading order:
 //! - [`settle`]: one call's work, bounded
 //! - [`collect`]: what is over for long enough goes
+//! - [`export`]: what the store holds of a day
 //! - [`reconcile`]: what the books say of each other
 //! - [`quarantine`]: what is set aside
 //! - [`seal`]: what is over for good
@@ -35,6 +36,7 @@ use wallet::mode::{self, Switches};
 use wallet::packet::unapplied::{self, Decided, Decision, NotDecided, Unapplied};
 
 pub mod collect;
+pub mod export;
 pub mod parse;
 pub mod quarantine;
 pub mod reconcile;
@@ -56,6 +58,7 @@ enum Operation {
     LookAtRetention,
     Retain,
     Collect,
+    Export,
     LookAtSwitches,
     Switch,
     Reconcile,
@@ -74,6 +77,7 @@ const ROUTES: &[Route<Operation>] = {
         route(Get, "/v1/retention", Operator, Operation::LookAtRetention),
         route(Put, "/v1/retention", Operator, Operation::Retain),
         route(Post, "/v1/collection", Operator, Operation::Collect),
+        route(Get, "/v1/export/{day}", Operator, Operation::Export),
         route(Get, "/v1/posting", Operator, Operation::LookAtSwitches),
         route(Put, "/v1/posting", Operator, Operation::Switch),
         route(Get, "/v1/reconciliation", Operator, Operation::Reconcile),
@@ -172,7 +176,7 @@ async fn tell(settled: &Settled) {
 }
 
 /// What came of a command.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Done {
     /// What a call settled.
     Settled(Settled),
@@ -180,6 +184,8 @@ pub enum Done {
     Retention(Retention),
     /// What a call collected.
     Collected(Gone),
+    /// Records of a day.
+    Exported(export::Page),
     /// What is switched.
     Switches(Switches),
     /// Where books do not agree.
@@ -254,6 +260,7 @@ async fn perform<B: Binding>(books: &Books<'_, B>, command: Command) -> Result<D
             }
             Done::Collected(gone)
         }
+        Command::Export(day, cursor) => Done::Exported(export::export(books, day, cursor).await?),
         Command::LookAtSwitches => Done::Switches(mode::read(context).await?),
         Command::Switch(switches) => {
             mode::switch(context, switches).await?;

@@ -1,7 +1,9 @@
 //! Wire -> typed commands.
 
+use domain::day_lists::day;
 use domain::error::InvalidInput;
 use domain::money::Amount;
+use domain::time::UnixMillis;
 use domain::transaction::OrderedKey;
 use edge::{Call, Problem};
 use serde::Deserialize;
@@ -12,6 +14,7 @@ use wallet::mode::{Mode, Statements, Switches};
 use wallet::packet::unapplied::Decision;
 
 use crate::collect;
+use crate::export;
 use crate::quarantine::{self, PAGE_MAX, REASON_BYTES_MAX};
 use crate::reconcile::{Cursor, Scope};
 use crate::settle::{self, USERS_MAX};
@@ -92,6 +95,8 @@ pub enum Command {
         /// Look at so many users at most.
         users_max: u32,
     },
+    /// What does the store hold of a day, behind a cursor?
+    Export(i64, export::Cursor),
     /// What is switched?
     LookAtSwitches,
     /// Switch it.
@@ -152,6 +157,13 @@ pub(crate) fn command(operation: Operation, call: &Call) -> Result<Command, Prob
             let users_max = users_max(body.users_max, collect::USERS_DEFAULT)?;
             Command::Collect { dry_run: body.dry_run, users_max }
         }
+        Operation::Export => {
+            let [cursor] = call.query(["cursor"])?;
+            let day = day_of(call.parameters.first().map_or("", String::as_str))?;
+            let wrong = || wrong_value("cursor", "must be one that a page gave".into());
+            let cursor = cursor.map(|text| export::Cursor::parse(&text).ok_or_else(wrong));
+            Command::Export(day, cursor.transpose()?.unwrap_or_default())
+        }
         Operation::LookAtSwitches => Command::LookAtSwitches,
         Operation::Switch => Command::Switch(switches(&call.json()?)?),
         Operation::Reconcile => {
@@ -191,6 +203,13 @@ fn checked(reason: String) -> Result<String, InvalidInput> {
 
 fn wrong_value(field: &str, detail: String) -> InvalidInput {
     InvalidInput::new("invalid_value", field, detail)
+}
+
+/// A day, as `2026-11-27`.
+fn day_of(text: &str) -> Result<i64, InvalidInput> {
+    let midnight = UnixMillis::parse_rfc3339(&format!("{text}T00:00:00Z"));
+    let wrong = || wrong_value("day", "must be a day such as 2026-11-27".into());
+    midnight.map(day).ok_or_else(wrong)
 }
 
 fn list_of(state: Option<&str>) -> Result<OrderedKey, InvalidInput> {

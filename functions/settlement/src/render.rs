@@ -15,6 +15,7 @@ use wallet::packet::unapplied::Unapplied;
 use wallet::packet::{Funding, Payment, Why};
 
 use crate::Done;
+use crate::export::{self, Exported};
 use crate::quarantine;
 use crate::reconcile::{Cursor, Difference, Report};
 
@@ -54,6 +55,14 @@ struct CollectedBody {
     set_aside_items: Vec<StuckItem>,
     #[serde(skip_serializing_if = "Option::is_none")]
     interrupted: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ExportedBody<'a> {
+    records: &'a [Exported],
+    unreadable: Option<Count>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursor: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -212,6 +221,11 @@ pub fn done(done: &Done) -> Result<Answer, Problem> {
             set_aside: Count::new(gone.set_aside.len() as u64),
             set_aside_items: edge::sweep::items(&gone.set_aside),
             interrupted: gone.interrupted.as_ref().map(ToString::to_string),
+        }),
+        Done::Exported(page) => Answer::json(&ExportedBody {
+            records: &page.records,
+            unreadable: Count::new(page.unreadable),
+            cursor: page.next.as_ref().map(export::Cursor::text),
         }),
         Done::Switches(switches) => {
             let (mode, large_from) = match switches.mode {
