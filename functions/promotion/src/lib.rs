@@ -260,7 +260,7 @@ async fn perform<B: Binding>(
             let (activities, retiring) = retire::sweep(context).await;
             let partitions: Vec<_> = context.partitions.all().collect();
             let orders = purchase::sweep(context, &partitions).await;
-            let (activities, mut orders) = domain::due::either(activities, orders)?;
+            let [activities, mut orders] = domain::due::each([activities, orders])?;
             let all = partitions.into_iter().chain(retire::shelves(context));
             let quarantined = quarantine::count_all(context, all, &mut orders).await;
             Done::Swept(activities, retiring, orders, quarantined)

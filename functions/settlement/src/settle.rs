@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use coupons::chance::REWARDS;
+use coupons::settling::{bring_home, bring_template, settle_due};
 use coupons::{expiry, group_buy, records as coupon};
 use domain::answers::{self, unexpected};
 use domain::due::{self, Due, DueIndex, Stuck, Swept};
@@ -76,6 +77,10 @@ pub struct Settled {
     pub reservations: u64,
     /// Rewards of group-buys that were given.
     pub rewards: u64,
+    /// Coupons with which nothing can be done any more, and of which is known what they did not use.
+    pub coupons: u64,
+    /// Templates of which something went home from a partition, each for itself.
+    pub home: u64,
     /// Rains whose leases were taken back.
     pub rains: u64,
     /// Templates whose leases were taken back.
@@ -103,6 +108,8 @@ impl Settled {
             self.closed,
             self.reservations,
             self.rewards,
+            self.coupons,
+            self.home,
             self.rains,
             self.templates,
         ];
@@ -146,6 +153,8 @@ struct StuckCounts {
     packets: u64,
     reservations: u64,
     rewards: u64,
+    coupons: u64,
+    home: u64,
 }
 
 /// Settles.
@@ -192,7 +201,9 @@ pub async fn settle<B: Binding>(
         sum(|one| one.quarantined) + settled.quarantined_of_lists.values().sum::<u64>();
     settled.left = over
         + sum(|one| one.packets).saturating_sub(stuck.packets)
-        + sum(|one| one.reservations).saturating_sub(stuck.reservations);
+        + sum(|one| one.reservations).saturating_sub(stuck.reservations)
+        + sum(|one| one.coupons).saturating_sub(stuck.coupons)
+        + sum(|one| one.home).saturating_sub(stuck.home);
     if rewards_left {
         // Else those that are due are such whose template refuses: another call would find the same.
         settled.left += sum(|one| one.rewards).saturating_sub(stuck.rewards);
@@ -217,6 +228,10 @@ struct Waiting {
     reservations: u64,
     /// Rewards that are due.
     rewards: u64,
+    /// Coupons to settle.
+    coupons: u64,
+    /// Templates of which something is to go home.
+    home: u64,
     /// Items that are set aside.
     quarantined: u64,
 }
@@ -233,6 +248,8 @@ async fn look<B: Binding>(context: &Context<'_, B>, settled: &mut Settled) -> Ve
             records::ENDS.count(context.now),
             coupon::ENDS.count(context.now),
             all(REWARDS),
+            coupon::DUE.count(context.now),
+            all(coupon::HOMEWARD),
             quarantine::count(),
         ];
         (one, Transaction { reads, ..Transaction::default() })
@@ -271,11 +288,23 @@ fn found(partition: Partition, answers: &[Answer]) -> Result<Waiting, CommitErro
         _ => Err(unexpected()),
     };
     let counts = counts.iter().map(count).collect::<Result<Vec<_>, _>>()?;
-    let [queued, unsent, owed, ends, reservations, rewards, quarantined] = counts[..] else {
+    let [queued, unsent, owed, ends, reservations, rewards, coupons, home, quarantined] =
+        counts[..]
+    else {
         return Err(unexpected());
     };
     let packets = unsent + owed + ends;
-    Ok(Waiting { partition, queued, since, packets, reservations, rewards, quarantined })
+    Ok(Waiting {
+        partition,
+        queued,
+        since,
+        packets,
+        reservations,
+        rewards,
+        coupons,
+        home,
+        quarantined,
+    })
 }
 
 async fn finish_packets<B: Binding>(
@@ -515,8 +544,8 @@ async fn post_one<B: Binding>(
     Ok((posted.tokens, lost))
 }
 
-/// Ends reservations that have expired, and gives rewards that are due; whether it left rewards of which it does
-/// not know that they cannot be given.
+/// Ends reservations that have expired, gives rewards that are due, settles coupons and brings home what they did not use;
+/// whether it left rewards of which it does not know that they cannot be given.
 async fn sweep_coupons<B: Binding>(
     context: &coupons::context::Context<'_, B>,
     waiting: &[Waiting],
@@ -524,11 +553,12 @@ async fn sweep_coupons<B: Binding>(
     settled: &mut Settled,
     stuck: &mut StuckCounts,
 ) -> bool {
-    let partitions = waiting.iter().filter(|one| one.reservations + one.rewards > 0);
+    let waits = |one: &&Waiting| one.reservations + one.rewards + one.coupons + one.home > 0;
+    let partitions = waiting.iter().filter(waits);
     let partitions: Vec<_> = partitions.map(|one| one.partition).collect();
     let mut has_more = false;
     for wave in partitions.chunks(WAVE) {
-        if settled.reservations + settled.rewards >= u64::from(users_max) {
+        if settled.reservations + settled.rewards + settled.coupons >= u64::from(users_max) {
             return true;
         }
         let reservations = settled.take(expiry::expire_due(context, wave).await);
@@ -538,6 +568,12 @@ async fn sweep_coupons<B: Binding>(
         settled.rewards += rewards.done;
         stuck.rewards += rewards.stuck;
         has_more |= rewards.has_more;
+        let coupons = settled.take(settle_due(context, wave).await);
+        settled.coupons += coupons.done;
+        stuck.coupons += coupons.stuck;
+        let home = settled.take(bring_home(context, wave).await);
+        settled.home += home.done;
+        stuck.home += home.stuck;
     }
     has_more
 }
@@ -551,7 +587,7 @@ async fn take_back_rains<B: Binding>(context: &Context<'_, B>, settled: &mut Set
         name: "a rain that is over",
         published: |id: &str| (rain::publication(partitions, id), rain::place(partitions, id)),
     };
-    let (rains, left) = over.take_back(context, settled).await;
+    let (rains, left) = over.take_back(context, settled, async |_| Ok(())).await;
     settled.rains += rains;
     left
 }
@@ -567,7 +603,10 @@ async fn take_back_templates<B: Binding>(
         name: "a template that is over",
         published: |id: &str| (context.publication(id), context.place(id)),
     };
-    let (templates, left) = over.take_back(context, settled).await;
+    let partitions: Vec<_> = context.partitions.all().collect();
+    // What was not used is on lists, but where a pool forgot that it had it.
+    let beside = async |id: &str| bring_template(context, id, &partitions).await.map(drop);
+    let (templates, left) = over.take_back(context, settled, beside).await;
     settled.templates += templates;
     left
 }
@@ -601,11 +640,12 @@ struct Over<F> {
 }
 
 impl<F> Over<F> {
-    /// How many had their leases taken back, and how many are left.
+    /// How many had their leases taken back, and how many are left. `beside` is what else is done with each of them.
     async fn take_back<W: World, T: Configuration>(
         &self,
         world: &W,
         settled: &mut Settled,
+        beside: impl AsyncFn(&str) -> Result<(), CommitError>,
     ) -> (u64, u64)
     where
         F: Fn(&str) -> (Publication<T>, Place),
@@ -625,7 +665,7 @@ impl<F> Over<F> {
             done_max: BUDGETS_MAX,
             passed_over_max: PASSED_OVER_MAX,
         };
-        let act = async |due: Due<'_>| Ok(self.take_back_one(world, &due, until).await?);
+        let act = async |due: Due<'_>| Ok(self.take_back_one(world, &due, until, &beside).await?);
         let taken = settled.take(sweep.each(context, act).await);
         let reads = vec![index.count(until), quarantine::count()];
         match context.read(partition, reads).await.as_deref() {
@@ -650,6 +690,7 @@ impl<F> Over<F> {
         world: &W,
         due: &Due<'_>,
         until: UnixMillis,
+        beside: &impl AsyncFn(&str) -> Result<(), CommitError>,
     ) -> Result<bool, CommitError>
     where
         F: Fn(&str) -> (Publication<T>, Place),
@@ -663,6 +704,7 @@ impl<F> Over<F> {
         let mut next = (!is_over).then_some(over_at);
         if is_over {
             call_back_all(world, &place).await?;
+            beside(id).await?;
             if !is_all_home(&context, &place).await? {
                 next = Some(later(over_at, until));
             }

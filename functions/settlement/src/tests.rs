@@ -291,7 +291,7 @@ fn what_is_put_back_after_a_template_is_over_goes_home() {
         now = UnixMillis(now.0 + MINUTE_MS);
         store.settle_at(now, 100).ok();
     }
-    let Stock { total, issued, reserved, leased, remaining } = store.stock("t");
+    let Stock { total, issued, reserved, leased, remaining, .. } = store.stock("t");
     assert_eq!((total, issued, reserved, leased, remaining), (1_000, 1, 0, 0, 999));
     assert_eq!(over(&store), 0);
 }
