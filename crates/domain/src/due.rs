@@ -100,20 +100,19 @@ impl Swept {
     }
 }
 
-/// What two sweeps did, of which neither keeps the other.
+/// What some sweeps did, of which none keeps another.
 ///
 /// # Errors
-/// The store's, where it failed one of them before anything was done or found by either.
-pub fn either(
-    one: Result<Swept, CommitError>,
-    other: Result<Swept, CommitError>,
-) -> Result<(Swept, Swept), CommitError> {
+/// The store's, where it failed one of them before anything was done or found by any.
+pub fn each<const N: usize>(
+    sweeps: [Result<Swept, CommitError>; N],
+) -> Result<[Swept; N], CommitError> {
     let failed = |failure| Swept { has_more: true, failure: Some(failure), ..Swept::default() };
-    let (one, other) = (one.unwrap_or_else(failed), other.unwrap_or_else(failed));
-    let mut both = one.clone();
-    both.add(other.clone());
-    both.finish()?;
-    Ok((one, other))
+    let sweeps = sweeps.map(|one| one.unwrap_or_else(failed));
+    let mut all = Swept::default();
+    sweeps.iter().for_each(|one| all.add(one.clone()));
+    all.finish()?;
+    Ok(sweeps)
 }
 
 impl DueIndex {
@@ -265,8 +264,8 @@ mod tests {
         let nothing = Swept { done: 0, stuck: vec![], ..swept.clone() };
         assert_eq!(nothing.finish(), Err(gone.clone()));
         let (idle, none) = (Ok(Swept::default()), Err(gone.clone()));
-        assert_eq!(either(idle, none.clone()), Err(gone.clone()), "nothing was done");
-        let (done, other) = either(Ok(Swept { done: 1, ..Swept::default() }), none).unwrap();
+        assert_eq!(each([idle, none.clone()]), Err(gone.clone()), "nothing was done");
+        let [done, other] = each([Ok(Swept { done: 1, ..Swept::default() }), none]).unwrap();
         assert_eq!((done.done, other.failure, other.has_more), (1, Some(gone), true));
     }
 

@@ -18,7 +18,11 @@ use coupons::publish::Stock;
 use coupons::refusal::{Failure, Refusal};
 use coupons::scene::Scene;
 use coupons::template::Template;
-use coupons::{bulk, expiry, group_buy, issue, list, publish, redemption, reservation, seal};
+use coupons::walk::{Change, Walked};
+use coupons::{
+    bulk, expiry, group_buy, issue, list, publish, redemption, reservation, revocation, seal,
+    settling, walk,
+};
 use domain::due::Swept;
 use edge::config::Config;
 use edge::route::{Verb, route};
@@ -45,6 +49,10 @@ enum Operation {
     List,
     Redeem,
     Rollback,
+    Revoke,
+    Extend,
+    RevokeMany,
+    ExtendMany,
     Reserve,
     Confirm,
     Cancel,
@@ -71,11 +79,15 @@ const ROUTES: &[Route<Operation>] = {
             Operator,
             Operation::BatchProgress,
         ),
+        route(Post, "/v1/coupon-templates/{template}/revoke", Operator, Operation::RevokeMany),
+        route(Post, "/v1/coupon-templates/{template}/extend", Operator, Operation::ExtendMany),
         route(Post, "/v1/users/{user}/coupons", Caller, Operation::Issue),
         route(Get, "/v1/users/{user}/coupons", Caller, Operation::List),
         route(Get, "/v1/users/{user}/coupons/orders/{order_number}", Caller, Operation::LookUp),
         route(Post, "/v1/users/{user}/coupons/{coupon}/redeem", Caller, Operation::Redeem),
         route(Post, "/v1/users/{user}/coupons/{coupon}/rollback", Caller, Operation::Rollback),
+        route(Post, "/v1/users/{user}/coupons/{coupon}/revoke", Operator, Operation::Revoke),
+        route(Post, "/v1/users/{user}/coupons/{coupon}/extend", Operator, Operation::Extend),
         route(Post, "/v1/users/{user}/reservations", Caller, Operation::Reserve),
         route(
             Post,
@@ -121,6 +133,7 @@ async fn answer(operation: Operation, call: &Call, stages: &mut Stages) -> Resul
     let templates = templates(&call.config);
     let store = edge::store::open(&call.config).await?;
     let context = context(&call.config, store.as_ref(), &templates);
+    parse::check_times(&command, context.now)?;
     let done = perform(&context, command).await.map_err(refusal::problem)?;
     stages.end("commit");
     render::done(&done, context.now).await
@@ -166,8 +179,23 @@ pub enum Done {
     SealedCampaign(String, Archived),
     /// A group, and whether it was opened earlier.
     Group(Opening, Group, bool),
-    /// What a sweep did of reservations that end, and of rewards that are due.
-    Swept(Swept, Swept),
+    /// What became of a template's coupons: whether they were revoked or extended.
+    Walked(Change, Walked),
+    /// What a sweep did.
+    Swept(Sweeps),
+}
+
+/// What a sweep did of each kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sweeps {
+    /// Reservations that ended.
+    pub expired: Swept,
+    /// Rewards that were given.
+    pub rewarded: Swept,
+    /// Coupons that were settled.
+    pub settled: Swept,
+    /// Templates of which something went home from a partition.
+    pub home: Swept,
 }
 
 /// Carries a command out: whatever is done is durable when it returns.
@@ -200,6 +228,17 @@ async fn perform<B: Binding>(context: &Context<'_, B>, command: Command) -> Resu
         Command::List(user, page) => Done::Page(list::list(context, user, &page).await?),
         Command::Use(user, coupon, what) => {
             Done::Found(told(user, redemption::apply(context, user, &coupon, &what).await?).await?)
+        }
+        Command::Revoke(user, coupon, reason) => {
+            Done::Found(Box::new(revocation::revoke(context, user, &coupon, &reason).await?))
+        }
+        Command::Extend(user, coupon, until) => {
+            let extended = revocation::extend(context, user, &coupon, until).await?;
+            Done::Found(told(user, extended).await?)
+        }
+        Command::Walk(what) => {
+            let walked = walk::walk(context, &what).await?;
+            Done::Walked(what.change, walked)
         }
         Command::Confirm(user, number) => {
             Done::Found(told(user, reservation::confirm(context, user, &number).await?).await?)
@@ -241,11 +280,14 @@ async fn perform<B: Binding>(context: &Context<'_, B>, command: Command) -> Resu
         }
         Command::Sweep => {
             let partitions: Vec<_> = context.partitions.all().collect();
-            // Neither keeps the other.
+            // None keeps the others.
             let expired = expiry::expire_due(context, &partitions).await;
             let rewarded = group_buy::settle_due(context, &partitions).await;
-            let (expired, rewarded) = domain::due::either(expired, rewarded)?;
-            Done::Swept(expired, rewarded)
+            let settled = settling::settle_due(context, &partitions).await;
+            let home = settling::bring_home(context, &partitions).await;
+            let [expired, rewarded, settled, home] =
+                domain::due::each([expired, rewarded, settled, home])?;
+            Done::Swept(Sweeps { expired, rewarded, settled, home })
         }
     })
 }

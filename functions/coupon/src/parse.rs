@@ -2,7 +2,7 @@
 
 use domain::error::InvalidInput;
 use domain::ids::{IdInput, UserId};
-use domain::money::Amount;
+use domain::money::{Amount, Currency};
 use domain::order_number::{OrderNumber, Part};
 use domain::time::UnixMillis;
 use domain::transaction::INTEGER_MAX;
@@ -14,9 +14,11 @@ use coupons::bulk::Batch;
 use coupons::group_buy::{Campaign, Opening};
 use coupons::issue::{Claim, Number};
 use coupons::list::{Page, State};
-use coupons::redemption::Use;
+use coupons::redemption::{Cart, Use};
+use coupons::revocation::{EXTENDED_DAYS_MAX, REASON_BYTES_MAX};
 use coupons::scene::Scene;
 use coupons::template::{Template, check_segments};
+use coupons::walk::{Change, Cursor, Walk};
 
 /// Users of one part of a batch.
 pub const USERS_MAX: usize = 1_000;
@@ -30,6 +32,8 @@ const PAGE_MAX: usize = 100;
 const PAGE_DEFAULT: usize = 20;
 /// What the numbers of batches and of group-buys begin with.
 const OWN_PREFIXES: [&str; 2] = ["bulk:", "group:"];
+/// One day.
+const DAY_MS: i64 = 86_400_000;
 /// Bytes of a shop's order number.
 const ORDER_BYTES_MAX: usize = 128;
 
@@ -73,12 +77,42 @@ struct CancelBody {
 struct RedeemBody {
     order: String,
     amount: Option<Amount>,
+    order_amount: Option<Amount>,
+    currency: Option<Currency>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RollbackBody {
     order: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RevokeBody {
+    reason: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExtendBody {
+    valid_until: UnixMillis,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RevokeManyBody {
+    reason: String,
+    batch: Option<String>,
+    cursor: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExtendManyBody {
+    valid_until: UnixMillis,
+    batch: Option<String>,
+    cursor: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -118,6 +152,12 @@ pub enum Command {
     List(UserId, Page),
     /// Redeem a coupon, or roll that back.
     Use(UserId, OrderNumber, Use),
+    /// Take a coupon back, for a reason.
+    Revoke(UserId, OrderNumber, String),
+    /// Make a coupon valid until a moment.
+    Extend(UserId, OrderNumber, UnixMillis),
+    /// Revoke or extend the coupons of a template.
+    Walk(Walk),
     /// Give what is held.
     Confirm(UserId, OrderNumber),
     /// Put back what is held; with the time at which it was ordered.
@@ -166,6 +206,25 @@ pub(crate) fn command(operation: Operation, call: &Call) -> Result<Command, Prob
         Operation::Rollback => {
             let (user, coupon) = with_number("coupon")?;
             Command::Use(user, coupon, rollback(call)?)
+        }
+        Operation::Revoke => {
+            let (user, coupon) = with_number("coupon")?;
+            let RevokeBody { reason } = call.json()?;
+            Command::Revoke(user, coupon, self::reason(reason)?)
+        }
+        Operation::Extend => {
+            let (user, coupon) = with_number("coupon")?;
+            let ExtendBody { valid_until } = call.json()?;
+            Command::Extend(user, coupon, valid_until)
+        }
+        Operation::RevokeMany => {
+            let RevokeManyBody { reason, batch, cursor } = call.json()?;
+            let change = Change::Revoke(self::reason(reason)?);
+            Command::Walk(walk(name("template")?, batch, cursor, change)?)
+        }
+        Operation::ExtendMany => {
+            let ExtendManyBody { valid_until, batch, cursor } = call.json()?;
+            Command::Walk(walk(name("template")?, batch, cursor, Change::Extend(valid_until))?)
         }
         Operation::Confirm => {
             let number = callers_number(parameter(call, 1), "order_number")?;
@@ -331,8 +390,9 @@ fn not_our_own(number: &OrderNumber, field: &str) -> Result<(), InvalidInput> {
 
 /// `POST /v1/users/{user}/coupons/{coupon}/redeem`
 fn redeem(call: &Call) -> Result<Use, Problem> {
-    let RedeemBody { order, amount } = call.json()?;
-    Ok(redemption(order, amount.map(Amount::minor_units))?)
+    let RedeemBody { order, amount, order_amount, currency } = call.json()?;
+    let cart = Cart { amount: order_amount.map(Amount::minor_units), currency };
+    Ok(redemption(order, amount.map(Amount::minor_units), cart)?)
 }
 
 /// `POST /v1/users/{user}/coupons/{coupon}/rollback`
@@ -345,11 +405,53 @@ fn rollback(call: &Call) -> Result<Use, Problem> {
 ///
 /// # Errors
 /// `invalid_value`, `invalid_order`, naming the field.
-pub fn redemption(order: String, amount: Option<i64>) -> Result<Use, InvalidInput> {
-    if amount.is_some_and(|amount| !(0..=INTEGER_MAX).contains(&amount)) {
-        return Err(InvalidInput::new("invalid_value", "amount", "must not be negative"));
+pub fn redemption(order: String, amount: Option<i64>, cart: Cart) -> Result<Use, InvalidInput> {
+    for (field, amount) in [("amount", amount), ("order_amount", cart.amount)] {
+        if amount.is_some_and(|amount| !(0..=INTEGER_MAX).contains(&amount)) {
+            return Err(InvalidInput::new("invalid_value", field, "must not be negative"));
+        }
     }
-    Ok(Use::Redeem { order: shop_order(order)?, amount })
+    Ok(Use::Redeem { order: shop_order(order)?, amount, cart })
+}
+
+/// Why an operator takes coupons back.
+fn reason(reason: String) -> Result<String, InvalidInput> {
+    if reason.trim().is_empty() || reason.len() > REASON_BYTES_MAX {
+        let detail = format!("must say why, in at most {REASON_BYTES_MAX} bytes");
+        return Err(InvalidInput::new("invalid_value", "reason", detail));
+    }
+    Ok(reason)
+}
+
+/// `POST /v1/coupon-templates/{template}/revoke` and `/extend`
+fn walk(
+    template: String,
+    batch: Option<String>,
+    cursor: Option<String>,
+    change: Change,
+) -> Result<Walk, InvalidInput> {
+    let batch = batch.map(|batch| part(&batch, "batch")).transpose()?;
+    let wrong = || InvalidInput::new("invalid_value", "cursor", "must be one that a call gave");
+    let read = |text: String| Cursor::parse(&text).ok_or_else(wrong);
+    Ok(Walk { template, batch, change, cursor: cursor.map(read).transpose()? })
+}
+
+/// Checks times that a command names, by the store's time.
+///
+/// # Errors
+/// `invalid_value`, naming the field.
+pub fn check_times(command: &Command, now: UnixMillis) -> Result<(), InvalidInput> {
+    let until = match command {
+        Command::Extend(_, _, until) => until,
+        Command::Walk(Walk { change: Change::Extend(until), .. }) => until,
+        _ => return Ok(()),
+    };
+    let most = now.0.saturating_add(EXTENDED_DAYS_MAX * DAY_MS);
+    if (now.0 + 1..=most).contains(&until.0) {
+        return Ok(());
+    }
+    let detail = format!("must be in the future, and at most {EXTENDED_DAYS_MAX} days from now");
+    Err(InvalidInput::new("invalid_value", "valid_until", detail))
 }
 
 /// A shop's order.
@@ -375,8 +477,9 @@ fn page(call: &Call) -> Result<Page, Problem> {
         Some("usable") => Some(State::Usable),
         Some("redeemed") => Some(State::Redeemed),
         Some("expired") => Some(State::Expired),
+        Some("revoked") => Some(State::Revoked),
         Some(_) => {
-            let detail = "must be reserved, not_yet_valid, usable, redeemed or expired";
+            let detail = "must be reserved, not_yet_valid, usable, redeemed, expired or revoked";
             return Err(InvalidInput::new("invalid_value", "state", detail).into());
         }
     };

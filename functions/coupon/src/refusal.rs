@@ -48,6 +48,11 @@ fn status(refusal: Refusal) -> u16 {
         | Refusal::AlreadyRedeemed
         | Refusal::RolledBack
         | Refusal::TooManyRollbacks
+        | Refusal::RedemptionFinal
+        | Refusal::Revoked
+        | Refusal::BelowThreshold
+        | Refusal::WrongCurrency
+        | Refusal::TemplateEnabled
         | Refusal::NotYetValid
         | Refusal::Expired
         | Refusal::NotConfirmed

@@ -1,7 +1,6 @@
 //! Answers -> wire.
 
 use coupons::chance::{Group, Phase};
-use domain::due::Swept;
 use domain::ids::UserId;
 use domain::integer::Count;
 use domain::money::Amount;
@@ -11,15 +10,16 @@ use edge::sweep::{Left, left};
 use edge::{Answer, Problem};
 use serde::Serialize;
 
-use crate::Done;
+use crate::{Done, Sweeps};
 use coupons::bulk::Tally;
 use coupons::group_buy::{Campaign, Opening};
 use coupons::issue::Recorded;
 use coupons::list::{Listed, State, state};
 use coupons::publish::Stock;
-use coupons::records::{Coupon, Gave, Order};
+use coupons::records::{Coupon, Gave, Order, Revocation};
 use coupons::scene::Scene;
 use coupons::template::{Kind, Template};
+use coupons::walk::{self, Change, Walked};
 use store::sealed::Archived;
 
 /// A coupon on the wire. Its id is the order number under which it was given.
@@ -40,6 +40,8 @@ struct CouponBody<'a> {
     statement: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     redeemed: Option<RedeemedBody<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revoked: Option<RevokedBody<'a>>,
 }
 
 #[derive(Serialize)]
@@ -47,6 +49,12 @@ struct RedeemedBody<'a> {
     order: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     amount: Option<Amount>,
+    at: UnixMillis,
+}
+
+#[derive(Serialize)]
+struct RevokedBody<'a> {
+    reason: &'a str,
     at: UnixMillis,
 }
 
@@ -81,6 +89,8 @@ struct PublishedBody<'a> {
     stock: Option<Parts<Count>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     amount: Option<Parts<Amount>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unused: Option<Amount>,
 }
 
 #[derive(Serialize)]
@@ -150,9 +160,24 @@ struct BatchBody<'a> {
 }
 
 #[derive(Serialize)]
+struct WalkedBody {
+    users: Option<Count>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revoked: Option<Count>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extended: Option<Count>,
+    reserved: Option<Count>,
+    unreadable: Option<Count>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursor: Option<String>,
+}
+
+#[derive(Serialize)]
 struct SweptBody {
     expired: Option<Count>,
     rewarded: Option<Count>,
+    settled: Option<Count>,
+    home: Option<Count>,
     #[serde(flatten)]
     left: Left,
 }
@@ -205,6 +230,12 @@ fn coupon<'a>(
             amount: redeemed.amount.and_then(|amount| Amount::new(amount).ok()),
             at: UnixMillis(redeemed.at),
         }),
+        revoked: match &order.gave {
+            Gave::Revoked(_, Revocation { at, reason }) => {
+                Some(RevokedBody { reason, at: UnixMillis(*at) })
+            }
+            _ => None,
+        },
     })
 }
 
@@ -232,7 +263,8 @@ pub async fn done(done: &Done, now: UnixMillis) -> Result<Answer, Problem> {
             Answer::json(&SealedCampaignBody { campaign: id, sealed: sealed(archived) })
         }
         Done::Group(opening, opened, replayed) => group(opening, opened, *replayed),
-        Done::Swept(expired, rewarded) => swept(expired, rewarded).await,
+        Done::Walked(change, done) => walked(change, done),
+        Done::Swept(sweeps) => swept(sweeps).await,
     }
 }
 
@@ -247,6 +279,7 @@ fn outcome(status: u16, recorded: &Recorded, now: UnixMillis) -> Result<Answer, 
         Gave::Reserved(_, until) => ("reserved", None, Some(UnixMillis(*until))),
         Gave::Cancelled => ("cancelled", None, None),
         Gave::Expired => ("expired", None, None),
+        Gave::Revoked(..) => ("revoked", None, None),
     };
     let body = OutcomeBody {
         order_number: number.as_str(),
@@ -283,12 +316,14 @@ fn template(
     let count = |part| Count::new(u64::try_from(part).unwrap_or_default());
     let (face, is_counted) = (template.face(), template.is_counted());
     let amount = |part: i64| Amount::new(part.checked_mul(face?)?).ok();
+    let unused = |stock: &Stock| Amount::new(stock.unused).ok();
     Answer::json(&PublishedBody {
         template: id,
         version,
         definition: template,
         stock: stock.and_then(|stock| Parts::of(stock, is_counted, count)),
         amount: stock.and_then(|stock| Parts::of(stock, is_counted, amount)),
+        unused: stock.filter(|_| template.budget.is_some()).and_then(unused),
     })
 }
 
@@ -312,13 +347,36 @@ fn batch(status: u16, batch: &str, parts: u32, tally: &Tally) -> Result<Answer, 
     Answer::json_with(status, &BatchBody { batch, parts, tally })
 }
 
-/// What a sweep did: reservations that it ended, rewards that it gave, and what it left of both.
-async fn swept(expired: &Swept, rewarded: &Swept) -> Result<Answer, Problem> {
-    let mut both = expired.clone();
-    both.add(rewarded.clone());
-    let left = left(&both).await;
-    let (expired, rewarded) = (Count::new(expired.done), Count::new(rewarded.done));
-    Answer::json(&SweptBody { expired, rewarded, left })
+/// What a call did of a template's coupons, and where the next one goes on.
+fn walked(change: &Change, walked: &Walked) -> Result<Answer, Problem> {
+    let count = |number: u32| Count::new(number.into());
+    let changed = count(walked.changed);
+    let (revoked, extended) = match change {
+        Change::Revoke(_) => (changed, None),
+        Change::Extend(_) => (None, changed),
+    };
+    Answer::json(&WalkedBody {
+        users: count(walked.users),
+        revoked,
+        extended,
+        reserved: count(walked.reserved),
+        unreadable: count(walked.unreadable),
+        cursor: walked.cursor.as_ref().map(walk::Cursor::text),
+    })
+}
+
+/// What a sweep did: reservations that it ended, rewards that it gave, coupons that it settled, what it brought home, and
+/// what it left of all.
+async fn swept(sweeps: &Sweeps) -> Result<Answer, Problem> {
+    let Sweeps { expired, rewarded, settled, home } = sweeps;
+    let mut all = expired.clone();
+    for other in [rewarded, settled, home] {
+        all.add(other.clone());
+    }
+    let left = left(&all).await;
+    let [expired, rewarded, settled, home] =
+        [expired, rewarded, settled, home].map(|one| Count::new(one.done));
+    Answer::json(&SweptBody { expired, rewarded, settled, home, left })
 }
 
 /// A group-buy campaign.

@@ -3,6 +3,7 @@
 use domain::answers::unexpected;
 use domain::error::InvalidInput;
 use domain::ids::UserId;
+use domain::money::Currency;
 use domain::order_number::OrderNumber;
 use domain::time::UnixMillis;
 use edge::config::Config;
@@ -14,7 +15,7 @@ use crate::{Done, render};
 use coupons::issue::{Claim, Number, Recorded};
 use coupons::list::{self, State};
 use coupons::records::{Coupon, Gave, Order};
-use coupons::redemption::Use;
+use coupons::redemption::{Cart, Use};
 use coupons::refusal::Failure;
 use coupons::template::Kind;
 
@@ -64,9 +65,11 @@ impl wit::Guest for Component {
         coupon: String,
         order: String,
         amount: Option<i64>,
+        cart: Option<wit::Cart>,
     ) -> Result<wit::Recorded, Error> {
         let coupon = OrderNumber::parse(&coupon, "coupon")?;
-        recorded(Command::Use(UserId(user), coupon, parse::redemption(order, amount)?)).await
+        let cart = cart.map_or(Ok(Cart::default()), of_cart)?;
+        recorded(Command::Use(UserId(user), coupon, parse::redemption(order, amount, cart)?)).await
     }
 
     async fn roll_back(user: u64, coupon: String, order: String) -> Result<wit::Recorded, Error> {
@@ -92,6 +95,7 @@ impl wit::Guest for Component {
             wit::State::Usable => State::Usable,
             wit::State::Redeemed => State::Redeemed,
             wit::State::Expired => State::Expired,
+            wit::State::Revoked => State::Revoked,
         });
         let page = parse::page_of(state, cursor.as_deref(), limit as usize)?;
         match done(Command::List(UserId(user), page)).await? {
@@ -107,6 +111,12 @@ impl wit::Guest for Component {
             _ => Err(error(unexpected().into())),
         }
     }
+}
+
+fn of_cart(cart: wit::Cart) -> Result<Cart, InvalidInput> {
+    let wrong = || InvalidInput::new("invalid_value", "cart.currency", "must be three letters");
+    let read = |text: String| Currency::parse(&text).ok_or_else(wrong);
+    Ok(Cart { amount: cart.amount, currency: cart.currency.map(read).transpose()? })
 }
 
 fn read(claim: wit::Claim) -> Result<Claim, InvalidInput> {
@@ -163,6 +173,7 @@ fn outcome(number: &OrderNumber, order: &Order, now: UnixMillis) -> wit::Outcome
         (Gave::Greeting(words), _) => wit::Outcome::Greeting(words.clone()),
         (Gave::Reserved(_, until), Some(coupon)) => wit::Outcome::Reserved((coupon, *until)),
         (Gave::Cancelled, _) => wit::Outcome::Cancelled,
+        (Gave::Revoked(..), Some(coupon)) => wit::Outcome::Revoked(coupon),
         // All others have a coupon.
         _ => wit::Outcome::Expired,
     }
@@ -182,6 +193,7 @@ fn coupon(number: &OrderNumber, order: &Order, now: UnixMillis) -> Option<wit::C
             State::Usable => wit::State::Usable,
             State::Redeemed => wit::State::Redeemed,
             State::Expired => wit::State::Expired,
+            State::Revoked => wit::State::Revoked,
         },
         kind: match kind {
             Kind::AmountOff => wit::Kind::AmountOff,

@@ -281,7 +281,7 @@ async fn perform<B: Binding>(
                 Ok(sealing) => (sealing, None),
                 Err(failure) => (Swept { has_more: true, ..Swept::default() }, Some(failure)),
             };
-            let (activities, mut orders) = domain::due::either(activities, orders)?;
+            let [activities, mut orders] = domain::due::each([activities, orders])?;
             orders.failure = orders.failure.or(sealing_failed);
             let all = partitions.into_iter().chain(retire::shelves(context));
             let quarantined = quarantine::count_all(context, all, &mut orders).await;

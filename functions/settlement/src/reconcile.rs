@@ -3,7 +3,7 @@
 //!
 //! - [`what`]: what can be wrong
 //! - [`partition`]: accounts that no user has, budgets of rains, and packets, a partition at a time
-//! - [`coupons`]: stocks, and what users have of them, a partition at a time
+//! - [`coupons`]: stocks, what users have of them, and what they did not use of budgets, a partition at a time
 //! - [`groups`]: group-buys, beside the coupons of their users
 //! - [`orders`]: what orders took of activities, a user of a partition at a time
 //! - [`holds`]: what activities have given to orders, an activity at a time
@@ -417,18 +417,24 @@ impl<B: Binding> Look<'_, '_, B> {
         let channels = self.context.partitions.all();
         let channels: Vec<_> = channels.flat_map(|one| [credited(one), returned(one)]).collect();
         let read = |names: &[Field]| Read::Fields(pool.clone(), names.to_vec());
-        let mut reads = vec![read(&own), read(&[FREE.into()])];
+        let mut reads: Vec<_> = own.chunks(FIELDS).map(read).collect();
+        let of_own = reads.len();
+        reads.push(read(&[FREE.into()]));
         reads.extend(channels.chunks(FIELDS).map(read));
         let answers = self.read(partition, reads).await?;
-        let mut units = integer(value(answers.get(1))?)?;
-        for answer in &answers[2..] {
+        let mut units = integer(value(answers.get(of_own))?)?;
+        for answer in &answers[of_own + 1..] {
             for pair in fields(Some(answer))?.chunks(2) {
                 if let [credited, returned] = pair {
                     units += integer(credited.as_ref())? - integer(returned.as_ref())?;
                 }
             }
         }
-        Ok((fields(answers.first())?.to_vec(), units))
+        let mut own = Vec::with_capacity(own.len());
+        for answer in &answers[..of_own] {
+            own.extend_from_slice(fields(Some(answer))?);
+        }
+        Ok((own, units))
     }
 
     async fn is_sealed(&self, place: &sealed::Place) -> Result<bool, CommitError> {

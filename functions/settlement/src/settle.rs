@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use coupons::chance::REWARDS;
+use coupons::settling::{bring_home, bring_template, settle_due};
 use coupons::{expiry, group_buy, records as coupon};
 use domain::answers::{self, unexpected};
 use domain::due::{self, Due, DueIndex, Stuck, Swept};
@@ -79,6 +80,10 @@ pub struct Settled {
     pub reservations: u64,
     /// Rewards of group-buys that were given.
     pub rewards: u64,
+    /// Coupons with which nothing can be done any more, and of which is known what they did not use.
+    pub coupons: u64,
+    /// Templates of which something went home from a partition, each for itself.
+    pub home: u64,
     /// Rains whose leases were taken back.
     pub rains: u64,
     /// Templates whose leases were taken back.
@@ -107,6 +112,8 @@ impl Settled {
             self.withdrawals,
             self.reservations,
             self.rewards,
+            self.coupons,
+            self.home,
             self.rains,
             self.templates,
         ];
@@ -151,6 +158,8 @@ struct StuckCounts {
     withdrawals: u64,
     reservations: u64,
     rewards: u64,
+    coupons: u64,
+    home: u64,
 }
 
 /// Settles.
@@ -199,7 +208,9 @@ pub async fn settle<B: Binding>(
     settled.left = over
         + sum(|one| one.packets).saturating_sub(stuck.packets)
         + sum(|one| one.withdrawals).saturating_sub(stuck.withdrawals)
-        + sum(|one| one.reservations).saturating_sub(stuck.reservations);
+        + sum(|one| one.reservations).saturating_sub(stuck.reservations)
+        + sum(|one| one.coupons).saturating_sub(stuck.coupons)
+        + sum(|one| one.home).saturating_sub(stuck.home);
     if rewards_left {
         // Else those that are due are such whose template refuses: another call would find the same.
         settled.left += sum(|one| one.rewards).saturating_sub(stuck.rewards);
@@ -226,6 +237,10 @@ struct Waiting {
     reservations: u64,
     /// Rewards that are due.
     rewards: u64,
+    /// Coupons to settle.
+    coupons: u64,
+    /// Templates of which something is to go home.
+    home: u64,
     /// Items that are set aside.
     quarantined: u64,
 }
@@ -243,6 +258,8 @@ async fn look<B: Binding>(context: &Context<'_, B>, settled: &mut Settled) -> Ve
             records::WITHDRAWAL_ENDS.count(context.now),
             coupon::ENDS.count(context.now),
             all(REWARDS),
+            coupon::DUE.count(context.now),
+            all(coupon::HOMEWARD),
             quarantine::count(),
         ];
         (one, Transaction { reads, ..Transaction::default() })
@@ -281,7 +298,18 @@ fn found(partition: Partition, answers: &[Answer]) -> Result<Waiting, CommitErro
         _ => Err(unexpected()),
     };
     let counts = counts.iter().map(count).collect::<Result<Vec<_>, _>>()?;
-    let [queued, unsent, owed, ends, withdrawals, reservations, rewards, quarantined] = counts[..]
+    let [
+        queued,
+        unsent,
+        owed,
+        ends,
+        withdrawals,
+        reservations,
+        rewards,
+        coupons,
+        home,
+        quarantined,
+    ] = counts[..]
     else {
         return Err(unexpected());
     };
@@ -294,6 +322,8 @@ fn found(partition: Partition, answers: &[Answer]) -> Result<Waiting, CommitErro
         withdrawals,
         reservations,
         rewards,
+        coupons,
+        home,
         quarantined,
     })
 }
@@ -549,8 +579,8 @@ async fn post_one<B: Binding>(
     Ok((posted.tokens, lost))
 }
 
-/// Ends reservations that have expired, and gives rewards that are due; whether it left rewards of which it does
-/// not know that they cannot be given.
+/// Ends reservations that have expired, gives rewards that are due, settles coupons and brings home what they did not use;
+/// whether it left rewards of which it does not know that they cannot be given.
 async fn sweep_coupons<B: Binding>(
     context: &coupons::context::Context<'_, B>,
     waiting: &[Waiting],
@@ -558,11 +588,12 @@ async fn sweep_coupons<B: Binding>(
     settled: &mut Settled,
     stuck: &mut StuckCounts,
 ) -> bool {
-    let partitions = waiting.iter().filter(|one| one.reservations + one.rewards > 0);
+    let waits = |one: &&Waiting| one.reservations + one.rewards + one.coupons + one.home > 0;
+    let partitions = waiting.iter().filter(waits);
     let partitions: Vec<_> = partitions.map(|one| one.partition).collect();
     let mut has_more = false;
     for wave in partitions.chunks(WAVE) {
-        if settled.reservations + settled.rewards >= u64::from(users_max) {
+        if settled.reservations + settled.rewards + settled.coupons >= u64::from(users_max) {
             return true;
         }
         let reservations = settled.take(expiry::expire_due(context, wave).await);
@@ -572,6 +603,12 @@ async fn sweep_coupons<B: Binding>(
         settled.rewards += rewards.done;
         stuck.rewards += rewards.stuck;
         has_more |= rewards.has_more;
+        let coupons = settled.take(settle_due(context, wave).await);
+        settled.coupons += coupons.done;
+        stuck.coupons += coupons.stuck;
+        let home = settled.take(bring_home(context, wave).await);
+        settled.home += home.done;
+        stuck.home += home.stuck;
     }
     has_more
 }
@@ -585,7 +622,7 @@ async fn take_back_rains<B: Binding>(context: &Context<'_, B>, settled: &mut Set
         name: "a rain that is over",
         published: |id: &str| (rain::publication(partitions, id), rain::place(partitions, id)),
     };
-    let (rains, left) = over.take_back(context, settled).await;
+    let (rains, left) = over.take_back(context, settled, async |_| Ok(())).await;
     settled.rains += rains;
     left
 }
@@ -601,7 +638,10 @@ async fn take_back_templates<B: Binding>(
         name: "a template that is over",
         published: |id: &str| (context.publication(id), context.place(id)),
     };
-    let (templates, left) = over.take_back(context, settled).await;
+    let partitions: Vec<_> = context.partitions.all().collect();
+    // What was not used is on lists, but where a pool forgot that it had it.
+    let beside = async |id: &str| bring_template(context, id, &partitions).await.map(drop);
+    let (templates, left) = over.take_back(context, settled, beside).await;
     settled.templates += templates;
     left
 }
@@ -636,11 +676,12 @@ struct Over<F> {
 }
 
 impl<F> Over<F> {
-    /// How many had their leases taken back, and how many are left.
+    /// How many had their leases taken back, and how many are left. `beside` is what else is done with each of them.
     async fn take_back<W: World, T: Configuration>(
         &self,
         world: &W,
         settled: &mut Settled,
+        beside: impl AsyncFn(&str) -> Result<(), CommitError>,
     ) -> (u64, u64)
     where
         F: Fn(&str) -> (Publication<T>, Place),
@@ -660,7 +701,7 @@ impl<F> Over<F> {
             done_max: BUDGETS_MAX,
             passed_over_max: PASSED_OVER_MAX,
         };
-        let act = async |due: Due<'_>| Ok(self.take_back_one(world, &due, until).await?);
+        let act = async |due: Due<'_>| Ok(self.take_back_one(world, &due, until, &beside).await?);
         let taken = settled.take(sweep.each(context, act).await);
         let reads = vec![index.count(until), quarantine::count()];
         match context.read(partition, reads).await.as_deref() {
@@ -685,6 +726,7 @@ impl<F> Over<F> {
         world: &W,
         due: &Due<'_>,
         until: UnixMillis,
+        beside: &impl AsyncFn(&str) -> Result<(), CommitError>,
     ) -> Result<bool, CommitError>
     where
         F: Fn(&str) -> (Publication<T>, Place),
@@ -703,6 +745,7 @@ impl<F> Over<F> {
         let mut next = (!is_over).then_some(over_at);
         if is_over {
             call_back_all(world, &place).await?;
+            beside(id).await?;
             if !is_all_home(&context, &place).await? {
                 next = Some(later(over_at, until));
             }

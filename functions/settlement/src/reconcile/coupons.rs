@@ -1,13 +1,17 @@
 //! Stocks of coupons, and what users have of them: a template's pool against its leases, a partition's
 //! leases against the orders of its users and those that were collected, and each user's counts against their own orders
-//! likewise. Orders lie in a user's record and its pages, which are read at one moment.
+//! likewise. Orders lie in a user's record and its pages, which are read at one moment. What coupons did not use of a budget
+//! likewise: the pool's sum against its counts of partitions, these against those of the partitions, and those against the
+//! orders.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use coupons::context::{BODY, PUBLISHED_VERSION, published};
 use coupons::orders::Record;
-use coupons::records::{self, GONE, Gave, Order};
-use domain::answers::{fields, integer, unexpected};
+use coupons::records::{self, DUE, ENDS, GONE, GONE_UNUSED, Gave, HOMEWARD, HOMEWARD_AT, Order};
+use coupons::settling::{entry, returned};
+use domain::answers::{integer, integers, unexpected};
+use domain::due::DueIndex;
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::partition::Partition;
@@ -16,7 +20,7 @@ use domain::transaction::{
     Answer, CommitError, Field, Member, READ_FIELDS_MAX, Range, Read, Value,
 };
 use edge::store::Binding;
-use lease::Lease;
+use lease::{Lease, UNUSED, UNUSED_IN_ALL, unused};
 use store::quarantine;
 
 use super::groups::{self, Missing, Reward};
@@ -24,6 +28,9 @@ use super::{FIELDS, LOOKS_MAX, Look, Report, Scope, What, map, value};
 
 /// Users' records that are read at once.
 const RECORDS: usize = 64;
+
+/// Entries of an index that are looked up at once, with four reads each.
+const ENTRIES: usize = 250;
 
 /// Names of templates.
 pub(super) type Templates = BTreeSet<String>;
@@ -33,21 +40,29 @@ pub(super) type Templates = BTreeSet<String>;
 struct Had {
     given: i64,
     held: i64,
+    /// Those that were taken back: they count for their users, and for no lease.
+    revoked: i64,
+    /// Cents that they returned to their budget.
+    returned: i64,
 }
 
 /// What a partition has of a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Leased {
+struct Of {
     lease: Lease,
+    /// Cents that coupons did not use.
+    unused: i64,
     /// Coupons that were given here and collected.
     gone: i64,
+    /// Cents that those did not use.
+    gone_unused: i64,
 }
 
-/// A reservation, as its order says it.
-struct Reservation {
+/// An order that stands in an index, as it says itself.
+struct Listed {
     user: UserId,
     number: OrderNumber,
-    until: UnixMillis,
+    at: UnixMillis,
     order: Value,
 }
 
@@ -55,7 +70,8 @@ struct Reservation {
 #[derive(Default)]
 struct Holdings {
     had: BTreeMap<String, Had>,
-    reservations: Vec<Reservation>,
+    reservations: Vec<Listed>,
+    to_settle: Vec<Listed>,
     rewards: Vec<Reward>,
     missing: Vec<Missing>,
 }
@@ -74,7 +90,8 @@ pub(super) async fn templates<B: Binding>(
     Ok(look.members(home, None, page).await?.iter().map(id).collect())
 }
 
-/// Looks at the pools of some templates: what is free and what was leased out are the stock.
+/// Looks at the pools of some templates: what is free and what was leased out are the stock, and what the budget allows
+/// beyond it.
 ///
 /// # Errors
 /// The store's.
@@ -97,15 +114,21 @@ async fn check_pool<B: Binding>(
     report: &mut Report,
 ) -> Result<(), CommitError> {
     let home = records::home_of_pool(look.context.partitions, id);
-    let own = [BODY, PUBLISHED_VERSION].map(Field::from).to_vec();
+    let own = [BODY, PUBLISHED_VERSION, UNUSED_IN_ALL].map(Field::from);
+    let counts = look.context.partitions.all().map(unused);
+    let own = own.into_iter().chain(counts).collect();
     let (own, units) = look.pool(home, &records::pool(id), own).await?;
+    let counts = own.iter().skip(2).map(|count| integer(count.as_ref()));
+    let counts = counts.collect::<Result<Vec<_>, _>>()?;
+    let (in_all, counts) = counts.split_first().ok_or_else(unexpected)?;
     let Some((_, template)) = published(Some(&Answer::Fields(own)))? else {
         let publication = records::publication(look.context.partitions, id);
         return look.demand_sealed(&publication.sealing()).await;
     };
     if template.is_counted() {
-        report.add(What::StockDiffers, id, template.leasable(0), units);
+        report.add(What::StockDiffers, id, template.leasable(*in_all), units);
     }
+    report.add(What::UnusedDiffers, id, counts.iter().sum(), *in_all);
     Ok(())
 }
 
@@ -153,14 +176,16 @@ pub(super) async fn check<B: Binding>(
         }
         let is_still = is_still && new.is_empty();
         templates.extend(new);
-        let differs = |(id, Leased { lease, gone }): (String, Leased)| {
-            let mut had = holdings.had.get(&id).copied().unwrap_or_default();
-            had.given += gone;
-            let of_lease = Had { given: lease.issued(), held: lease.held };
-            (had != of_lease).then_some((id, (had, of_lease)))
+        let differs = |(id, of): (&String, &Of)| {
+            let mut had = holdings.had.get(id).copied().unwrap_or_default();
+            had.given += of.gone;
+            had.returned += of.gone_unused;
+            let (given, held, returned) = (of.lease.issued(), of.lease.held, of.unused);
+            let of_lease = Had { given, held, returned, ..had };
+            (had != of_lease).then_some((id.clone(), (had, of_lease)))
         };
         let mut differences = BTreeMap::new();
-        for (id, difference) in before.into_iter().filter_map(differs) {
+        for (id, difference) in before.iter().filter_map(differs) {
             if !is_sealed(look, &id).await? {
                 differences.insert(id, difference);
             }
@@ -170,6 +195,12 @@ pub(super) async fn check<B: Binding>(
                 let place = format!("{id}/{partition}");
                 report.add(What::IssuedDiffers, &place, had.given, of_lease.given);
                 report.add(What::ReservedDiffers, &place, had.held, of_lease.held);
+                report.add(What::ReturnedDiffers, &place, had.returned, of_lease.returned);
+            }
+            for (id, _) in before.iter().filter(|(_, of)| of.unused > 0) {
+                if !is_sealed(look, id).await? {
+                    check_home(look, partition, id, report).await?;
+                }
             }
             return Ok(());
         }
@@ -200,7 +231,11 @@ async fn check_users<B: Binding>(
 ) -> Result<Holdings, CommitError> {
     report.users += users.len() as u64;
     let holdings = holdings(look, partition, users, report).await?;
-    check_reservations(look, partition, &holdings.reservations, report).await?;
+    let reservations = (ENDS, &holdings.reservations, What::ReservationUnlisted);
+    let to_settle = (DUE, &holdings.to_settle, What::CouponUnlisted);
+    for (index, listed, what) in [reservations, to_settle] {
+        check_listed(look, partition, index, listed, what, report).await?;
+    }
     groups::check_rewards(look, partition, &holdings.rewards, report).await?;
     groups::check_missing(look, partition, &holdings.missing, report).await?;
     Ok(holdings)
@@ -211,21 +246,56 @@ async fn leases<B: Binding>(
     look: &Look<'_, '_, B>,
     partition: Partition,
     templates: &Templates,
-) -> Result<BTreeMap<String, Leased>, CommitError> {
-    let reads = |id: &String| {
-        [Lease::read(records::lease(id)), Read::Fields(records::lease(id), vec![GONE.into()])]
+) -> Result<BTreeMap<String, Of>, CommitError> {
+    let of = |id: &String| {
+        let record = records::lease(id);
+        let beside = [UNUSED, GONE, GONE_UNUSED].map(Field::from).to_vec();
+        [Lease::read(record.clone()), Read::Fields(record, beside)]
     };
-    let reads: Vec<_> = templates.iter().flat_map(reads).collect();
+    let reads: Vec<_> = templates.iter().flat_map(of).collect();
     let mut answers = Vec::new();
     for part in reads.chunks(FIELDS) {
         answers.extend(look.read(partition, part.to_vec()).await?);
     }
-    let leased = |(id, answers): (&String, &[Answer])| -> Result<_, CommitError> {
+    let of = |(id, answers): (&String, &[Answer])| -> Result<_, CommitError> {
+        let [unused, gone, gone_unused] = integers(answers.get(1))?;
         let lease = Lease::answered(answers.first())?;
-        let [gone] = fields(answers.get(1))? else { return Err(unexpected()) };
-        Ok((id.clone(), Leased { lease, gone: integer(gone.as_ref())? }))
+        Ok((id.clone(), Of { lease, unused, gone, gone_unused }))
     };
-    templates.iter().zip(answers.chunks(2)).map(leased).collect()
+    templates.iter().zip(answers.chunks(2)).map(of).collect()
+}
+
+/// Whether the pool of a template knows what coupons of a partition did not use, or will. Of the pool's count and the
+/// partition's each only grows, and the pool's follows: whatever is read first is not ahead.
+async fn check_home<B: Binding>(
+    look: &Look<'_, '_, B>,
+    partition: Partition,
+    id: &str,
+    report: &mut Report,
+) -> Result<(), CommitError> {
+    let home = records::home_of_pool(look.context.partitions, id);
+    let read_pool = || Read::Fields(records::pool(id), vec![unused(partition)]);
+    let of_pool = look.read(home, vec![read_pool()]).await?;
+    let [of_pool] = integers(of_pool.first())?;
+    let mut reads = vec![
+        Read::Fields(records::lease(id), vec![UNUSED.into()]),
+        HOMEWARD.has(HOMEWARD_AT, id.as_bytes()),
+    ];
+    reads.extend(quarantine::has(HOMEWARD, HOMEWARD_AT, id.as_bytes()));
+    let answers = look.read(partition, reads).await?;
+    let [counted] = integers(answers.first())?;
+    let place = format!("{id}/{partition}");
+    if of_pool > counted {
+        report.add(What::UnusedAhead, place, counted, of_pool);
+    } else if of_pool < counted && !answers.contains(&Answer::Contains(true)) {
+        // It may have come home in between.
+        let of_pool = look.read(home, vec![read_pool()]).await?;
+        let [of_pool] = integers(of_pool.first())?;
+        if of_pool < counted {
+            report.add(What::NotHome, place, counted, of_pool);
+        }
+    }
+    Ok(())
 }
 
 async fn holdings<B: Binding>(
@@ -325,47 +395,65 @@ fn add_user(kept: &Kept, holdings: &mut Holdings, report: &mut Report) {
             report.broken(What::OrderBroken, format!("{user}/{number}"));
             continue;
         };
-        if let Gave::Reserved(coupon, until) = &order.gave {
-            had.entry(coupon.template.clone()).or_default().held += 1;
-            let (until, order) = (UnixMillis(*until), value.clone());
-            holdings.reservations.push(Reservation { user, number, until, order });
-        } else if let Some(coupon) = order.given() {
-            had.entry(coupon.template.clone()).or_default().given += 1;
+        match &order.gave {
+            Gave::Issued(coupon) | Gave::Fallback(coupon) => {
+                let had = had.entry(coupon.template.clone()).or_default();
+                had.given += 1;
+                had.returned += returned(&order);
+            }
+            Gave::Reserved(coupon, until) => {
+                had.entry(coupon.template.clone()).or_default().held += 1;
+                let (at, order) = (UnixMillis(*until), value.clone());
+                holdings.reservations.push(Listed { user, number, at, order });
+                continue;
+            }
+            Gave::Revoked(coupon, _) => {
+                had.entry(coupon.template.clone()).or_default().revoked += 1;
+            }
+            Gave::Greeting(_) | Gave::Cancelled | Gave::Expired => {}
+        }
+        if let Some(at) = entry(&order) {
+            holdings.to_settle.push(Listed { user, number, at, order: value.clone() });
         }
     }
-    for (template, Had { given, held }) in had {
+    for (template, Had { given, held, revoked, returned }) in had {
         let (count, collected) = counts.remove(&template).unwrap_or_default();
-        let all = given + held + collected;
+        let all = given + held + revoked + collected;
         report.add(What::CouponCountDiffers, format!("{user}/{template}"), all, count);
         let of_all = holdings.had.entry(template).or_default();
         of_all.given += given;
         of_all.held += held;
+        of_all.revoked += revoked;
+        of_all.returned += returned;
     }
     for (template, (count, collected)) in counts {
         report.add(What::CouponCountDiffers, format!("{user}/{template}"), collected, count);
     }
 }
 
-/// Whether each reservation is found when it ends. One that has ended meanwhile has another order.
-async fn check_reservations<B: Binding>(
+/// Whether each order is found under its moment, or is set aside or dropped. One that has changed meanwhile is another
+/// one.
+async fn check_listed<B: Binding>(
     look: &Look<'_, '_, B>,
     partition: Partition,
-    reservations: &[Reservation],
+    index: DueIndex,
+    listed: &[Listed],
+    what: What,
     report: &mut Report,
 ) -> Result<(), CommitError> {
-    for one in reservations {
-        let end = records::end(one.user, &one.number);
-        let mut reads = vec![
-            Read::Fields(records::user(one.user), vec![records::order(&one.number)]),
-            records::ENDS.has(one.until, &end),
-        ];
-        reads.extend(quarantine::has(records::ENDS, one.until, &end));
-        let answers = look.read(partition, reads).await?;
-        if value(answers.first())? != Some(&one.order) {
-            continue;
-        }
-        if !answers.contains(&Answer::Contains(true)) {
-            report.broken(What::ReservationUnlisted, format!("{}/{}", one.user, one.number));
+    for some in listed.chunks(ENTRIES) {
+        let reads = some.iter().flat_map(|Listed { user, number, at, .. }| {
+            let entry = records::end(*user, number);
+            let [aside, dropped] = quarantine::has(index, *at, &entry);
+            let order = Read::Fields(records::user(*user), vec![records::order(number)]);
+            [order, index.has(*at, &entry), aside, dropped]
+        });
+        let answers = look.read(partition, reads.collect()).await?;
+        for (one, answers) in some.iter().zip(answers.chunks(4)) {
+            let is_same = value(answers.first())? == Some(&one.order);
+            if is_same && !answers.contains(&Answer::Contains(true)) {
+                report.broken(what, format!("{}/{}", one.user, one.number));
+            }
         }
     }
     Ok(())

@@ -47,6 +47,16 @@ pub enum What {
     IssuedDiffers,
     /// In a partition, coupons that are held are not those that are reserved.
     ReservedDiffers,
+    /// A template's pool says that coupons did not use another sum than it knows of partitions.
+    UnusedDiffers,
+    /// In a partition, what coupons did not use of a template's budget is not what its orders returned.
+    ReturnedDiffers,
+    /// What coupons of a partition did not use has not come home, and nobody brings it.
+    NotHome,
+    /// The pool knows more of what coupons of a partition did not use than the partition does.
+    UnusedAhead,
+    /// A coupon whose rest is to be counted is not among those that are.
+    CouponUnlisted,
     /// The coupons of a template that count for a user's limit are not those that the user has.
     CouponCountDiffers,
     /// What became of an order cannot be read.
@@ -101,6 +111,11 @@ impl What {
             Self::StockDiffers => "stock_differs",
             Self::IssuedDiffers => "issued_differs",
             Self::ReservedDiffers => "reserved_differs",
+            Self::UnusedDiffers => "unused_differs",
+            Self::ReturnedDiffers => "returned_differs",
+            Self::NotHome => "not_home",
+            Self::UnusedAhead => "unused_ahead",
+            Self::CouponUnlisted => "coupon_unlisted",
             Self::CouponCountDiffers => "coupon_count_differs",
             Self::OrderBroken => "order_broken",
             Self::ReservationUnlisted => "reservation_unlisted",
@@ -161,6 +176,17 @@ impl What {
             Self::IssuedDiffers | Self::ReservedDiffers => {
                 "the users' orders count: correct what is left in the partition's lease"
             }
+            Self::UnusedDiffers => {
+                "disable the template; the partitions' counts count: correct the pool's sum, and what is free by it"
+            }
+            Self::ReturnedDiffers => {
+                "the users' orders count: correct what the partition's lease says was not used"
+            }
+            Self::NotHome => "publish the template again as it is, which brings it home",
+            Self::UnusedAhead => {
+                "after a fail-over: nothing; what the partition's coupons do not use next makes up for it"
+            }
+            Self::CouponUnlisted => "revoke the coupon, or extend it, which lists it again",
             Self::CouponCountDiffers => "the user's orders count: correct the user's count",
             Self::OrderBroken => "restore the order from a backup",
             Self::ReservationUnlisted => {
