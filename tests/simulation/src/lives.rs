@@ -14,10 +14,12 @@ pub fn lives() -> impl Iterator<Item = &'static Life> {
     [
         binding::layout::LIVES,
         domain::paid::LIVES,
-        coupons::records::LIVES,
+        coupons::lives::LIVES,
+        coupons::seal::LIVES,
         purchases::records::LIVES,
         promotion::records::LIVES,
-        wallet::records::LIVES,
+        wallet::lives::LIVES,
+        wallet::seal::LIVES,
         store::life::LIVES,
     ]
     .into_iter()

@@ -366,7 +366,7 @@ impl Run {
                 "activity": id, "scene": "newcomer", "kind": "percent_off", "value": "20",
                 "threshold": "1000", "currency": "CNY", "stock": "100000", "limit_per_user": 500,
                 "budget": "50000000", "single_cap": "500", "claim_from": at(from),
-                "claim_until": at(until), "valid_for_days": 5,
+                "claim_until": at(until), "valid_for_days": 5, "rollback_days": 3,
                 "low_water_percent": 0,
             });
             self.must(coupon::publish(&id, &template)).await;
