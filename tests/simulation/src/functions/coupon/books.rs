@@ -2,10 +2,11 @@
 
 use coupons::context::{BODY, PUBLISHED_VERSION};
 use coupons::records::{Gave, Order};
+use coupons::settling::returned;
 use coupons::template::Template;
 use domain::money::Amount;
 use end_to_end::dump::{Record, integer};
-use lease::{CREDITED, FREE, HELD, LEFT, RETURNED};
+use lease::{CREDITED, FREE, HELD, LEFT, RETURNED, UNUSED, UNUSED_IN_ALL};
 use store::codec::decode;
 
 use crate::books::Books;
@@ -15,6 +16,14 @@ struct Known {
     template: Template,
     limit: i64,
     free: i64,
+    /// Cents of the budget that coupons did not use, as far as the pool knows.
+    unused: i64,
+}
+
+impl Known {
+    fn leasable(&self) -> i64 {
+        self.template.leasable(self.unused)
+    }
 }
 
 /// What a number of a user gave.
@@ -31,7 +40,7 @@ pub fn order(books: &Books, user: u64, number: &str) -> Option<Order> {
 /// # Panics
 /// There is no such template.
 pub fn leasable(books: &Books, id: &str) -> i64 {
-    read(books, id).expect("it was published").template.leasable()
+    read(books, id).expect("it was published").leasable()
 }
 
 /// Coupons of a template that are held.
@@ -50,7 +59,8 @@ fn read(books: &Books, id: &str) -> Option<Known> {
     let body = record.get(BODY.as_bytes())?;
     let template: Template = decode(body).expect("a template");
     let limit = i64::from(template.limit_per_user);
-    Some(Known { template, limit, free: integer(record, FREE) })
+    let unused = integer(record, UNUSED_IN_ALL);
+    Some(Known { template, limit, free: integer(record, FREE), unused })
 }
 
 /// How much of a template was out of its pool when it was looked at.
@@ -82,20 +92,26 @@ impl Out {
 /// # Panics
 /// It does not hold.
 pub fn check_template(books: &Books, id: &str) -> Option<Out> {
-    let Known { template, limit, free } = read(books, id)?;
+    let known = read(books, id)?;
+    let leasable = known.leasable();
+    let Known { template, limit, free, unused } = known;
     let pool = books.record(&pool(books, id), &format!("p{id}"));
     let (given, held, out) = check_leases(books, id, pool);
     // Given, held, in leases, under way and in the pool: together the total.
-    assert_eq!(out, template.leasable() - free, "{id}: {pool:?}");
-    assert!(given + held <= template.leasable().max(out), "{id}: {given} given, {held} held");
+    assert_eq!(out, leasable - free, "{id}: {pool:?}");
+    assert!(given + held <= leasable.max(out), "{id}: {given} given, {held} held");
 
-    let (mut coupons, mut reservations, mut amount) = (0, 0, 0);
+    let (mut coupons, mut reservations, mut amount, mut back) = (0, 0, 0, 0);
     for ((_, name), record) in books.records() {
         if !name.starts_with('c') {
             continue;
         }
         let orders = orders_of(record, id);
         for order in &orders {
+            back += returned(order);
+            if let Gave::Revoked(..) = order.gave {
+                continue;
+            }
             amount += order.coupon().and_then(|coupon| coupon.cap).expect("the most that it costs");
             match order.gave {
                 Gave::Reserved(..) => reservations += 1,
@@ -110,9 +126,25 @@ pub fn check_template(books: &Books, id: &str) -> Option<Out> {
     let face = template.face().expect("the most that one costs");
     assert_eq!(amount, face * (given + held), "{id}: records and amounts");
     let budget = template.budget.map(Amount::minor_units);
-    assert!(budget.is_none_or(|budget| amount <= budget), "{id}: {amount} of {budget:?}");
+    let used = amount - back;
+    assert!(budget.is_none_or(|budget| used <= budget), "{id}: {used} of {budget:?}");
+    check_unused(books, id, pool, back);
+    assert!(unused <= back, "{id}: the pool has {unused} of {back}");
     let version = integer(pool, PUBLISHED_VERSION);
-    Some(Out { out, leasable: template.leasable(), version })
+    Some(Out { out, leasable, version })
+}
+
+/// What coupons did not use is counted by the partitions, and no more of it by the pool.
+fn check_unused(books: &Books, id: &str, pool: &Record, back: i64) {
+    let (mut counted, mut known) = (0, 0);
+    for partition in books.partitions().all() {
+        let of_partition = books.integer(&partition.to_string(), &format!("l{id}"), UNUSED);
+        let of_pool = integer(pool, &format!("{UNUSED}{partition}"));
+        assert!(of_pool <= of_partition, "{id} {partition}: more came home than was counted");
+        counted += of_partition;
+        known += of_pool;
+    }
+    assert_eq!((counted, known), (back, integer(pool, UNUSED_IN_ALL)), "{id}: not used");
 }
 
 /// Given, held, and out of the pool.
