@@ -94,6 +94,28 @@ pub fn roll_back(user: u64, coupon: &str, order: &str) -> Ask {
     Ask::post(format!("/v1/users/{user}/coupons/{coupon}/rollback"), body.to_string())
 }
 
+/// Takes a coupon back.
+pub fn revoke(user: u64, coupon: &str, reason: &str) -> Ask {
+    let body = json!({"reason": reason});
+    Ask::post(format!("/v1/users/{user}/coupons/{coupon}/revoke"), body.to_string()).operator()
+}
+
+/// Makes a coupon valid for longer.
+pub fn extend(user: u64, coupon: &str, until: &str) -> Ask {
+    let body = json!({"valid_until": until});
+    Ask::post(format!("/v1/users/{user}/coupons/{coupon}/extend"), body.to_string()).operator()
+}
+
+/// Takes the coupons of a template back; the body has the reason, and which.
+pub fn revoke_many(template: &str, body: &Value) -> Ask {
+    Ask::post(format!("/v1/coupon-templates/{template}/revoke"), body.to_string()).operator()
+}
+
+/// Makes the coupons of a template valid for longer; the body says until when, and which.
+pub fn extend_many(template: &str, body: &Value) -> Ask {
+    Ask::post(format!("/v1/coupon-templates/{template}/extend"), body.to_string()).operator()
+}
+
 /// Ends what has expired.
 pub fn sweep() -> Ask {
     Ask::new(Method::POST, "/v1/coupons/sweep").operator()

@@ -3,6 +3,7 @@
 //! - [`new_user`], [`orders`]: who is new, by hand and from real orders
 //! - [`coupons`], [`scenes`], [`bulk`]: coupons, what is configured for their scenes, issuing to the users of
 //!   a file
+//! - [`coupon_money`]: what coupons did not use of a budget, and coupons that are taken back or extended
 //! - [`group_buy`]: groups and their rewards
 //! - [`activities`], [`promotions`], [`promotion_index`]: publishing, pricing carts, finding activities
 //! - [`withdrawals`]: money that leaves a balance, and tokens that the store has lost
@@ -13,6 +14,7 @@
 
 mod activities;
 mod bulk;
+mod coupon_money;
 mod coupons;
 mod group_buy;
 mod new_user;

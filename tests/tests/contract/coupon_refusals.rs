@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use end_to_end::app::{Ask, Place, load, not_loaded, order_paid};
 use end_to_end::coupon::{
-    cancel, confirm, issue, look, look_at_scene, look_up, publish, published, redeem, reserve,
-    roll_back, set_up_scene, template,
+    cancel, confirm, extend, issue, look, look_at_scene, look_up, publish, published, redeem,
+    reserve, revoke, revoke_many, roll_back, set_up_scene, template,
 };
 use end_to_end::group_buy::{look_at, open, put, set_up};
 use end_to_end::openapi::{Document, Row};
@@ -33,6 +33,9 @@ const COUPONS: &str = "/v1/users/{user}/coupons";
 const ORDER: &str = "/v1/users/{user}/coupons/orders/{order_number}";
 const REDEEM: &str = "/v1/users/{user}/coupons/{coupon}/redeem";
 const ROLLBACK: &str = "/v1/users/{user}/coupons/{coupon}/rollback";
+const REVOKE: &str = "/v1/users/{user}/coupons/{coupon}/revoke";
+const EXTEND: &str = "/v1/users/{user}/coupons/{coupon}/extend";
+const REVOKE_MANY: &str = "/v1/coupon-templates/{template}/revoke";
 const RESERVATIONS: &str = "/v1/users/{user}/reservations";
 const CONFIRM: &str = "/v1/users/{user}/reservations/{order_number}/confirm";
 const CANCEL: &str = "/v1/users/{user}/reservations/{order_number}/cancel";
@@ -85,6 +88,7 @@ impl Table {
             ("new", json!({"new_users_only": true})),
             ("ask", json!({"new_users_only": true, "unknown_users": "ask"})),
             ("off", json!({"enabled": false})),
+            ("brief", json!({"rollback_days": 0, "limit_per_user": 9})),
             (
                 "window",
                 json!({
@@ -194,6 +198,51 @@ impl Table {
         self.check("post", CANCEL, rows).await;
     }
 
+    /// What operators do to coupons, and what a cart says.
+    async fn check_money(&mut self) {
+        for number in ["final", "back", "open"] {
+            assert_eq!(issue(4, "brief", number).of(&self.app).await.status, 201);
+        }
+        let of_cart = |cart: Value| {
+            let mut body = json!({"order": "A"});
+            body.as_object_mut().unwrap().extend(cart.as_object().unwrap().clone());
+            redeem(4, "final", "A").json(body.to_string())
+        };
+        let rows = vec![
+            (409, "below_threshold", of_cart(json!({"order_amount": 1_509}))),
+            (409, "wrong_currency", of_cart(json!({"currency": "EUR"}))),
+            (200, "", of_cart(json!({"order_amount": 1_510, "currency": "CNY"}))),
+        ];
+        self.check("post", REDEEM, rows).await;
+        let too_late = vec![(409, "redemption_final", roll_back(4, "final", "A"))];
+        self.check("post", ROLLBACK, too_late).await;
+        let rows = vec![
+            (404, "unknown_coupon", revoke(4, "x", "wrong")),
+            (409, "not_confirmed", revoke(1, "held", "wrong")),
+            (409, "already_redeemed", revoke(4, "final", "wrong")),
+            (200, "", revoke(4, "back", "wrong")),
+        ];
+        self.check("post", REVOKE, rows).await;
+        let until = "2096-12-31T00:00:00Z";
+        let rows = vec![
+            (404, "unknown_coupon", extend(4, "x", until)),
+            (409, "not_confirmed", extend(1, "held", until)),
+            (409, "already_redeemed", extend(4, "final", until)),
+            (409, "revoked", extend(4, "back", until)),
+            (200, "", extend(4, "open", until)),
+        ];
+        self.check("post", EXTEND, rows).await;
+        self.check("post", REDEEM, vec![(409, "revoked", redeem(4, "back", "A"))]).await;
+        self.check("post", ROLLBACK, vec![(409, "revoked", roll_back(4, "back", "A"))]).await;
+        let reason = json!({"reason": "wrong"});
+        let rows = vec![
+            (404, "unknown_template", revoke_many("x", &reason)),
+            (409, "template_enabled", revoke_many("brief", &reason)),
+            (200, "", revoke_many("off", &reason)),
+        ];
+        self.check("post", REVOKE_MANY, rows).await;
+    }
+
     async fn check_templates(&mut self) {
         let with = |field: &str, value: Value| {
             let mut body = template(10);
@@ -234,12 +283,16 @@ impl Table {
         self.app.advance_time(HOUR_MS);
         self.check("post", COUPONS, vec![(409, "ended", issue(2, "window", "w"))]).await;
         self.check("post", RESERVATIONS, vec![(409, "ended", reserve(2, "window", "w", 60))]).await;
-        self.check("put", TEMPLATE, vec![(409, "ended", publish("window", &template(10)))]).await;
+        // It is opened again, and coupons that it gave are what they were.
+        self.check("put", TEMPLATE, vec![(200, "", publish("window", &template(10)))]).await;
         let redemption = |status, code| vec![(status, code, redeem(1, "w", "A"))];
         self.app.advance_time(HOUR_MS - 1);
         self.check("post", REDEEM, redemption(409, "not_yet_valid")).await;
         self.app.advance_time(1 + HOUR_MS);
         self.check("post", REDEEM, redemption(409, "expired")).await;
+        self.check("post", REVOKE, vec![(409, "expired", revoke(1, "w", "wrong"))]).await;
+        let late = extend(1, "w", "2096-12-31T00:00:00Z");
+        self.check("post", EXTEND, vec![(409, "expired", late)]).await;
     }
 
     async fn check_scenes(&mut self) {
@@ -341,6 +394,7 @@ async fn every_refusal_is_reached_and_described() {
         let mut table = Table::set_up(&place).await;
         table.check_claims().await;
         table.check_uses().await;
+        table.check_money().await;
         table.check_templates().await;
         table.check_times().await;
         table.check_scenes().await;

@@ -1,10 +1,13 @@
 //! What the app answers about coupons has the shapes and codes that the document lists: good and bad
 //! input of each route. `coupon_refusals.rs` has the refusals that need a clock or many requests.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use domain::time::UnixMillis;
 use end_to_end::app::{Ask, Place};
 use end_to_end::coupon::{
-    cancel, confirm, issue, list, look, look_up, publish, published, redeem, reserve, roll_back,
-    sweep, template,
+    cancel, confirm, extend, extend_many, issue, list, look, look_up, publish, published, redeem,
+    reserve, revoke, revoke_many, roll_back, sweep, template,
 };
 use end_to_end::openapi::{Document, as_text, by_caller, too_large};
 use serde_json::{Value, json};
@@ -14,6 +17,13 @@ fn with(field: &str, value: Value) -> Value {
     let mut body = template(10);
     body[field] = value;
     body
+}
+
+/// A year from now.
+fn soon() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let soon = i64::try_from(now.as_millis()).unwrap() + 365 * 86_400_000;
+    UnixMillis(soon).to_rfc3339()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,13 +102,52 @@ async fn answers_about_templates_are_as_the_document_says() {
     ];
     check_all("get", "/v1/coupon-templates/{template}/bulk/{batch}", rows).await;
 
-    published(&app, "over", &with("claim_until", json!("1970-01-02T00:00:00Z"))).await;
+    let over = with("claim_until", json!("1970-01-02T00:00:00Z"));
+    published(&app, "over", &template(10)).await;
+    let mut budgeted = with("budget", json!(15_000));
+    budgeted["rollback_days"] = json!(0);
     let rows = vec![
+        (200, "", publish("budgeted", &budgeted)),
+        (400, "invalid_value", put("rollback_days", json!(366))),
+        (400, "invalid_value", publish("new", &over)),
+        (200, "", publish("over", &over)),
+        (200, "", publish("over", &template(10))),
         (409, "stock_in_use", publish("t", &template(1))),
         (409, "field_fixed", put("value", json!("1600"))),
-        (409, "ended", publish("over", &template(10))),
     ];
     check_all("put", route, rows).await;
+    check_all("get", route, vec![(200, "", look("budgeted"))]).await;
+
+    let reason = json!({"reason": "wrong"});
+    let from = |cursor: &str| json!({"reason": "wrong", "batch": "b", "cursor": cursor});
+    let rows = vec![
+        (200, "", revoke_many("t", &json!({"reason": "wrong", "batch": "b"}))),
+        (200, "", revoke_many("full", &reason)),
+        (200, "", revoke_many("t", &from("0.0.0"))),
+        (400, "invalid_part", revoke_many("T", &reason)),
+        (400, "invalid_value", revoke_many("t", &json!({"reason": " "}))),
+        (400, "invalid_value", revoke_many("t", &from("x"))),
+        (400, "missing_field", revoke_many("t", &json!({}))),
+        (403, "operator_only", by_caller(revoke_many("t", &reason))),
+        (404, "unknown_template", revoke_many("x", &reason)),
+        (409, "template_enabled", revoke_many("t", &reason)),
+        (413, "body_too_large", too_large(revoke_many("t", &reason))),
+        (415, "unsupported_media_type", as_text(revoke_many("t", &reason))),
+    ];
+    check_all("post", "/v1/coupon-templates/{template}/revoke", rows).await;
+    let until = |until: &str| json!({"valid_until": until});
+    let (later, ever) = (until(&soon()), until("9998-01-01T00:00:00Z"));
+    let rows = vec![
+        (200, "", extend_many("t", &later)),
+        (400, "invalid_part", extend_many("T", &later)),
+        (400, "invalid_value", extend_many("t", &until("1970-01-02T00:00:00Z"))),
+        (400, "invalid_value", extend_many("t", &ever)),
+        (403, "operator_only", by_caller(extend_many("t", &later))),
+        (404, "unknown_template", extend_many("x", &later)),
+        (413, "body_too_large", too_large(extend_many("t", &later))),
+        (415, "unsupported_media_type", as_text(extend_many("t", &later))),
+    ];
+    check_all("post", "/v1/coupon-templates/{template}/extend", rows).await;
     let refused = (403, "operator_only", by_caller(sweep()));
     check_all("post", "/v1/coupons/sweep", vec![(200, "", sweep()), refused]).await;
 }
@@ -184,6 +233,10 @@ async fn answers_about_coupons_are_as_the_document_says() {
     ];
     check_all("get", "/v1/users/{user}/coupons/orders/{order_number}", rows).await;
 
+    let of_cart = |mut body: Value| {
+        body["order"] = json!("A");
+        redeem(7, "one", "A").json(body.to_string())
+    };
     let amount =
         |amount: i64| redeem(7, "n", "A").json(json!({"order": "A", "amount": amount}).to_string());
     let rows = vec![
@@ -192,9 +245,13 @@ async fn answers_about_coupons_are_as_the_document_says() {
         (400, "invalid_order", redeem(7, "n", "")),
         (400, "invalid_value", amount(-1)),
         (400, "invalid_order_number", redeem(7, "a%20b", "A")),
+        (400, "invalid_value", of_cart(json!({"order_amount": -1}))),
+        (400, "invalid_value", of_cart(json!({"currency": "cny"}))),
         (404, "unknown_coupon", redeem(7, "new", "A")),
         (409, "not_confirmed", redeem(7, "held", "A")),
         (409, "already_redeemed", redeem(7, "n", "B")),
+        (409, "below_threshold", of_cart(json!({"order_amount": "1509", "currency": "CNY"}))),
+        (409, "wrong_currency", of_cart(json!({"currency": "EUR"}))),
         (415, "unsupported_media_type", as_text(redeem(7, "n", "A"))),
         (422, "order_number_reused", amount(1_499)),
     ];
@@ -209,6 +266,32 @@ async fn answers_about_coupons_are_as_the_document_says() {
     check_all("post", "/v1/users/{user}/coupons/{coupon}/rollback", rows).await;
     let again = vec![(409, "rolled_back", redeem(7, "n", "A"))];
     check_all("post", "/v1/users/{user}/coupons/{coupon}/redeem", again).await;
+    let rows = vec![
+        (200, "", extend(7, "one", &soon())),
+        (200, "", extend(7, "one", &soon())),
+        (400, "invalid_value", extend(7, "one", "1970-01-02T00:00:00Z")),
+        (400, "invalid_order_number", extend(7, "a%20b", &soon())),
+        (403, "operator_only", by_caller(extend(7, "one", &soon()))),
+        (404, "unknown_coupon", extend(7, "new", &soon())),
+        (409, "not_confirmed", extend(7, "held", &soon())),
+        (415, "unsupported_media_type", as_text(extend(7, "one", &soon()))),
+    ];
+    check_all("post", "/v1/users/{user}/coupons/{coupon}/extend", rows).await;
+    let rows = vec![
+        (200, "", revoke(7, "one", "by mistake")),
+        (200, "", revoke(7, "one", "another time")),
+        (400, "invalid_value", revoke(7, "n", "")),
+        (400, "invalid_value", revoke(7, "n", &"x".repeat(201))),
+        (403, "operator_only", by_caller(revoke(7, "n", "x"))),
+        (404, "unknown_coupon", revoke(7, "new", "x")),
+        (409, "not_confirmed", revoke(7, "held", "x")),
+        (415, "unsupported_media_type", as_text(revoke(7, "n", "x"))),
+    ];
+    check_all("post", "/v1/users/{user}/coupons/{coupon}/revoke", rows).await;
+    let again = vec![(409, "revoked", redeem(7, "one", "A"))];
+    check_all("post", "/v1/users/{user}/coupons/{coupon}/redeem", again).await;
+    let again = vec![(200, "", page("?state=revoked")), (200, "", list(7))];
+    check_all("get", "/v1/users/{user}/coupons", again).await;
 
     let rows = vec![
         (200, "", confirm(7, "held")),

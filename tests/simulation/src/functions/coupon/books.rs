@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use coupons::context::{BODY, PUBLISHED_VERSION};
 use coupons::orders::PAGES_MAX;
-use coupons::records::{GONE, Gave, Order};
+use coupons::records::{GONE, GONE_UNUSED, Gave, Order};
+use coupons::settling::returned;
 use coupons::template::Template;
 use domain::money::Amount;
 use end_to_end::dump::{Record, integer};
-use lease::{CREDITED, FREE, HELD, LEFT, RETURNED};
+use lease::{CREDITED, FREE, HELD, LEFT, RETURNED, UNUSED, UNUSED_IN_ALL};
 use store::codec::decode;
 
 use crate::books::Books;
@@ -18,6 +19,14 @@ struct Known {
     template: Template,
     limit: i64,
     free: i64,
+    /// Cents of the budget that coupons did not use, as far as the pool knows.
+    unused: i64,
+}
+
+impl Known {
+    fn leasable(&self) -> i64 {
+        self.template.leasable(self.unused)
+    }
 }
 
 /// What a number of a user gave.
@@ -37,7 +46,7 @@ pub fn order(books: &Books, user: u64, number: &str) -> Option<Order> {
 /// # Panics
 /// There is no such template.
 pub fn leasable(books: &Books, id: &str) -> i64 {
-    read(books, id).expect("it was published").template.leasable()
+    read(books, id).expect("it was published").leasable()
 }
 
 /// Coupons of a template that are held.
@@ -56,7 +65,8 @@ fn read(books: &Books, id: &str) -> Option<Known> {
     let body = record.get(BODY.as_bytes())?;
     let template: Template = decode(body).expect("a template");
     let limit = i64::from(template.limit_per_user);
-    Some(Known { template, limit, free: integer(record, FREE) })
+    let unused = integer(record, UNUSED_IN_ALL);
+    Some(Known { template, limit, free: integer(record, FREE), unused })
 }
 
 /// How much of a template was out of its pool when it was looked at.
@@ -88,14 +98,16 @@ impl Out {
 /// # Panics
 /// It does not hold.
 pub fn check_template(books: &Books, id: &str) -> Option<Out> {
-    let Known { template, limit, free } = read(books, id)?;
+    let known = read(books, id)?;
+    let leasable = known.leasable();
+    let Known { template, limit, free, unused } = known;
     let pool = books.record(&pool(books, id), &format!("p{id}"));
     let (given, held, out) = check_leases(books, id, pool);
     // Given, held, in leases, under way and in the pool: together the total.
-    assert_eq!(out, template.leasable() - free, "{id}: {pool:?}");
-    assert!(given + held <= template.leasable().max(out), "{id}: {given} given, {held} held");
+    assert_eq!(out, leasable - free, "{id}: {pool:?}");
+    assert!(given + held <= leasable.max(out), "{id}: {given} given, {held} held");
 
-    let (mut coupons, mut reservations, mut amount) = (0, 0, 0);
+    let (mut coupons, mut reservations, mut amount, mut back) = (0, 0, 0, 0);
     // What each user has in the record and its pages, got, and had that was collected.
     let mut users: BTreeMap<&str, (i64, i64, i64)> = BTreeMap::new();
     for ((_, name), record) in books.records() {
@@ -106,6 +118,10 @@ pub fn check_template(books: &Books, id: &str) -> Option<Out> {
         }
         let orders = orders_of(record, id);
         for order in &orders {
+            back += returned(order);
+            if let Gave::Revoked(..) = order.gave {
+                continue;
+            }
             amount += order.coupon().and_then(|coupon| coupon.cap).expect("the most that it costs");
             match order.gave {
                 Gave::Reserved(..) => reservations += 1,
@@ -121,15 +137,32 @@ pub fn check_template(books: &Books, id: &str) -> Option<Out> {
         assert_eq!(has + collected, got, "{id}: user {user}");
         assert!(got <= limit, "{id}: user {user} got {got} of {limit}");
     }
-    let gone = gone(books, id);
+    let [gone, gone_unused] = [GONE, GONE_UNUSED].map(|field| gone(books, id, field));
+    back += gone_unused;
     assert_eq!((coupons + gone, reservations), (given, held), "{id}: records and counts");
     let face = template.face().expect("the most that one costs");
     let amount = amount + face * gone;
     assert_eq!(amount, face * (given + held), "{id}: records and amounts");
     let budget = template.budget.map(Amount::minor_units);
-    assert!(budget.is_none_or(|budget| amount <= budget), "{id}: {amount} of {budget:?}");
+    let used = amount - back;
+    assert!(budget.is_none_or(|budget| used <= budget), "{id}: {used} of {budget:?}");
+    check_unused(books, id, pool, back);
+    assert!(unused <= back, "{id}: the pool has {unused} of {back}");
     let version = integer(pool, PUBLISHED_VERSION);
-    Some(Out { out, leasable: template.leasable(), version })
+    Some(Out { out, leasable, version })
+}
+
+/// What coupons did not use is counted by the partitions, and no more of it by the pool.
+fn check_unused(books: &Books, id: &str, pool: &Record, back: i64) {
+    let (mut counted, mut known) = (0, 0);
+    for partition in books.partitions().all() {
+        let of_partition = books.integer(&partition.to_string(), &format!("l{id}"), UNUSED);
+        let of_pool = integer(pool, &format!("{UNUSED}{partition}"));
+        assert!(of_pool <= of_partition, "{id} {partition}: more came home than was counted");
+        counted += of_partition;
+        known += of_pool;
+    }
+    assert_eq!((counted, known), (back, integer(pool, UNUSED_IN_ALL)), "{id}: not used");
 }
 
 /// Given, held, and out of the pool.
@@ -154,9 +187,9 @@ fn check_leases(books: &Books, id: &str, pool: &Record) -> (i64, i64, i64) {
 }
 
 /// Coupons of a template that were given and collected.
-fn gone(books: &Books, id: &str) -> i64 {
+fn gone(books: &Books, id: &str, field: &str) -> i64 {
     let lease = format!("l{id}");
-    let gone = |partition: String| books.integer(&partition, &lease, GONE);
+    let gone = |partition: String| books.integer(&partition, &lease, field);
     books.partitions().all().map(|partition| gone(partition.to_string())).sum()
 }
 
