@@ -33,6 +33,7 @@ use crate::settle::{Settled, USERS_DEFAULT, settle};
 const NOW: UnixMillis = UnixMillis(1_771_257_600_250);
 const PARTITIONS: u32 = 4;
 
+mod collected;
 mod reconcile;
 mod seal;
 
