@@ -107,6 +107,7 @@ async fn both_manifests_load_together_and_have_the_routes_and_the_channels() {
         ("/v1/coupon-templates/:template/revoke", "coupon"),
         ("/v1/coupons/sweep", "coupon"),
         ("/v1/events", "events"),
+        ("/v1/export/:day", "settlement"),
         ("/v1/group-buy-campaigns/:campaign", "coupon"),
         ("/v1/group-buys", "coupon"),
         ("/v1/posting", "settlement"),
