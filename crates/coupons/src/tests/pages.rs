@@ -534,3 +534,29 @@ fn a_page_never_has_more_orders_than_one_may() {
     assert_eq!(block_on(make_room(&shop.now(), USER)), Ok(true));
     assert_eq!(shop.page_of("greeted0"), Some(2));
 }
+
+#[test]
+fn a_page_that_is_filled_meanwhile_is_there_although_its_only_order_went() {
+    let mut interrupted = 0;
+    for before in 0..6 {
+        let shop = moved();
+        shop.fill_record(USER);
+        let home = shop.now().home(USER);
+        let young = Order::new(1, UnixMillis(START.0 + 100 * DAY_MS), Gave::Cancelled);
+        let numbers = || (0..10).map(|index| number(&format!("young{index}")));
+        let set = |number| Write::Set(records::user(USER), records::order(&number), young.encode());
+        shop.write(home, numbers().map(set).collect());
+        shop.store.interrupt(before, |memory| {
+            let templates = Templates::default();
+            assert_eq!(make_room(&at(memory, &templates, 0), USER).now_or_never(), Some(Ok(true)));
+        });
+        assert_eq!(shop.collect(121 * DAY_MS).gone.get("orders"), Some(&1), "{before}");
+        interrupted += u32::from(shop.was_interrupted());
+        for number in numbers() {
+            let found = block_on(look_up(&shop.now(), USER, &number));
+            assert_eq!(found, Ok(Some(young.clone())), "{before}");
+        }
+        assert_eq!(block_on(look_up(&shop.now(), USER, &number("n"))), Ok(None), "{before}");
+    }
+    assert!(interrupted >= 4, "{interrupted}");
+}
