@@ -55,7 +55,7 @@ use crate::orders::{Record, demand_pages, set_pages};
 use crate::records::{self, GONE, GONE_UNUSED, Order};
 use crate::settling::returned;
 
-/// Orders that one call takes away, and one commit.
+/// Orders that one call takes away, and one commit; and so many that one call says have expired.
 const ORDERS_MAX: usize = 256;
 /// Orders of which one commit says that they have expired: a reservation takes ten operations.
 const OVER_MAX: usize = 128;
@@ -65,8 +65,8 @@ const FIELDS_MAX: usize = 64;
 const AGAIN_MS: i64 = 30 * DAY_MS;
 const DAY_MS: i64 = 86_400_000;
 
-/// Takes away what a user had of coupons and is over for long enough: at most 256 orders a call. `live` are the templates
-/// that are not sealed, and `campaigns` the group-buy campaigns.
+/// Takes away what a user had of coupons and is over for long enough: at most 256 orders a call. `live` are all templates
+/// that are not sealed, and `campaigns` all such group-buy campaigns: what is missing there counts as sealed.
 ///
 /// # Errors
 /// The store's. Of a record that cannot be read, or changed, only once all else that can go has gone.
@@ -79,7 +79,7 @@ pub async fn user<B: Binding>(
 ) -> Result<Collected, CommitError> {
     let rules = Rules { terms, live, campaigns };
     let (mut gone, mut faults) = (Collected::default(), Faults::default());
-    let mut room = ORDERS_MAX;
+    let (mut room, mut ends) = (ORDERS_MAX, ORDERS_MAX);
     for _ in 0..ATTEMPTS_MAX {
         let seen = look(context, user).await?;
         let found = find(&seen, &rules, &mut faults);
@@ -90,8 +90,9 @@ pub async fn user<B: Binding>(
             gone.next = found.next;
             return faults.or(gone);
         }
-        if found.is_over() {
-            end(context, user, &found, terms.now, &mut faults).await?;
+        if found.is_over() && ends > 0 {
+            let most = ends.min(OVER_MAX).min(faults.batch);
+            ends -= end(context, user, &found, most, terms.now, &mut faults).await?;
             continue;
         }
         let taken = found.first(room.min(faults.batch), FIELDS_MAX);
@@ -114,11 +115,11 @@ pub async fn user<B: Binding>(
             taken.count(&mut gone);
             room -= taken.go.len();
         }
-        if taken.is_last {
+        if taken.is_last && !found.is_over() {
             gone.next = found.next;
             return faults.or(gone);
         }
-        if room == 0 {
+        if taken.is_last || room == 0 {
             break;
         }
     }
@@ -377,21 +378,23 @@ fn find_orders(
     }
 }
 
-/// Commits that some of what is over by the clock is over. Whatever comes of it, the next look tells.
+/// Commits that so many orders that are over by the clock are over, and some groups; how many orders that was, whatever
+/// came of it: the next look tells.
 async fn end<B: Binding>(
     context: &Context<'_, B>,
     user: UserId,
     found: &Found,
+    most: usize,
     now: UnixMillis,
     faults: &mut Faults,
-) -> Result<(), CommitError> {
+) -> Result<usize, CommitError> {
     let home = context.home(user);
     for group in found.groups_over.iter().take(FIELDS_MAX) {
         context.commit(home, Plan::of(group.clone(), ())).await?.ok();
     }
-    let over = &found.over[..found.over.len().min(OVER_MAX).min(faults.batch)];
+    let over = &found.over[..most.min(found.over.len())];
     if over.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let mut plan = Plan::new();
     for Old { page, number, order, .. } in over {
@@ -406,7 +409,7 @@ async fn end<B: Binding>(
         Err(error) if error.is_of_records() => faults.isolate(over, error),
         result => drop(result?),
     }
-    Ok(())
+    Ok(over.len())
 }
 
 /// What a lease has counted of orders.

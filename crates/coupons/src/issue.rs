@@ -276,14 +276,14 @@ pub async fn record<B: Binding>(
     number: &OrderNumber,
     order: &Order,
 ) -> Result<Option<Order>, Failure> {
-    let (record, field) = (records::user(user), records::order(number));
     let mut pages = 0;
     attempts("record an order", async || {
         let mut plan = Plan::new();
         let acting = order.number(user, number);
-        orders::demand_new(&mut plan, acting, pages, context.partitions, Why::of);
+        let (record, field) =
+            orders::demand_new(&mut plan, acting, pages, context.partitions, Why::of);
         plan.demand(Why::Full, Guard::SizeAtMost(record.clone(), USER_FIELDS_MAX));
-        plan.write(Write::Set(record.clone(), field.clone(), order.encode()));
+        plan.write(Write::Set(record, field, order.encode()));
         // Whoever collects orders finds it among the user's.
         plan.write_all(records::HOLDERS.mark(user, UnixMillis(order.at)));
         let Err(refused) = context.commit(context.home(user), plan).await? else {
@@ -392,12 +392,12 @@ fn give<B>(
     mut step: Option<Step>,
 ) -> Plan<Why> {
     let Published { id, template, .. } = published;
-    let (user, lease) = (records::user(request.user), records::lease(id));
-    let (field, count) = (records::order(&request.number), records::held_count(id));
+    let (lease, count) = (records::lease(id), records::held_count(id));
     let limit = i64::from(template.limit_per_user) - 1;
     let refuse = Why::Refuse;
     let mut plan = Plan::new();
-    orders::demand_new(&mut plan, request.acting(), pages, context.partitions, Why::of);
+    let acting = request.acting();
+    let (user, field) = orders::demand_new(&mut plan, acting, pages, context.partitions, Why::of);
     if let Some(is_due) = &request.is_due {
         plan.demand(refuse(Refusal::NotEligible), is_due.clone());
     } else if template.new_users_only {

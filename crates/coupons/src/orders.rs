@@ -106,18 +106,18 @@ pub(crate) fn set_pages(record: MapKey, pages: u32) -> Write {
     }
 }
 
-/// Demands that a number has not acted and may act, where its user has so many pages.
+/// Demands that a number has not acted and may act, where its user has so many pages; where its order goes.
 pub fn demand_new<R>(
     plan: &mut Plan<R>,
     number: Number<'_>,
     pages: u32,
     partitions: Partitions,
     why: impl Fn(NotNew) -> R,
-) {
+) -> (MapKey, Field) {
     let (user, field) = (number.user, records::order_field(number.number));
     let record = records::user(user);
     plan.demand(why(NotNew::Acted), Guard::FieldAbsent(record.clone(), field.clone()));
-    plan.demand(why(NotNew::Pages), demand_pages(record, pages));
+    plan.demand(why(NotNew::Pages), demand_pages(record.clone(), pages));
     for page in 1..=pages {
         let page = records::page(user, page);
         plan.demand(why(NotNew::Acted), Guard::FieldAbsent(page, field.clone()));
@@ -125,6 +125,7 @@ pub fn demand_new<R>(
     for guard in number.demands(partitions) {
         plan.demand(why(NotNew::Forgotten), guard);
     }
+    (record, field)
 }
 
 /// Reads an order, of a user who has so many pages.

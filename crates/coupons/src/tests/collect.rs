@@ -22,7 +22,7 @@ use crate::expiry::expire_due;
 use crate::group_buy;
 use crate::issue::{Claim, Number, Recorded, issue, look_up};
 use crate::orders::Record;
-use crate::records::{self, GONE, Order};
+use crate::records::{self, Coupon, GONE, Gave, Order};
 use crate::redemption::{Cart, Use, apply};
 use crate::refusal::{Failure, Refusal};
 use crate::reservation::{cancel, confirm};
@@ -82,6 +82,18 @@ impl Shop {
             Answer::Fields(values) => domain::answers::integer(values[0].as_ref()).unwrap(),
             other => panic!("{other:?}"),
         }
+    }
+
+    /// The user's count is what there is and what went.
+    fn count(&self, template: &str) {
+        let record = self.record();
+        let orders = record.orders().map(|(_, _, value)| Order::decode(value).unwrap());
+        let is_of =
+            |order: &Order| order.coupon().is_some_and(|coupon| coupon.template == template);
+        let there = orders.filter(is_of).count() as i64;
+        let collected = self.integer(&records::collected(USER), template);
+        let count = self.integer(&records::user(USER), &format!("n{template}"));
+        assert_eq!(count, there + collected, "{template}");
     }
 
     /// How many orders went, and what counts for the limit of the user and as given by the lease: what is there and what
@@ -534,8 +546,10 @@ fn what_cannot_be_read_stays_and_keeps_nothing_else() {
     let broken = records::order(&number("two"));
     shop.write(home, vec![Write::Set(records::user(USER), broken.clone(), garbage())]);
     let ms = Kind::Issued.due_ms() + 1;
-    let result = block_on(collect_in(&shop.store, ms));
+    let none = BTreeSet::new();
+    let result = block_on(collect::user(&shop.behind(ms), USER, &terms(ms), &none, &none));
     assert!(matches!(&result, Err(CommitError::Unreadable(text)) if text.contains("an order")));
+    // Nobody knows of which template it is.
     assert_eq!(fields(&shop).0, ["nt", "otwo"]);
     assert_eq!(shop.record().field(&broken), Some(&garbage()));
 
@@ -645,4 +659,132 @@ fn a_time_is_part_of_the_number() {
     shop.collect(Kind::Issued.due_ms() + 1);
     let old = Tally { users: 1, refused: [("too_old".into(), 1)].into(), ..Tally::default() };
     assert_eq!(part(at(-9)), Ok(old));
+}
+
+#[test]
+fn a_number_that_is_forgotten_is_too_old_also_where_its_template_gives_nothing_any_more() {
+    let ms = Kind::Issued.due_ms() + 1;
+    for ordered_at in times() {
+        let shop = shop();
+        let one = Claim { ordered_at, ..claim(USER, "n") };
+        shop.issue(&one).unwrap();
+        shop.collect(ms);
+        shop.publish("t", &[("enabled", json!(false)), ("limit_per_user", json!(9))]).unwrap();
+        assert_eq!(refused(shop.issue(&one)), Refusal::TooOld);
+        let unknown = Claim { template: "unknown".into(), ..one.clone() };
+        assert_eq!(refused(shop.issue(&unknown)), Refusal::TooOld);
+        assert_eq!(refused(shop.issue(&claim(USER, "other"))), Refusal::Disabled);
+        // Where nothing is known of users, either.
+        let asks = [("new_users_only", json!(true)), ("unknown_users", json!("ask"))];
+        shop.publish("t", &asks).unwrap();
+        assert_eq!(refused(shop.issue(&one)), Refusal::TooOld);
+        assert_eq!(refused(shop.issue(&claim(USER, "other"))), Refusal::ImportIncomplete);
+    }
+}
+
+#[test]
+fn of_rolling_back_and_collecting_one_is_first() {
+    let mut rolled_back = 0;
+    for before in 0..3 {
+        let shop = shop();
+        Kind::Redeemed.live(&shop, None);
+        // By a clock that is months behind.
+        let is_done = std::rc::Rc::new(std::cell::Cell::new(false));
+        let told = std::rc::Rc::clone(&is_done);
+        shop.store.interrupt(before, move |memory| {
+            let templates = Templates::default();
+            let context = at(memory, &templates, 0);
+            let by = Use::Rollback { order: "A".into() };
+            let result = apply(&context, USER, &number("n"), &by).now_or_never().unwrap();
+            told.set(result.is_ok());
+        });
+        let collected = shop.collect(Kind::Redeemed.due_ms() + 1);
+        let order = block_on(look_up(&shop.now(), USER, &number("n"))).unwrap();
+        // What was rolled back at the last moment is told as long as anything.
+        assert_eq!(order.is_some(), is_done.get(), "{before} {collected:?}");
+        rolled_back += u32::from(is_done.get());
+        shop.books("t");
+    }
+    assert_eq!(rolled_back, 2, "before the look, and before the commit");
+}
+
+#[test]
+fn counts_of_which_one_more_is_given_meanwhile_stay() {
+    for before in 0..4 {
+        let shop = shop();
+        shop.issue(&claim(USER, "n")).unwrap();
+        shop.store.interrupt(before, move |memory| {
+            let templates = Templates::default();
+            let context = at(memory, &templates, 0);
+            issue(&context, &claim(USER, "late")).now_or_never().unwrap().unwrap();
+        });
+        // A look, what is over, a look, and the commit.
+        shop.collect_sealed(Kind::Issued.due_ms() + 1, &[], &[]);
+        assert!(shop.was_interrupted());
+        shop.count("t");
+    }
+}
+
+#[test]
+fn a_chance_that_is_used_again_meanwhile_stays() {
+    let (mut stayed, over_ms) = (0, 60_000 + KEPT_MS + 1);
+    for before in 0..2 {
+        let shop = shop();
+        let (_, open) = shop.open_group(USER);
+        let failed = open.ended("g", Phase::Failed, START).unwrap();
+        let home = shop.now().home(USER);
+        shop.write(home, CHANCE.change(&open, &failed).writes);
+        shop.store.interrupt(before, move |memory| {
+            let templates = Templates::default();
+            let again = super::shop::opening(USER, "h");
+            let context = at(memory, &templates, over_ms);
+            group_buy::open(&context, &again).now_or_never().unwrap().unwrap();
+        });
+        shop.collect_sealed(over_ms, &[], &[]);
+        assert!(shop.was_interrupted());
+        stayed += u32::from(shop.groups(USER).find("h").is_some());
+    }
+    assert_eq!(stayed, 2);
+}
+
+#[test]
+fn a_time_up_to_which_numbers_are_forgotten_never_goes_back() {
+    let shop = shop();
+    let one = Claim { ordered_at: Some(START), ..claim(USER, "n") };
+    shop.issue(&one).unwrap();
+    let ms = Kind::Issued.due_ms() + 1;
+    // Somebody else forgets a later one between the look and the commit: a look, what is over, a look.
+    let later = START.0 + 50 * DAY_MS;
+    let mark = Write::Set("x7".into(), "c".into(), Value::Integer(later));
+    shop.meanwhile(3, shop.now().home(USER), vec![mark]);
+    assert_eq!(shop.collect(ms).gone, [("orders", 1)].into());
+    assert!(shop.was_interrupted());
+    let claim = |at| Claim { ordered_at: Some(UnixMillis(at)), ..claim(USER, "other") };
+    let ask = |at| block_on(issue(&shop.behind(ms), &claim(at)));
+    assert_eq!(refused(ask(later)), Refusal::TooOld);
+    assert!(ask(later + 1).is_ok());
+}
+
+#[test]
+fn only_so_much_is_done_in_one_call() {
+    let shop = shop();
+    let held = shop.hold(USER, "first", HOLD_MS).order;
+    let home = shop.now().home(USER);
+    // Coupons whose template is not counted here.
+    let Gave::Reserved(coupon, _) = held.gave else { panic!("{held:?}") };
+    let coupon = Coupon { template: "u".into(), ..coupon };
+    let order = Order::new(1, START, Gave::Issued(coupon));
+    let write = |index: u32| {
+        let field = records::order(&number(&format!("n{index}")));
+        Write::Set(records::user(USER), field, order.encode())
+    };
+    shop.write(home, (0..600).map(write).collect());
+    let ms = Kind::Issued.due_ms() + 1;
+    for (gone, has_more, left) in [(256, true, 345), (256, true, 89), (89, false, 0)] {
+        let collected = shop.collect(ms);
+        assert_eq!((collected.gone["orders"], collected.has_more), (gone, has_more));
+        let record = shop.record();
+        let orders = record.orders().map(|(_, _, value)| Order::decode(value).unwrap());
+        assert_eq!(orders.filter(|order| !order.is_over).count(), left);
+    }
 }

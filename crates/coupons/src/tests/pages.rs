@@ -188,6 +188,15 @@ fn two_thousand_cancelled_reservations_of_a_day_lock_nobody_out() {
     assert_eq!(shop.load().pages.len(), 0);
 }
 
+/// What a list says of a coupon on a page.
+fn moved_states(ms: i64) -> Vec<State> {
+    let shop = moved();
+    let context = shop.behind(ms);
+    let page = Page { limit: 10, ..Page::default() };
+    let Listed { orders, .. } = block_on(list(&context, USER, &page)).unwrap();
+    orders.iter().map(|(_, order)| state(order, context.now).unwrap().0).collect()
+}
+
 #[test]
 fn what_is_on_a_page_is_found_by_everybody() {
     let ask = |shop: &Shop, ms, text: &str| block_on(issue(&shop.behind(ms), &claim(USER, text)));
@@ -223,6 +232,7 @@ fn what_is_on_a_page_is_found_by_everybody() {
         orders.iter().map(|(_, order)| state(order, context.now).unwrap().0).collect::<Vec<_>>()
     };
     assert_eq!(states(0), [State::Usable, State::Usable]);
+    assert_eq!(moved_states(31 * DAY_MS), [State::Expired]);
     let found = block_on(find(&shop.now(), USER, &number("n"))).unwrap().unwrap();
     let late = shop.behind(31 * DAY_MS);
     let over = block_on(settled(&late, USER, &number("n"), found.order)).unwrap();
@@ -378,6 +388,7 @@ fn a_page_that_orders_are_moved_to_is_not_taken_away() {
     // Somebody moves orders before each commit of the one who collects the last order of the page.
     for before in 0..6 {
         let shop = moved();
+        shop.fill_record(USER);
         shop.greet(0..10);
         shop.store.interrupt(before, |memory| {
             let templates = Templates::default();
@@ -385,11 +396,18 @@ fn a_page_that_orders_are_moved_to_is_not_taken_away() {
         });
         let due_ms = 121 * DAY_MS;
         let greeted = |text: &str| block_on(look_up(&shop.now(), USER, &number(text)));
-        shop.collect(due_ms);
-        while shop.collect(due_ms).has_more {}
+        let mut gone = 0;
+        loop {
+            let collected = shop.collect(due_ms);
+            gone += collected.gone.get("orders").copied().unwrap_or(0);
+            if !collected.has_more {
+                break;
+            }
+        }
         if !shop.was_interrupted() {
             continue;
         }
+        assert_eq!(gone, 11, "{before}");
         // Nothing is lost out of sight: all of it went, with its number.
         assert_eq!(shop.load().orders().count(), 0, "{before}");
         assert_eq!(greeted("greeted0"), Ok(None));
@@ -474,4 +492,71 @@ fn what_has_ended_moves_first_and_then_the_oldest() {
     let first = (900..1_010).chain(0..146);
     let first = first.map(|index: i64| records::order(&number(&format!("n{index:04}"))));
     assert_eq!(moved, first.collect());
+}
+
+#[test]
+fn a_page_that_is_begun_meanwhile_is_not_forgotten() {
+    let shop = moved();
+    shop.fill_record(USER);
+    shop.greet(0..10);
+    let home = shop.now().home(USER);
+    // Somebody begins another page between the look and the commit.
+    let order = Order::new(1, START, Gave::Greeting("elsewhere".into()));
+    let field = records::order(&number("elsewhere"));
+    let other = vec![
+        Write::Set(records::page(USER, 2), field, order.encode()),
+        Write::Set(records::user(USER), records::PAGES.into(), Value::Integer(2)),
+    ];
+    // One look without pages, and one with them.
+    shop.meanwhile(2, home, other);
+    assert_eq!(block_on(make_room(&shop.now(), USER)), Ok(true));
+    assert!(shop.was_interrupted());
+    assert_eq!(shop.page_of("elsewhere"), Some(2));
+    assert_eq!(block_on(look_up(&shop.now(), USER, &number("elsewhere"))), Ok(Some(order)));
+}
+
+#[test]
+fn a_page_never_has_more_orders_than_one_may() {
+    let shop = moved();
+    shop.fill_record(USER);
+    shop.greet(0..10);
+    let home = shop.now().home(USER);
+    let order = Order::new(1, START, Gave::Greeting("elsewhere".into()));
+    let set = |index: u32| {
+        let field = records::order(&number(&format!("elsewhere{index}")));
+        Write::Set(records::page(USER, 1), field, order.encode())
+    };
+    shop.meanwhile(2, home, (0..PAGE_ORDERS_MAX - 5).map(set).collect());
+    assert_eq!(block_on(make_room(&shop.now(), USER)), Ok(true));
+    assert!(shop.was_interrupted());
+    let size = shop.read(home, Read::Size(records::page(USER, 1)));
+    assert_eq!(size, Answer::Size(u64::from(PAGE_ORDERS_MAX) - 4), "nothing was moved");
+    assert_eq!(block_on(make_room(&shop.now(), USER)), Ok(true));
+    assert_eq!(shop.page_of("greeted0"), Some(2));
+}
+
+#[test]
+fn a_page_that_is_filled_meanwhile_is_there_although_its_only_order_went() {
+    let mut interrupted = 0;
+    for before in 0..6 {
+        let shop = moved();
+        shop.fill_record(USER);
+        let home = shop.now().home(USER);
+        let young = Order::new(1, UnixMillis(START.0 + 100 * DAY_MS), Gave::Cancelled);
+        let numbers = || (0..10).map(|index| number(&format!("young{index}")));
+        let set = |number| Write::Set(records::user(USER), records::order(&number), young.encode());
+        shop.write(home, numbers().map(set).collect());
+        shop.store.interrupt(before, |memory| {
+            let templates = Templates::default();
+            assert_eq!(make_room(&at(memory, &templates, 0), USER).now_or_never(), Some(Ok(true)));
+        });
+        assert_eq!(shop.collect(121 * DAY_MS).gone.get("orders"), Some(&1), "{before}");
+        interrupted += u32::from(shop.was_interrupted());
+        for number in numbers() {
+            let found = block_on(look_up(&shop.now(), USER, &number));
+            assert_eq!(found, Ok(Some(young.clone())), "{before}");
+        }
+        assert_eq!(block_on(look_up(&shop.now(), USER, &number("n"))), Ok(None), "{before}");
+    }
+    assert!(interrupted >= 4, "{interrupted}");
 }

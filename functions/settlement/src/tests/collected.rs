@@ -102,7 +102,8 @@ fn what_is_wrong_with_pages_and_with_what_was_collected_is_told() {
     let of_lease = format!("t/{}", home(USER.0));
     let count = ("coupon_count_differs", "7/t".to_owned());
     let issued = ("issued_differs", of_lease);
-    let table: [(Store, Write, Vec<(&str, String)>); 6] = [
+    type Row = (Store, Write, Vec<(&'static str, String)>);
+    let table: [Row; 6] = [
         (
             kept(),
             Write::Set(page.clone(), paged.clone(), garbage()),
