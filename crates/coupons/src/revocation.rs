@@ -50,6 +50,15 @@ enum Why {
     Lease,
 }
 
+/// Why a moment is not noted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NotNoted {
+    /// The template is no more.
+    Gone,
+    /// Somebody else noted a later one.
+    Later,
+}
+
 /// The open coupon of an order; or why it is none.
 fn open(order: &Order) -> Result<&Coupon, Refusal> {
     match &order.gave {
@@ -74,28 +83,27 @@ pub async fn revoke<B: Binding>(
     id: &OrderNumber,
     reason: &str,
 ) -> Result<Recorded, Failure> {
-    let recorded = take_back(context, user, id, reason).await?;
-    if !recorded.replayed
-        && let Some(coupon) = recorded.order.coupon()
-    {
+    let (recorded, is_back) = take_back(context, user, id, reason).await?;
+    if is_back && let Some(coupon) = recorded.order.coupon() {
         put_back(context, coupon, context.home(user)).await?;
     }
     Ok(recorded)
 }
 
-/// The same, where nobody waits for the unit.
+/// The same, where nobody waits for the unit; and whether that went back to a lease.
 pub(crate) async fn take_back<B: Binding>(
     context: &Context<'_, B>,
     user: UserId,
     id: &OrderNumber,
     reason: &str,
-) -> Result<Recorded, Failure> {
+) -> Result<(Recorded, bool), Failure> {
     let mut is_there = true;
     attempts("take a coupon back", async || {
         let order = look_up(context, user, id).await?.ok_or(Refusal::UnknownCoupon)?;
         let order = settled(context, user, id, order).await?;
         if let Gave::Revoked(..) = order.gave {
-            return Ok(Some(Recorded { number: id.clone(), order, replayed: true }));
+            let recorded = Recorded { number: id.clone(), order, replayed: true };
+            return Ok(Some((recorded, false)));
         }
         let coupon = open(&order)?;
         let revocation = Revocation { at: context.now.0, reason: reason.to_owned() };
@@ -112,7 +120,10 @@ pub(crate) async fn take_back<B: Binding>(
         }
         plan.write_all(records::HOLDERS.mark(user, context.now));
         match context.commit(context.home(user), plan).await? {
-            Ok(_) => Ok(Some(Recorded { number: id.clone(), order: next, replayed: false })),
+            Ok(_) => {
+                let recorded = Recorded { number: id.clone(), order: next, replayed: false };
+                Ok(Some((recorded, is_there)))
+            }
             Err(refused) => {
                 is_there ^= refused.why == Why::Lease;
                 Ok(None)
@@ -172,12 +183,12 @@ async fn note<B: Binding>(
         return Ok(());
     }
     let mut plan = Plan::new();
-    plan.demand(false, Guard::FieldPresent(pool.clone(), VERSION.into()));
-    plan.demand(true, Guard::IntegerAtMost(pool.clone(), EXTENDED_UNTIL.into(), until.0));
+    plan.demand(NotNoted::Gone, Guard::FieldPresent(pool.clone(), VERSION.into()));
+    let is_later = Guard::IntegerAtMost(pool.clone(), EXTENDED_UNTIL.into(), until.0);
+    plan.demand(NotNoted::Later, is_later);
     plan.write(Write::Set(pool, EXTENDED_UNTIL.into(), Value::Integer(until.0)));
-    match context.commit(home, plan).await? {
-        Err(refused) if !refused.why => Err(Refusal::UnknownTemplate.into()),
-        // Refused, somebody else noted a later moment.
-        _ => Ok(()),
+    match context.commit(home, plan).await?.map_err(|refused| refused.why) {
+        Ok(_) | Err(NotNoted::Later) => Ok(()),
+        Err(NotNoted::Gone) => Err(Refusal::UnknownTemplate.into()),
     }
 }
