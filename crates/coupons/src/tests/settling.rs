@@ -875,6 +875,33 @@ fn what_cannot_be_read_is_told_and_keeps_no_other_coupon() {
     assert_eq!((later.done, later.stuck.len(), later.set_aside.len()), (0, 0, 1), "{later:?}");
 }
 
+#[test]
+fn a_template_that_is_gone_is_told_while_its_leases_are_there() {
+    let store = shop(&[(0, Act::Issue(1, 1)), (2 * DAY, Act::Settle)]);
+    let pool = with(&store, 0, async |context| context.pool("t"));
+    let swept = || {
+        with(&store, 2 * DAY, async |context| {
+            let partitions: Vec<_> = context.partitions.all().collect();
+            bring_home(context, &partitions).await.unwrap()
+        })
+    };
+    let Answer::Map(fields) = read(&store, pool, Read::All(records::pool("t"), 1_000)) else {
+        panic!("a pool")
+    };
+    write(&store, pool, vec![Write::Drop(records::pool("t"))]);
+    let (done, stuck) = (swept().done, swept().stuck);
+    assert_eq!((done, stuck.len()), (0, 1), "{stuck:?}");
+    // It is there again, as from a backup; or the lease is gone, too.
+    let back =
+        fields.into_iter().map(|(field, value)| Write::Set(records::pool("t"), field, value));
+    let back = back.collect::<Vec<_>>();
+    write(&store, pool, back);
+    assert_eq!((swept().done, check(&store).home), (1, FACE));
+    write(&store, home_of(1), vec![settling::homeward("t"), Write::Drop(records::lease("t"))]);
+    write(&store, pool, vec![Write::Drop(records::pool("t"))]);
+    assert_eq!(swept().done, 1);
+}
+
 // --- many at once ------------------------------------------------------------------------------------
 
 fn walked<B: Binding>(store: &B, ms: i64, what: &Walk) -> Result<Walked, Failure> {
