@@ -504,11 +504,11 @@ struct Case {
 }
 
 fn cases() -> Vec<Case> {
-    let case = |before: &[(i64, Act)], ms, what: &Act, meanwhile: &[Act]| Case {
+    let case = |before: &[(i64, Act)], ms, what: &Act, meanwhile: &[&Act]| Case {
         before: before.to_vec(),
         ms,
         what: what.clone(),
-        meanwhile: meanwhile.to_vec(),
+        meanwhile: meanwhile.iter().map(|one| (*one).clone()).collect(),
     };
     let issued = [(0, Act::Publish(550, 30)), (0, Act::Issue(1, 1)), (0, Act::Issue(2, 2))];
     let with = |more: &[(i64, Act)]| [&issued[..], more].concat();
@@ -521,38 +521,38 @@ fn cases() -> Vec<Case> {
     let (redeem, roll_back) = (Act::Redeem(1, 1, 1, Some(30)), Act::RollBack(1, 1, 1));
     let other = Act::Redeem(1, 1, 2, Some(70));
     let (revoke, extend) = (Act::Revoke(1, 1), Act::Extend(1, 1, 9 * DAY));
-    let settle = [Act::Settle, Act::BringHome];
+    let settle = [&Act::Settle, &Act::BringHome];
     vec![
-        case(&issued, DAY, &redeem, &[revoke.clone()]),
-        case(&issued, DAY, &redeem, &[extend.clone()]),
-        case(&issued, DAY, &redeem, &[other.clone()]),
-        case(&issued, DAY, &redeem, &[roll_back.clone()]),
+        case(&issued, DAY, &redeem, &[&revoke]),
+        case(&issued, DAY, &redeem, &[&extend]),
+        case(&issued, DAY, &redeem, &[&other]),
+        case(&issued, DAY, &redeem, &[&roll_back]),
         case(&issued, 2 * DAY - 1, &redeem, &settle),
-        case(&issued, DAY, &revoke, &[redeem.clone()]),
-        case(&issued, DAY, &revoke, &[extend.clone()]),
-        case(&issued, DAY, &revoke, &[revoke.clone()]),
-        case(&issued, DAY, &extend, &[redeem.clone()]),
-        case(&issued, DAY, &extend, &[revoke.clone()]),
-        case(&issued, DAY, &extend, &[Act::Extend(1, 1, 8 * DAY)]),
+        case(&issued, DAY, &revoke, &[&redeem]),
+        case(&issued, DAY, &revoke, &[&extend]),
+        case(&issued, DAY, &revoke, &[&revoke]),
+        case(&issued, DAY, &extend, &[&redeem]),
+        case(&issued, DAY, &extend, &[&revoke]),
+        case(&issued, DAY, &extend, &[&Act::Extend(1, 1, 8 * DAY)]),
         case(&issued, 2 * DAY, &extend, &settle),
         case(&redeemed, DAY - 1, &roll_back, &settle),
-        case(&redeemed, DAY - 1, &roll_back, &[roll_back.clone(), other.clone()]),
+        case(&redeemed, DAY - 1, &roll_back, &[&roll_back, &other]),
         case(&redeemed, DAY, &roll_back, &settle),
-        case(&redeemed, DAY, &Act::Settle, &[roll_back.clone()]),
+        case(&redeemed, DAY, &Act::Settle, &[&roll_back]),
         case(&redeemed, DAY, &Act::Settle, &settle),
-        case(&redeemed, 2 * DAY, &Act::Settle, &[Act::LookUp(2, 2)]),
-        case(&redeemed, 2 * DAY, &Act::Settle, &[Act::Publish(150, 30)]),
-        case(&held, 0, &Act::Confirm(1, 3), &[Act::Cancel(1, 3)]),
-        case(&held, 0, &Act::Cancel(1, 3), &[Act::Confirm(1, 3)]),
-        case(&over, 2 * DAY, &Act::BringHome, &[Act::BringHome]),
-        case(&over, 2 * DAY, &Act::BringHome, &[Act::Publish(950, 30)]),
-        case(&over, 2 * DAY, &Act::BringHome, &[Act::Publish(550, 3)]),
-        case(&over, 2 * DAY, &Act::BringHome, &[Act::Revoke(3, 3)]),
-        case(&some, DAY, &Act::BringHomeOf(1), &[Act::BringHomeOf(2)]),
-        case(&some, DAY, &Act::Publish(920, 30), &[Act::BringHomeOf(1)]),
-        case(&some, DAY, &Act::BringHomeOf(1), &[Act::Publish(920, 30)]),
-        case(&over, 2 * DAY, &Act::Publish(250, 30), &[Act::BringHome]),
-        case(&over, 2 * DAY, &Act::Publish(250, 30), &[Act::Publish(450, 3)]),
+        case(&redeemed, 2 * DAY, &Act::Settle, &[&Act::LookUp(2, 2)]),
+        case(&redeemed, 2 * DAY, &Act::Settle, &[&Act::Publish(150, 30)]),
+        case(&held, 0, &Act::Confirm(1, 3), &[&Act::Cancel(1, 3)]),
+        case(&held, 0, &Act::Cancel(1, 3), &[&Act::Confirm(1, 3)]),
+        case(&over, 2 * DAY, &Act::BringHome, &[&Act::BringHome]),
+        case(&over, 2 * DAY, &Act::BringHome, &[&Act::Publish(950, 30)]),
+        case(&over, 2 * DAY, &Act::BringHome, &[&Act::Publish(550, 3)]),
+        case(&over, 2 * DAY, &Act::BringHome, &[&Act::Revoke(3, 3)]),
+        case(&some, DAY, &Act::BringHomeOf(1), &[&Act::BringHomeOf(2)]),
+        case(&some, DAY, &Act::Publish(920, 30), &[&Act::BringHomeOf(1)]),
+        case(&some, DAY, &Act::BringHomeOf(1), &[&Act::Publish(920, 30)]),
+        case(&over, 2 * DAY, &Act::Publish(250, 30), &[&Act::BringHome]),
+        case(&over, 2 * DAY, &Act::Publish(250, 30), &[&Act::Publish(450, 3)]),
     ]
 }
 
