@@ -47,6 +47,7 @@ enum Why {
     Lease,
 }
 
+
 /// The open coupon of an order; or why it is none.
 fn open(order: &Order) -> Result<&Coupon, Refusal> {
     match &order.gave {
@@ -71,28 +72,27 @@ pub async fn revoke<B: Binding>(
     id: &OrderNumber,
     reason: &str,
 ) -> Result<Recorded, Failure> {
-    let recorded = take_back(context, user, id, reason).await?;
-    if !recorded.replayed
-        && let Some(coupon) = recorded.order.coupon()
-    {
+    let (recorded, is_back) = take_back(context, user, id, reason).await?;
+    if is_back && let Some(coupon) = recorded.order.coupon() {
         put_back(context, coupon, context.home(user)).await?;
     }
     Ok(recorded)
 }
 
-/// The same, where nobody waits for the unit.
+/// The same, where nobody waits for the unit; and whether that went back to a lease.
 pub(crate) async fn take_back<B: Binding>(
     context: &Context<'_, B>,
     user: UserId,
     id: &OrderNumber,
     reason: &str,
-) -> Result<Recorded, Failure> {
+) -> Result<(Recorded, bool), Failure> {
     let mut is_there = true;
     attempts("take a coupon back", async || {
         let Found { map, order } = find(context, user, id).await?.ok_or(Refusal::UnknownCoupon)?;
         let order = settled(context, user, id, order).await?;
         if let Gave::Revoked(..) = order.gave {
-            return Ok(Some(Recorded { number: id.clone(), order, replayed: true }));
+            let recorded = Recorded { number: id.clone(), order, replayed: true };
+            return Ok(Some((recorded, false)));
         }
         let coupon = open(&order)?;
         let revocation = Revocation { at: context.now.0, reason: reason.to_owned() };
@@ -109,7 +109,10 @@ pub(crate) async fn take_back<B: Binding>(
         }
         plan.write_all(records::HOLDERS.mark(user, context.now));
         match context.commit(context.home(user), plan).await? {
-            Ok(_) => Ok(Some(Recorded { number: id.clone(), order: next, replayed: false })),
+            Ok(_) => {
+                let recorded = Recorded { number: id.clone(), order: next, replayed: false };
+                Ok(Some((recorded, is_there)))
+            }
             Err(refused) => {
                 is_there ^= refused.why == Why::Lease;
                 Ok(None)

@@ -39,7 +39,8 @@
 //! - A fail-over of the user's partition makes orders and counts forget together. What was settled is settled again, and
 //!   the pool follows only from where its count is passed. One of the pool makes it forget counts and what is free together;
 //!   it is brought up when the template is swept next, when it is published, also as it is, and when it is over.
-//! - An order that cannot be read keeps its entry, which is set aside in the end, and no other one.
+//! - An order that cannot be read keeps its entry, which is set aside in the end, and no other one. A template that cannot
+//!   be read, or is gone while its lease is there, keeps its entries, and is told.
 //!
 //! A coupon that was given while its template had no budget has nothing to return.
 //!
@@ -61,7 +62,9 @@ use domain::transaction::{Answer, CommitError, Field, Guard, MapKey, Read, Write
 use lease::{
     CREDITED, LEFT, UNUSED, UNUSED_IN_ALL, bring_home as bring_home_counts, call_back, demand,
 };
+use store::life::{Life, Shape};
 use store::listing::Place;
+use store::plan::Decided;
 use store::published::Version;
 use store::sweep::{Fault, Sweep, Tried};
 use store::{Binding, Plan, attempts};
@@ -76,6 +79,26 @@ use crate::template::Template;
 pub const SETTLED_MAX: u64 = 256;
 /// Entries of a partition that one sweep passes over.
 const PASSED_OVER_MAX: u64 = 4_096;
+
+/// Kinds of records of this module.
+pub const LIVES: &[Life] = &[
+    Life {
+        name: "ds",
+        shape: Shape::Ordered,
+        what: "coupons of templates with a budget that are not settled, by when they can be",
+        written_by: "whoever gives, redeems, rolls back, extends, revokes or settles a coupon",
+        acts: "until the coupon is settled or revoked",
+        ends: "with that commit",
+    },
+    Life {
+        name: "du",
+        shape: Shape::Ordered,
+        what: "templates of which something is to go home from the partition",
+        written_by: "settling and revoking coupons",
+        acts: "until it is in the pool",
+        ends: "with the next sweep",
+    },
+];
 
 /// The moment under which an order stands in [`DUE`].
 pub fn entry(order: &Order) -> Option<UnixMillis> {
@@ -359,11 +382,19 @@ async fn bring_one<B: Binding>(
         plan.write(HOMEWARD.remove(HOMEWARD_AT, id.as_bytes()));
         (*partition, plan)
     };
+    let is_there = home.is_some();
     let counts = home.map(|(_, counts)| counts).unwrap_or_default();
     let counts = counts.into_iter().map(Some).chain(std::iter::repeat(None));
     let plans = partitions.iter().zip(counts).map(off).collect();
-    let results = context.commit_some(plans).await;
-    Ok(results.into_iter().map(|result| result.map(|decided| decided.is_ok())).collect())
+    let done = |result: Result<Decided<()>, CommitError>| match result? {
+        Ok(_) => Ok(true),
+        // Somebody else counted something meanwhile.
+        Err(_) if is_there => Ok(false),
+        Err(_) => {
+            Err(CommitError::Unreadable(format!("the template {id} is gone, and not its lease")))
+        }
+    };
+    Ok(context.commit_some(plans).await.into_iter().map(done).collect())
 }
 
 /// Whether nothing is given of a template any more, for every clock.

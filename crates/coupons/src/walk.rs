@@ -293,7 +293,9 @@ async fn change_of<B: Binding>(
                     && (what.batch.is_some() || coupon.template == what.template) =>
             {
                 let result = match &what.change {
-                    Change::Revoke(reason) => take_back(context, user, &number, reason).await,
+                    Change::Revoke(reason) => take_back(context, user, &number, reason)
+                        .await
+                        .map(|(recorded, _)| recorded),
                     Change::Extend(until) => extend(context, user, &number, *until).await,
                 };
                 match result {

@@ -182,7 +182,7 @@ pub enum Done {
     /// What became of a template's coupons: whether they were revoked or extended.
     Walked(Change, Walked),
     /// What a sweep did.
-    Swept(Sweeps),
+    Swept(Box<Sweeps>),
 }
 
 /// What a sweep did of each kind.
@@ -287,7 +287,7 @@ async fn perform<B: Binding>(context: &Context<'_, B>, command: Command) -> Resu
             let home = settling::bring_home(context, &partitions).await;
             let [expired, rewarded, settled, home] =
                 domain::due::each([expired, rewarded, settled, home])?;
-            Done::Swept(Sweeps { expired, rewarded, settled, home })
+            Done::Swept(Box::new(Sweeps { expired, rewarded, settled, home }))
         }
     })
 }

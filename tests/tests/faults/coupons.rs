@@ -3,8 +3,8 @@
 
 use end_to_end::app::{Ask, Reply};
 use end_to_end::coupon::{
-    Stock, cancel, confirm, issue, look, publish, redeem, reserve, roll_back, set_up_scene,
-    template,
+    Stock, cancel, confirm, extend, issue, look, publish, redeem, reserve, revoke, roll_back,
+    set_up_scene, sweep, template,
 };
 use end_to_end::patient::Patient;
 use host::App;
@@ -212,6 +212,61 @@ fn a_redemption() {
 fn a_roll_back() {
     let before = || vec![issue(7, "t", "n"), redeem(7, "n", "A")];
     hunt("roll back", Scenario { before, asked: || roll_back(7, "n", "A"), status: 200, ..PLAIN });
+}
+
+#[test]
+fn a_revocation() {
+    let before = || vec![issue(7, "t", "n")];
+    let (asked, says) = (|| revoke(7, "n", "by mistake"), ("outcome", "revoked"));
+    hunt("revoke", Scenario { before, asked, status: 200, says, issued: 0, ..PLAIN });
+}
+
+#[test]
+fn an_extension() {
+    let before = || vec![issue(7, "t", "n")];
+    let asked = || extend(7, "n", "2024-03-01T00:00:00Z");
+    hunt("extend", Scenario { before, asked, status: 200, ..PLAIN });
+}
+
+/// Of three coupons of a budget for three one was redeemed for less, and two expire: what they did not use comes home
+/// once, and is given again.
+#[test]
+fn a_sweep_that_settles() {
+    const DAY_MS: u64 = 86_400_000;
+    hunt::hunt("settle", |app| async move {
+        let mut body = template(10);
+        let fields =
+            json!({"budget": 4_600, "limit_per_user": 9, "valid_for_days": 1, "rollback_days": 1});
+        body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        let of_cents = json!({"order": "A", "amount": 100}).to_string();
+        let before = [
+            publish("t", &body),
+            issue(7, "t", "n"),
+            issue(8, "t", "n"),
+            issue(9, "t", "n"),
+            redeem(7, "n", "A").json(of_cents),
+        ];
+        for asked in before {
+            let reply = asked.of(&app).await;
+            assert!(matches!(reply.status, 200 | 201), "{reply:?}");
+        }
+        app.advance_time(DAY_MS);
+        app.set_up_done();
+        let mut client = Client(Patient::new(&app, FAILURES_MAX));
+        client.until_answered(&sweep()).await;
+        app.scenario_done();
+        app.advance_time(LATE_MS);
+        client.until_answered(&sweep()).await;
+        let look = client.until_answered(&look("t")).await;
+        assert_eq!(look.text("unused").as_deref(), Some("4400"), "{look:?}");
+        // With the 100 cents that the budget had left, three more.
+        for user in [17, 18, 19] {
+            let reply = client.until_answered(&issue(user, "t", "n")).await;
+            assert_eq!(reply.status, 201, "{reply:?}");
+        }
+        let reply = client.until_answered(&issue(20, "t", "n")).await;
+        assert_eq!(reply.text("code").as_deref(), Some("budget_exhausted"), "{reply:?}");
+    });
 }
 
 #[test]

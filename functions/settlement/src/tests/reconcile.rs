@@ -7,9 +7,10 @@ use std::collections::{BTreeSet, VecDeque};
 use coupons::chance::{Chance, Group, Groups, Phase, REWARDS};
 use coupons::group_buy::reward_number;
 use coupons::records::{self as coupon, Gave, HOLDERS};
+use coupons::redemption::{Cart, Use, apply};
 use domain::due::{self, DueIndex};
 use domain::order_number::OrderNumber;
-use domain::transaction::{Field, Member};
+use domain::transaction::{Field, MapKey, Member};
 use purchases::holds::{hold, let_go};
 use purchases::order::{NOBODY, Order, Purchase, State, Used, change, find};
 use purchases::records::{self as taken, Hold};
@@ -737,4 +738,74 @@ fn traffic_is_no_difference_where_one_read_does_not_return_all() {
         let (report, _) = Watched::of(&[log, changes].concat()).all(Scope::Full);
         assert_eq!((report.differences, report.unsettled), (vec![], 0), "{activity}");
     }
+}
+
+/// Coupons of a template with a budget: one that is redeemed for less than it may be, and one that expires.
+fn with_budget() -> Watched {
+    let (store, templates) = (Watched::default(), Templates::default());
+    let context = coupons(&store, &templates, NOW);
+    let body = json!({"budget": "1000", "rollback_days": 1, "single_cap": "100"});
+    block_on(publish::publish(&context, "t", &newcomers(body))).unwrap();
+    for user in [1, 2] {
+        let (user, number, template) = (UserId(user), Number::Given(number("n")), "t".to_owned());
+        let claim = Claim { user, number, template, segments: vec![], hold_ms: None };
+        block_on(issue(&context, &claim)).unwrap();
+    }
+    let redeem = Use::Redeem { order: "A".into(), amount: Some(30), cart: Cart::default() };
+    block_on(apply(&context, UserId(1), &number("n"), &redeem)).unwrap();
+    let later = UnixMillis(NOW.0 + 24 * 60 * MINUTE_MS);
+    let settled = with_books(&store, later, |books| block_on(settle(books, 100))).unwrap();
+    assert_eq!((settled.coupons, settled.home, settled.left), (2, 2, 0), "{settled:?}");
+    store
+}
+
+#[test]
+fn nothing_differs_while_coupons_return_what_they_did_not_use() {
+    let log = with_budget().log.take();
+    for crash in 0..=log.len() {
+        Watched::of(&log[..crash]).check(&[]);
+        for every in 1..=3 {
+            let store = Watched::of(&log[..crash]);
+            store.every.set(every);
+            store.at_once.set(1);
+            store.meanwhile.replace(log[crash..].iter().cloned().collect());
+            let report = store.part(Scope::Full, Cursor::default());
+            assert_eq!(report.differences, [], "from {crash}, every {every}");
+        }
+    }
+}
+
+#[test]
+fn what_is_wrong_with_what_coupons_did_not_use_is_told() {
+    let (lease, pool) = (coupon::lease("t"), coupon::pool("t"));
+    let pool_home = coupon::home_of_pool(partitions(), "t");
+    let of = |user: u64| format!("t/{}", home(user));
+    let add = |map: &MapKey, field: Field, by| Write::Add(map.clone(), field, by);
+    // The partition counted more than the orders returned, which nobody brings home.
+    let store = with_budget();
+    store.write(home(1), vec![add(&lease, lease::UNUSED.into(), 5)]);
+    store.check(&[("returned_differs", &of(1)), ("not_home", &of(1))]);
+    // The pool knows more than the partition, or has another sum, or frees other coupons than that allows.
+    let store = with_budget();
+    let in_all = || Field::from(lease::UNUSED_IN_ALL);
+    let both = [lease::unused(home(2)), in_all()].map(|field| add(&pool, field, 1));
+    store.write(pool_home, both.to_vec());
+    store.check(&[("unused_ahead", &of(2))]);
+    let store = with_budget();
+    store.write(pool_home, vec![add(&pool, in_all(), 1)]);
+    store.check(&[("unused_differs", "t")]);
+    let store = with_budget();
+    store.write(pool_home, vec![add(&pool, lease::FREE.into(), 1)]);
+    store.check(&[("stock_differs", "t")]);
+    // A coupon is not found when it is to be settled.
+    let log = with_budget().log.take();
+    let settled = log.iter().position(|(_, one)| {
+        one.writes.iter().any(|write| *write == coupons::settling::homeward("t"))
+    });
+    let store = Watched::of(&log[..settled.unwrap()]);
+    let due = coupon::DUE.page_of_all(None, 10);
+    let found = block_on(store.context().read(home(2), vec![due])).unwrap();
+    let [member] = &answers::page(found.first()).unwrap().members[..] else { panic!("{found:?}") };
+    store.write(home(2), vec![Write::RemoveMember(coupon::DUE.key(), member.clone())]);
+    store.check(&[("coupon_unlisted", "2/n")]);
 }
