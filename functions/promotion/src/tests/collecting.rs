@@ -398,8 +398,12 @@ fn check_end(store: &Memory, activities: &[&str], was_given_back: bool, context:
         assert_eq!(counts(store, activity), expected, "{activity}: {context}");
         assert_eq!(holds(store, activity), 0, "{activity}: {context}");
     }
-    for asked in [Ask::Take, Ask::GiveBack] {
-        let told = ask(store, 400 * DAY_MS, asked, "n", activities, None);
+    // And when the activities are over.
+    for (asked, days) in [Ask::Take, Ask::GiveBack]
+        .into_iter()
+        .flat_map(|asked| [400, 4_000].map(|days| (asked, days)))
+    {
+        let told = ask(store, days * DAY_MS, asked, "n", activities, None);
         assert_eq!(told, Told::Refused("too_old"), "{context}");
     }
 }

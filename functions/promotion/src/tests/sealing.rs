@@ -275,7 +275,10 @@ fn the_retention_that_is_published_counts() {
 /// An order that came to a halt half-way, when its activity is sealed.
 #[test]
 fn an_order_that_is_late_holds_nothing_of_what_is_sealed_and_leaves_nothing() {
-    for state in [State::Taking, State::GivingBack] {
+    for (state, is_asked) in [State::Taking, State::GivingBack]
+        .into_iter()
+        .flat_map(|state| [(state, true), (state, false)])
+    {
         let shop = Shop::new(Memory::new());
         shop.limited("x");
         let uses = [Use { activity: "x".to_owned(), key: None, uses: 1 }];
@@ -300,7 +303,11 @@ fn an_order_that_is_late_holds_nothing_of_what_is_sealed_and_leaves_nothing() {
         shop.sweep_from(DUE);
         let is_done = shop.left("x") == Left { archived: true, ..Left::default() };
         assert_eq!(is_done, state == State::Taking, "{:?}", shop.left("x"));
-        // Whoever goes on finds the activity gone, by an instance that knew it as well.
+        // Whoever goes on finds the activity gone.
+        if is_asked {
+            let asked = block_on(take(&shop.at(DUE + DAY_MS), order, &uses, None));
+            assert!(matches!(asked, Err(Failure::Refused(_))), "{asked:?}");
+        }
         shop.sweep_orders(DUE + DAY_MS);
         let after = shop.order(USER, "n").unwrap().state;
         let expected = if state == State::Taking { State::Refused } else { State::GivenBack };
