@@ -44,7 +44,9 @@ use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::partition::Partition;
 use domain::time::UnixMillis;
-use domain::transaction::{CommitError, Field, Guard, MapKey, Member, Range, Read, Value, Write};
+use domain::transaction::{
+    CommitError, Field, Guard, MapKey, Member, Page, Range, Read, Value, Write,
+};
 use store::codec::decode;
 use store::numbers::{Forgetting, Watermarks};
 use store::retention::{Collected, Terms};
@@ -153,11 +155,7 @@ impl<B: Binding> Collection<'_, '_, B> {
     }
 
     /// A page of the orders that began so long ago that they may be over.
-    async fn page(
-        &self,
-        after: Option<Member>,
-        most: u32,
-    ) -> Result<domain::transaction::Page, CommitError> {
+    async fn page(&self, after: Option<Member>, most: u32) -> Result<Page, CommitError> {
         let below = Some(due::member(self.terms.numbers_until(), &[]));
         let read = Read::Page(records::orders(self.user), Range { after, below }, most);
         let answers = self.context.read(self.home, vec![read]).await?;
@@ -251,7 +249,10 @@ impl<B: Binding> Collection<'_, '_, B> {
         let (taken, over): (Vec<_>, Vec<_>) = over.into_iter().partition(has_taken);
         self.keep(&taken).await?;
         let holds = self.holds_of(&over).await?;
-        let mut stay = self.keep_holders(&over, &holds).await?;
+        let Some(mut stay) = self.keep_holders(&over, &holds).await? else {
+            // Another collection is at work. The next call looks again.
+            return Ok(0);
+        };
         let kept = stay.len();
         for ((activity, _), holds) in holds {
             self.take_holds(activity, holds, &mut stay).await?;
@@ -310,24 +311,20 @@ impl<B: Binding> Collection<'_, '_, B> {
         Ok(holds)
     }
 
-    /// Orders that are kept, and of which something is held, say that they are kept since now. They stay, and so do those that
-    /// were changed meanwhile.
+    /// Orders that are kept, and of which something is held, say that they are kept since now, and stay; nothing where one of
+    /// them was changed meanwhile.
     async fn keep_holders(
         &mut self,
         over: &[Over],
         holds: &Holds<'_>,
-    ) -> Result<BTreeSet<usize>, CommitError> {
+    ) -> Result<Option<BTreeSet<usize>>, CommitError> {
         let holders: BTreeSet<_> = holds.values().flatten().map(|hold| hold.order).collect();
         let is_kept = |place: &usize| {
             over.get(*place).is_some_and(|one| matches!(one.purchase.state, State::Kept(_)))
         };
         let kept: BTreeSet<_> = holders.into_iter().filter(is_kept).collect();
         let orders: Vec<_> = kept.iter().filter_map(|place| over.get(*place)).cloned().collect();
-        if self.keep(&orders).await? {
-            return Ok(kept);
-        }
-        // None of them can be told from the one that was changed.
-        Ok((0..over.len()).collect())
+        Ok(self.keep(&orders).await?.then_some(kept))
     }
 
     /// Takes holds of an activity away, but those of orders that stay for a fault. Adds the orders that stay because one of
