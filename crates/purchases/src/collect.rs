@@ -44,9 +44,11 @@ use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::partition::Partition;
 use domain::time::UnixMillis;
-use domain::transaction::{CommitError, Field, Guard, MapKey, Member, Range, Read, Value, Write};
+use domain::transaction::{
+    CommitError, Field, Guard, MapKey, Member, Page, Range, Read, Value, Write,
+};
 use store::codec::decode;
-use store::numbers::{Forgetting, KEPT_MS_MIN, Watermarks};
+use store::numbers::{Forgetting, Watermarks};
 use store::retention::{Collected, Terms};
 use store::{Binding, Context, Plan};
 
@@ -136,8 +138,7 @@ impl<B: Binding> Collection<'_, '_, B> {
             let page = self.page(after, PAGE).await?;
             looked += page.members.len();
             let over = self.over(&page.members).await?;
-            acted += over.len();
-            self.take_away(over).await?;
+            acted += self.take_away(over).await?;
             after = page.members.last().cloned();
             if !page.has_more || after.is_none() {
                 return self.wait_for_the_next().await;
@@ -154,11 +155,7 @@ impl<B: Binding> Collection<'_, '_, B> {
     }
 
     /// A page of the orders that began so long ago that they may be over.
-    async fn page(
-        &self,
-        after: Option<Member>,
-        most: u32,
-    ) -> Result<domain::transaction::Page, CommitError> {
+    async fn page(&self, after: Option<Member>, most: u32) -> Result<Page, CommitError> {
         let below = Some(due::member(self.terms.numbers_until(), &[]));
         let read = Read::Page(records::orders(self.user), Range { after, below }, most);
         let answers = self.context.read(self.home, vec![read]).await?;
@@ -211,14 +208,13 @@ impl<B: Binding> Collection<'_, '_, B> {
                     continue;
                 }
             };
-            if purchase.under_way_since().is_some() {
+            let waits = purchase.under_way_since().is_some()
+                || !self.is_ripe(purchase.state)
+                || !self.may_be_forgotten(&number, &purchase);
+            if waits {
                 self.keep_for(SOON_MS);
             } else if purchase.at >= self.terms.numbers_until().0 {
                 self.keep_from(UnixMillis(purchase.at));
-            } else if !self.is_ripe(purchase.state) {
-                self.keep_for(SOON_MS);
-            } else if !self.may_be_forgotten(&number, &purchase) {
-                self.keep_for(KEPT_MS_MIN);
             } else {
                 let (listed, stored) = (member.clone(), stored.clone());
                 over.push(Over { number, listed, stored, purchase });
@@ -240,11 +236,12 @@ impl<B: Binding> Collection<'_, '_, B> {
         order.as_number(purchase.ordered_at.map(UnixMillis)).may_be_forgotten(self.terms.now)
     }
 
-    /// Does the next step with each of these orders. One of which it cannot be done stays.
-    async fn take_away(&mut self, over: Vec<Over>) -> Result<(), CommitError> {
+    /// Does the next step with each of these orders; with how many. One of which it cannot be done stays.
+    async fn take_away(&mut self, over: Vec<Over>) -> Result<usize, CommitError> {
+        let all = over.len();
         if self.terms.dry_run {
-            self.collected.count("purchases", over.len() as u64);
-            return Ok(());
+            self.collected.count("purchases", all as u64);
+            return Ok(all);
         }
         let has_taken = |one: &Over| {
             one.purchase.state == State::Taken && !one.purchase.held_activities().is_empty()
@@ -252,13 +249,19 @@ impl<B: Binding> Collection<'_, '_, B> {
         let (taken, over): (Vec<_>, Vec<_>) = over.into_iter().partition(has_taken);
         self.keep(&taken).await?;
         let holds = self.holds_of(&over).await?;
-        let mut stay = self.keep_holders(&over, &holds).await?;
+        let Some(mut stay) = self.keep_holders(&over, &holds).await? else {
+            // Another collection is at work. The next call looks again.
+            return Ok(0);
+        };
+        let kept = stay.len();
         for ((activity, _), holds) in holds {
             self.take_holds(activity, holds, &mut stay).await?;
         }
+        let left = stay.len() - kept;
         let places = over.iter().enumerate().filter(|(place, _)| !stay.contains(place));
         let without_holds = places.map(|(_, one)| one).collect();
-        self.forget(without_holds).await
+        self.forget(without_holds).await?;
+        Ok(all - left)
     }
 
     /// Orders say that they are kept since now; whether they do.
@@ -308,24 +311,20 @@ impl<B: Binding> Collection<'_, '_, B> {
         Ok(holds)
     }
 
-    /// Orders that are kept, and of which something is held, say that they are kept since now. They stay, and so do those that
-    /// were changed meanwhile.
+    /// Orders that are kept, and of which something is held, say that they are kept since now, and stay; nothing where one of
+    /// them was changed meanwhile.
     async fn keep_holders(
         &mut self,
         over: &[Over],
         holds: &Holds<'_>,
-    ) -> Result<BTreeSet<usize>, CommitError> {
+    ) -> Result<Option<BTreeSet<usize>>, CommitError> {
         let holders: BTreeSet<_> = holds.values().flatten().map(|hold| hold.order).collect();
         let is_kept = |place: &usize| {
             over.get(*place).is_some_and(|one| matches!(one.purchase.state, State::Kept(_)))
         };
         let kept: BTreeSet<_> = holders.into_iter().filter(is_kept).collect();
         let orders: Vec<_> = kept.iter().filter_map(|place| over.get(*place)).cloned().collect();
-        if self.keep(&orders).await? {
-            return Ok(kept);
-        }
-        // None of them can be told from the one that was changed.
-        Ok((0..over.len()).collect())
+        Ok(self.keep(&orders).await?.then_some(kept))
     }
 
     /// Takes holds of an activity away, but those of orders that stay for a fault. Adds the orders that stay because one of
@@ -514,13 +513,12 @@ impl<B: Binding> Collection<'_, '_, B> {
             plan.write(Write::RemoveMember(records::gone_units(self.user), member));
             number += 1;
         }
-        if !self.terms.dry_run && !plan.is_empty() {
-            if self.context.commit(self.home, plan).await?.is_err() {
-                self.collected.has_more = true;
-                return Ok(());
-            }
-        } else if self.terms.dry_run && number > 0 {
-            self.keep_for(0);
+        if !self.terms.dry_run
+            && !plan.is_empty()
+            && self.context.commit(self.home, plan).await?.is_err()
+        {
+            self.collected.has_more = true;
+            return Ok(());
         }
         self.collected.count("purchase_counts", number);
         Ok(())

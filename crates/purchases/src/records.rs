@@ -263,14 +263,6 @@ pub const LIVES: &[Life] = &[
         ends: "member by member, when the activity is sealed and nothing of it is held any more",
     },
     Life {
-        name: "xs",
-        shape: Shape::Ids,
-        what: "hashes of names that are sealed",
-        written_by: "sealing",
-        acts: "for ever: such a name never comes back",
-        ends: "never: some bytes a name",
-    },
-    Life {
         name: "an<user>",
         shape: Shape::Map,
         what: "how often a user used each unit of activities",

@@ -10,6 +10,7 @@ use domain::time::UnixMillis;
 use domain::transaction::{CommitError, Member, OrderedKey, Range, Read, Value};
 use futures::executor::block_on;
 use store::codec::{decode, encode, unreadable};
+use store::life::Shape;
 use store::{Context, Record, Seen};
 
 use crate::holds::{hold, let_go};
@@ -174,4 +175,45 @@ fn what_is_encoded_is_decoded_and_what_is_not_is_named() {
     for name in ["", "7", "7:n", "x:n:1", "7:n:x", "7:n :1"] {
         assert!(records::hold_of(name.as_bytes()).is_err(), "{name}");
     }
+}
+
+/// The lives of the records of a name.
+fn lives(name: &str, shape: Shape) -> usize {
+    records::LIVES.iter().filter(|life| life.shape == shape && life.matches(name)).count()
+}
+
+#[test]
+fn every_record_has_one_life() {
+    let one = number("7_a:b.c-d");
+    for map in [
+        records::stock("all"),
+        records::holds("all"),
+        records::user(USER),
+        records::gone(USER),
+        records::order(USER, &one),
+    ] {
+        assert_eq!(lives(&map.0, Shape::Map), 1, "{map:?}");
+    }
+    for list in [
+        records::held("all"),
+        records::units("all"),
+        records::activities(),
+        records::orders(USER),
+        records::gone_units(USER),
+        records::UNDER_WAY.key(),
+        PURCHASERS.list(20_000, 63),
+        PURCHASERS.0.into(),
+    ] {
+        assert_eq!(lives(&list.0, Shape::Ordered), 1, "{list:?}");
+    }
+}
+
+#[test]
+fn what_is_gone_is_named_as_what_it_is_a_part_of() {
+    assert_eq!(records::unit_of_gone(&records::gone_unit("red")), Some(records::unit("red")));
+    assert_eq!(records::unit_of_gone(&records::unit("green")), None);
+    let unit = records::unit_of("all", "a/b");
+    assert_eq!(records::activity_of(&unit.0), Ok("all"));
+    assert!(records::activity_of(b"all").is_err());
+    assert!(records::listed_order_of(&"short".into()).is_err());
 }

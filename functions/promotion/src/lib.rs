@@ -60,7 +60,8 @@ use context::Context;
 use labels::Item;
 use parse::Command;
 use publish::Published;
-use refusal::Failure;
+use records::Archived;
+use refusal::{Failure, Refusal};
 
 /// What a route does.
 #[derive(Clone, Copy, Debug)]
@@ -189,6 +190,8 @@ pub enum Done {
     Saved(String, u64),
     /// A version, and what there is beside it.
     Found(String, Box<Published>),
+    /// What is left of an activity that is sealed.
+    Sealed(String, Box<Archived>),
     /// It is gone.
     Withdrawn,
     /// Parts of a list that are in the index, and all of them.
@@ -231,10 +234,14 @@ async fn perform<B: Binding>(
             retire::clean(context, &activity.id).await?;
             Done::Saved(activity.id, version)
         }
-        Command::Look(id, which) => {
-            let published = publish::look(context, &id, which).await?;
-            Done::Found(id, Box::new(published))
-        }
+        Command::Look(id, which) => match publish::look(context, &id, which).await {
+            Ok(published) => Done::Found(id, Box::new(published)),
+            Err(Failure::Refused(unknown @ Refusal::UnknownActivity(_))) => {
+                let sealed = publish::find_sealed(context, &id).await?;
+                Done::Sealed(id, Box::new(sealed.ok_or(unknown)?))
+            }
+            Err(failure) => return Err(failure),
+        },
         Command::Withdraw(id, which) => {
             publish::withdraw(context, &id, which).await?;
             Done::Withdrawn

@@ -10,12 +10,12 @@ use domain::error::InvalidInput;
 use domain::partition::fnv1a;
 use domain::transaction::{Answer, CommitError, Guard, Read, Value, Write};
 use pricing::activity::{Activity, KeyKind};
-use store::{Binding, Plan, codec};
+use store::{Binding, Plan, Versioned, codec};
 
 use crate::context::Context;
 use crate::heads::{self, Found, definition, find, publishing, replace};
 use crate::index::{self, Change, named_keys};
-use crate::records::{self, Definition, Head, Rollout, SkuPart, Version};
+use crate::records::{self, Archived, Definition, Head, Rollout, SkuPart, Version};
 use crate::refusal::{Failure, Refusal};
 use crate::retire;
 use crate::selectors::{LIST_MASK, Selectors, without_products};
@@ -357,6 +357,22 @@ pub async fn add_part<B: Binding>(
         }
     }
     Ok((received(context, id, draft).await?, draft.parts))
+}
+
+/// What is left of an activity that is sealed, as long as that is kept.
+///
+/// # Errors
+/// The store's.
+pub async fn find_sealed<B: Binding>(
+    context: &Context<'_, B>,
+    id: &str,
+) -> Result<Option<Archived>, CommitError> {
+    let archive = Versioned::<Archived>::new(context.shelf_of(id), records::archive(), id);
+    let reads = vec![heads::place(context, id).read(), archive.read()];
+    let answers = context.read(context.shelf_of(id), reads).await?;
+    let head = heads::place(context, id).answered(answers.first())?.record;
+    let sealed = head.and_then(|head| head.sealed).map(|sealed| sealed.was);
+    Ok(sealed.or(archive.answered(answers.get(1))?.record))
 }
 
 /// What was published, or is being tried.

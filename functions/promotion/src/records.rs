@@ -434,6 +434,22 @@ mod tests {
     }
 
     #[test]
+    fn every_record_has_one_life() {
+        let lives = |name: &str, shape| {
+            LIVES.iter().filter(|life| life.shape == shape && life.matches(name)).count()
+        };
+        let maps =
+            [index(), heads(), definitions("a"), list("a", 1), listed("a", 1), offers(), archive()];
+        for map in maps {
+            assert_eq!(lives(&map.0, Shape::Map), 1, "{map:?}");
+        }
+        let lists = [RETIRING, OVER, SEALED, ARCHIVED].map(DueIndex::key);
+        for list in lists.into_iter().chain([purchases::activities::listed()]) {
+            assert_eq!(lives(&list.0, Shape::Ordered), 1, "{list:?}");
+        }
+    }
+
+    #[test]
     fn keys_lie_evenly_on_the_shelves() {
         let mut counts = [0_u32; SHELVES as usize];
         for number in 0..16_000 {

@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::labels::{Item, Label, Window};
 use crate::prices::Tally;
 use crate::publish::Published;
-use crate::records::Rollout;
+use crate::records::{Archived, Rollout};
 use crate::{Done, Sweeps};
 
 #[derive(Serialize)]
@@ -30,6 +30,23 @@ struct PublishedBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     sku_list: Option<PartsBody>,
     retiring: usize,
+}
+
+#[derive(Serialize)]
+struct ArchivedBody<'a> {
+    activity: &'a str,
+    version: Option<Count>,
+    sealed: SealedBody<'a>,
+}
+
+#[derive(Serialize)]
+struct SealedBody<'a> {
+    at: UnixMillis,
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<UnixMillis>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<UnixMillis>,
 }
 
 #[derive(Serialize)]
@@ -148,6 +165,7 @@ pub async fn done(done: &Done) -> Result<Answer, Problem> {
             Answer::json(&VersionBody { activity, version: Count::new(*version) })
         }
         Done::Found(activity, published) => found(activity, published),
+        Done::Sealed(activity, was) => archived(activity, was),
         Done::Withdrawn => Ok(Answer::no_content()),
         Done::Part(received, parts) => {
             Answer::json(&PartsBody { received: Count::new(*received), parts: *parts })
@@ -197,6 +215,13 @@ fn found(activity: &str, published: &Published) -> Result<Answer, Problem> {
         sku_list: (parts > 0).then(|| PartsBody { received: Count::new(received), parts }),
         retiring: published.retiring,
     })
+}
+
+fn archived(activity: &str, was: &Archived) -> Result<Answer, Problem> {
+    let Archived { name, version, window, sealed_at } = was;
+    let (from, until) = window.map(|(from, until)| (UnixMillis(from), UnixMillis(until))).unzip();
+    let sealed = SealedBody { at: UnixMillis(*sealed_at), name, from, until };
+    Answer::json(&ArchivedBody { activity, version: Count::new(*version), sealed })
 }
 
 fn item(item: &Item) -> ItemBody<'_> {

@@ -145,6 +145,7 @@ async fn answers_about_purchases_are_as_the_document_says() {
     let nobody = |ask: Ask| Ask { path: ask.path.replace("/7/", "/x/"), ..ask };
     let unit = |key: &str| json!({"activity": "by-unit", "key": key, "uses": 1});
     let unnamed = post(json!({"uses": [use_of("a", 1)]}));
+    let at = |number: &str, at: &str| json!({"order_number": number, "ordered_at": at, "uses": [use_of("a", 1)]});
     let rows = vec![
         (201, "", one("n", "once")),
         (201, "", one("n", "once")),
@@ -170,6 +171,10 @@ async fn answers_about_purchases_are_as_the_document_says() {
         (413, "body_too_large", too_large(one("new", "a"))),
         (415, "unsupported_media_type", as_text(one("new", "a"))),
         (422, "order_number_reused", one("n", "a")),
+        (201, "", post(at("t", "2026-01-01T00:00:00Z"))),
+        (400, "invalid_value", post(at("new", "9998-01-01T00:00:00Z"))),
+        (422, "order_number_reused", post(at("t", "2026-01-01T00:00:01Z"))),
+        (422, "too_old", post(at("new", "1970-01-01T00:00:00Z"))),
     ];
     let purchases = "/v1/users/{user}/purchases";
     contract.check("post", purchases, rows).await;
@@ -185,6 +190,8 @@ async fn answers_about_purchases_are_as_the_document_says() {
     ];
     contract.check("get", one_order, rows).await;
     let giving_back = "/v1/users/{user}/purchases/{order_number}/give-back";
+    let ordered_at =
+        |number: &str, at: &str| give_back(7, number).json(json!({"ordered_at": at}).to_string());
     let rows = vec![
         (200, "", give_back(7, "n")),
         (200, "", give_back(7, "n")),
@@ -193,13 +200,19 @@ async fn answers_about_purchases_are_as_the_document_says() {
         (400, "invalid_id", nobody(give_back(7, "n"))),
         (401, "missing_token", give_back(7, "n").without("authorization")),
         (413, "body_too_large", too_large(give_back(7, "n"))),
+        (422, "order_number_reused", give_back(7, "t")),
+        (422, "too_old", ordered_at("new", "1970-01-01T00:00:00Z")),
+        (200, "", ordered_at("t", "2026-01-01T00:00:00Z")),
+        (400, "invalid_value", ordered_at("new", "9998-01-01T00:00:00Z")),
+        (400, "unknown_field", give_back(7, "new").json(r#"{"colour": "red"}"#)),
+        (415, "unsupported_media_type", as_text(ordered_at("t", "2026-01-01T00:00:00Z"))),
     ];
     contract.check("post", giving_back, rows).await;
     let rows =
         vec![(409, "given_back", one("n", "once")), (409, "given_back", one("late", "once"))];
     contract.check("post", purchases, rows).await;
     contract.check("get", one_order, vec![(200, "", order(7, "n"))]).await;
-    contract.assert_all_reached(&[("post", purchases), ("get", one_order)]);
+    contract.assert_all_reached(&[("post", purchases), ("get", one_order), ("post", giving_back)]);
 }
 
 /// For each code an activity of its name that is explained by it, to user 7 who has paid, or to nobody.

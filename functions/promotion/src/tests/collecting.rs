@@ -398,8 +398,12 @@ fn check_end(store: &Memory, activities: &[&str], was_given_back: bool, context:
         assert_eq!(counts(store, activity), expected, "{activity}: {context}");
         assert_eq!(holds(store, activity), 0, "{activity}: {context}");
     }
-    for asked in [Ask::Take, Ask::GiveBack] {
-        let told = ask(store, 400 * DAY_MS, asked, "n", activities, None);
+    // And when the activities are over.
+    for (asked, days) in [Ask::Take, Ask::GiveBack]
+        .into_iter()
+        .flat_map(|asked| [400, 4_000].map(|days| (asked, days)))
+    {
+        let told = ask(store, days * DAY_MS, asked, "n", activities, None);
         assert_eq!(told, Told::Refused("too_old"), "{context}");
     }
 }
@@ -578,21 +582,11 @@ fn many_orders_go_over_several_calls_the_oldest_first() {
     let store = &shop.store;
     for one in 0..300 {
         let activity = if one % 2 == 0 { "mine" } else { "all" };
-        let write = |order: &str| {
-            let used = json!([{"activity": activity, "unit": "", "uses": 1, "place": 0,
-                "of_user": (activity == "mine").then_some(50), "of_all": null}]);
-            let purchase: Purchase = serde_json::from_value(json!({
-                "digest": 1, "attempt": 1, "state": "Taken", "at": START + one, "begun": START + one,
-                "ordered_at": null, "uses": used, "let_go": []}))
-            .unwrap();
-            let number = number(order);
-            let order = Order { user: USER, number: &number };
-            let none = store::Seen { stored: None, record: None };
-            let counts = order.count(&purchase.uses, 1).collect();
-            let changed = now(change(&world(store, one), order, &none, &purchase, counts));
-            assert_eq!(changed, Ok(true));
-        };
-        write(&format!("n{one}"));
+        let used = json!([{"activity": activity, "unit": "", "uses": 1, "place": 0,
+            "of_user": (activity == "mine").then_some(50), "of_all": null}]);
+        let purchase = order_of(State::Taken, 1, &used);
+        let (at, begun) = (START + one, START + one);
+        write_order(store, &format!("n{one}"), &Purchase { at, begun, ..purchase });
     }
     let first = collect_with(store, OVER * DAY_MS, LIVE).unwrap();
     assert_eq!((first.gone, first.has_more), ([("purchases", 256)].into(), true));
@@ -609,4 +603,58 @@ fn activities_are_live_from_their_first_draft_on() {
     shop.save(0, "a", Which::Draft, json!({}));
     shop.save(0, "b", Which::Live, json!({}));
     assert_eq!(now(live_activities(&world(&shop.store, 0))), Ok(live(&["a", "b"])));
+}
+
+/// Writes an order down as it may be, with its counts.
+fn write_order(store: &Memory, order: &str, purchase: &Purchase) {
+    let number = number(order);
+    let order = Order { user: USER, number: &number };
+    let none = store::Seen { stored: None, record: None };
+    let sign = i64::from(purchase.counts());
+    let counts = order.count(&purchase.uses, sign).collect();
+    assert_eq!(now(change(&world(store, 0), order, &none, purchase, counts)), Ok(true));
+}
+
+fn order_of(state: State, attempt: u32, uses: &Json) -> Purchase {
+    serde_json::from_value(json!({
+        "digest": 1, "attempt": attempt, "state": state, "at": START, "begun": START,
+        "ordered_at": null, "uses": uses, "let_go": []}))
+    .unwrap()
+}
+
+#[test]
+fn what_takes_more_than_one_commit_goes_all_the_same() {
+    let memory = Memory::new();
+    // So many attempts that more is let go than one read returns.
+    let used = json!([{"activity": "all", "unit": "", "uses": 1, "place": 0, "of_user": null,
+        "of_all": 9}]);
+    write_order(&memory, "tried", &order_of(State::Refused, 300, &used));
+    let stock = taken::stock_of(partitions(), "all");
+    let let_go = store::codec::encode(&taken::Hold::LetGo);
+    let tombstone = |attempt| {
+        let name = taken::hold(USER, &number("tried"), attempt);
+        Write::Set(taken::holds("all"), name, let_go.clone())
+    };
+    now(world(&memory, 0).write(stock, (1..=300).map(tombstone))).unwrap();
+    // So many units that more is counted than one commit writes.
+    for order in 0..8 {
+        let one = |unit| {
+            json!({"activity": "mine", "unit": format!("{order}-{unit}"), "uses": 2, "place": 0,
+                "of_user": 9, "of_all": null})
+        };
+        let uses: Vec<_> = (0..500).map(one).collect();
+        write_order(&memory, &format!("n{order}"), &order_of(State::Taken, 1, &json!(uses)));
+    }
+    let user = |map| size(&memory, home(), Read::Size(map));
+    assert_eq!((holds(&memory, "all"), user(taken::user(USER))), (300, 4_000));
+    let collected = collect_with(&memory, OVER * DAY_MS, LIVE).unwrap();
+    assert_eq!((collected.gone, collected.has_more), ([("purchases", 9)].into(), false));
+    assert_eq!((holds(&memory, "all"), orders(&memory)), (0, 0));
+    assert_eq!((user(taken::user(USER)), user(taken::gone(USER))), (4_000, 4_000));
+    let units = Read::Count(taken::gone_units(USER), Range::default());
+    assert_eq!(size(&memory, home(), units.clone()), 4_000);
+    let collected = collect_with(&memory, OVER * DAY_MS, &[]).unwrap();
+    assert_eq!(collected.gone, [("purchase_counts", 4_000)].into());
+    assert_eq!((user(taken::user(USER)), user(taken::gone(USER))), (0, 0));
+    assert_eq!((size(&memory, home(), units), collected.next), (0, None));
 }

@@ -11,7 +11,7 @@ use store::codec::decode;
 use store::retention::{Retention, Terms};
 
 use super::*;
-use crate::publish::roll_out;
+use crate::publish::{find_sealed, roll_out};
 use crate::records::{ARCHIVED, Archived, OVER, Rollout, SEALED};
 use crate::refusal::Refusal;
 use crate::seal;
@@ -172,6 +172,8 @@ fn an_activity_goes_in_steps_once_nothing_of_it_is_held() {
     check_sealed(&shop, DUE);
     let unknown = block_on(look(&shop.at(DUE), "x", Which::Live));
     assert!(matches!(unknown, Err(Failure::Refused(Refusal::UnknownActivity(_)))));
+    let was = block_on(find_sealed(&shop.at(DUE), "x")).unwrap();
+    assert_eq!(was.as_ref().map(|was| was.sealed_at), Some(START + DUE));
     assert_eq!((shop.left("x").keys, shop.left("x").entries), (2, 2), "for who is late");
     // The keys go; then orders keep it, which are not collected.
     shop.sweep_from(DUE + HOUR_MS);
@@ -187,7 +189,9 @@ fn an_activity_goes_in_steps_once_nothing_of_it_is_held() {
     assert_eq!((shop.left("x").holds, shop.left("x").stock), (0, 4), "what is gone is counted");
     shop.sweep_from(DUE + 5 * DAY_MS);
     assert_eq!(shop.left("x"), Left { archived: true, ..Left::default() });
-    let was = shop.archived("x").unwrap();
+    assert_eq!(shop.archived("x"), was);
+    assert_eq!(block_on(find_sealed(&shop.at(0), "x")), Ok(was.clone()));
+    let was = was.unwrap();
     let window = (UNTIL + START - 28 * DAY_MS, UNTIL + START);
     assert_eq!((was.version, was.window, was.sealed_at), (1, Some(window), START + DUE));
     check_sealed(&shop, DUE + 6 * DAY_MS);
@@ -203,6 +207,7 @@ fn an_activity_goes_in_steps_once_nothing_of_it_is_held() {
     assert_eq!(shop.sweep_all(gone - 1), done(0));
     assert_eq!(shop.sweep_all(gone), done(1));
     assert_eq!(shop.left("x"), Left::default());
+    assert_eq!(block_on(find_sealed(&shop.at(0), "x")), Ok(None));
     check_sealed(&shop, gone);
 }
 
@@ -275,7 +280,10 @@ fn the_retention_that_is_published_counts() {
 /// An order that came to a halt half-way, when its activity is sealed.
 #[test]
 fn an_order_that_is_late_holds_nothing_of_what_is_sealed_and_leaves_nothing() {
-    for state in [State::Taking, State::GivingBack] {
+    for (state, is_asked) in [State::Taking, State::GivingBack]
+        .into_iter()
+        .flat_map(|state| [(state, true), (state, false)])
+    {
         let shop = Shop::new(Memory::new());
         shop.limited("x");
         let uses = [Use { activity: "x".to_owned(), key: None, uses: 1 }];
@@ -300,7 +308,11 @@ fn an_order_that_is_late_holds_nothing_of_what_is_sealed_and_leaves_nothing() {
         shop.sweep_from(DUE);
         let is_done = shop.left("x") == Left { archived: true, ..Left::default() };
         assert_eq!(is_done, state == State::Taking, "{:?}", shop.left("x"));
-        // Whoever goes on finds the activity gone, by an instance that knew it as well.
+        // Whoever goes on finds the activity gone.
+        if is_asked {
+            let asked = block_on(take(&shop.at(DUE + DAY_MS), order, &uses, None));
+            assert!(matches!(asked, Err(Failure::Refused(_))), "{asked:?}");
+        }
         shop.sweep_orders(DUE + DAY_MS);
         let after = shop.order(USER, "n").unwrap().state;
         let expected = if state == State::Taking { State::Refused } else { State::GivenBack };

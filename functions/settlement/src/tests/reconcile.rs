@@ -10,20 +10,22 @@ use coupons::records::{self as coupon, Gave, HOLDERS};
 use coupons::redemption::{Cart, Use, apply};
 use domain::due::{self, DueIndex};
 use domain::order_number::OrderNumber;
-use domain::transaction::{Field, MapKey, Member};
+use domain::transaction::{Answer, Field, MapKey, Member, Range, Read};
 use purchases::holds::{hold, let_go};
 use purchases::order::{NOBODY, Order, Purchase, State, Used, change, find};
 use purchases::records::{self as taken, Hold};
 use store::codec::encode;
 use store::quarantine;
+use store::retention::{Retention, Terms};
 use wallet::records::{ENDS, UNAPPLIED};
 
 use super::*;
 use crate::reconcile::{Cursor, Difference, Report, Scope, reconcile};
 
-const USER: UserId = UserId(7);
-
 mod wallets;
+
+const USER: UserId = UserId(7);
+const DAY_MS: i64 = 86_400_000;
 /// Commits that one call makes at most.
 const CALL_COMMITS_MAX: u32 = 2_000;
 
@@ -42,6 +44,8 @@ struct Watched {
     every: Cell<u32>,
     at_once: Cell<usize>,
     commits: Cell<u32>,
+    /// How long after the present it is.
+    later_ms: Cell<i64>,
 }
 
 impl Binding for Watched {
@@ -75,8 +79,21 @@ impl Watched {
         store
     }
 
+    fn now(&self) -> UnixMillis {
+        UnixMillis(NOW.0 + self.later_ms.get())
+    }
+
     fn context(&self) -> store::Context<'_, Self> {
-        context(self, NOW)
+        context(self, self.now())
+    }
+
+    /// The next step of the collection of the user's orders, a day later.
+    fn collect(&self, live: &[&str]) {
+        self.later_ms.update(|ms| ms + DAY_MS);
+        let (retention, now) = (Retention::default(), self.now());
+        let terms = Terms { retention, now, dry_run: false };
+        let live = live.iter().map(|name| (*name).to_owned()).collect();
+        block_on(purchases::collect::user(&self.context(), USER, &terms, &live)).unwrap();
     }
 
     fn write(&self, partition: Partition, writes: Vec<Write>) {
@@ -85,7 +102,8 @@ impl Watched {
     }
 
     fn part(&self, scope: Scope, cursor: Cursor) -> Report {
-        with_books(self, NOW, |books| block_on(reconcile(books, scope, cursor))).unwrap()
+        let now = self.now();
+        with_books(self, now, |books| block_on(reconcile(books, scope, cursor))).unwrap()
     }
 
     /// All differences, of all parts, and how many calls that took.
@@ -105,6 +123,18 @@ impl Watched {
             }
         }
         panic!("it does not go on")
+    }
+
+    fn memory_size(&self, partition: Partition, read: Read) -> u64 {
+        match block_on(self.context().read(partition, vec![read])).unwrap().remove(0) {
+            Answer::Size(size) => size,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn integer(&self, partition: Partition, read: Read) -> i64 {
+        let answers = block_on(self.context().read(partition, vec![read])).unwrap();
+        answers::integers::<1>(answers.first()).unwrap()[0]
     }
 
     #[track_caller]
@@ -343,6 +373,148 @@ fn an_order_that_changes_between_two_reads_is_no_difference() {
                 assert_eq!(report.unsettled, 0, "{told}");
             }
         }
+    }
+}
+
+/// When orders of the present are over.
+const OVER_MS: i64 = 100 * DAY_MS;
+
+/// What a collection writes of orders in every state, with what was written before it.
+fn collected() -> (Log, Log) {
+    let store = Watched::default();
+    orders(&store);
+    let before = store.log.take();
+    store.later_ms.set(OVER_MS);
+    for _ in 0..4 {
+        store.collect(&["both", "all", "mine"]);
+    }
+    store.collect(&["both", "all"]);
+    (before, store.log.take())
+}
+
+#[test]
+fn nothing_differs_after_any_commit_of_a_collection() {
+    let (before, log) = collected();
+    assert!(log.len() >= 8, "{} commits", log.len());
+    for crash in 0..=log.len() {
+        let store = Watched::of(&[&before[..], &log[..crash]].concat());
+        store.later_ms.set(OVER_MS);
+        store.check(&[]);
+    }
+    // What is under way is left, and what is gone is counted.
+    let store = Watched::of(&[before, log].concat());
+    let count = |list| store.memory_size(home(USER.0), Read::Count(list, Range::default()));
+    assert_eq!(count(taken::orders(USER)), 2);
+    let of_all = Read::Fields(taken::stock("all"), vec![taken::gone_unit("a")]);
+    assert_eq!(store.integer(stock("all"), of_all), 4);
+    let of_user = |unit| Read::Fields(taken::gone(USER), vec![unit]);
+    assert_eq!(store.integer(home(USER.0), of_user(taken::unit_of("both", ""))), 4);
+    // An activity that is sealed counts as long as an order does.
+    assert_eq!(store.integer(home(USER.0), of_user(taken::unit_of("mine", "c"))), 4);
+}
+
+/// Some commits of a collection come between any two reads of those that look at orders, or at holds.
+#[test]
+fn a_collection_between_two_reads_is_no_difference() {
+    let (before, log) = collected();
+    let of_orders = partitions().all().position(|one| one == home(USER.0)).unwrap();
+    let of_holds = ["all", "both"].map(|activity| {
+        partitions().of_configurations().position(|one| one == stock(activity)).unwrap()
+    });
+    let [all, both] = of_holds.map(|index| format!("{index}.holds..AA"));
+    for cursor in [format!("{of_orders}.orders.0.0.0"), all, both] {
+        for from in 0..log.len() {
+            for (commits, reads) in
+                [1, 2, 4].into_iter().flat_map(|commits| (0..12).map(move |reads| (commits, reads)))
+            {
+                let store = Watched::of(&[&before[..], &log[..from]].concat());
+                store.later_ms.set(OVER_MS);
+                store.every.set(1);
+                store.at_once.set(commits);
+                let nothing = (home(USER.0), Transaction::default());
+                let idle = std::iter::repeat_n(nothing, reads * commits);
+                let meanwhile = log[from..].iter().take(commits).cloned();
+                store.meanwhile.replace(idle.chain(meanwhile).collect());
+                let report = store.part(Scope::Full, Cursor::parse(&cursor).unwrap());
+                let told = format!("{cursor}: {commits} from {from} after {reads} reads");
+                assert_eq!(report.differences, [], "{told}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_wrong_with_what_is_gone_is_told() {
+    let (before, log) = collected();
+    let check = |partition, writes: Vec<Write>, expected: &[Told<'_>]| {
+        let store = Watched::of(&[before.clone(), log.clone()].concat());
+        store.later_ms.set(OVER_MS);
+        store.write(partition, writes);
+        store.check(expected);
+    };
+    let of_user = |change| Write::Add(taken::gone(USER), taken::unit_of("both", ""), change);
+    check(home(USER.0), vec![of_user(1)], &[("uses_differ", "7/both/")]);
+    let unknown = Write::Add(taken::gone(USER), taken::unit_of("none", "u"), 1);
+    check(home(USER.0), vec![unknown], &[("uses_differ", "7/none/u")]);
+    let broken = Write::Set(taken::gone(USER), taken::unit_of("both", ""), garbage());
+    check(home(USER.0), vec![broken], &[("record_unreadable", "7/both/")]);
+    let of_all = Write::Add(taken::stock("all"), taken::gone_unit("a"), -1);
+    check(stock("all"), vec![of_all], &[("uses_of_all_differ", "all/a")]);
+    // An order that is listed as another one.
+    let began = due::member(UnixMillis(NOW.0 + 1), b"taking");
+    let listed = taken::listed_order(NOW, &number("taking"));
+    let writes = vec![
+        Write::RemoveMember(taken::orders(USER), listed),
+        Write::AddMember(taken::orders(USER), began),
+    ];
+    check(home(USER.0), writes, &[("order_unlisted", "7/taking")]);
+}
+
+#[test]
+fn a_tombstone_may_be_gone_when_it_is_old_or_its_activity_is_sealed() {
+    let store = Watched::default();
+    let back = life(&store, "back");
+    back.begin(1, State::Taking).hold().is(State::Taken, 0);
+    back.is(State::GivingBack, 0).let_go().is(State::GivenBack, -1);
+    store.write(stock("both"), vec![Write::Drop(taken::holds("both"))]);
+    store.check(&[("hold_missing", "7/back of both")]);
+    let log = store.log.take();
+    let old = Watched::of(&log);
+    old.later_ms.set(7 * DAY_MS);
+    old.check(&[]);
+    let sealed = Watched::of(&log);
+    let mark = Write::Insert(taken::sealed(), taken::sealed_activity("both"));
+    sealed.write(stock("both"), vec![mark]);
+    sealed.check(&[]);
+}
+
+#[test]
+fn what_is_gone_of_more_units_than_one_read_returns_is_compared() {
+    for of_all in [false, true] {
+        let activity = if of_all { "all" } else { "mine" };
+        let store = shopper(activity, of_all);
+        store.later_ms.set(OVER_MS);
+        // Of some orders only.
+        store.collect(&[activity]);
+        store.collect(&[activity]);
+        store.collect(&[activity]);
+        let left =
+            store.memory_size(home(USER.0), Read::Count(taken::orders(USER), Range::default()));
+        assert!((1..AT_ONCE as u64 + 80).contains(&left), "{left}");
+        check_much(&store, &[], 0);
+        let (partition, gone, code) = if of_all {
+            (
+                stock(activity),
+                Write::Add(taken::stock(activity), taken::gone_unit("n0"), 1),
+                "uses_of_all_differ",
+            )
+        } else {
+            let unit = taken::unit_of(activity, "n0");
+            (home(USER.0), Write::Add(taken::gone(USER), unit, 1), "uses_differ")
+        };
+        store.write(partition, vec![gone]);
+        let place = if of_all { "all/n0" } else { "7/mine/n0" };
+        check_much(&store, &[(code, place)], 0);
     }
 }
 

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::due;
-use domain::transaction::Value;
-use promotion::records::{Head, RETIRING, retiring_of};
+use domain::transaction::{Member, Value};
+use promotion::records::{Head, OVER, RETIRING, SEALED, retiring_of};
 use purchases::order::{Purchase, State};
-use purchases::records::{Hold, UNDER_WAY, under_way_of};
+use purchases::records::{Hold, UNDER_WAY, listed_order_of, under_way_of};
 use store::codec::decode;
 
 use super::orders::{Known, Name, Orders, Use};
@@ -22,8 +22,12 @@ pub type Counts = BTreeMap<(String, String), i64>;
 struct Store {
     /// `an`: of users, by activity and unit.
     of_users: Counts,
+    /// `ag`: what is gone of that.
+    gone_of_users: Counts,
     /// `as`: of activities, by unit.
     of_all: Counts,
+    /// `as`: what is gone of that.
+    gone_of_all: Counts,
     /// `ax`: holds, by activity, order and attempt; whether they hold.
     holds: BTreeMap<(String, Name, u32), bool>,
     /// `ao`: orders.
@@ -34,10 +38,11 @@ struct Store {
     listed: BTreeSet<Name>,
     /// `at`, an ordered set: orders under way, and since when.
     under_way: BTreeMap<Name, i64>,
-    /// `ar`, an ordered set: activities with old versions, and since when; by shelf.
-    retiring: BTreeSet<(String, String, i64)>,
+    /// `ar`, `au`, `aw`, ordered sets: activities with old versions, or that are over, or sealed, and since when; by the
+    /// name of the index and by shelf.
+    entries: BTreeSet<(&'static str, String, String, i64)>,
     /// `ah`: the same, as heads say it.
-    retired: BTreeSet<(String, String, i64)>,
+    of_heads: BTreeSet<(&'static str, String, String, i64)>,
 }
 
 fn utf8(bytes: &[u8]) -> String {
@@ -69,10 +74,12 @@ impl Store {
             }
         }
         for partition in books.partitions().of_configurations().map(|one| one.to_string()) {
-            for member in books.entries(&partition, RETIRING) {
-                let of = due::due(&member).and_then(retiring_of);
-                let (since, id) = of.expect("an activity with old versions");
-                store.retiring.insert((partition.clone(), id.to_owned(), since.0));
+            for index in [RETIRING, OVER, SEALED] {
+                for member in books.entries(&partition, index) {
+                    let of = due::due(&member).and_then(retiring_of);
+                    let (since, id) = of.expect("an activity of an index");
+                    store.entries.insert((index.0, partition.clone(), id.to_owned(), since.0));
+                }
             }
         }
         for ((partition, record), fields) in books.records() {
@@ -81,18 +88,37 @@ impl Store {
             };
             if record == "ah" {
                 for (id, head) in fields {
-                    let since = decode::<Head>(head).expect("a head").retires_since();
-                    let one = since.map(|since| (partition.clone(), utf8(id), since.0));
-                    store.retired.extend(one);
+                    let head = decode::<Head>(head).expect("a head");
+                    for (index, at) in [
+                        (RETIRING, head.retires_since()),
+                        (OVER, head.over_since()),
+                        (SEALED, head.sealing_at()),
+                    ] {
+                        let one = at.map(|at| (index.0, partition.clone(), utf8(id), at.0));
+                        store.of_heads.extend(one);
+                    }
                 }
             } else if let Some(user) = record.strip_prefix("an") {
                 is_home(user.parse().expect("a user"));
                 let counts = fields.iter().map(|(field, value)| (utf8(field), count(value)));
                 let counts = counts.map(|(field, count)| ((user.to_owned(), field), count));
                 store.of_users.extend(counts);
-            } else if let Some(id) = record.strip_prefix("as") {
+            } else if let Some(user) = record.strip_prefix("ag") {
+                is_home(user.parse().expect("a user"));
                 let counts = fields.iter().map(|(field, value)| (utf8(field), count(value)));
-                store.of_all.extend(counts.map(|(field, count)| ((id.to_owned(), field), count)));
+                let counts = counts.map(|(field, count)| ((user.to_owned(), field), count));
+                store.gone_of_users.extend(counts);
+            } else if let Some(id) = record.strip_prefix("as") {
+                for (field, value) in fields {
+                    let (field, count) = (utf8(field), count(value));
+                    // Under the name of the count that it is a part of.
+                    match field.strip_prefix('g') {
+                        Some(unit) => {
+                            store.gone_of_all.insert((id.to_owned(), format!("n{unit}")), count)
+                        }
+                        None => store.of_all.insert((id.to_owned(), field), count),
+                    };
+                }
             } else if let Some(id) = record.strip_prefix("ax") {
                 for (field, held) in fields {
                     let field = utf8(field);
@@ -106,7 +132,11 @@ impl Store {
             } else if let Some(user) = record.strip_prefix("aq") {
                 let user = user.parse().expect("a user");
                 is_home(user);
-                store.listed.extend(fields.keys().map(|number| (user, utf8(number))));
+                let listed = fields.keys().map(|name| {
+                    let (_, number) = listed_order_of(&Member(name.clone())).expect("an order");
+                    (user, number.as_str().to_owned())
+                });
+                store.listed.extend(listed);
             } else if let Some(order) = record.strip_prefix("ao") {
                 let name = name(order);
                 is_home(name.0);
@@ -132,7 +162,9 @@ fn without_zeros(counts: &Counts) -> Counts {
 /// Whether an order has what it asks for, or may have, so that it counts for its user.
 fn counts(state: State) -> bool {
     match state {
-        State::Taking | State::Taken | State::Undoing(_) | State::GivingBack => true,
+        State::Taking | State::Taken | State::Kept(_) | State::Undoing(_) | State::GivingBack => {
+            true
+        }
         State::Refused | State::GivenBack => false,
     }
 }
@@ -169,7 +201,7 @@ pub fn used_in_all(books: &Books, id: &str, unit: &str) -> i64 {
 pub fn check(world: &World, books: &Books, activities: &[Activity], known: &Orders) {
     let store = Store::read(books);
     tell(world, &store);
-    assert_eq!(store.retiring, store.retired, "what is marked as old is old");
+    assert_eq!(store.entries, store.of_heads, "what is marked as old or over is");
     check_limits(&store, activities);
     check_lists(&store);
     check_orders(&store, activities, known);
@@ -185,7 +217,7 @@ fn tell(world: &World, store: &Store) {
             State::Undoing(_) => "undoing",
             State::Refused => "refused",
             State::GivingBack => "giving back",
-            State::Taken | State::GivenBack => continue,
+            State::Taken | State::Kept(_) | State::GivenBack => continue,
         };
         world.saw(format!("promotion: order {state}"));
     }
@@ -296,7 +328,7 @@ fn check_holds(store: &Store, activities: &[Activity], known: &Orders) {
 /// What users have counted is what their orders have or may have, and what activities have counted is what is
 /// held.
 fn check_counts(store: &Store, activities: &[Activity], known: &Orders) {
-    let mut of_users = Counts::new();
+    let mut of_users = without_zeros(&store.gone_of_users);
     for ((user, _), order) in store.orders.iter().filter(|(_, order)| counts(order.state)) {
         for used in order.uses.iter().filter(|used| used.of_user.is_some()) {
             let field = format!("{}/{}", used.activity, used.unit);
@@ -304,7 +336,7 @@ fn check_counts(store: &Store, activities: &[Activity], known: &Orders) {
         }
     }
     assert_eq!(without_zeros(&store.of_users), of_users, "what users count is what orders have");
-    let mut held = Counts::new();
+    let mut held = without_zeros(&store.gone_of_all);
     for ((id, name, _), _) in store.holds.iter().filter(|(_, held)| **held) {
         let asked: &[Use] = known.uses(name).expect("somebody asked for it");
         for (_, unit, uses) in asked.iter().filter(|(activity, _, _)| activity == id) {
