@@ -13,6 +13,7 @@
 //! - [`effort`]: how much tests do
 //! - [`native`]: the coupon function without a component
 //! - [`openapi`]: the OpenAPI document, and whether an answer is as it says
+//! - [`past`]: what is written into a store past the app
 //! - [`patient`]: a client who asks again until there is an answer
 //! - [`promotion`]: asking the promotion function
 //! - [`purchase`]: asking for uses of activities
@@ -35,6 +36,7 @@ pub mod group_buy;
 pub mod key_value;
 pub mod native;
 pub mod openapi;
+pub mod past;
 pub mod patient;
 pub mod promotion;
 pub mod purchase;

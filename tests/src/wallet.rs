@@ -181,6 +181,14 @@ pub fn withdraw(user: u64, number: &str, amount: i64) -> Ask {
     Ask::post(of_user(user, "withdrawals"), body.to_string())
 }
 
+/// The same, with more members.
+pub fn withdraw_with(user: u64, number: &str, amount: i64, more: &Value) -> Ask {
+    let mut body = json!({"withdrawal_number": number, "amount": amount.to_string()});
+    let more = more.as_object().cloned().unwrap_or_default();
+    more.into_iter().for_each(|(name, value)| body[name] = value);
+    Ask::post(of_user(user, "withdrawals"), body.to_string())
+}
+
 /// What became of a withdrawal?
 pub fn look_at_withdrawal(user: u64, number: &str) -> Ask {
     Ask::get(of_user(user, &format!("withdrawals/{number}")))

@@ -3,7 +3,7 @@
 //! - [`user`]: the entries of one user, found by the lists of days ([`records::CHANGED`]); the protocol is that of
 //!   [`crate::carried`]
 //! - [`withdrawals`]: those that ended long ago, found by an index of each partition; [`crate::withdraw`]
-//! - [`packets`]: packets and payments for them, likewise; `packet::forget`
+//! - [`packets`]: packets and payments for them, likewise; `packet/forget.rs`
 //!
 //! Each call is bounded, and says whether there is more. What cannot be read stays, keeps nothing else, and is told.
 

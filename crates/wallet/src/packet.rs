@@ -35,8 +35,8 @@
 //! packet and never changes. Told again it changes nothing. What else is told is money that has no use: it is *unapplied*.
 //!
 //! An order by payment that nobody pays for is collected after seven days; whoever sends it again has seven days
-//! from then on. What the sender asked for stays among what the sender sent (`mo`), so that a payment is never of
-//! an unknown amount or of nobody. A payment reads the packet, and then one commit in the packet's partition decides:
+//! from then on. What the sender asked for stays among what the sender sent (`mo`) until the packet is forgotten, at least
+//! 37 days later (`forget.rs`). A payment reads the packet, and then one commit in the packet's partition decides:
 //!
 //! 1. *The packet is unpaid*: it opens, and has the payment's number. The guard demands that it is unpaid.
 //! 2. *It is paid for by this payment*, or no number of this one is known: nothing changes.
@@ -44,7 +44,7 @@
 //!    has, `may_be_the_same`; where that one waits or was dropped, as that one is. A record of the payment's own, named by
 //!    payment and packet and in a partition that follows from that name, is written as *waiting*, moves no money, and is
 //!    listed ([`unapplied`](mod@unapplied)). The guard demands that there is no such record. What was seen of the packet
-//!    cannot become wrong meanwhile: no packet changes the payment that it has, and none that is paid is collected.
+//!    cannot become wrong meanwhile: no packet changes the payment that it has, and where one is forgotten that stays true.
 //! 4. *It is not there*, by what the sender sent: where nobody sent it (or it is sent from a balance at this moment) the
 //!    payment is to be told again: `unknown_packet`. Where it was sent less than seven days ago its writer is still on the
 //!    way, or did not come: it is written down as paid, and opens. The writer finds it, and that is as well.
@@ -53,6 +53,9 @@
 //!    with what nobody opened, under the number of the refund: the sender is credited once.
 //! 6. *It is gone, later*: the packet is written down as *waiting* with the payment's number, moves no money, and is
 //!    listed: `too_old`.
+//! 7. *It is forgotten*: nothing says how much it was, or which payment it had, but its number left a mark with the sender. A
+//!    record of the payment's own, which names no amount, is written as *waiting*, moves no money, and is listed: `too_old`.
+//!    It can only be dropped.
 //!
 //! The guard of 4 to 6 is that of writing down: there is no order. So of a payment and a sending at once, or of two
 //! payments, by whatever clocks, the first decides, and the other one reads again. A crash before the commit leaves
@@ -63,7 +66,7 @@
 //! that follows from the record's name; or it is dropped, for a reason, where the payment was given back elsewhere. Both
 //! demand that it stands in the list, and take it out, so that of two one counts; the other one is told which, and whoever lost the answer is told
 //! their own again. Told again, a payment that waits or was dropped is refused as before, and one that was credited is
-//! applied.
+//! applied. Long after the decision its record is forgotten, too, and leaves a mark: then it is refused as `too_old`.
 //!
 //! A packet that is unpaid is kept for seven days more whenever it is sent again, before that is told; one that is
 //! gone for 30 days, or whose payment did not open it, is refused (`too_old`): it could not be paid.
@@ -78,6 +81,7 @@
 //! - [`pay`](mod@pay): payments for them
 //! - [`unapplied`](mod@unapplied): payments for which there was no use, for operators
 //! - [`settle`](mod@settle): what a crash left half-way, and what has expired
+//! - `forget`: what is over, and leaves marks
 
 use domain::answers::unexpected;
 use domain::ids::UserId;

@@ -306,6 +306,15 @@ async fn add_months<B: Binding>(
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+
+    use binding::memory::Memory;
+    use domain::partition::Partitions;
+    use domain::time::UnixMillis;
+    use domain::transaction::{Value, Write};
+    use futures::executor::block_on;
+    use wallet::records;
+
     use super::*;
 
     #[test]
@@ -330,5 +339,79 @@ mod tests {
         ] {
             assert_eq!(Cursor::parse(text), None, "{text}");
         }
+    }
+
+    /// A user with an entry a day, of which the first are carried.
+    fn carried(entries: i64, carried: i64) -> (Memory, UserId) {
+        let (store, user) = (Memory::new(), UserId(7));
+        let context = context(&store);
+        let home = context.home(user);
+        let mut writes = vec![
+            Write::Set(records::account(user), "s".into(), Value::Integer(entries)),
+            Write::Set(records::account(user), "c".into(), Value::Integer(carried)),
+        ];
+        for sequence in carried..entries {
+            let what = What::Withdrawal(format!("w{sequence}"));
+            let entry = Entry { amount: -1, at: START_MS + sequence, what };
+            let page = records::page(user, sequence);
+            writes.push(Write::Set(page, records::entry(sequence), entry.encode()));
+        }
+        for (month, amount) in [("2025-11", 3), ("2025-12", -5), ("before", 7)] {
+            let one = Carried { amount, count: 2, ..Carried::default() };
+            let field = month.into();
+            writes.push(Write::Set(records::months(user), field, store::codec::encode(&one)));
+        }
+        block_on(context.write(home, writes)).unwrap();
+        (store, user)
+    }
+
+    const START_MS: i64 = 1_771_257_600_000;
+
+    fn context(store: &Memory) -> Context<'_, Memory> {
+        let pause = |_| -> Pin<Box<dyn Future<Output = ()>>> { Box::pin(std::future::ready(())) };
+        let partitions = Partitions::new(4).unwrap();
+        Context { store, partitions, now: UnixMillis(START_MS), pause }
+    }
+
+    /// Behind the entries come their months, whatever the size of a page; and nothing twice.
+    #[test]
+    fn behind_the_entries_come_the_months_of_those_that_are_carried() {
+        for (entries, carried_below) in [(6, 3), (4, 4), (9, 4)] {
+            let (store, user) = carried(entries, carried_below);
+            for limit in 1..10 {
+                let (mut lines, mut cursor) = (Vec::new(), None);
+                for _ in 0..20 {
+                    let context = context(&store);
+                    let page = page(&context, user, cursor.as_ref(), limit);
+                    let page = block_on(page).unwrap();
+                    assert!(!page.is_incomplete && page.lines.len() <= limit, "{page:?}");
+                    lines.extend(page.lines);
+                    cursor = page.next.map(|next| Cursor::parse(&next.text()).unwrap());
+                    if cursor.is_none() {
+                        break;
+                    }
+                }
+                assert_eq!(cursor, None, "{limit}");
+                let line = |line: &Line| match &line.carried {
+                    None => line.number.clone(),
+                    Some(OfMonth { month, count: 2 }) => month.clone().unwrap_or_default(),
+                    Some(other) => panic!("{other:?}"),
+                };
+                let own = (carried_below..entries).rev().map(|one| format!("w{one}"));
+                let months = ["2025-12", "2025-11", ""].map(str::to_owned);
+                let expected: Vec<_> = own.chain(months).collect();
+                let found: Vec<_> = lines.iter().map(line).collect();
+                assert_eq!(found, expected, "{limit}");
+                let amounts: i64 = lines.iter().map(|line| line.amount).sum();
+                assert_eq!(amounts, 5 - (entries - carried_below));
+            }
+        }
+    }
+
+    #[test]
+    fn a_statement_without_carried_entries_ends_with_the_first() {
+        let (store, user) = (Memory::new(), UserId(7));
+        let page = block_on(page(&context(&store), user, None, 20)).unwrap();
+        assert_eq!(page, Page::default());
     }
 }

@@ -241,6 +241,9 @@ mod tests {
             assert_eq!(problem.field.as_deref(), Some("[2].data.packet"));
         }
         assert!(unapplied(payments[1], Told::Applied).is_none());
+        let problem = forgotten(payments[1]);
+        assert_eq!((problem.status, problem.code), (422, "too_old"));
+        assert_eq!(problem.field.as_deref(), Some("[2].data.packet"));
         assert_eq!(steps(&events).len(), 1);
         assert!(marks(&events, Partitions::new(4).unwrap()).is_empty());
     }

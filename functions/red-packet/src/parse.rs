@@ -180,6 +180,9 @@ mod tests {
             )
         };
         assert!(read(&body("n", "7", "100", 3)).is_ok());
+        let timed = r#", "ordered_at": "2026-02-16T16:00:00.250Z"}"#;
+        let (_, order) = read(&body("n", "7", "100", 3).replace('}', timed)).unwrap();
+        assert_eq!(order.ordered_at, Some(1_771_257_600_250));
         let long = "n".repeat(NUMBER_BYTES_MAX + 1);
         for (text, field) in [
             (body("a b", "7", "100", 3), "order_number"),

@@ -31,6 +31,7 @@ use store::codec::{decode, encode};
 use store::quarantine;
 use wallet::records;
 use wallet::token::{Envelope, Token};
+use wallet::withdraw::Withdrawal;
 
 const PARTITIONS: u32 = 4;
 /// Has posted entries, a withdrawal, a packet that was sent, and one token that is not posted.
@@ -138,7 +139,7 @@ const CAMPAIGN: &str = "c";
 const ACTIVITY: &str = "limited";
 
 /// Which corruption.
-const KINDS: [&str; 34] = [
+const KINDS: [&str; 35] = [
     "accounts_unbalanced",
     "pool_differs",
     "budget_differs",
@@ -173,6 +174,7 @@ const KINDS: [&str; 34] = [
     "record_unreadable",
     "dropped",
     "payment_unapplied",
+    "withdrawal_overdue",
 ];
 
 async fn corrupt(store: &Store<'_>, app: &App, kind: &str) {
@@ -356,6 +358,21 @@ async fn corrupt(store: &Store<'_>, app: &App, kind: &str) {
         "payment_unapplied" => {
             let waiting = records::UNAPPLIED.add(UnixMillis(0), b"7.late");
             store.write(home, vec![waiting]).await;
+        }
+        // It has been pending since long.
+        "withdrawal_overdue" => {
+            let stored = store
+                .stored(home, Read::Fields(records::withdrawals(user), vec!["w".into()]))
+                .await;
+            let withdrawal = Withdrawal::decode(&stored).expect("a withdrawal");
+            let what = due::of_user(user, "w");
+            let old = Withdrawal { at: 0, ..withdrawal.clone() };
+            let writes = vec![
+                records::WITHDRAWALS.remove(UnixMillis(withdrawal.at), &what),
+                records::WITHDRAWALS.add(UnixMillis(0), &what),
+                Write::Set(records::withdrawals(user), "w".into(), old.encode()),
+            ];
+            store.write(home, writes).await;
         }
         other => panic!("{other}"),
     }

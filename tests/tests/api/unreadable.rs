@@ -18,7 +18,7 @@ use end_to_end::group_buy::{ended, open as open_group, set_up as set_up_campaign
 use end_to_end::promotion::{activity_with_limits, saved, take, use_of};
 use end_to_end::wallet::{
     open, open_rain, packet, packet_name, post, rain_set_up, rain_with, reconcile, send, settle,
-    view, withdraw,
+    view, withdraw, withdraw_with,
 };
 use host::{App, Time};
 use serde_json::json;
@@ -30,8 +30,15 @@ const START_MS: u64 = 1_771_257_600_000;
 const KNOWN_MS: u64 = 1_000;
 
 /// What settlement works through.
-const INDEXES: [DueIndex; 6] =
-    [records::QUEUE, records::UNSENT, records::OWED, records::ENDS, coupon::ENDS, REWARDS];
+const INDEXES: [DueIndex; 7] = [
+    records::QUEUE,
+    records::UNSENT,
+    records::OWED,
+    records::ENDS,
+    records::WITHDRAWAL_ENDS,
+    coupon::ENDS,
+    REWARDS,
+];
 
 async fn done(app: &App, asked: Ask) {
     let reply = asked.of(app).await;
@@ -60,7 +67,7 @@ async fn set_up(app: &App, users: &[u64]) {
     for (user, other) in users.iter().zip(users.iter().cycle().skip(1)) {
         done(app, open_rain(*user, "r", "a")).await;
         done(app, post(*user)).await;
-        done(app, withdraw(*user, "w", 1)).await;
+        done(app, withdraw_with(*user, "w", 1, &json!({"expires_in_seconds": 60}))).await;
         done(app, send(&packet(*user, "p", 4, 2))).await;
         done(app, open(&packet_name(*user, "p"), *other)).await;
         done(app, open_rain(*user, "r", "b")).await;

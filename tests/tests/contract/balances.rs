@@ -4,14 +4,17 @@
 
 use domain::ids::UserId;
 use domain::partition::Partitions;
+use domain::time::UnixMillis;
+use domain::transaction::Write;
 use end_to_end::app::{Ask, Place, SIGNING_KEYS, verifying_keys};
 use end_to_end::dump::write_past;
 use end_to_end::openapi::{Contract, Row, as_text, by_caller, too_large, wrong_objects};
+use end_to_end::past;
 use end_to_end::wallet::{
     STAGE, differences, drop_item, look_at_withdrawal, look_up, open_rain, payload, post,
     post_withdrawal, posting, quarantine, rain, rain_number, rain_set_up, reconcile, restore,
     retry, settle, settle_users, signed, signed_by, statement, switch_posting, view,
-    void_withdrawal, withdraw,
+    void_withdrawal, withdraw, withdraw_with,
 };
 use host::Time;
 use serde_json::{Value, json};
@@ -121,7 +124,8 @@ async fn answers_about_balances_are_as_the_document_says() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_about_withdrawals_are_as_the_document_says() {
-    let contract = contract().await;
+    let place = Place::redis();
+    let contract = Contract::with(place.options().variable("key_prefix", past::PREFIX)).await;
     let app = &contract.app;
     rain_set_up(app, "r", &rain()).await;
     assert_eq!(open_rain(7, "r", "a").of(app).await.status, 201);
@@ -130,16 +134,25 @@ async fn answers_about_withdrawals_are_as_the_document_says() {
     let never = vec![(200, "", void_withdrawal(7, "never"))];
     contract.check("post", voiding, never).await;
     let asking = "/v1/users/{user}/withdrawals";
+    let with = |number: &str, more: Value| withdraw_with(7, number, 1, &more);
     let mut rows = vec![
         (201, "", withdraw(7, "w", 60)),
         (201, "", withdraw(7, "w", 60)),
         (201, "", withdraw(7, "back", 10)),
+        (201, "", with("ends", json!({"expires_in_seconds": 34_560_000}))),
+        (422, "order_number_reused", with("ends", json!({"expires_in_seconds": 1}))),
+        (201, "", with("ordered", json!({"ordered_at": "2026-01-01T00:00:00Z"}))),
+        (422, "order_number_reused", with("ordered", json!({}))),
+        (400, "invalid_value", with("new", json!({"expires_in_seconds": 0}))),
+        (400, "invalid_value", with("new", json!({"expires_in_seconds": 34_560_001}))),
+        (400, "invalid_value", with("new", json!({"ordered_at": "9999-01-01T00:00:00Z"}))),
+        (400, "invalid_value", with("new", json!({"ordered_at": "yesterday"}))),
         (400, "invalid_id", nobody(withdraw(7, "new", 1))),
         (400, "invalid_order_number", withdraw(7, "a b", 1)),
         (400, "invalid_amount", withdraw(7, "new", 0)),
         (409, "exists_with_different_amount", withdraw(7, "w", 61)),
-        (409, "exceeds_balance", withdraw(7, "much", 31)),
-        (409, "exceeds_balance", withdraw(7, "much", 31)),
+        (409, "exceeds_balance", withdraw(7, "much", 29)),
+        (409, "exceeds_balance", withdraw(7, "much", 29)),
         (409, "already_voided", withdraw(7, "never", 1)),
     ];
     rows.extend(wrong_objects(&withdraw(7, "new", 1), r#""amount": 1"#));
@@ -166,15 +179,38 @@ async fn answers_about_withdrawals_are_as_the_document_says() {
         .check("post", posting, vec![(404, "unknown_withdrawal", post_withdrawal(7, "x"))])
         .await;
     contract.check("post", voiding, ends(void_withdrawal)).await;
+    // What was ordered before a time is forgotten.
+    let forgotten = UnixMillis::parse_rfc3339("2026-01-15T00:00:00Z").expect("a time");
+    let set = Write::Set("x7".into(), "w".into(), domain::transaction::Value::Integer(forgotten.0));
+    let home = Partitions::default().locate(UserId(7)).partition;
+    past::write(place.address(), home, vec![set]).await;
+    let old = json!({"ordered_at": "2026-01-15T00:00:00Z"});
+    let younger = json!({"ordered_at": "2026-01-15T00:00:00.001Z"});
+    let void_with =
+        |number: &str, body: &Value| Ask::post(void_withdrawal(7, number).path, body.to_string());
+    let rows = vec![
+        (201, "", with("ordered", json!({"ordered_at": "2026-01-01T00:00:00Z"}))),
+        (422, "too_old", with("new", old.clone())),
+        (201, "", with("younger", younger.clone())),
+    ];
+    contract.check("post", asking, rows).await;
+    let mut rows = vec![
+        (422, "too_old", void_with("unknown", &old)),
+        (200, "", void_with("unknown", &younger)),
+        (200, "", void_with("younger", &old)),
+        (400, "invalid_value", void_with("x", &json!({"ordered_at": "9999-01-01T00:00:00Z"}))),
+    ];
+    rows.push((400, "unknown_field", void_with("x", &json!({"at": 1}))));
+    contract.check("post", voiding, rows).await;
     contract.check("post", asking, vec![(201, "", withdraw(7, "w", 60))]).await;
     contract.check("get", one, refused(look_at_withdrawal)).await;
-    for number in ["w", "back", "much", "never"] {
+    for number in ["w", "back", "much", "never", "ends", "ordered"] {
         contract.check("get", one, vec![(200, "", look_at_withdrawal(7, number))]).await;
     }
     contract.check("get", one, vec![(404, "unknown_withdrawal", look_at_withdrawal(7, "x"))]).await;
     let page = statement(7, "").of(app).await;
     contract.document.check_reply("/v1/users/{user}/statement", "get", &page);
-    assert_eq!(page.json()["entries"].as_array().map(Vec::len), Some(4), "{page:?}");
+    assert_eq!(page.json()["entries"].as_array().map(Vec::len), Some(8), "{page:?}");
     contract.check("get", "/v1/users/{user}/balance", vec![(200, "", view(7))]).await;
     assert_eq!(differences(app).await, Vec::<Value>::new());
     contract.assert_all_reached(&[

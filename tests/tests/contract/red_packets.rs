@@ -3,9 +3,13 @@
 
 use std::collections::BTreeSet;
 
+use domain::ids::UserId;
+use domain::partition::Partitions;
+use domain::time::UnixMillis;
 use end_to_end::app::{Ask, Place};
 use end_to_end::coupon::set_up_scene;
 use end_to_end::openapi::{Contract, by_caller, wrong_objects};
+use end_to_end::past;
 use end_to_end::wallet::{
     decide_payment, differences, grab, look, look_at_rain, open, open_rain, open_rain_by, packet,
     packet_name, packet_paid, packet_paid_by, packet_to_pay, rain, rain_set_up, rain_with, send,
@@ -13,6 +17,7 @@ use end_to_end::wallet::{
 };
 use host::Time;
 use serde_json::{Value, json};
+use store::numbers::{Family, Number, Watermarks};
 use wallet::packet::LIFE_MS;
 
 /// 2026-02-16T16:00:00Z
@@ -136,7 +141,10 @@ async fn answers_about_rains_are_as_the_document_says() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_about_group_packets_are_as_the_document_says() {
-    let contract = contract().await;
+    let place = Place::redis();
+    let mut options = place.options().variable("key_prefix", past::PREFIX);
+    options.time = Time::Seeded { start_ms: START_MS };
+    let contract = Contract::with(options).await;
     let app = &contract.app;
     let mut rich = rain_with("amounts", json!({"fixed": 20_000}));
     (rich["single_cap"], rich["budget"]) = (json!(20_000), json!(100_000));
@@ -230,7 +238,7 @@ async fn answers_about_group_packets_are_as_the_document_says() {
         assert!(kinds.contains(&kind), "{kind}: {kinds:?}");
     }
     assert_eq!(differences(app).await, Vec::<Value>::new());
-    check_unapplied_payments(&contract).await;
+    check_unapplied_payments(&contract, &place).await;
     contract.assert_all_reached(&[
         ("post", sending),
         ("get", looking),
@@ -240,7 +248,7 @@ async fn answers_about_group_packets_are_as_the_document_says() {
 }
 
 /// A packet that nobody paid for was sent more than 30 days ago, and another one has its payment.
-async fn check_unapplied_payments(contract: &Contract) {
+async fn check_unapplied_payments(contract: &Contract, of: &Place) {
     const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
     let app = &contract.app;
     let twice = || tell(&packet_paid_by(Some("T-2"), 7, "later"));
@@ -312,7 +320,38 @@ async fn check_unapplied_payments(contract: &Contract) {
     contract.check("post", "/v1/events", told).await;
     contract.check("post", "/v1/red-packets", vec![sent()]).await;
     assert_eq!(differences(app).await, Vec::<Value>::new());
+    check_forgotten(contract, of).await;
     contract.assert_all_reached(&[("get", listing), ("post", deciding)]);
+}
+
+/// Nothing is kept of a packet but the mark of its number.
+async fn check_forgotten(contract: &Contract, place: &Place) {
+    let (app, partitions) = (&contract.app, Partitions::default());
+    let number =
+        Number { family: Family::Packets, user: UserId(7), number: "gone", ordered_at: None };
+    let now = UnixMillis(START_MS as i64);
+    let marks = Watermarks::default().forget([number], now, partitions).expect("a mark");
+    let home = partitions.locate(UserId(7)).partition;
+    past::write(place.address(), home, marks.writes).await;
+    for packet in [packet(7, "gone", 1_000, 2), packet_to_pay(7, "gone", 1_000, 2)] {
+        let sent = (422, "too_old", send(&packet));
+        contract.check("post", "/v1/red-packets", vec![sent]).await;
+    }
+    let told = || (422, "too_old", tell(&packet_paid_by(Some("T-9"), 7, "gone")));
+    contract.check("post", "/v1/events", vec![told(), told()]).await;
+    let listed = unapplied_payments("").of(app).await;
+    contract.document.check_reply("/v1/unapplied-payments", "get", &listed);
+    let listed = listed.json();
+    let [payment] = &listed["payments"].as_array().expect("a list")[..] else { panic!("{listed}") };
+    assert_eq!((&payment["code"], &payment["amount"]), (&json!("too_old"), &Value::Null));
+    let id = payment["payment_id"].as_str().expect("an id");
+    let rows = vec![
+        (409, "amount_unknown", decide_payment(id, "credit")),
+        (204, "", decide_payment(id, "drop")),
+        (409, "decided_otherwise", decide_payment(id, "credit")),
+    ];
+    contract.check("post", "/v1/unapplied-payments/{payment_id}", rows).await;
+    contract.check("post", "/v1/events", vec![told()]).await;
 }
 
 /// What is shown of a packet is no part of the order: it may come with a later attempt, and the first one

@@ -8,7 +8,7 @@ use end_to_end::patient::{self, Patient};
 use end_to_end::wallet::{
     cents, look, look_up, open, open_rain, packet, packet_name, payload, post, post_withdrawal,
     rain_number, rain_with, restore, send, set_up_rain, settle, signed, switch_posting, view,
-    void_withdrawal, withdraw,
+    void_withdrawal, withdraw, withdraw_with,
 };
 use end_to_end::wallet_checks::{Budget, Has, check_books, check_users, has, settle_all};
 use host::App;
@@ -94,7 +94,8 @@ async fn at_rest(app: &App, client: &mut Patient, grants: i64, expected: &[Has])
 /// What must be the same whenever the same is asked again.
 fn lasting(reply: &Reply) -> Value {
     let mut body = reply.json();
-    for passing in ["replayed", "pending", "users", "tokens", "sent", "paid", "closed"] {
+    let counts = ["users", "tokens", "sent", "paid", "closed", "withdrawals"];
+    for passing in ["replayed", "pending"].into_iter().chain(counts) {
         body.as_object_mut().map(|members| members.remove(passing));
     }
     body
@@ -412,6 +413,28 @@ fn settlement_after_an_expiry() {
     let before = || three_and(vec![sent(), open(&packet_name(USER, "p"), OTHERS[0])]);
     let has = const { &[has(USER, 200, 300), has(OTHERS[0], 100, 100)] };
     hunt("settle, expired", Scenario { before, ago_ms: DAY_MS, has, ..SETTLEMENT });
+}
+
+#[test]
+fn settlement_after_the_end_of_a_withdrawal() {
+    let before = || {
+        let end = json!({"expires_in_seconds": 60});
+        three_and(vec![withdraw_with(USER, "w", 250, &end)])
+    };
+    let has = const { &[has(USER, 300, 300)] };
+    hunt("settle, withdrawal", Scenario { before, ago_ms: DAY_MS, has, ..SETTLEMENT });
+}
+
+/// Whoever asks after its end has it voided first.
+#[test]
+fn a_withdrawal_that_is_posted_after_its_end() {
+    let before = || {
+        let end = json!({"expires_in_seconds": 60});
+        three_and(vec![withdraw_with(USER, "w", 250, &end)])
+    };
+    let (asked, says) = (|| post_withdrawal(USER, "w"), ("code", "already_voided"));
+    let scenario = Scenario { before, ago_ms: DAY_MS, asked, status: 409, says, ..THREE };
+    hunt("withdraw, post late", scenario);
 }
 
 #[test]

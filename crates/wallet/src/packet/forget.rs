@@ -119,17 +119,13 @@ pub(crate) async fn forget<B: Binding>(
         Ok(is_done)
     });
     swept.add(gone.await.unwrap_or_else(failed));
-    for partition in partitions {
-        let one = &[*partition];
-        let mut decided = sweep(records::DECIDED, "a payment that is decided", one, until, terms);
-        decided.done_max = sweep(records::DECIDED, "", partitions, until, terms).done_max;
-        let decided = decided.each(context, async |due| {
-            let is_done = forget_payment(context, *partition, &due, terms).await?;
-            collected.borrow_mut().count("payments", is_done.into());
-            Ok(is_done)
-        });
-        swept.add(decided.await.unwrap_or_else(failed));
-    }
+    let decided = sweep(records::DECIDED, "a payment that is decided", partitions, until, terms);
+    let decided = decided.each(context, async |due| {
+        let is_done = forget_payment(context, &due, terms).await?;
+        collected.borrow_mut().count("payments", is_done.into());
+        Ok(is_done)
+    });
+    swept.add(decided.await.unwrap_or_else(failed));
     let mut collected = collected.into_inner();
     collected.has_more = swept.has_more;
     Ok((swept.finish()?, collected))
@@ -296,7 +292,6 @@ async fn drop_all<B: Binding>(
 /// Forgets a payment about which an operator decided.
 async fn forget_payment<B: Binding>(
     context: &Context<'_, B>,
-    partition: Partition,
     due: &Due<'_>,
     terms: &Terms,
 ) -> Result<bool, CommitError> {
@@ -319,7 +314,8 @@ async fn forget_payment<B: Binding>(
     }
     let leaves = records::DECIDED.remove(due.at, due.what);
     if is_gone {
-        context.write(partition, [leaves]).await?;
+        let home = records::home_of_packet(context.partitions, name);
+        context.write(home, [leaves]).await?;
         return Ok(false);
     }
     let mark = with_number_of_payment(name, |number| {

@@ -46,8 +46,7 @@ pub(super) async fn write_down<B: Binding>(
         match order.funding {
             Funding::Balance => {
                 plan.write_all(draw_parts(packet, order, random));
-                // What comes late is over at once. Its refund is of that moment, too.
-                plan.write_all(open_until(packet, (order.at + LIFE_MS).max(context.now.0)));
+                plan.write_all(open_until(packet, order.at + LIFE_MS));
             }
             // What nobody pays for costs one small record.
             Funding::Payment => {

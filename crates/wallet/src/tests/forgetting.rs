@@ -373,6 +373,57 @@ fn a_request_that_found_the_order_before_writes_no_packet_down_afterwards() {
     }
 }
 
+/// Of one that was opened by all, nothing ever came back: a second packet would be paid back under a new number.
+#[test]
+fn a_request_that_found_the_order_of_a_packet_that_is_all_opened_makes_no_second_one() {
+    for commits in 0..4 {
+        let store = Interrupted::default();
+        let memory = store.memory();
+        earn(memory, SENDER, "a", 1_000, START_MS);
+        assert_eq!(send(memory, START_MS, &order(Funding::Balance)), Ok(false));
+        for user in [OPENER, UserId(9)] {
+            assert_eq!(open(memory, START_MS, user), Ok(100));
+        }
+        for days in [0, 1] {
+            settled(&at(memory, START_MS + days * DAY_MS));
+        }
+        store.interrupt(commits, |memory| {
+            collect_packets(memory, OVER_MS);
+            collect_packets(memory, LATER_MS);
+        });
+        let (context, number) = (at(&store, OVER_MS), number("p"));
+        let again = Order { at: OVER_MS, ..order(Funding::Balance) };
+        let sent = refused(done(packet::send(&context, &number, &again, None, &mut || 0)));
+        assert!(matches!(sent, Ok((_, true)) | Err(Refusal::Forgotten)), "{commits}: {sent:?}");
+        finish(memory);
+        for user in [SENDER, OPENER, UserId(9)] {
+            done(posting::post(&at(memory, LATER_MS), user)).unwrap();
+        }
+        let view = done(view::view(&at(memory, LATER_MS), SENDER)).unwrap();
+        assert_eq!(view.balance, 800, "{commits}");
+        assert_eq!(account(memory, records::PACKETS), 0);
+        assert_eq!(left(memory), 0);
+        check_balanced(memory);
+    }
+}
+
+/// Settlement was away for long: what was closed only now is kept from now on.
+#[test]
+fn a_packet_that_was_closed_late_is_kept_from_then_on() {
+    let store = Memory::new();
+    earn(&store, SENDER, "a", 1_000, START_MS);
+    assert_eq!(send(&store, START_MS, &order(Funding::Balance)), Ok(false));
+    let closed_at = OVER_MS + 30 * DAY_MS;
+    assert_eq!(collect_packets(&store, closed_at), [0, 0]);
+    settled(&at(&store, closed_at));
+    settled(&at(&store, closed_at));
+    assert_eq!(collect_packets(&store, closed_at + 7 * DAY_MS), [0, 0]);
+    assert!(!is_forgotten(&store));
+    assert_eq!(send(&store, closed_at, &order(Funding::Balance)), Ok(true));
+    collect_packets(&store, closed_at + 7 * DAY_MS + 1);
+    assert!(is_forgotten(&store));
+}
+
 /// What a partition held before its last second, written back.
 struct Before {
     home: domain::partition::Partition,
