@@ -206,7 +206,7 @@ pub async fn templates<B: Binding>(
     Ok(sealing)
 }
 
-/// The same with group-buy campaigns. Those whose template was sealed by the same call are met the next time.
+/// The same with group-buy campaigns, behind their templates.
 ///
 /// # Errors
 /// As [`templates`].
@@ -228,27 +228,12 @@ async fn look_at_template<B: Binding>(
     terms: &Terms,
 ) -> Result<Looked, CommitError> {
     match context.publication(id).sealing().look(context).await? {
-        Seal::Gone => take_strays(context, id, terms).await,
+        Seal::Gone => Ok(Looked::Nothing),
         Seal::Open => seal_template(context, id, terms).await,
         Seal::Sealed(archived) if !is_quiet(&archived, WAIT_MS, terms) => Ok(Looked::Waits),
         Seal::Sealed(_) if terms.dry_run => Ok(Looked::Gone),
         Seal::Sealed(archived) => take_template(context, id, &archived).await,
     }
-}
-
-/// Takes away what a copy that followed its home days late left behind.
-async fn take_strays<B: Binding>(
-    context: &Context<'_, B>,
-    id: &str,
-    terms: &Terms,
-) -> Result<Looked, CommitError> {
-    if !terms.dry_run {
-        let publication = context.publication(id);
-        publication.take_copy(context).await?;
-        let listed = Write::RemoveMember(publication.list, Member::from(id));
-        context.write(publication.lists, [listed]).await?;
-    }
-    Ok(Looked::Nothing)
 }
 
 /// Whether what was under way at a seal is over.

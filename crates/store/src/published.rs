@@ -180,26 +180,34 @@ impl<T: Configuration> Publication<T> {
     /// Lets the lists and the copy follow the home, which has this version. Where the copy has a later one it stays.
     ///
     /// # Errors
-    /// The store's. Then it is to be done again.
+    /// `Unavailable` where it was sealed and taken away meanwhile; the store's. Then it is to be done again.
     pub async fn follow<B: Binding>(
         &self,
         context: &Context<'_, B>,
         number: i64,
         record: &T,
     ) -> Result<(), CommitError> {
+        let is_gone = || CommitError::Unavailable(format!("{} is sealed meanwhile", T::NAME));
+        let unused = || self.archive.kind.demand_unused(&self.id, context.partitions);
         // First: what can be read can be found.
-        let entries = [
+        let mut plan = Plan::new();
+        plan.demand((), unused());
+        plan.write_all([
             Write::AddMember(self.list.clone(), record.listed(&self.id)),
             self.over.add(record.over_at(), self.id.as_bytes()),
             self.archive.due.add(record.settled_at(), self.id.as_bytes()),
-        ];
-        context.write(self.lists, entries).await?;
+        ]);
+        context.commit(self.lists, plan).await?.map_err(|_| is_gone())?;
         let (partition, map) = &self.copy;
         let mut plan = Plan::new();
-        plan.demand((), Guard::IntegerAtMost(map.clone(), VERSION.into(), number - 1));
+        plan.demand(true, unused());
+        plan.demand(false, Guard::IntegerAtMost(map.clone(), VERSION.into(), number - 1));
         plan.write_all(writes(map, number, record));
-        // Refused, it has this version or a later one.
-        context.commit(*partition, plan).await.map(drop)
+        match context.commit(*partition, plan).await? {
+            Err(refused) if refused.why => Err(is_gone()),
+            // Refused, it has this version or a later one.
+            _ => Ok(()),
+        }
     }
 
     /// Where it is sealed.
@@ -230,13 +238,14 @@ impl<T: Configuration> Publication<T> {
         Ok(context.commit(self.home.0, plan).await?.is_ok())
     }
 
-    /// Takes the copy away (step 3).
+    /// Takes the copy away, so that none follows any more (step 3).
     ///
     /// # Errors
     /// The store's.
     pub async fn take_copy<B: Binding>(&self, context: &Context<'_, B>) -> Result<(), CommitError> {
         let (partition, map) = &self.copy;
-        context.write(*partition, [Write::Drop(map.clone())]).await
+        let mark = self.archive.kind.mark_used(&self.id, context.partitions);
+        context.write(*partition, [Write::Drop(map.clone()), mark]).await
     }
 }
 

@@ -5,15 +5,17 @@
 //! 1. *The seal.* Once nothing can act by it any more, and long after that, one commit in the home of the configuration
 //!    demands what was seen there and writes [`SEALED`]: the short record that is kept of it. From then on nobody publishes
 //!    under the name ([`Place::demand_open`]), and whoever tries is told `sealed`.
-//! 2. *A day.* What was under way at the seal is done after minutes: a copy that follows its home, units on their way
-//!    between pool and partitions. So nothing is taken away before [`WAIT_MS`] have passed.
+//! 2. *A day.* Units that were on their way between pool and partitions have arrived after minutes. So nothing is taken away
+//!    before [`WAIT_MS`] have passed.
 //! 3. *The copy* goes, so that nobody reads it any more.
 //! 4. *The list.* One commit takes the name out of the list of its kind and puts the short record into the archive. From
 //!    then on it is not among those that live, by which others are collected.
 //! 5. What only the owner knows: leases, accounts, batches, whatever lies beside it.
-//! 6. *The home* goes, and in the same commit a hash of the name enters a set of the partition: about eight bytes. Whoever
-//!    publishes a first version demands that it is not there.
+//! 6. *The home* goes.
 //! 7. The due entry, by which all of this is found, goes last.
+//!
+//! The commits of 3, 4 and 6 leave a *mark*: a hash of the name in a set of their partition, about eight bytes, for ever. Who
+//! publishes a first version, and who lets copy and list follow, demands in each partition that it is not there.
 //!
 //! A short record is kept for as long as operators say, and goes with its own due entry.
 //!
@@ -24,7 +26,9 @@
 //! 2. Somebody publishes meanwhile. Before the seal: it demands the version that was seen, and is refused. Behind it: the
 //!    guards of the home refuse the version. There is no moment with neither, because the mark enters in the commit in which
 //!    the seal goes.
-//! 3. A version was published and its publisher died before the others followed: the home counts, here as well.
+//! 3. A version was published and its publisher died before the others followed: the home counts, here as well. What follows
+//!    late, however late, is put back and taken away again as long as its step is not done, and refused by its mark
+//!    afterwards. A due entry that it leaves is taken out when it is due.
 //! 4. A step comes late: the seal demands its version, and none was published since; the move into the archive demands the
 //!    name in the list; the home demands the seal that was seen. None of these comes back.
 //! 5. Two names with one hash: the second is refused, and never gives anything. Another one serves.
@@ -50,7 +54,7 @@ use crate::sweep::{Fault, Sweep};
 
 /// A field of a home: the seal, which is the [`Archived`] of it.
 pub const SEALED: &str = "sealed";
-/// So long after the seal nothing of what was under way is left.
+/// So long after the seal no unit is on its way between a pool and its partitions any more.
 pub const WAIT_MS: i64 = DAY_MS;
 /// When what cannot be sealed yet is looked at again.
 const AGAIN_MS: i64 = DAY_MS;
@@ -221,10 +225,12 @@ impl Place {
 
     /// Demands in the home that it is not sealed.
     pub fn demand_open(&self, partitions: Partitions) -> [Guard; 2] {
-        [
-            Guard::FieldAbsent(self.home.1.clone(), self.field()),
-            self.archive.kind.demand_unused(&self.id, partitions),
-        ]
+        [Guard::FieldAbsent(self.home.1.clone(), self.field()), self.demand_unused(partitions)]
+    }
+
+    /// Demands beside the list that its name was never taken out of it.
+    pub fn demand_unused(&self, partitions: Partitions) -> Guard {
+        self.archive.kind.demand_unused(&self.id, partitions)
     }
 
     /// Whether it is sealed: one read of its home.
@@ -299,6 +305,7 @@ impl Place {
             Write::RemoveMember(self.list.clone(), listed),
             Write::Set(records.into(), self.record_field(), encode(archived)),
             ends.add(archived.sealed_at, self.id.as_bytes()),
+            self.archive.kind.mark_used(&self.id, context.partitions),
         ]);
         // Refused, it is done.
         context.commit(self.lists, plan).await.map(drop)

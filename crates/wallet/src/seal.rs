@@ -34,7 +34,7 @@ use binding::Binding;
 use domain::answers::{self, fields, integer, unexpected};
 use domain::partition::Partition;
 use domain::time::{GRACE_MS, UnixMillis};
-use domain::transaction::{Answer, CommitError, Field, Guard, Member, Range, Read, Value, Write};
+use domain::transaction::{Answer, CommitError, Field, Guard, Member, Read, Value, Write};
 use lease::{Lease, call_back_all, given_if_home};
 use store::life::{Life, Shape};
 use store::published::{Configuration as _, SETTLED};
@@ -48,8 +48,6 @@ use crate::records;
 
 /// Partitions that one wave looks at or changes.
 const WAVE: usize = 256;
-/// Rains of one name that are listed, at the most: one, and such as were listed by accident.
-const LISTED_MAX: u32 = 16;
 /// What due indexes of this module list, in words for operators.
 const RAIN: &str = "a rain that is over for good";
 const RECORD: &str = "the short record of a rain";
@@ -144,7 +142,7 @@ async fn look_at<B: Binding>(
 ) -> Result<Looked, CommitError> {
     let publication = rain::publication(context.partitions, id);
     match publication.sealing().look(context).await? {
-        Seal::Gone => take_strays(context, id, terms).await,
+        Seal::Gone => Ok(Looked::Nothing),
         Seal::Open => seal(context, id, terms).await,
         Seal::Sealed(archived) if terms.now.0 < archived.sealed_at.0.saturating_add(WAIT_MS) => {
             Ok(Looked::Waits)
@@ -152,27 +150,6 @@ async fn look_at<B: Binding>(
         Seal::Sealed(_) if terms.dry_run => Ok(Looked::Gone),
         Seal::Sealed(archived) => take(context, id, &archived).await,
     }
-}
-
-/// Takes away what a copy that followed its home days late left behind.
-async fn take_strays<B: Binding>(
-    context: &Context<'_, B>,
-    id: &str,
-    terms: &Terms,
-) -> Result<Looked, CommitError> {
-    if terms.dry_run {
-        return Ok(Looked::Nothing);
-    }
-    let publication = rain::publication(context.partitions, id);
-    publication.take_copy(context).await?;
-    // A name has no space in it, which is what stands behind it in the list.
-    let [after, below] = [' ', '!'].map(|end| Some(Member(format!("{id}{end}").into_bytes())));
-    let page = Read::Page(rain::all(), Range { after, below }, LISTED_MAX);
-    let answers = context.read(publication.lists, vec![page]).await?;
-    let members = answers::page(answers.first())?.members.iter().cloned();
-    let writes: Vec<_> = members.map(|member| Write::RemoveMember(rain::all(), member)).collect();
-    context.write(publication.lists, writes).await?;
-    Ok(Looked::Nothing)
 }
 
 async fn seal<B: Binding>(
