@@ -182,9 +182,9 @@ fn has_fraction(value: &Value) -> bool {
     }
 }
 
-/// Codes that take a thousand activities, a race, thousands of orders, or half a body.
+/// Codes that take a thousand activities, a race, thousands of orders, half a body, or a collection months later.
 const NOT_REACHED: &[&str] =
-    &["too_many_activities", "published_meanwhile", "too_many_limits", "incomplete_body"];
+    &["too_many_activities", "published_meanwhile", "too_many_limits", "incomplete_body", "sealed"];
 
 /// An app, its document, and the codes that were reached.
 pub struct Contract {

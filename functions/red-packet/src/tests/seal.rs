@@ -113,13 +113,15 @@ fn check_gone(store: &Journal, now_ms: i64) {
     assert_eq!(left(store), []);
 }
 
-fn archived(store: &Journal) -> Option<(i64, Option<i64>, Option<i64>, Option<i64>)> {
+/// What is kept: the version, the budget, what was given and what was posted of it.
+type Kept = (i64, [Option<i64>; 3]);
+
+fn archived(store: &Journal) -> Option<Kept> {
     let kept = done(seal::archived(&at(store, OVER), RAIN)).unwrap()?;
-    Some((kept.version, kept.total, kept.given, kept.posted))
+    Some((kept.version, [kept.total, kept.given, kept.posted]))
 }
 
-const KEPT: Option<(i64, Option<i64>, Option<i64>, Option<i64>)> =
-    Some((1, Some(100_000), Some(GIVEN), Some(GIVEN)));
+const KEPT: Option<Kept> = Some((1, [Some(100_000), Some(GIVEN), Some(GIVEN)]));
 
 #[test]
 fn a_rain_that_is_over_is_sealed_then_its_fund_is_moved_and_it_is_gone() {
