@@ -4,12 +4,13 @@
 //!
 //! When nothing is claimed, no coupon is valid, and no redemption can be rolled back any more. That is told from what
 //! cannot be undone:
-//! - what the version that is published says ([`Template::settled_with`]), and
+//! - what the version that is published says ([`Configuration::settled_at`]), and
 //! - what earlier versions said, whose coupons may be valid for longer: each version that takes the place of another one
 //!   leaves the later moment in the pool ([`SETTLED`]), and never an earlier one than that of its own publishing, because
 //!   copies of the one before are read for a moment longer; and
 //! - until when single coupons were extended: whoever extends one raises [`LATEST`] in the pool first, and demands there
-//!   that the template is not sealed ([`demand_open`]).
+//!   that the template is not sealed ([`demand_open`]). Of which version such a coupon is, and so for how long it can be rolled
+//!   back, is not known: as long as any.
 //!
 //! The seal demands the version and [`LATEST`] as they were seen, so that none of them can become later meanwhile. It is
 //! made so many days later as operators say, and only where all units that were not given are in the pool: no partition has
@@ -36,7 +37,7 @@ use domain::time::UnixMillis;
 use domain::transaction::{CommitError, Guard, Member, Range, Read, Write};
 use lease::{call_back_all, close_all, given_if_home};
 use store::life::{Life, Shape};
-use store::published::{SETTLED, Version};
+use store::published::{Configuration, SETTLED, Version};
 use store::retention::Terms;
 use store::sealed::{self, Archived, Looked, Seal, Sealing, WAIT_MS};
 use store::{Binding, Plan};
@@ -51,6 +52,8 @@ use crate::template::Template;
 pub const LATEST: &str = "latest";
 /// So long after a campaign was sealed all of its groups are over: the longest lasts 31 days.
 pub const GROUPS_MS: i64 = 32 * 86_400_000;
+/// The longest for which a redemption can be rolled back: a year.
+const ROLLBACK_MS_MAX: i64 = 365 * 86_400_000;
 /// Batches that one commit takes away.
 const BATCHES: u32 = 256;
 /// What a due index of this module lists, in words for operators.
@@ -248,7 +251,8 @@ async fn settled_at<B: Binding>(
 ) -> Result<Option<(Version<Template>, UnixMillis, i64)>, CommitError> {
     let found = context.publication(id).find(context, [LATEST, SETTLED]).await?;
     Ok(found.map(|(version, [latest, settled])| {
-        let at = version.record.settled_with(UnixMillis(latest)).max(UnixMillis(settled));
+        let of_extended = if latest > 0 { latest.saturating_add(ROLLBACK_MS_MAX) } else { 0 };
+        let at = version.record.settled_at().max(UnixMillis(settled.max(of_extended)));
         (version, at, latest)
     }))
 }
