@@ -19,8 +19,9 @@
 //!
 //! Then, a day after the seal, and each step only where the ones before it are done: the copy goes; the list entry goes into
 //! the archive, once more only where all is home; each partition's lease goes, as it was seen, with nothing left and nothing
-//! held; the batches go; the pool goes and leaves its mark; the due entry goes. Leases are never called back once the first
-//! of them may be gone: what they returned would look as if it was forgotten, and be returned again.
+//! held. Another day later they go once more, because a partition that failed over may have forgotten that; then the batches go,
+//! the pool goes and leaves its mark, and the due entry goes. Leases are never called back once the first of them may be gone:
+//! what they returned would look as if it was forgotten, and be returned again.
 //!
 //! Rewards that become due afterwards lapse ([`crate::group_buy`]): nothing is given of the template for good.
 //!
@@ -234,8 +235,7 @@ async fn look_at_template<B: Binding>(
         Seal::Gone => Ok(Looked::Nothing),
         Seal::Open => seal_template(context, id, terms).await,
         Seal::Sealed(archived) if !is_quiet(&archived, WAIT_MS, terms) => Ok(Looked::Waits),
-        Seal::Sealed(_) if terms.dry_run => Ok(Looked::Gone),
-        Seal::Sealed(archived) => take_template(context, id, &archived).await,
+        Seal::Sealed(archived) => take_template(context, id, &archived, terms).await,
     }
 }
 
@@ -292,18 +292,22 @@ async fn seal_template<B: Binding>(
     Ok(if is_sealed { Looked::Sealed } else { Looked::Waits })
 }
 
-/// Takes a template away that is sealed and quiet.
+/// Takes a template away that is sealed and quiet: all but its home on one day, and that on another one.
 async fn take_template<B: Binding>(
     context: &Context<'_, B>,
     id: &str,
     archived: &Archived,
+    terms: &Terms,
 ) -> Result<Looked, CommitError> {
     let (publication, place) = (context.publication(id), context.place(id));
-    let sealing = publication.sealing();
+    let (sealing, listed) = (publication.sealing(), Member::from(id));
+    let is_listed = sealing.is_listed(context, &listed).await?;
+    if terms.dry_run {
+        return Ok(if is_listed { Looked::Waits } else { Looked::Gone });
+    }
     publication.take_copy(context).await?;
     context.templates.forget(id);
-    let listed = Member::from(id);
-    if sealing.is_listed(context, &listed).await? {
+    if is_listed {
         // No lease is gone yet.
         if given_if_home(context, &place).await?.is_none() {
             call_back_all(context, &place).await?;
@@ -313,7 +317,7 @@ async fn take_template<B: Binding>(
         }
         sealing.move_into_archive(context, listed, archived).await?;
     }
-    if !close_all(context, &place).await? {
+    if !close_all(context, &place).await? || is_listed {
         return Ok(Looked::Waits);
     }
     take_batches(context, id).await?;

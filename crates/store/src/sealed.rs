@@ -10,7 +10,8 @@
 //! 3. *The copy* goes, so that nobody reads it any more.
 //! 4. *The list.* One commit takes the name out of the list of its kind and puts the short record into the archive. From
 //!    then on it is not among those that live, by which others are collected.
-//! 5. What only the owner knows: leases, accounts, batches, whatever lies beside it.
+//! 5. What only the owner knows: leases, accounts, batches, whatever lies beside it. Where that lies in many partitions it goes
+//!    on this day and once more on the next one: a partition that failed over may have forgotten that it went.
 //! 6. *The home* goes.
 //! 7. The due entry, by which all of this is found, goes last.
 //!

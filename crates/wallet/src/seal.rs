@@ -15,9 +15,10 @@
 //! A day after the seal, and each step only where the ones before it are done: the copy goes, and with it all but one copy of
 //! the secret; the list entry goes into the archive, once more only where all of this holds. Then in each partition one commit
 //! takes the lease away, as it was seen, with nothing left, and moves what the fund gave into [`records::SEALED`]: both or
-//! none, so that what was given is at any moment what was posted, for whoever compares them. Then the record goes that says
-//! whose the activity and the scene are, and leaves a mark: no other rain has them ever again, because the ledger knows a
-//! campaign by them. Then the pool goes, with the secret, and leaves its mark; the due entry goes.
+//! none, so that what was given is at any moment what was posted, for whoever compares them. Another day later that is done
+//! once more, because a partition that failed over may have forgotten it. Then the record goes that says whose the activity
+//! and the scene are, and leaves a mark: no other rain has them ever again, because the ledger knows a campaign by them. Then
+//! the pool goes, with the secret, and leaves its mark; the due entry goes.
 //!
 //! # What can come late
 //!
@@ -147,8 +148,7 @@ async fn look_at<B: Binding>(
         Seal::Sealed(archived) if terms.now.0 < archived.sealed_at.0.saturating_add(WAIT_MS) => {
             Ok(Looked::Waits)
         }
-        Seal::Sealed(_) if terms.dry_run => Ok(Looked::Gone),
-        Seal::Sealed(archived) => take(context, id, &archived).await,
+        Seal::Sealed(archived) => take(context, id, &archived, terms).await,
     }
 }
 
@@ -227,28 +227,34 @@ fn amount(answer: Option<&Answer>) -> Result<Option<i64>, CommitError> {
     }
 }
 
-/// Takes a rain away that is sealed and quiet.
+/// Takes a rain away that is sealed and quiet: all but its home on one day, and that on another one.
 async fn take<B: Binding>(
     context: &Context<'_, B>,
     id: &str,
     archived: &Archived,
+    terms: &Terms,
 ) -> Result<Looked, CommitError> {
     let publication = rain::publication(context.partitions, id);
     let sealing = publication.sealing();
-    publication.take_copy(context).await?;
     let found = publication.find(context, []).await?;
     // Else somebody else has just taken it.
     let Some((version, [])) = found else { return Ok(Looked::Nothing) };
     let rain = &version.record.rain;
     let listed = listed(id, rain);
-    if sealing.is_listed(context, &listed).await? {
+    let is_listed = sealing.is_listed(context, &listed).await?;
+    if terms.dry_run {
+        return Ok(if is_listed { Looked::Waits } else { Looked::Gone });
+    }
+    publication.take_copy(context).await?;
+    if is_listed {
         // No lease is gone yet.
         if totals(context, id, rain, true).await?.is_none() {
             return Ok(Looked::Waits);
         }
         sealing.move_into_archive(context, listed, archived).await?;
     }
-    if !close_all(context, id, &records::fund(&rain.activity, &rain.scene)).await? {
+    let fund = records::fund(&rain.activity, &rain.scene);
+    if !close_all(context, id, &fund).await? || is_listed {
         return Ok(Looked::Waits);
     }
     take_owner(context, id, rain).await?;

@@ -162,10 +162,15 @@ fn a_template_that_is_over_is_sealed_then_taken_away_and_archived() {
     for now in [OVER, OVER + DAY - 1] {
         assert_eq!(counts(&templates(&store, now)), [0; 4], "{now}");
     }
-    assert_eq!(counts(&try_templates(&store, OVER + DAY, true).unwrap()), [0, 1, 0, 0]);
+    // Then all of it goes but the home; and that another day later.
+    assert_eq!(counts(&try_templates(&store, OVER + DAY, true).unwrap()), [0, 0, 1, 0]);
+    assert_eq!(counts(&templates(&store, OVER + DAY)), [0, 0, 1, 0]);
+    assert!(live(&store).is_empty());
+    assert!(is_sealed(put(&store, OVER + DAY, &changed(&[]))));
+    assert_eq!(counts(&try_templates(&store, OVER + 2 * DAY, true).unwrap()), [0, 1, 0, 0]);
     assert!(!left(&store).is_empty());
-    assert_eq!(counts(&templates(&store, OVER + DAY)), [0, 1, 0, 0]);
-    check_gone(&store, OVER + DAY);
+    assert_eq!(counts(&templates(&store, OVER + 2 * DAY)), [0, 1, 0, 0]);
+    check_gone(&store, OVER + 2 * DAY);
     let archived = |now| with(&store, now, async |context| seal::archived(context, "t").await);
     let kept = archived(OVER + DAY).unwrap().unwrap();
     assert_eq!((kept.version, kept.sealed_at), (1, UnixMillis(OVER)));
@@ -215,7 +220,7 @@ fn seal_all(store: &Journal) {
 #[test]
 fn a_crash_after_any_commit_is_finished_by_the_next_call() {
     let start = store().written();
-    for day in [0, 1] {
+    for day in [0, 1, 2] {
         for is_reply_lost in [false, true] {
             for commits in 0.. {
                 let store = done(Journal::of(&start)).unwrap();
@@ -247,7 +252,7 @@ fn who_publishes_between_any_two_commits_has_published_or_is_told_sealed() {
     let same = changed(&[]);
     let other = changed(&[("stock", json!("200"))]);
     for template in [same, other] {
-        for day in [0, 1] {
+        for day in [0, 1, 2] {
             for commits in 0.. {
                 let store = done(Journal::of(&start)).unwrap();
                 (0..day).for_each(|day| drop(templates(&store, OVER + day * DAY)));
@@ -322,6 +327,20 @@ fn what_is_sealed_between_any_two_commits_of_who_publishes_stays_so() {
             }
         }
     }
+}
+
+/// A partition fails over while the leases go, and has its own again the next day.
+#[test]
+fn a_lease_that_is_back_after_a_fail_over_goes_the_next_day() {
+    let store = store();
+    (0..2).for_each(|day| drop(templates(&store, OVER + day * DAY)));
+    let home = partitions().locate(UserId(1)).partition;
+    let back = [lease::CREDITED, "size"]
+        .map(|field| Write::Set(records::lease("t"), field.into(), Value::Integer(1)));
+    done(store.commit(home, &Transaction { writes: back.to_vec(), ..Transaction::default() }))
+        .unwrap();
+    assert_eq!(counts(&templates(&store, OVER + 2 * DAY)), [0, 1, 0, 0]);
+    check_gone(&store, OVER + 2 * DAY);
 }
 
 #[test]
@@ -499,7 +518,8 @@ fn what_cannot_be_read_stays_and_keeps_no_other() {
     });
     let sealing = templates(&store, OVER);
     assert_eq!((sealing.sealed, sealing.swept.set_aside.len()), (1, 1), "{sealing:?}");
-    assert_eq!(counts(&templates(&store, OVER + DAY)), [0, 1, 0, 0]);
+    templates(&store, OVER + DAY);
+    assert_eq!(counts(&templates(&store, OVER + 2 * DAY)), [0, 1, 0, 0]);
     assert_eq!(live(&store), BTreeSet::from(["t".to_owned()]));
 }
 
@@ -651,7 +671,7 @@ fn a_reward_of_a_template_that_is_sealed_lapses() {
     let succeeded = opened.ended("g", Phase::Succeeded, UnixMillis(now)).unwrap();
     let transaction = chance.change(&opened, &succeeded);
     done(store.commit(home, &transaction)).unwrap();
-    templates(&store, now);
+    (0..2).for_each(|day| drop(templates(&store, now + day * DAY)));
     assert_eq!(left(&store), []);
     let swept = with(&store, now, async |context| {
         let partitions: Vec<_> = context.partitions.all().collect();
