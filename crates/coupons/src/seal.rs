@@ -390,3 +390,18 @@ async fn seal_campaign<B: Binding>(
     let is_sealed = context.commit(record.partition, plan).await?.is_ok();
     Ok(if is_sealed { Looked::Sealed } else { Looked::Waits })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_record_of_an_archive_is_declared() {
+        for archive in [TEMPLATES, CAMPAIGNS] {
+            for name in [archive.due.0, archive.records, archive.ends.0] {
+                let of = LIVES.iter().filter(|life| life.matches(name));
+                assert_eq!(of.count(), 1, "{name}");
+            }
+        }
+    }
+}

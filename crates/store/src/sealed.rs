@@ -527,3 +527,143 @@ pub async fn list<B: Binding>(
         after = page.members.last().cloned();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use binding::memory::Memory;
+    use domain::transaction::Value;
+    use futures::executor::block_on;
+
+    use super::*;
+    use crate::context::tests::context;
+    use crate::retention::Retention;
+
+    const ARCHIVE: Archive =
+        Archive { kind: Kind::Template, due: DueIndex("s"), records: "z", ends: DueIndex("y") };
+    const KINDS: [Kind; 5] =
+        [Kind::Template, Kind::Campaign, Kind::Rain, Kind::SceneOfRain, Kind::Activity];
+
+    fn place<B: Binding>(context: &Context<'_, B>, id: &str) -> Place {
+        let partition = |name| context.partitions.of_configuration(name);
+        let (home, lists) = ((partition("home"), "p".into()), partition("lists"));
+        Place { id: id.to_owned(), home, lists, list: "f".into(), archive: ARCHIVE }
+    }
+
+    fn terms(now: UnixMillis) -> Terms {
+        Terms { retention: Retention::default(), now, dry_run: false }
+    }
+
+    #[test]
+    fn a_name_is_used_for_its_kind_alone() {
+        let store = Memory::new();
+        let context = context(&store, 0);
+        let home = context.partitions.of_configuration("home");
+        for (place, kind) in KINDS.iter().enumerate() {
+            block_on(context.write(home, [kind.mark_used("a", context.partitions)])).unwrap();
+            let used = KINDS.map(|kind| {
+                let reads = ["a", "b"].map(|name| kind.read_used(name, context.partitions));
+                block_on(context.read(home, reads.to_vec())).unwrap()
+            });
+            for (of, answers) in used.into_iter().enumerate() {
+                let expected = [Answer::Contains(of <= place), Answer::Contains(false)];
+                assert_eq!(answers, expected, "{:?}", KINDS[of]);
+            }
+            let mut plan = Plan::new();
+            plan.demand((), kind.demand_unused("a", context.partitions));
+            assert!(block_on(context.commit(home, plan)).unwrap().is_err());
+        }
+    }
+
+    #[test]
+    fn a_list_is_read_to_its_end() {
+        let store = Memory::new();
+        let context = context(&store, 0);
+        let lists = context.partitions.of_configuration("lists");
+        assert_eq!(block_on(list(&context, lists, &"f".into())), Ok(vec![]));
+        let most = READ_FIELDS_MAX as usize;
+        for count in [most, most + 1, 2 * most + 1] {
+            let add = |index: usize| {
+                Write::AddMember("f".into(), Member(format!("{index:05}").into_bytes()))
+            };
+            for part in (0..count).collect::<Vec<_>>().chunks(most) {
+                block_on(context.write(lists, part.iter().copied().map(add))).unwrap();
+            }
+            let found = block_on(list(&context, lists, &"f".into())).unwrap();
+            assert_eq!(found.len(), count);
+        }
+    }
+
+    #[test]
+    fn a_short_record_that_cannot_be_read_is_told_and_keeps_no_other() {
+        let store = Memory::new();
+        let at = UnixMillis(1);
+        let end = context(&store, 1_100 * DAY_MS + 1);
+        let lists = end.partitions.of_configuration("lists");
+        for id in ["a", "b"] {
+            let place = place(&end, id);
+            block_on(end.write(lists, [Write::AddMember("f".into(), id.into())])).unwrap();
+            let archived = Archived { total: Some(7), ..Archived::of(3, at) };
+            for _ in 0..2 {
+                block_on(place.move_into_archive(&end, id.into(), &archived)).unwrap();
+            }
+            assert_eq!(block_on(place.archived(&end)), Ok(Some(archived)));
+            assert_eq!(block_on(place.is_listed(&end, &id.into())), Ok(false));
+        }
+        let garbage = Write::Set("z".into(), "a".into(), Value::Integer(1));
+        block_on(end.write(lists, [garbage])).unwrap();
+        let mut seen = Vec::new();
+        let before = async |id: &str, archived: &Archived| {
+            seen.push((id.to_owned(), archived.total));
+            Ok(())
+        };
+        let ended = block_on(ARCHIVE.end(&end, lists, "a record", &terms(end.now), before));
+        let ended = ended.unwrap();
+        assert_eq!((ended.archives, ended.swept.set_aside.len()), (1, 1), "{ended:?}");
+        assert_eq!(seen, [("b".to_owned(), Some(7))]);
+        assert_eq!(block_on(place(&end, "b").archived(&end)), Ok(None));
+        assert!(block_on(place(&end, "a").archived(&end)).is_err());
+    }
+
+    #[test]
+    fn what_is_not_over_is_looked_at_when_it_is() {
+        let store = Memory::new();
+        let now = UnixMillis(1_000 * DAY_MS);
+        let context = context(&store, now.0);
+        let lists = context.partitions.of_configuration("lists");
+        let until = terms(now).configuration_until();
+        let entries = |at: i64| [ARCHIVE.due.add(UnixMillis(at), b"a")];
+        block_on(context.write(lists, entries(until.0))).unwrap();
+        let run = |looked: Looked| {
+            let mut looks = 0;
+            let look = async |_: &str| {
+                looks += 1;
+                Ok(looked)
+            };
+            let sealing =
+                block_on(ARCHIVE.seal_due(&context, lists, "a name", &terms(now), look)).unwrap();
+            (looks, [sealing.sealed, sealing.gone, sealing.waiting])
+        };
+        let due = |at: i64| {
+            let read = ARCHIVE.due.has(UnixMillis(at), b"a");
+            let answers = block_on(context.read(lists, vec![read])).unwrap();
+            answers == [Answer::Contains(true)]
+        };
+        for (looked, at, counts) in [
+            (Looked::Later(UnixMillis(until.0 + 5)), until.0 + 5, [0, 0, 0]),
+            // It says so of a moment at which it was looked at already.
+            (Looked::Later(UnixMillis(0)), until.0 + 1, [0, 0, 0]),
+            (Looked::Waits, until.0 + AGAIN_MS, [0, 0, 1]),
+            (Looked::Sealed, until.0 + AGAIN_MS, [1, 0, 0]),
+        ] {
+            block_on(context.write(lists, entries(until.0))).unwrap();
+            assert_eq!(run(looked), (1, counts), "{looked:?}");
+            assert!(due(at) && !due(until.0), "{looked:?}");
+            block_on(context.write(lists, [ARCHIVE.due.remove(UnixMillis(at), b"a")])).unwrap();
+            assert_eq!(run(looked), (0, [0; 3]));
+        }
+        for (looked, counts) in [(Looked::Gone, [0, 1, 0]), (Looked::Nothing, [0; 3])] {
+            block_on(context.write(lists, entries(until.0))).unwrap();
+            assert_eq!((run(looked), run(looked)), ((1, counts), (0, [0; 3])));
+        }
+    }
+}

@@ -360,3 +360,15 @@ async fn take_owner<B: Binding>(
 pub fn of_rain(rain: &Rain) -> String {
     format!("{}/{}", rain.activity, rain.scene)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_record_of_the_archive_is_declared() {
+        for name in [ARCHIVE.due.0, ARCHIVE.records, ARCHIVE.ends.0] {
+            assert_eq!(LIVES.iter().filter(|life| life.matches(name)).count(), 1, "{name}");
+        }
+    }
+}
