@@ -62,8 +62,8 @@ const AGAIN_MS: i64 = DAY_MS;
 const DAY_MS: i64 = 86_400_000;
 /// Of one kind that one call seals, takes away or archives.
 const DONE_MAX: u64 = 16;
-/// Of one kind that one call passes over.
-const PASSED_OVER_MAX: u64 = 1_024;
+/// Of one kind that one call passes over: each may take a wave or two over all partitions, and is due again a day later.
+const PASSED_OVER_MAX: u64 = 64;
 /// The key of hashes. It spreads them, and is no secret.
 const HASH_KEY: [u8; 16] = *b"hongbao sealed\x01\x01";
 /// The set of hashes of a partition.
@@ -665,5 +665,36 @@ mod tests {
             block_on(context.write(lists, entries(until.0))).unwrap();
             assert_eq!((run(looked), run(looked)), ((1, counts), (0, [0; 3])));
         }
+    }
+
+    #[test]
+    fn a_call_looks_at_some_and_the_next_one_at_others() {
+        let store = Memory::new();
+        let now = UnixMillis(1_000 * DAY_MS);
+        let context = context(&store, now.0);
+        let lists = context.partitions.of_configuration("lists");
+        let until = terms(now).configuration_until();
+        let names = 0..200;
+        let add = |index: u32| ARCHIVE.due.add(until, index.to_string().as_bytes());
+        block_on(context.write(lists, names.map(add))).unwrap();
+        let (mut looks, mut calls) = (Vec::new(), 0);
+        loop {
+            let before = looks.len();
+            let look = async |id: &str| {
+                looks.push(id.to_owned());
+                Ok(Looked::Waits)
+            };
+            let sealing =
+                block_on(ARCHIVE.seal_due(&context, lists, "a name", &terms(now), look)).unwrap();
+            calls += 1;
+            let looked = (looks.len() - before) as u64;
+            assert!(looked <= PASSED_OVER_MAX && sealing.waiting == looked, "{sealing:?}");
+            if !sealing.swept.has_more {
+                break;
+            }
+        }
+        looks.sort();
+        looks.dedup();
+        assert_eq!((looks.len(), calls), (200, 4));
     }
 }
