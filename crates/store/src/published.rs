@@ -381,6 +381,40 @@ mod tests {
     }
 
     #[test]
+    fn nothing_follows_what_was_sealed_and_taken_away() {
+        let store = Memory::new();
+        let context = context(&store, 0);
+        let publication = publication(&context);
+        let places = [publication.home.0, publication.copy.0, publication.lists];
+        assert!(places.iter().all(|one| places.iter().filter(|other| one == *other).count() == 1));
+        assert_eq!(replace(&context, None, &rule("a")), Some(1));
+        let follow = || block_on(publication.follow(&context, 1, &rule("a")));
+        follow().unwrap();
+        let seen = Version { number: 1, record: rule("a") };
+        let archived = Archived::of(1, UnixMillis(7));
+        let seal = |seen| block_on(publication.seal(&context, seen, [], &archived)).unwrap();
+        assert!(!seal(&Version { number: 2, ..seen.clone() }), "another version was seen");
+        assert!(seal(&seen) && !seal(&seen));
+        assert_eq!(replace(&context, Some(&seen), &rule("b")), None);
+        // What follows the version that was sealed changes nothing.
+        follow().unwrap();
+        let is_unavailable = |result| matches!(result, Err(CommitError::Unavailable(_)));
+        block_on(publication.take_copy(&context)).unwrap();
+        assert!(is_unavailable(follow()));
+        assert_eq!(block_on(publication.find_copy(&context)), Ok(None));
+        let sealing = publication.sealing();
+        let listed = || block_on(sealing.is_listed(&context, &"a".into())).unwrap();
+        assert!(listed());
+        block_on(sealing.move_into_archive(&context, "a".into(), &archived)).unwrap();
+        assert!(is_unavailable(follow()) && !listed());
+        let looked = || block_on(sealing.look(&context)).unwrap();
+        assert_eq!(looked(), sealed::Seal::Sealed(Box::new(archived.clone())));
+        let take = || block_on(sealing.take_home(&context, &archived)).unwrap();
+        assert!(take() && !take());
+        assert_eq!((looked(), replace(&context, None, &rule("a"))), (sealed::Seal::Gone, None));
+    }
+
+    #[test]
     fn a_later_version_that_comes_between_stays() {
         let store = Interrupted::default();
         let context = context(&store, 0);

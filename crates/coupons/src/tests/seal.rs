@@ -507,6 +507,23 @@ fn units_that_are_out_keep_a_template_from_being_sealed_and_from_going() {
     }
 }
 
+/// Its copy is there for a day longer, and batches are issued by it: nobody gets anything, and nothing is written down.
+#[test]
+fn no_batch_of_a_template_that_is_sealed_is_written_down() {
+    let store = store();
+    templates(&store, OVER);
+    let refused = with(&store, OVER, async |context| {
+        assert!(context.template("t").await.unwrap().is_some());
+        let batch = Batch { batch: "late".into(), users: vec![UserId(6)] };
+        issue_part(context, "t", &batch).await.unwrap_err()
+    });
+    assert!(matches!(refused, Failure::Refused(Refusal::UnknownTemplate)), "{refused:?}");
+    let late = Name::Map(records::batch("t", "late"));
+    assert!(!store.names().iter().any(|(partition, name)| {
+        *name == late && done(store.is_there(*partition, name)).unwrap()
+    }));
+}
+
 #[test]
 fn what_cannot_be_read_stays_and_keeps_no_other() {
     let store = store();
