@@ -156,11 +156,11 @@ pub async fn set_up<B: Binding>(
     }
     let listed = Member::from(id);
     if !place.is_listed(context, &listed).await? {
-        let entries = [
-            Write::AddMember(place.list.clone(), listed),
-            place.archive.due.add(context.now, id.as_bytes()),
-        ];
-        context.write(place.lists, entries).await?;
+        let mut plan = Plan::new();
+        plan.demand(Refusal::Sealed, place.demand_unused(context.partitions));
+        plan.write(Write::AddMember(place.list.clone(), listed));
+        plan.write(place.archive.due.add(context.now, id.as_bytes()));
+        context.commit(place.lists, plan).await?.map_err(|refused| refused.why)?;
     }
     let mut plan = Plan::new();
     plan.demand_all(Refusal::Sealed, place.demand_open(context.partitions));

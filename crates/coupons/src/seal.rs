@@ -4,12 +4,13 @@
 //!
 //! When nothing is claimed, no coupon is valid, and no redemption can be rolled back any more. That is told from what
 //! cannot be undone:
-//! - what the version that is published says ([`Template::settled_with`]), and
+//! - what the version that is published says ([`Configuration::settled_at`]), and
 //! - what earlier versions said, whose coupons may be valid for longer: each version that takes the place of another one
 //!   leaves the later moment in the pool ([`SETTLED`]), and never an earlier one than that of its own publishing, because
 //!   copies of the one before are read for a moment longer; and
 //! - until when single coupons were extended: whoever extends one raises [`LATEST`] in the pool first, and demands there
-//!   that the template is not sealed ([`demand_open`]).
+//!   that the template is not sealed ([`demand_open`]). Of which version such a coupon is, and so for how long it can be rolled
+//!   back, is not known: as long as any.
 //!
 //! The seal demands the version and [`LATEST`] as they were seen, so that none of them can become later meanwhile. It is
 //! made so many days later as operators say, and only where all units that were not given are in the pool: no partition has
@@ -18,8 +19,9 @@
 //!
 //! Then, a day after the seal, and each step only where the ones before it are done: the copy goes; the list entry goes into
 //! the archive, once more only where all is home; each partition's lease goes, as it was seen, with nothing left and nothing
-//! held; the batches go; the pool goes and leaves its mark; the due entry goes. Leases are never called back once the first
-//! of them may be gone: what they returned would look as if it was forgotten, and be returned again.
+//! held. Another day later they go once more, because a partition that failed over may have forgotten that; then the batches go,
+//! the pool goes and leaves its mark, and the due entry goes. Leases are never called back once the first of them may be gone:
+//! what they returned would look as if it was forgotten, and be returned again.
 //!
 //! Rewards that become due afterwards lapse ([`crate::group_buy`]): nothing is given of the template for good.
 //!
@@ -36,7 +38,7 @@ use domain::time::UnixMillis;
 use domain::transaction::{CommitError, Guard, Member, Range, Read, Write};
 use lease::{call_back_all, close_all, given_if_home};
 use store::life::{Life, Shape};
-use store::published::{SETTLED, Version};
+use store::published::{Configuration, SETTLED, Version};
 use store::retention::Terms;
 use store::sealed::{self, Archived, Looked, Seal, Sealing, WAIT_MS};
 use store::{Binding, Plan};
@@ -51,6 +53,8 @@ use crate::template::Template;
 pub const LATEST: &str = "latest";
 /// So long after a campaign was sealed all of its groups are over: the longest lasts 31 days.
 pub const GROUPS_MS: i64 = 32 * 86_400_000;
+/// The longest for which a redemption can be rolled back: a year.
+const ROLLBACK_MS_MAX: i64 = 365 * 86_400_000;
 /// Batches that one commit takes away.
 const BATCHES: u32 = 256;
 /// What a due index of this module lists, in words for operators.
@@ -206,7 +210,7 @@ pub async fn templates<B: Binding>(
     Ok(sealing)
 }
 
-/// The same with group-buy campaigns. Those whose template was sealed by the same call are met the next time.
+/// The same with group-buy campaigns, behind their templates.
 ///
 /// # Errors
 /// As [`templates`].
@@ -228,27 +232,11 @@ async fn look_at_template<B: Binding>(
     terms: &Terms,
 ) -> Result<Looked, CommitError> {
     match context.publication(id).sealing().look(context).await? {
-        Seal::Gone => take_strays(context, id, terms).await,
+        Seal::Gone => Ok(Looked::Nothing),
         Seal::Open => seal_template(context, id, terms).await,
         Seal::Sealed(archived) if !is_quiet(&archived, WAIT_MS, terms) => Ok(Looked::Waits),
-        Seal::Sealed(_) if terms.dry_run => Ok(Looked::Gone),
-        Seal::Sealed(archived) => take_template(context, id, &archived).await,
+        Seal::Sealed(archived) => take_template(context, id, &archived, terms).await,
     }
-}
-
-/// Takes away what a copy that followed its home days late left behind.
-async fn take_strays<B: Binding>(
-    context: &Context<'_, B>,
-    id: &str,
-    terms: &Terms,
-) -> Result<Looked, CommitError> {
-    if !terms.dry_run {
-        let publication = context.publication(id);
-        publication.take_copy(context).await?;
-        let listed = Write::RemoveMember(publication.list, Member::from(id));
-        context.write(publication.lists, [listed]).await?;
-    }
-    Ok(Looked::Nothing)
 }
 
 /// Whether what was under way at a seal is over.
@@ -263,7 +251,8 @@ async fn settled_at<B: Binding>(
 ) -> Result<Option<(Version<Template>, UnixMillis, i64)>, CommitError> {
     let found = context.publication(id).find(context, [LATEST, SETTLED]).await?;
     Ok(found.map(|(version, [latest, settled])| {
-        let at = version.record.settled_with(UnixMillis(latest)).max(UnixMillis(settled));
+        let of_extended = if latest > 0 { latest.saturating_add(ROLLBACK_MS_MAX) } else { 0 };
+        let at = version.record.settled_at().max(UnixMillis(settled.max(of_extended)));
         (version, at, latest)
     }))
 }
@@ -303,18 +292,22 @@ async fn seal_template<B: Binding>(
     Ok(if is_sealed { Looked::Sealed } else { Looked::Waits })
 }
 
-/// Takes a template away that is sealed and quiet.
+/// Takes a template away that is sealed and quiet: all but its home on one day, and that on another one.
 async fn take_template<B: Binding>(
     context: &Context<'_, B>,
     id: &str,
     archived: &Archived,
+    terms: &Terms,
 ) -> Result<Looked, CommitError> {
     let (publication, place) = (context.publication(id), context.place(id));
-    let sealing = publication.sealing();
+    let (sealing, listed) = (publication.sealing(), Member::from(id));
+    let is_listed = sealing.is_listed(context, &listed).await?;
+    if terms.dry_run {
+        return Ok(if is_listed { Looked::Waits } else { Looked::Gone });
+    }
     publication.take_copy(context).await?;
     context.templates.forget(id);
-    let listed = Member::from(id);
-    if sealing.is_listed(context, &listed).await? {
+    if is_listed {
         // No lease is gone yet.
         if given_if_home(context, &place).await?.is_none() {
             call_back_all(context, &place).await?;
@@ -324,7 +317,7 @@ async fn take_template<B: Binding>(
         }
         sealing.move_into_archive(context, listed, archived).await?;
     }
-    if !close_all(context, &place).await? {
+    if !close_all(context, &place).await? || is_listed {
         return Ok(Looked::Waits);
     }
     take_batches(context, id).await?;
@@ -396,4 +389,19 @@ async fn seal_campaign<B: Binding>(
     plan.write(record.unset());
     let is_sealed = context.commit(record.partition, plan).await?.is_ok();
     Ok(if is_sealed { Looked::Sealed } else { Looked::Waits })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_record_of_an_archive_is_declared() {
+        for archive in [TEMPLATES, CAMPAIGNS] {
+            for name in [archive.due.0, archive.records, archive.ends.0] {
+                let of = LIVES.iter().filter(|life| life.matches(name));
+                assert_eq!(of.count(), 1, "{name}");
+            }
+        }
+    }
 }

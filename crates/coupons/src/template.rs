@@ -134,7 +134,9 @@ impl Configuration for Template {
     }
 
     fn settled_at(&self) -> UnixMillis {
-        self.settled_with(self.claim_until)
+        let (_, valid_until) = self.validity(self.claim_until);
+        let until = self.claim_until.max(valid_until);
+        UnixMillis(until.0.saturating_add(self.rollback_ms()))
     }
 }
 
@@ -331,14 +333,6 @@ impl Template {
         let from = self.valid_from.unwrap_or(now);
         let days = i64::from(self.valid_for_days.unwrap_or_default());
         (from, self.valid_until.unwrap_or(UnixMillis(from.max(now).0 + days * DAY_MS)))
-    }
-
-    /// When nothing of it can act any more, where its coupons are valid until a moment at the latest, or as long as this
-    /// version gives them: nothing is claimed, no coupon is valid, and no redemption can be rolled back.
-    pub fn settled_with(&self, latest: UnixMillis) -> UnixMillis {
-        let (_, valid_until) = self.validity(self.claim_until);
-        let until = self.claim_until.max(valid_until).max(latest);
-        UnixMillis(until.0.saturating_add(self.rollback_ms()))
     }
 
     /// For how long a redemption can be rolled back.

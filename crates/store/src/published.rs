@@ -180,26 +180,34 @@ impl<T: Configuration> Publication<T> {
     /// Lets the lists and the copy follow the home, which has this version. Where the copy has a later one it stays.
     ///
     /// # Errors
-    /// The store's. Then it is to be done again.
+    /// `Unavailable` where it was sealed and taken away meanwhile; the store's. Then it is to be done again.
     pub async fn follow<B: Binding>(
         &self,
         context: &Context<'_, B>,
         number: i64,
         record: &T,
     ) -> Result<(), CommitError> {
+        let is_gone = || CommitError::Unavailable(format!("{} is sealed meanwhile", T::NAME));
+        let unused = || self.archive.kind.demand_unused(&self.id, context.partitions);
         // First: what can be read can be found.
-        let entries = [
+        let mut plan = Plan::new();
+        plan.demand((), unused());
+        plan.write_all([
             Write::AddMember(self.list.clone(), record.listed(&self.id)),
             self.over.add(record.over_at(), self.id.as_bytes()),
             self.archive.due.add(record.settled_at(), self.id.as_bytes()),
-        ];
-        context.write(self.lists, entries).await?;
+        ]);
+        context.commit(self.lists, plan).await?.map_err(|_| is_gone())?;
         let (partition, map) = &self.copy;
         let mut plan = Plan::new();
-        plan.demand((), Guard::IntegerAtMost(map.clone(), VERSION.into(), number - 1));
+        plan.demand(true, unused());
+        plan.demand(false, Guard::IntegerAtMost(map.clone(), VERSION.into(), number - 1));
         plan.write_all(writes(map, number, record));
-        // Refused, it has this version or a later one.
-        context.commit(*partition, plan).await.map(drop)
+        match context.commit(*partition, plan).await? {
+            Err(refused) if refused.why => Err(is_gone()),
+            // Refused, it has this version or a later one.
+            _ => Ok(()),
+        }
     }
 
     /// Where it is sealed.
@@ -230,13 +238,14 @@ impl<T: Configuration> Publication<T> {
         Ok(context.commit(self.home.0, plan).await?.is_ok())
     }
 
-    /// Takes the copy away (step 3).
+    /// Takes the copy away, so that none follows any more (step 3).
     ///
     /// # Errors
     /// The store's.
     pub async fn take_copy<B: Binding>(&self, context: &Context<'_, B>) -> Result<(), CommitError> {
         let (partition, map) = &self.copy;
-        context.write(*partition, [Write::Drop(map.clone())]).await
+        let mark = self.archive.kind.mark_used(&self.id, context.partitions);
+        context.write(*partition, [Write::Drop(map.clone()), mark]).await
     }
 }
 
@@ -369,6 +378,40 @@ mod tests {
         let over = &answers::page(found.get(1)).unwrap().members;
         let moments: Vec<_> = over.iter().map(|member| due(member).unwrap().at.0).collect();
         assert_eq!(moments, [6, 7, 9]);
+    }
+
+    #[test]
+    fn nothing_follows_what_was_sealed_and_taken_away() {
+        let store = Memory::new();
+        let context = context(&store, 0);
+        let publication = publication(&context);
+        let places = [publication.home.0, publication.copy.0, publication.lists];
+        assert!(places.iter().all(|one| places.iter().filter(|other| one == *other).count() == 1));
+        assert_eq!(replace(&context, None, &rule("a")), Some(1));
+        let follow = || block_on(publication.follow(&context, 1, &rule("a")));
+        follow().unwrap();
+        let seen = Version { number: 1, record: rule("a") };
+        let archived = Archived::of(1, UnixMillis(7));
+        let seal = |seen| block_on(publication.seal(&context, seen, [], &archived)).unwrap();
+        assert!(!seal(&Version { number: 2, ..seen.clone() }), "another version was seen");
+        assert!(seal(&seen) && !seal(&seen));
+        assert_eq!(replace(&context, Some(&seen), &rule("b")), None);
+        // What follows the version that was sealed changes nothing.
+        follow().unwrap();
+        let is_unavailable = |result| matches!(result, Err(CommitError::Unavailable(_)));
+        block_on(publication.take_copy(&context)).unwrap();
+        assert!(is_unavailable(follow()));
+        assert_eq!(block_on(publication.find_copy(&context)), Ok(None));
+        let sealing = publication.sealing();
+        let listed = || block_on(sealing.is_listed(&context, &"a".into())).unwrap();
+        assert!(listed());
+        block_on(sealing.move_into_archive(&context, "a".into(), &archived)).unwrap();
+        assert!(is_unavailable(follow()) && !listed());
+        let looked = || block_on(sealing.look(&context)).unwrap();
+        assert_eq!(looked(), sealed::Seal::Sealed(Box::new(archived.clone())));
+        let take = || block_on(sealing.take_home(&context, &archived)).unwrap();
+        assert!(take() && !take());
+        assert_eq!((looked(), replace(&context, None, &rule("a"))), (sealed::Seal::Gone, None));
     }
 
     #[test]

@@ -5,15 +5,18 @@
 //! 1. *The seal.* Once nothing can act by it any more, and long after that, one commit in the home of the configuration
 //!    demands what was seen there and writes [`SEALED`]: the short record that is kept of it. From then on nobody publishes
 //!    under the name ([`Place::demand_open`]), and whoever tries is told `sealed`.
-//! 2. *A day.* What was under way at the seal is done after minutes: a copy that follows its home, units on their way
-//!    between pool and partitions. So nothing is taken away before [`WAIT_MS`] have passed.
+//! 2. *A day.* Units that were on their way between pool and partitions have arrived after minutes. So nothing is taken away
+//!    before [`WAIT_MS`] have passed.
 //! 3. *The copy* goes, so that nobody reads it any more.
 //! 4. *The list.* One commit takes the name out of the list of its kind and puts the short record into the archive. From
 //!    then on it is not among those that live, by which others are collected.
-//! 5. What only the owner knows: leases, accounts, batches, whatever lies beside it.
-//! 6. *The home* goes, and in the same commit a hash of the name enters a set of the partition: about eight bytes. Whoever
-//!    publishes a first version demands that it is not there.
+//! 5. What only the owner knows: leases, accounts, batches, whatever lies beside it. Where that lies in many partitions it goes
+//!    on this day and once more on the next one: a partition that failed over may have forgotten that it went.
+//! 6. *The home* goes.
 //! 7. The due entry, by which all of this is found, goes last.
+//!
+//! The commits of 3, 4 and 6 leave a *mark*: a hash of the name in a set of their partition, about eight bytes, for ever. Who
+//! publishes a first version, and who lets copy and list follow, demands in each partition that it is not there.
 //!
 //! A short record is kept for as long as operators say, and goes with its own due entry.
 //!
@@ -24,7 +27,9 @@
 //! 2. Somebody publishes meanwhile. Before the seal: it demands the version that was seen, and is refused. Behind it: the
 //!    guards of the home refuse the version. There is no moment with neither, because the mark enters in the commit in which
 //!    the seal goes.
-//! 3. A version was published and its publisher died before the others followed: the home counts, here as well.
+//! 3. A version was published and its publisher died before the others followed: the home counts, here as well. What follows
+//!    late, however late, is put back and taken away again as long as its step is not done, and refused by its mark
+//!    afterwards. A due entry that it leaves is taken out when it is due.
 //! 4. A step comes late: the seal demands its version, and none was published since; the move into the archive demands the
 //!    name in the list; the home demands the seal that was seen. None of these comes back.
 //! 5. Two names with one hash: the second is refused, and never gives anything. Another one serves.
@@ -50,15 +55,15 @@ use crate::sweep::{Fault, Sweep};
 
 /// A field of a home: the seal, which is the [`Archived`] of it.
 pub const SEALED: &str = "sealed";
-/// So long after the seal nothing of what was under way is left.
+/// So long after the seal no unit is on its way between a pool and its partitions any more.
 pub const WAIT_MS: i64 = DAY_MS;
 /// When what cannot be sealed yet is looked at again.
 const AGAIN_MS: i64 = DAY_MS;
 const DAY_MS: i64 = 86_400_000;
 /// Of one kind that one call seals, takes away or archives.
 const DONE_MAX: u64 = 16;
-/// Of one kind that one call passes over.
-const PASSED_OVER_MAX: u64 = 1_024;
+/// Of one kind that one call passes over: each may take a wave or two over all partitions, and is due again a day later.
+const PASSED_OVER_MAX: u64 = 64;
 /// The key of hashes. It spreads them, and is no secret.
 const HASH_KEY: [u8; 16] = *b"hongbao sealed\x01\x01";
 /// The set of hashes of a partition.
@@ -221,10 +226,12 @@ impl Place {
 
     /// Demands in the home that it is not sealed.
     pub fn demand_open(&self, partitions: Partitions) -> [Guard; 2] {
-        [
-            Guard::FieldAbsent(self.home.1.clone(), self.field()),
-            self.archive.kind.demand_unused(&self.id, partitions),
-        ]
+        [Guard::FieldAbsent(self.home.1.clone(), self.field()), self.demand_unused(partitions)]
+    }
+
+    /// Demands beside the list that its name was never taken out of it.
+    pub fn demand_unused(&self, partitions: Partitions) -> Guard {
+        self.archive.kind.demand_unused(&self.id, partitions)
     }
 
     /// Whether it is sealed: one read of its home.
@@ -299,6 +306,7 @@ impl Place {
             Write::RemoveMember(self.list.clone(), listed),
             Write::Set(records.into(), self.record_field(), encode(archived)),
             ends.add(archived.sealed_at, self.id.as_bytes()),
+            self.archive.kind.mark_used(&self.id, context.partitions),
         ]);
         // Refused, it is done.
         context.commit(self.lists, plan).await.map(drop)
@@ -517,5 +525,176 @@ pub async fn list<B: Binding>(
             return Ok(members);
         }
         after = page.members.last().cloned();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use binding::memory::Memory;
+    use domain::transaction::Value;
+    use futures::executor::block_on;
+
+    use super::*;
+    use crate::context::tests::context;
+    use crate::retention::Retention;
+
+    const ARCHIVE: Archive =
+        Archive { kind: Kind::Template, due: DueIndex("s"), records: "z", ends: DueIndex("y") };
+    const KINDS: [Kind; 5] =
+        [Kind::Template, Kind::Campaign, Kind::Rain, Kind::SceneOfRain, Kind::Activity];
+
+    fn place<B: Binding>(context: &Context<'_, B>, id: &str) -> Place {
+        let partition = |name| context.partitions.of_configuration(name);
+        let (home, lists) = ((partition("home"), "p".into()), partition("lists"));
+        Place { id: id.to_owned(), home, lists, list: "f".into(), archive: ARCHIVE }
+    }
+
+    fn terms(now: UnixMillis) -> Terms {
+        Terms { retention: Retention::default(), now, dry_run: false }
+    }
+
+    #[test]
+    fn a_name_is_used_for_its_kind_alone() {
+        let store = Memory::new();
+        let context = context(&store, 0);
+        let home = context.partitions.of_configuration("home");
+        for (place, kind) in KINDS.iter().enumerate() {
+            block_on(context.write(home, [kind.mark_used("a", context.partitions)])).unwrap();
+            let used = KINDS.map(|kind| {
+                let reads = ["a", "b"].map(|name| kind.read_used(name, context.partitions));
+                block_on(context.read(home, reads.to_vec())).unwrap()
+            });
+            for (of, answers) in used.into_iter().enumerate() {
+                let expected = [Answer::Contains(of <= place), Answer::Contains(false)];
+                assert_eq!(answers, expected, "{:?}", KINDS[of]);
+            }
+            let mut plan = Plan::new();
+            plan.demand((), kind.demand_unused("a", context.partitions));
+            assert!(block_on(context.commit(home, plan)).unwrap().is_err());
+        }
+    }
+
+    #[test]
+    fn a_list_is_read_to_its_end() {
+        let store = Memory::new();
+        let context = context(&store, 0);
+        let lists = context.partitions.of_configuration("lists");
+        assert_eq!(block_on(list(&context, lists, &"f".into())), Ok(vec![]));
+        let most = READ_FIELDS_MAX as usize;
+        for count in [most, most + 1, 2 * most + 1] {
+            let add = |index: usize| {
+                Write::AddMember("f".into(), Member(format!("{index:05}").into_bytes()))
+            };
+            for part in (0..count).collect::<Vec<_>>().chunks(most) {
+                block_on(context.write(lists, part.iter().copied().map(add))).unwrap();
+            }
+            let found = block_on(list(&context, lists, &"f".into())).unwrap();
+            assert_eq!(found.len(), count);
+        }
+    }
+
+    #[test]
+    fn a_short_record_that_cannot_be_read_is_told_and_keeps_no_other() {
+        let store = Memory::new();
+        let at = UnixMillis(1);
+        let end = context(&store, 1_100 * DAY_MS + 1);
+        let lists = end.partitions.of_configuration("lists");
+        for id in ["a", "b"] {
+            let place = place(&end, id);
+            block_on(end.write(lists, [Write::AddMember("f".into(), id.into())])).unwrap();
+            let archived = Archived { total: Some(7), ..Archived::of(3, at) };
+            for _ in 0..2 {
+                block_on(place.move_into_archive(&end, id.into(), &archived)).unwrap();
+            }
+            assert_eq!(block_on(place.archived(&end)), Ok(Some(archived)));
+            assert_eq!(block_on(place.is_listed(&end, &id.into())), Ok(false));
+        }
+        let garbage = Write::Set("z".into(), "a".into(), Value::Integer(1));
+        block_on(end.write(lists, [garbage])).unwrap();
+        let mut seen = Vec::new();
+        let before = async |id: &str, archived: &Archived| {
+            seen.push((id.to_owned(), archived.total));
+            Ok(())
+        };
+        let ended = block_on(ARCHIVE.end(&end, lists, "a record", &terms(end.now), before));
+        let ended = ended.unwrap();
+        assert_eq!((ended.archives, ended.swept.set_aside.len()), (1, 1), "{ended:?}");
+        assert_eq!(seen, [("b".to_owned(), Some(7))]);
+        assert_eq!(block_on(place(&end, "b").archived(&end)), Ok(None));
+        assert!(block_on(place(&end, "a").archived(&end)).is_err());
+    }
+
+    #[test]
+    fn what_is_not_over_is_looked_at_when_it_is() {
+        let store = Memory::new();
+        let now = UnixMillis(1_000 * DAY_MS);
+        let context = context(&store, now.0);
+        let lists = context.partitions.of_configuration("lists");
+        let until = terms(now).configuration_until();
+        let entries = |at: i64| [ARCHIVE.due.add(UnixMillis(at), b"a")];
+        block_on(context.write(lists, entries(until.0))).unwrap();
+        let run = |looked: Looked| {
+            let mut looks = 0;
+            let look = async |_: &str| {
+                looks += 1;
+                Ok(looked)
+            };
+            let sealing =
+                block_on(ARCHIVE.seal_due(&context, lists, "a name", &terms(now), look)).unwrap();
+            (looks, [sealing.sealed, sealing.gone, sealing.waiting])
+        };
+        let due = |at: i64| {
+            let read = ARCHIVE.due.has(UnixMillis(at), b"a");
+            let answers = block_on(context.read(lists, vec![read])).unwrap();
+            answers == [Answer::Contains(true)]
+        };
+        for (looked, at, counts) in [
+            (Looked::Later(UnixMillis(until.0 + 5)), until.0 + 5, [0, 0, 0]),
+            // It says so of a moment at which it was looked at already.
+            (Looked::Later(UnixMillis(0)), until.0 + 1, [0, 0, 0]),
+            (Looked::Waits, until.0 + AGAIN_MS, [0, 0, 1]),
+            (Looked::Sealed, until.0 + AGAIN_MS, [1, 0, 0]),
+        ] {
+            block_on(context.write(lists, entries(until.0))).unwrap();
+            assert_eq!(run(looked), (1, counts), "{looked:?}");
+            assert!(due(at) && !due(until.0), "{looked:?}");
+            block_on(context.write(lists, [ARCHIVE.due.remove(UnixMillis(at), b"a")])).unwrap();
+            assert_eq!(run(looked), (0, [0; 3]));
+        }
+        for (looked, counts) in [(Looked::Gone, [0, 1, 0]), (Looked::Nothing, [0; 3])] {
+            block_on(context.write(lists, entries(until.0))).unwrap();
+            assert_eq!((run(looked), run(looked)), ((1, counts), (0, [0; 3])));
+        }
+    }
+
+    #[test]
+    fn a_call_looks_at_some_and_the_next_one_at_others() {
+        let store = Memory::new();
+        let now = UnixMillis(1_000 * DAY_MS);
+        let context = context(&store, now.0);
+        let lists = context.partitions.of_configuration("lists");
+        let until = terms(now).configuration_until();
+        let names = 0..200;
+        let add = |index: u32| ARCHIVE.due.add(until, index.to_string().as_bytes());
+        block_on(context.write(lists, names.map(add))).unwrap();
+        let (mut looks, mut calls) = (Vec::new(), 0);
+        loop {
+            let before = looks.len();
+            let look = async |id: &str| {
+                looks.push(id.to_owned());
+                Ok(Looked::Waits)
+            };
+            let sealing =
+                block_on(ARCHIVE.seal_due(&context, lists, "a name", &terms(now), look)).unwrap();
+            calls += 1;
+            let looked = (looks.len() - before) as u64;
+            assert!(looked <= PASSED_OVER_MAX && sealing.waiting == looked, "{sealing:?}");
+            if !sealing.swept.has_more {
+                break;
+            }
+        }
+        looks.sort();
+        looks.dedup();
+        assert_eq!((looks.len(), calls), (200, 4));
     }
 }

@@ -15,9 +15,10 @@
 //! A day after the seal, and each step only where the ones before it are done: the copy goes, and with it all but one copy of
 //! the secret; the list entry goes into the archive, once more only where all of this holds. Then in each partition one commit
 //! takes the lease away, as it was seen, with nothing left, and moves what the fund gave into [`records::SEALED`]: both or
-//! none, so that what was given is at any moment what was posted, for whoever compares them. Then the record goes that says
-//! whose the activity and the scene are, and leaves a mark: no other rain has them ever again, because the ledger knows a
-//! campaign by them. Then the pool goes, with the secret, and leaves its mark; the due entry goes.
+//! none, so that what was given is at any moment what was posted, for whoever compares them. Another day later that is done
+//! once more, because a partition that failed over may have forgotten it. Then the record goes that says whose the activity
+//! and the scene are, and leaves a mark: no other rain has them ever again, because the ledger knows a campaign by them. Then
+//! the pool goes, with the secret, and leaves its mark; the due entry goes.
 //!
 //! # What can come late
 //!
@@ -34,7 +35,7 @@ use binding::Binding;
 use domain::answers::{self, fields, integer, unexpected};
 use domain::partition::Partition;
 use domain::time::{GRACE_MS, UnixMillis};
-use domain::transaction::{Answer, CommitError, Field, Guard, Member, Range, Read, Value, Write};
+use domain::transaction::{Answer, CommitError, Field, Guard, Member, Read, Value, Write};
 use lease::{Lease, call_back_all, given_if_home};
 use store::life::{Life, Shape};
 use store::published::{Configuration as _, SETTLED};
@@ -48,8 +49,6 @@ use crate::records;
 
 /// Partitions that one wave looks at or changes.
 const WAVE: usize = 256;
-/// Rains of one name that are listed, at the most: one, and such as were listed by accident.
-const LISTED_MAX: u32 = 16;
 /// What due indexes of this module list, in words for operators.
 const RAIN: &str = "a rain that is over for good";
 const RECORD: &str = "the short record of a rain";
@@ -144,35 +143,13 @@ async fn look_at<B: Binding>(
 ) -> Result<Looked, CommitError> {
     let publication = rain::publication(context.partitions, id);
     match publication.sealing().look(context).await? {
-        Seal::Gone => take_strays(context, id, terms).await,
+        Seal::Gone => Ok(Looked::Nothing),
         Seal::Open => seal(context, id, terms).await,
         Seal::Sealed(archived) if terms.now.0 < archived.sealed_at.0.saturating_add(WAIT_MS) => {
             Ok(Looked::Waits)
         }
-        Seal::Sealed(_) if terms.dry_run => Ok(Looked::Gone),
-        Seal::Sealed(archived) => take(context, id, &archived).await,
+        Seal::Sealed(archived) => take(context, id, &archived, terms).await,
     }
-}
-
-/// Takes away what a copy that followed its home days late left behind.
-async fn take_strays<B: Binding>(
-    context: &Context<'_, B>,
-    id: &str,
-    terms: &Terms,
-) -> Result<Looked, CommitError> {
-    if terms.dry_run {
-        return Ok(Looked::Nothing);
-    }
-    let publication = rain::publication(context.partitions, id);
-    publication.take_copy(context).await?;
-    // A name has no space in it, which is what stands behind it in the list.
-    let [after, below] = [' ', '!'].map(|end| Some(Member(format!("{id}{end}").into_bytes())));
-    let page = Read::Page(rain::all(), Range { after, below }, LISTED_MAX);
-    let answers = context.read(publication.lists, vec![page]).await?;
-    let members = answers::page(answers.first())?.members.iter().cloned();
-    let writes: Vec<_> = members.map(|member| Write::RemoveMember(rain::all(), member)).collect();
-    context.write(publication.lists, writes).await?;
-    Ok(Looked::Nothing)
 }
 
 async fn seal<B: Binding>(
@@ -250,28 +227,34 @@ fn amount(answer: Option<&Answer>) -> Result<Option<i64>, CommitError> {
     }
 }
 
-/// Takes a rain away that is sealed and quiet.
+/// Takes a rain away that is sealed and quiet: all but its home on one day, and that on another one.
 async fn take<B: Binding>(
     context: &Context<'_, B>,
     id: &str,
     archived: &Archived,
+    terms: &Terms,
 ) -> Result<Looked, CommitError> {
     let publication = rain::publication(context.partitions, id);
     let sealing = publication.sealing();
-    publication.take_copy(context).await?;
     let found = publication.find(context, []).await?;
     // Else somebody else has just taken it.
     let Some((version, [])) = found else { return Ok(Looked::Nothing) };
     let rain = &version.record.rain;
     let listed = listed(id, rain);
-    if sealing.is_listed(context, &listed).await? {
+    let is_listed = sealing.is_listed(context, &listed).await?;
+    if terms.dry_run {
+        return Ok(if is_listed { Looked::Waits } else { Looked::Gone });
+    }
+    publication.take_copy(context).await?;
+    if is_listed {
         // No lease is gone yet.
         if totals(context, id, rain, true).await?.is_none() {
             return Ok(Looked::Waits);
         }
         sealing.move_into_archive(context, listed, archived).await?;
     }
-    if !close_all(context, id, &records::fund(&rain.activity, &rain.scene)).await? {
+    let fund = records::fund(&rain.activity, &rain.scene);
+    if !close_all(context, id, &fund).await? || is_listed {
         return Ok(Looked::Waits);
     }
     take_owner(context, id, rain).await?;
@@ -376,4 +359,16 @@ async fn take_owner<B: Binding>(
 /// What a rain has alone: its activity and its scene.
 pub fn of_rain(rain: &Rain) -> String {
     format!("{}/{}", rain.activity, rain.scene)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_record_of_the_archive_is_declared() {
+        for name in [ARCHIVE.due.0, ARCHIVE.records, ARCHIVE.ends.0] {
+            assert_eq!(LIVES.iter().filter(|life| life.matches(name)).count(), 1, "{name}");
+        }
+    }
 }

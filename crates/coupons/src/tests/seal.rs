@@ -1,6 +1,8 @@
 //! The end of templates and campaigns that are over for good: whatever comes in between, breaks off or comes late.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use binding::memory::{Journal, Memory, Name};
 use domain::ids::UserId;
@@ -160,10 +162,15 @@ fn a_template_that_is_over_is_sealed_then_taken_away_and_archived() {
     for now in [OVER, OVER + DAY - 1] {
         assert_eq!(counts(&templates(&store, now)), [0; 4], "{now}");
     }
-    assert_eq!(counts(&try_templates(&store, OVER + DAY, true).unwrap()), [0, 1, 0, 0]);
+    // Then all of it goes but the home; and that another day later.
+    assert_eq!(counts(&try_templates(&store, OVER + DAY, true).unwrap()), [0, 0, 1, 0]);
+    assert_eq!(counts(&templates(&store, OVER + DAY)), [0, 0, 1, 0]);
+    assert!(live(&store).is_empty());
+    assert!(is_sealed(put(&store, OVER + DAY, &changed(&[]))));
+    assert_eq!(counts(&try_templates(&store, OVER + 2 * DAY, true).unwrap()), [0, 1, 0, 0]);
     assert!(!left(&store).is_empty());
-    assert_eq!(counts(&templates(&store, OVER + DAY)), [0, 1, 0, 0]);
-    check_gone(&store, OVER + DAY);
+    assert_eq!(counts(&templates(&store, OVER + 2 * DAY)), [0, 1, 0, 0]);
+    check_gone(&store, OVER + 2 * DAY);
     let archived = |now| with(&store, now, async |context| seal::archived(context, "t").await);
     let kept = archived(OVER + DAY).unwrap().unwrap();
     assert_eq!((kept.version, kept.sealed_at), (1, UnixMillis(OVER)));
@@ -213,7 +220,7 @@ fn seal_all(store: &Journal) {
 #[test]
 fn a_crash_after_any_commit_is_finished_by_the_next_call() {
     let start = store().written();
-    for day in [0, 1] {
+    for day in [0, 1, 2] {
         for is_reply_lost in [false, true] {
             for commits in 0.. {
                 let store = done(Journal::of(&start)).unwrap();
@@ -245,13 +252,13 @@ fn who_publishes_between_any_two_commits_has_published_or_is_told_sealed() {
     let same = changed(&[]);
     let other = changed(&[("stock", json!("200"))]);
     for template in [same, other] {
-        for day in [0, 1] {
+        for day in [0, 1, 2] {
             for commits in 0.. {
                 let store = done(Journal::of(&start)).unwrap();
                 (0..day).for_each(|day| drop(templates(&store, OVER + day * DAY)));
                 let (now, next) = (OVER + day * DAY, template.clone());
-                let was_sealed = std::rc::Rc::new(std::cell::Cell::new(None));
-                let told = std::rc::Rc::clone(&was_sealed);
+                let was_sealed = Rc::new(Cell::new(None));
+                let told = Rc::clone(&was_sealed);
                 store.interrupt(commits, move |memory| {
                     told.set(Some(put_meanwhile(memory, now, &next)));
                 });
@@ -283,6 +290,90 @@ fn who_publishes_between_any_two_commits_has_published_or_is_told_sealed() {
 }
 
 #[test]
+fn what_is_sealed_between_any_two_commits_of_who_publishes_stays_so() {
+    let start = store().written();
+    // All days of it in between: whoever publishes is slower than anybody is.
+    for days in [1, 4] {
+        for template in [changed(&[]), changed(&[("stock", json!("200"))])] {
+            for commits in 0.. {
+                let store = done(Journal::of(&start)).unwrap();
+                let is_over = Rc::new(Cell::new(false));
+                let told = Rc::clone(&is_over);
+                store.interrupt(commits, move |memory| {
+                    (0..days).for_each(|day| drop(templates(memory, OVER + day * DAY)));
+                    told.set(true);
+                });
+                let put = put(&store, OVER, &template);
+                // Sealed between two commits of one who may not know it yet.
+                let is_unsure = matches!(&put, Err(Failure::Store(CommitError::Unavailable(_))));
+                let was_sealed = is_unsure || is_sealed(put);
+                let was_over = is_over.get();
+                store.recover();
+                if live(&store).is_empty() {
+                    assert_eq!(left(&store), [], "{commits}");
+                } else if was_sealed || template == changed(&[]) {
+                    (1..6).for_each(|day| drop(templates(&store, OVER + day * DAY)));
+                    check_gone(&store, OVER + 6 * DAY);
+                } else {
+                    for day in 0..4 {
+                        templates(&store, OVER + KEPT + day * DAY);
+                    }
+                    check_gone(&store, OVER + KEPT + 4 * DAY);
+                }
+                if !was_over {
+                    assert!(commits > 3, "{commits} commits");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// A partition fails over while the leases go, and has its own again the next day.
+#[test]
+fn a_lease_that_is_back_after_a_fail_over_goes_the_next_day() {
+    let store = store();
+    (0..2).for_each(|day| drop(templates(&store, OVER + day * DAY)));
+    let home = partitions().locate(UserId(1)).partition;
+    let back = [lease::CREDITED, "size"]
+        .map(|field| Write::Set(records::lease("t"), field.into(), Value::Integer(1)));
+    done(store.commit(home, &Transaction { writes: back.to_vec(), ..Transaction::default() }))
+        .unwrap();
+    assert_eq!(counts(&templates(&store, OVER + 2 * DAY)), [0, 1, 0, 0]);
+    check_gone(&store, OVER + 2 * DAY);
+}
+
+#[test]
+fn no_lease_is_called_back_once_one_of_them_may_be_gone() {
+    let start = store().written();
+    for commits in 0.. {
+        let store = done(Journal::of(&start)).unwrap();
+        templates(&store, OVER);
+        store.fail_after(commits, false);
+        let crashed = try_templates(&store, OVER + DAY, false);
+        store.recover();
+        seal_all(&store);
+        let written = store.written();
+        let is_of = |write: &Write, name: &str| match write {
+            Write::Set(map, ..) | Write::Add(map, ..) => map.0 == name,
+            _ => false,
+        };
+        let is_archived = |(_, one): &&(Partition, Transaction)| {
+            one.writes.iter().any(|write| is_of(write, "fz"))
+        };
+        let place = written.iter().position(|one| is_archived(&one)).unwrap();
+        for (_, one) in &written[place..] {
+            let touched = |write: &Write| is_of(write, "pt") || is_of(write, "lt");
+            assert!(!one.writes.iter().any(touched), "{commits}: {one:?}");
+        }
+        if crashed.is_ok_and(|sealing| sealing.swept.failure.is_none()) {
+            assert!(commits > 5, "{commits} commits");
+            break;
+        }
+    }
+}
+
+#[test]
 fn no_step_does_anything_when_it_comes_late() {
     let store = store();
     with(&store, OVER, async |context| call_back_all(context, &context.place("t")).await).unwrap();
@@ -305,21 +396,20 @@ fn no_step_does_anything_when_it_comes_late() {
     }
 }
 
-/// Whoever published a moment before the seal lets the others follow at any moment of the day that is waited for; and if it
-/// should be later still, what follows is taken away again.
+/// Whoever published a moment before the seal lets the others follow at any moment, however late.
 #[test]
 fn what_follows_late_does_not_stay() {
     let start = store().written();
     let follow = |memory: &Memory| {
         with(memory, OVER, async |context| {
             let template = changed(&[]);
-            context.publication("t").follow(context, 1, &template).await.unwrap();
+            context.publication("t").follow(context, 1, &template).await.ok();
         });
     };
     for commits in 0.. {
         let store = done(Journal::of(&start)).unwrap();
-        let is_late = std::rc::Rc::new(std::cell::Cell::new(false));
-        let told = std::rc::Rc::clone(&is_late);
+        let is_late = Rc::new(Cell::new(false));
+        let told = Rc::clone(&is_late);
         store.interrupt(commits, move |memory| {
             follow(memory);
             told.set(true);
@@ -337,8 +427,7 @@ fn what_follows_late_does_not_stay() {
     let store = done(Journal::of(&start)).unwrap();
     seal_all(&store);
     follow(store.memory());
-    assert!(!left(&store).is_empty());
-    assert_eq!(counts(&templates(&store, OVER + 5 * DAY)), [0; 4]);
+    assert_eq!(left(&store), []);
     check_gone(&store, OVER + 5 * DAY);
 }
 
@@ -371,8 +460,10 @@ fn a_template_is_not_over_before_the_last_coupon_of_any_version() {
             break;
         }
         store.recover();
-        assert_eq!(counts(&templates(&store, until + 30 * DAY + KEPT - 1)), [0; 4]);
-        assert_eq!(counts(&templates(&store, until + 30 * DAY + KEPT)), [1, 0, 0, 0]);
+        // And may be rolled back for as long as any.
+        let over = until + 365 * DAY + KEPT;
+        assert_eq!(counts(&templates(&store, over - 1)), [0; 4]);
+        assert_eq!(counts(&templates(&store, over)), [1, 0, 0, 0]);
     }
 }
 
@@ -416,6 +507,23 @@ fn units_that_are_out_keep_a_template_from_being_sealed_and_from_going() {
     }
 }
 
+/// Its copy is there for a day longer, and batches are issued by it: nobody gets anything, and nothing is written down.
+#[test]
+fn no_batch_of_a_template_that_is_sealed_is_written_down() {
+    let store = store();
+    templates(&store, OVER);
+    let refused = with(&store, OVER, async |context| {
+        assert!(context.template("t").await.unwrap().is_some());
+        let batch = Batch { batch: "late".into(), users: vec![UserId(6)] };
+        issue_part(context, "t", &batch).await.unwrap_err()
+    });
+    assert!(matches!(refused, Failure::Refused(Refusal::UnknownTemplate)), "{refused:?}");
+    let late = Name::Map(records::batch("t", "late"));
+    assert!(!store.names().iter().any(|(partition, name)| {
+        *name == late && done(store.is_there(*partition, name)).unwrap()
+    }));
+}
+
 #[test]
 fn what_cannot_be_read_stays_and_keeps_no_other() {
     let store = store();
@@ -427,7 +535,8 @@ fn what_cannot_be_read_stays_and_keeps_no_other() {
     });
     let sealing = templates(&store, OVER);
     assert_eq!((sealing.sealed, sealing.swept.set_aside.len()), (1, 1), "{sealing:?}");
-    assert_eq!(counts(&templates(&store, OVER + DAY)), [0, 1, 0, 0]);
+    templates(&store, OVER + DAY);
+    assert_eq!(counts(&templates(&store, OVER + 2 * DAY)), [0, 1, 0, 0]);
     assert_eq!(live(&store), BTreeSet::from(["t".to_owned()]));
 }
 
@@ -538,8 +647,8 @@ fn who_sets_a_campaign_up_between_any_two_commits_has_done_so_or_is_told_sealed(
     };
     for commits in 0.. {
         let store = done(Journal::of(&start)).unwrap();
-        let told = std::rc::Rc::new(std::cell::Cell::new(None));
-        let was_sealed = std::rc::Rc::clone(&told);
+        let told = Rc::new(Cell::new(None));
+        let was_sealed = Rc::clone(&told);
         store.interrupt(commits, move |memory| {
             was_sealed.set(Some(is_sealed(set_up(memory, OVER, "u"))));
         });
@@ -579,7 +688,7 @@ fn a_reward_of_a_template_that_is_sealed_lapses() {
     let succeeded = opened.ended("g", Phase::Succeeded, UnixMillis(now)).unwrap();
     let transaction = chance.change(&opened, &succeeded);
     done(store.commit(home, &transaction)).unwrap();
-    templates(&store, now);
+    (0..2).for_each(|day| drop(templates(&store, now + day * DAY)));
     assert_eq!(left(&store), []);
     let swept = with(&store, now, async |context| {
         let partitions: Vec<_> = context.partitions.all().collect();
