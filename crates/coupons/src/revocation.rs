@@ -47,7 +47,6 @@ enum Why {
     Lease,
 }
 
-
 /// The open coupon of an order; or why it is none.
 fn open(order: &Order) -> Result<&Coupon, Refusal> {
     match &order.gave {

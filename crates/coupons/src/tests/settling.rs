@@ -952,7 +952,11 @@ fn all_that_is_open_of_a_template_is_extended_or_taken_back() {
 #[test]
 fn a_batch_is_what_it_gave_and_one_that_cannot_be_read_stops_only_itself() {
     let store = shop(&[(0, Act::Issue(1, 1))]);
-    let batch = crate::bulk::Batch { batch: "b".into(), users: (1..4).map(UserId).collect(), ordered_at: None };
+    let batch = crate::bulk::Batch {
+        batch: "b".into(),
+        users: (1..4).map(UserId).collect(),
+        ordered_at: None,
+    };
     with(&store, 0, async |context| crate::bulk::issue_part(context, "t", &batch).await).unwrap();
     let field = records::order(&number("bulk:t:b"));
     let broken = Write::Set(records::user(UserId(3)), field, Value::Bytes(vec![0xff]));

@@ -920,7 +920,8 @@ fn with_budget() -> Watched {
     block_on(publish::publish(&context, "t", &newcomers(body))).unwrap();
     for user in [1, 2] {
         let (user, number, template) = (UserId(user), Number::Given(number("n")), "t".to_owned());
-        let claim = Claim { user, number, template, segments: vec![], hold_ms: None };
+        let claim =
+            Claim { user, number, template, segments: vec![], hold_ms: None, ordered_at: None };
         block_on(issue(&context, &claim)).unwrap();
     }
     let redeem = Use::Redeem { order: "A".into(), amount: Some(30), cart: Cart::default() };
