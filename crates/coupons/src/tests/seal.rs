@@ -514,7 +514,7 @@ fn no_batch_of_a_template_that_is_sealed_is_written_down() {
     templates(&store, OVER);
     let refused = with(&store, OVER, async |context| {
         assert!(context.template("t").await.unwrap().is_some());
-        let batch = Batch { batch: "late".into(), users: vec![UserId(6)] };
+        let batch = Batch { batch: "late".into(), users: vec![UserId(6)], ordered_at: None };
         issue_part(context, "t", &batch).await.unwrap_err()
     });
     assert!(matches!(refused, Failure::Refused(Refusal::UnknownTemplate)), "{refused:?}");
