@@ -6,14 +6,16 @@ use std::time::{Duration, Instant};
 use end_to_end::app::{Place, assert_refused, load};
 use end_to_end::promotion::{
     activity, activity_for, activity_for_list, add_part, cart, cart_of, code_of, compare,
-    draft_saved, evaluate, line, look, look_at_draft, publish, roll_out, saved, sweep_promotions,
-    total, version, withdraw, withdraw_draft,
+    draft_saved, evaluate, line, look, look_at_draft, publish, roll_out, save, save_draft, saved,
+    sweep_promotions, total, version, withdraw, withdraw_draft,
 };
 use host::{App, KeyValue, Options, Time};
 use serde_json::{Value, json};
 
 /// 2026-02-16T16:00:00Z
 const START_MS: u64 = 1_771_257_600_000;
+const HOUR_MS: u64 = 3_600_000;
+const DAY_MS: u64 = 24 * HOUR_MS;
 /// How long a key set that is not needed any more stays in the index.
 const KEEP_MS: u64 = 5_000;
 /// For so long an instance answers by what it has read.
@@ -214,6 +216,36 @@ async fn a_list_of_skus_is_live_as_a_whole_and_its_successor_takes_its_place() {
         );
         assert_eq!(sweep_promotions().of(&app).await.json()["activities"], "0");
         assert_eq!(reduced(&app, &ALL).await, ["r", "t"]);
+    }
+}
+
+/// Over for long it goes in steps, hours apart, and leaves a short record.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_activity_that_is_over_for_long_is_sealed_and_its_name_never_comes_back() {
+    for place in Place::all() {
+        let app = app(&place).await;
+        let mut body = percent_off(10);
+        body["until"] = json!("2026-03-01T00:00:00Z");
+        saved(&app, "a", &body).await;
+        draft_saved(&app, "never", &percent_off(20)).await;
+        assert_eq!(costs(&app, None).await, 900);
+        // The 31st of May, 91 days later.
+        app.advance_time(104 * DAY_MS);
+        let mut steps = Vec::new();
+        for _ in 0..6 {
+            let swept = sweep_promotions().of(&app).await.json();
+            assert_eq!((&swept["stuck"], &swept["has_more"]), (&json!("0"), &json!(false)));
+            steps.push(swept["sealing"].clone());
+            app.advance_time(HOUR_MS);
+        }
+        assert_eq!(steps, ["2", "0", "2", "2", "0", "0"]);
+        for (id, name) in [("a", &body["name"]), ("never", &body["name"])] {
+            let left = look(id).of(&app).await.json();
+            assert_eq!((&left["version"], &left["sealed"]["name"]), (&json!("1"), name));
+            assert_refused(&save(id, &percent_off(5)).of(&app).await, 409, "sealed");
+            assert_refused(&save_draft(id, &percent_off(5)).of(&app).await, 409, "sealed");
+        }
+        assert_eq!(costs(&app, None).await, 1_000);
     }
 }
 
