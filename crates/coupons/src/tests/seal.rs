@@ -670,6 +670,40 @@ fn who_sets_a_campaign_up_between_any_two_commits_has_done_so_or_is_told_sealed(
 }
 
 #[test]
+fn a_campaign_that_is_sealed_between_any_two_commits_of_who_sets_it_up_stays_so() {
+    let start = {
+        let store = store();
+        put_as(&store, START.0, "u");
+        set_up(&store, START.0, "t").unwrap();
+        templates(&store, OVER);
+        store.written()
+    };
+    // The seal alone, and all of it in between.
+    for days in [vec![1], vec![1, 34, 35]] {
+        for commits in 0.. {
+            let store = done(Journal::of(&start)).unwrap();
+            let is_over = Rc::new(Cell::new(false));
+            let (told, days) = (Rc::clone(&is_over), days.clone());
+            store.interrupt(commits, move |memory| {
+                days.iter().for_each(|day| drop(campaigns(memory, OVER + day * DAY)));
+                told.set(true);
+            });
+            let was_sealed = is_sealed(set_up(&store, OVER + DAY, "u"));
+            let was_over = is_over.get();
+            store.recover();
+            (40..43).for_each(|day| drop(campaigns(&store, OVER + day * DAY)));
+            assert_eq!(live_campaigns(&store), usize::from(!was_sealed), "{commits}");
+            let opened = open(&store, OVER, 7);
+            assert_eq!(opened.is_err(), was_sealed, "{commits}: {opened:?}");
+            if !was_over {
+                assert!(commits > 2, "{commits} commits");
+                break;
+            }
+        }
+    }
+}
+
+#[test]
 fn a_reward_of_a_template_that_is_sealed_lapses() {
     let store = store();
     set_up(&store, START.0, "t").unwrap();
