@@ -1,11 +1,10 @@
 //! A purchase asked again, and given back, before, at and after its collection, whatever clocks say, whoever comes in
 //! between, and wherever it crashes: what was recorded, or `too_old`, and never a second effect.
 
-use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use domain::answers::{fields, integer, integers, page};
-use domain::transaction::{Answer, Field, Outcome, Range};
+use domain::transaction::{Answer, Field, Range};
 use purchases::activities::live_activities;
 use purchases::collect;
 use store::retention::{Collected, Retention, Terms};
@@ -21,27 +20,6 @@ const KEPT_DAYS: u32 = 90;
 const OVER: i64 = KEPT_DAYS as i64 + 1;
 /// Store calls of one operation, at most.
 const CALLS_MAX: u32 = 40;
-
-/// A store that is gone after so many calls.
-struct Crashing<'a> {
-    memory: &'a Memory,
-    left: Cell<u32>,
-}
-
-impl Binding for Crashing<'_> {
-    async fn commit(
-        &self,
-        partition: Partition,
-        transaction: &Transaction,
-    ) -> Result<Outcome, CommitError> {
-        let left = self.left.get();
-        if left == 0 {
-            return Err(CommitError::Unavailable("gone".into()));
-        }
-        self.left.set(left - 1);
-        self.memory.commit(partition, transaction).await
-    }
-}
 
 fn partitions() -> Partitions {
     Partitions::new(2).unwrap()
