@@ -448,7 +448,9 @@ fn who_asks_and_is_overtaken_by_the_collection_is_told_what_was_or_that_it_is_to
 #[test]
 fn two_collections_at_once_count_what_is_gone_once() {
     for (activities, stage) in USED.iter().flat_map(|uses| STAGES.map(|stage| (*uses, stage))) {
-        for (calls, skew) in (0..CALLS_MAX).flat_map(|calls| SKEWS.map(|skew| (calls, skew))) {
+        // The last one is so late that the first was parked for longer than it waits.
+        let skews = SKEWS.into_iter().chain([2 * 3_600_000]);
+        for (calls, skew) in skews.flat_map(|skew| (0..CALLS_MAX).map(move |calls| (calls, skew))) {
             let (shop, at) = at_stage(Interrupted::memory, activities, stage);
             shop.store.interrupt(calls, move |memory| {
                 collect_with(memory, at + skew, LIVE).unwrap();
