@@ -1,5 +1,7 @@
 //! Sweeps, on a store in memory: what is due, what is stale, and what is stuck.
 
+use std::cell::Cell;
+
 use binding::memory::{Interrupted, Memory};
 use domain::answers::page;
 use domain::due::{DueIndex, Swept};
@@ -7,7 +9,7 @@ use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::partition::{Partition, Partitions};
 use domain::time::UnixMillis;
-use domain::transaction::{CommitError, Read, Transaction, Value, Write};
+use domain::transaction::{CommitError, Outcome, Read, Transaction, Value, Write};
 use edge::store::Binding;
 use futures::FutureExt;
 use futures::executor::block_on;
@@ -36,6 +38,27 @@ const USER: UserId = UserId(7);
 
 fn number(text: &str) -> OrderNumber {
     OrderNumber::parse(text, "order_number").unwrap()
+}
+
+/// A store that is gone after so many calls.
+struct Crashing<'a> {
+    memory: &'a Memory,
+    left: Cell<u32>,
+}
+
+impl Binding for Crashing<'_> {
+    async fn commit(
+        &self,
+        partition: Partition,
+        transaction: &Transaction,
+    ) -> Result<Outcome, CommitError> {
+        let left = self.left.get();
+        if left == 0 {
+            return Err(CommitError::Unavailable("gone".into()));
+        }
+        self.left.set(left - 1);
+        self.memory.commit(partition, transaction).await
+    }
 }
 
 /// A store, and what an instance remembers of it.

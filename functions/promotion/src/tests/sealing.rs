@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use domain::answers::fields;
-use domain::transaction::{Answer, Outcome, Range};
+use domain::transaction::{Answer, Range};
 use futures::executor::block_on;
 use purchases::activities::{listed as names, live_activities};
 use purchases::collect;
@@ -364,27 +364,6 @@ fn a_hold_of_an_order_that_was_collected_does_not_keep_its_activity() {
     assert_eq!(shop.left("x"), Left { archived: true, ..Left::default() });
 }
 
-/// A store that is gone after so many calls.
-struct Crashing<'a> {
-    memory: &'a Memory,
-    left: std::cell::Cell<u32>,
-}
-
-impl Binding for Crashing<'_> {
-    async fn commit(
-        &self,
-        partition: Partition,
-        transaction: &Transaction,
-    ) -> Result<Outcome, CommitError> {
-        let left = self.left.get();
-        if left == 0 {
-            return Err(CommitError::Unavailable("gone".into()));
-        }
-        self.left.set(left - 1);
-        self.memory.commit(partition, transaction).await
-    }
-}
-
 #[test]
 fn a_crash_after_any_call_of_a_sweep_leaves_the_rest_to_the_next_one() {
     for step in 0..4 {
@@ -399,7 +378,7 @@ fn a_crash_after_any_call_of_a_sweep_leaves_the_rest_to_the_next_one() {
             for before in 0..step {
                 shop.sweep_all(DUE + before * HOUR_MS);
             }
-            let crashing = Crashing { memory: &shop.store, left: std::cell::Cell::new(calls) };
+            let crashing = Crashing { memory: &shop.store, left: Cell::new(calls) };
             let at = DUE + step * HOUR_MS;
             let is_done = {
                 let catalogue = Catalogue::new(1);
