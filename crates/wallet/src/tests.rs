@@ -6,5 +6,6 @@ mod ends;
 mod flows;
 mod forgetting;
 mod payments;
+mod random;
 mod requests;
 mod two_clocks;
