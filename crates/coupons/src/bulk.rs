@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use domain::answers::unexpected;
+use domain::error::InvalidInput;
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::partition::fnv1a;
@@ -67,6 +68,14 @@ impl Tally {
     }
 }
 
+/// The number under which a batch of a template gives each of its users a coupon.
+///
+/// # Errors
+/// The batch has no such name.
+pub(crate) fn number_of(template: &str, batch: &str) -> Result<OrderNumber, InvalidInput> {
+    OrderNumber::parse(&format!("bulk:{template}:{batch}"), "batch")
+}
+
 /// Issues to a part of a batch, and writes down what came of it.
 ///
 /// # Errors
@@ -77,7 +86,7 @@ pub async fn issue_part<B: Binding>(
     batch: &Batch,
 ) -> Result<Tally, Failure> {
     context.template(template).await?.ok_or(Refusal::UnknownTemplate)?;
-    let number = OrderNumber::parse(&format!("bulk:{template}:{}", batch.batch), "batch")?;
+    let number = number_of(template, &batch.batch)?;
     let one = |user: &UserId| {
         let claim = Claim {
             user: *user,
