@@ -304,18 +304,26 @@ impl Order {
         (is_over && !self.is_over).then(|| Self { is_over: true, ..self.clone() })
     }
 
-    /// Since when nothing can be done with its coupon any more: until then it could be redeemed, or its redemption
-    /// rolled back, or then it was taken back. Nothing where it has no coupon, or where what that did not use of a budget
-    /// is still to be counted.
+    /// Since when nothing changes its coupon any more: it has expired, its redemption could be rolled back until then, or it
+    /// was taken back then. What was rolled back may have been so at the last moment at which it could. Nothing where it
+    /// has no coupon, where that is open, and where what it did not use of a budget is still to be counted.
     pub fn settled_at(&self) -> Option<UnixMillis> {
-        match &self.gave {
-            Gave::Issued(coupon) | Gave::Fallback(coupon) if coupon.unused != Unused::Due => {
-                let valid_until = UnixMillis(self.at.saturating_add(coupon.valid_until));
-                let redeemed = coupon.redeemed.as_ref();
-                Some(redeemed.map_or(valid_until, |redeemed| coupon.final_from(redeemed)))
+        let (Gave::Issued(coupon) | Gave::Fallback(coupon)) = &self.gave else {
+            return match &self.gave {
+                Gave::Revoked(_, Revocation { at, .. }) => Some(UnixMillis(*at)),
+                _ => None,
+            };
+        };
+        let rollback_ms = i64::from(coupon.rollback_days) * DAY_MS;
+        match &coupon.redeemed {
+            _ if coupon.unused == Unused::Due => None,
+            Some(redeemed) => Some(coupon.final_from(redeemed)),
+            None if !self.is_over => None,
+            None => {
+                let until = self.at.saturating_add(coupon.valid_until);
+                let was_rolled_back = !coupon.rolled_back.is_empty();
+                Some(UnixMillis(until + if was_rolled_back { rollback_ms } else { 0 }))
             }
-            Gave::Revoked(_, Revocation { at, .. }) => Some(UnixMillis(*at)),
-            _ => None,
         }
     }
 

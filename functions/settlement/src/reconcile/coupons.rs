@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use coupons::context::{BODY, PUBLISHED_VERSION, published};
 use coupons::records::{self, DUE, ENDS, Gave, HOMEWARD, HOMEWARD_AT, Order};
-use coupons::settling::{entry, returned};
+use coupons::settling::{UNUSED_GONE, entry, returned};
 use domain::answers::{integer, integers, unexpected};
 use domain::due::DueIndex;
 use domain::ids::UserId;
@@ -50,6 +50,8 @@ struct Of {
     lease: Lease,
     /// Cents that coupons did not use.
     unused: i64,
+    /// Those of orders that are kept no more.
+    unused_gone: i64,
 }
 
 /// An order that stands in an index, as it says itself.
@@ -157,9 +159,9 @@ pub(super) async fn check<B: Binding>(
         let is_still = users.is_empty() || leases(look, partition, &templates).await? == before;
         let is_still = is_still && holdings.had.keys().all(|id| templates.contains(id));
         templates.extend(holdings.had.keys().cloned());
-        let differs = |(id, Of { lease, unused }): (&String, &Of)| {
+        let differs = |(id, Of { lease, unused, unused_gone }): (&String, &Of)| {
             let had = holdings.had.get(id).copied().unwrap_or_default();
-            let (given, held, returned) = (lease.issued(), lease.held, *unused);
+            let (given, held, returned) = (lease.issued(), lease.held, unused - unused_gone);
             let of_lease = Had { given, held, returned, ..had };
             (had != of_lease).then_some((id.clone(), (had, of_lease)))
         };
@@ -207,7 +209,7 @@ async fn leases<B: Binding>(
 ) -> Result<BTreeMap<String, Of>, CommitError> {
     let of = |id: &String| {
         let record = records::lease(id);
-        [Lease::read(record.clone()), Read::Fields(record, vec![UNUSED.into()])]
+        [Lease::read(record.clone()), Read::Fields(record, vec![UNUSED.into(), UNUSED_GONE.into()])]
     };
     let reads: Vec<_> = templates.iter().flat_map(of).collect();
     let mut answers = Vec::new();
@@ -215,8 +217,8 @@ async fn leases<B: Binding>(
         answers.extend(look.read(partition, part.to_vec()).await?);
     }
     let of = |(id, answers): (&String, &[Answer])| -> Result<_, CommitError> {
-        let [unused] = integers(answers.get(1))?;
-        Ok((id.clone(), Of { lease: Lease::answered(answers.first())?, unused }))
+        let [unused, unused_gone] = integers(answers.get(1))?;
+        Ok((id.clone(), Of { lease: Lease::answered(answers.first())?, unused, unused_gone }))
     };
     templates.iter().zip(answers.chunks(2)).map(of).collect()
 }
