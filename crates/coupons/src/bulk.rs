@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use domain::answers::unexpected;
+use domain::error::InvalidInput;
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::partition::fnv1a;
@@ -71,6 +72,14 @@ impl Tally {
     }
 }
 
+/// The number under which a batch of a template gives each of its users a coupon.
+///
+/// # Errors
+/// The batch has no such name.
+pub(crate) fn number_of(template: &str, batch: &str) -> Result<OrderNumber, InvalidInput> {
+    OrderNumber::parse(&format!("bulk:{template}:{batch}"), "batch")
+}
+
 /// Issues to a part of a batch, and writes down what came of it.
 ///
 /// # Errors
@@ -84,7 +93,7 @@ pub async fn issue_part<B: Binding>(
         check_ordered_at(at, context.now, "ordered_at")?;
     }
     context.template(template).await?.ok_or(Refusal::UnknownTemplate)?;
-    let number = OrderNumber::parse(&format!("bulk:{template}:{}", batch.batch), "batch")?;
+    let number = number_of(template, &batch.batch)?;
     let one = |user: &UserId| {
         let claim = Claim {
             user: *user,

@@ -52,8 +52,8 @@ use crate::chance::{Chance, Groups, campaign_of};
 use crate::expiry::{expire, replace};
 use crate::group_buy::rewarded_by;
 use crate::orders::{Record, demand_pages, set_pages};
-use crate::records::{self, GONE, GONE_UNUSED, Order};
-use crate::settling::returned;
+use crate::records::{self, GONE, Order};
+use crate::settling::{UNUSED_GONE, returned};
 
 /// Orders that one call takes away, and one commit; and so many that one call says have expired.
 const ORDERS_MAX: usize = 256;
@@ -551,7 +551,7 @@ fn take<B>(
             plan.demand(Why::Lease((*template).to_owned()), is_there);
             plan.write(Write::Add(lease.clone(), GONE.into(), *given));
             if *unused > 0 {
-                plan.write(Write::Add(lease, GONE_UNUSED.into(), *unused));
+                plan.write(Write::Add(lease, UNUSED_GONE.into(), *unused));
             }
         }
     }

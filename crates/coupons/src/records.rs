@@ -96,9 +96,6 @@ pub const PAGES: &str = "p";
 /// A field beside a lease: how many coupons were given here that were collected. With those that users have they are what
 /// the lease says was given.
 pub const GONE: &str = "gone";
-/// A field beside a lease: what coupons that were collected had not used of the budget, in cents. With those that users have
-/// it is what the lease says was not used.
-pub const GONE_UNUSED: &str = "goneu";
 
 /// The user's record.
 pub fn user(user: UserId) -> MapKey {

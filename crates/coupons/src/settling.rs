@@ -75,6 +75,9 @@ use crate::orders::{self, Found};
 use crate::records::{self, DUE, Gave, HOMEWARD, HOMEWARD_AT, Order, Unused};
 use crate::template::Template;
 
+/// Of a lease, beside what was not used: the part of it that was returned by orders which are kept no more. Whoever takes
+/// an order away adds what it [returned], so that the books agree.
+pub const UNUSED_GONE: &str = "gone_u";
 /// Coupons of a partition after which a sweep reads no further page of them. The next sweep goes on.
 pub const SETTLED_MAX: u64 = 256;
 /// Entries of a partition that one sweep passes over.
@@ -478,6 +481,35 @@ mod tests {
     }
 
     #[test]
+    fn a_coupon_changes_no_more_once_nothing_can_be_rolled_back() {
+        let without = |change: fn(&mut Coupon)| {
+            order(|coupon| {
+                coupon.unused = Unused::None;
+                change(coupon);
+            })
+        };
+        let expired = |order: Order| Order { is_over: true, ..order };
+        let open = without(|_| ());
+        let rolled_back = without(|coupon| coupon.rolled_back.push(1));
+        let revocation = Revocation { at: GIVEN + 5, reason: String::new() };
+        let gave = Gave::Revoked(open.coupon().unwrap().clone(), revocation);
+        let revoked = Order { gave, ..open.clone() };
+        let by = |coupon: &mut Coupon| {
+            let redeemed = Redeemed { order: "A".into(), amount: None, at: GIVEN + DAY };
+            coupon.redeemed = Some(redeemed);
+        };
+        for (order, expected) in [
+            (open.clone(), None),
+            (expired(open), Some(GIVEN + 30 * DAY)),
+            (expired(rolled_back), Some(GIVEN + 60 * DAY)),
+            (without(by), Some(GIVEN + 31 * DAY)),
+            (revoked, Some(GIVEN + 5)),
+        ] {
+            assert_eq!(order.ended_at(), expected.map(UnixMillis), "{order:?}");
+        }
+    }
+
+    #[test]
     fn what_comes_back_is_what_was_not_taken_off() {
         let open = order(|_| ());
         for (order, from, expected) in [
@@ -492,6 +524,7 @@ mod tests {
             let after = settled(order, at, Unused::Counted).unwrap();
             assert!(after.is_over);
             assert_eq!((returned(order), returned(&after)), (0, expected), "{order:?}");
+            assert_eq!((entry(order).is_some(), order.ended_at()), (true, None));
             assert_eq!((entry(&after), after.ended_at()), (None, Some(at)));
             assert_eq!(settled(&after, at, Unused::Counted), None, "once");
             assert_eq!(returned(&settled(order, at, Unused::Dropped).unwrap()), 0);

@@ -22,6 +22,7 @@ use futures::StreamExt;
 use futures::stream;
 use store::Binding;
 
+use crate::bulk::number_of;
 use crate::context::Context;
 use crate::issue::look_up;
 use crate::orders::Record;
@@ -129,26 +130,22 @@ pub async fn walk<B: Binding>(context: &Context<'_, B>, what: &Walk) -> Result<W
     if gives && what.batch.is_none() && matches!(what.change, Change::Revoke(_)) {
         return Err(Refusal::TemplateEnabled.into());
     }
-    let number = what.batch.as_ref().map(|batch| bulk_number(&what.template, batch)).transpose()?;
+    let number = what.batch.as_ref().map(|batch| number_of(&what.template, batch)).transpose()?;
     let mut walking = Walking { context, what, number, walked: Walked::default(), reads: 0 };
     let from = what.cursor.unwrap_or_default();
     for (index, partition) in (0..).zip(context.partitions.all()).skip(from.partition as usize) {
         let from = if index == from.partition { from } else { Cursor::default() };
         let from = Cursor { partition: index, ..from };
+        if walking.is_enough() {
+            walking.walked.cursor = Some(from);
+            break;
+        }
         if let Some(cursor) = walking.partition(partition, from).await? {
             walking.walked.cursor = Some(cursor);
             break;
         }
     }
     Ok(walking.walked)
-}
-
-/// The number under which a batch gives each of its users a coupon.
-///
-/// # Errors
-/// The batch has no such name.
-pub(crate) fn bulk_number(template: &str, batch: &str) -> Result<OrderNumber, Failure> {
-    Ok(OrderNumber::parse(&format!("bulk:{template}:{batch}"), "batch")?)
 }
 
 struct Walking<'a, 'b, B> {
@@ -176,19 +173,20 @@ impl<B: Binding> Walking<'_, '_, B> {
         from: Cursor,
     ) -> Result<Option<Cursor>, Failure> {
         for day in self.days(partition, from.day).await? {
+            let begin = Cursor { day, bucket: 0, after: None, ..from };
+            let begin = if day == from.day { from } else { begin };
+            if self.is_enough() {
+                return Ok(Some(begin));
+            }
             let lists = (0..BUCKETS).map(|one| HOLDERS.list(day, one));
             let reads = lists.map(|list| Read::Count(list, Range::default())).collect();
             let sizes = self.read(partition, reads).await?;
             for (bucket, size) in (0..).zip(sizes) {
-                let mut cursor = match from {
-                    Cursor { day: first, bucket: first_bucket, .. }
-                        if (day, bucket) < (first, first_bucket) =>
-                    {
-                        continue;
-                    }
-                    from if (day, bucket) == (from.day, from.bucket) => from,
-                    from => Cursor { day, bucket, after: None, ..from },
-                };
+                if bucket < begin.bucket {
+                    continue;
+                }
+                let after = begin.after.filter(|_| bucket == begin.bucket);
+                let mut cursor = Cursor { bucket, after, ..begin };
                 if size == Answer::Size(0) {
                     continue;
                 }
@@ -221,8 +219,8 @@ impl<B: Binding> Walking<'_, '_, B> {
 
     /// Changes coupons of the users of a list, behind one; whether it was to the end of the list.
     async fn list(&mut self, partition: Partition, cursor: &mut Cursor) -> Result<bool, Failure> {
+        let mut after = cursor.after.map(DayLists::member);
         loop {
-            let after = cursor.after.map(DayLists::member);
             let read = HOLDERS.users(cursor.day, cursor.bucket, after);
             let answers = self.read(partition, vec![read]).await?;
             let page = page(answers.first())?;
@@ -234,7 +232,8 @@ impl<B: Binding> Walking<'_, '_, B> {
                     return Ok(false);
                 }
             }
-            if !page.has_more {
+            after = page.members.last().cloned();
+            if !page.has_more || after.is_none() {
                 return Ok(true);
             }
         }

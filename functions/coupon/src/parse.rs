@@ -594,6 +594,47 @@ mod tests {
         assert_eq!((problem.code, problem.field.as_deref()), ("invalid_part", Some("template")));
     }
 
+    #[test]
+    fn what_operators_do_to_coupons_has_bounds() {
+        for (text, is_right) in [
+            ("x".repeat(200), true),
+            ("x".repeat(201), false),
+            (String::new(), false),
+            (" \n".to_owned(), false),
+        ] {
+            let field = reason(text.clone()).err().map(|error| error.field);
+            assert_eq!(field.as_deref(), (!is_right).then_some("reason"), "{text}");
+        }
+        let walk = |batch: &str, cursor: &str| {
+            let change = Change::Revoke("wrong".into());
+            walk("t".into(), Some(batch.into()), Some(cursor.into()), change)
+        };
+        assert!(walk("b", "3.20500.7.7").is_ok());
+        for (batch, cursor, named) in [("B", "3.20500.7", "batch"), ("b", "x", "cursor")] {
+            assert_eq!(walk(batch, cursor).unwrap_err().field, named);
+        }
+        let now = UnixMillis(5);
+        let number = OrderNumber::parse("n", "").unwrap();
+        for (until, is_right) in [
+            (5, false),
+            (6, true),
+            (5 + EXTENDED_DAYS_MAX * DAY_MS, true),
+            (6 + EXTENDED_DAYS_MAX * DAY_MS, false),
+        ] {
+            let until = UnixMillis(until);
+            let change = Change::Extend(until);
+            let of_many = Walk { template: "t".into(), batch: None, change, cursor: None };
+            let of_one = Command::Extend(UserId(7), number.clone(), until);
+            for command in [of_one, Command::Walk(of_many)] {
+                let field = check_times(&command, now).err().map(|error| error.field);
+                assert_eq!(field.as_deref(), (!is_right).then_some("valid_until"), "{command:?}");
+            }
+        }
+        let negative = Cart { amount: Some(-1), currency: None };
+        let error = redemption("A".into(), None, negative).unwrap_err();
+        assert_eq!(error.field, "order_amount");
+    }
+
     /// serde tells the place of an error only if it is met on the spot: no type of ours may find it
     /// later, or the answer names another field, or none.
     #[test]

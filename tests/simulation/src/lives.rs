@@ -16,6 +16,7 @@ pub fn lives() -> impl Iterator<Item = &'static Life> {
         domain::paid::LIVES,
         coupons::lives::LIVES,
         coupons::seal::LIVES,
+        coupons::settling::LIVES,
         purchases::records::LIVES,
         promotion::records::LIVES,
         wallet::lives::LIVES,
@@ -26,18 +27,22 @@ pub fn lives() -> impl Iterator<Item = &'static Life> {
     .flatten()
 }
 
-/// The kind of a record, by its name and by what it may be.
+/// The kind of a record, by its name and by what it may be: of those that match, the one with the longest beginning.
 ///
 /// # Panics
 /// No life is declared for it, or more than one.
 pub fn kind_of(name: &str, shapes: &[Shape]) -> &'static str {
-    let of: Vec<_> = lives()
-        .filter(|life| shapes.contains(&life.shape) && life.matches(name))
-        .map(|life| life.name)
-        .collect();
+    let beginning = |name: &str| match name.split_once('<') {
+        Some((beginning, _)) => beginning.len(),
+        None => usize::MAX,
+    };
+    let of = lives().filter(|life| shapes.contains(&life.shape) && life.matches(name));
+    let mut of: Vec<_> = of.map(|life| (beginning(life.name), life.name)).collect();
+    of.sort_unstable();
     match of.as_slice() {
-        [one] => one,
-        _ => panic!("the record {name} is of {} kinds: {of:?}", of.len()),
+        [.., (other, _), (one, _)] if one == other => panic!("{name} is of more kinds: {of:?}"),
+        [.., (_, one)] => one,
+        [] => panic!("no life is declared for the record {name}"),
     }
 }
 

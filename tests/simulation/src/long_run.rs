@@ -187,8 +187,8 @@ struct User {
     coupons: Vec<String>,
     /// Coupons that are redeemed, and by what.
     redeemed: Vec<(String, String)>,
-    /// Orders that may be given back.
-    purchases: Vec<String>,
+    /// Orders that may be given back, and the time that belongs to the number, if it has one.
+    purchases: Vec<(String, Option<String>)>,
     /// Withdrawals under way.
     withdrawals: Vec<String>,
     /// Cents that the user is known to have had at last.
@@ -516,7 +516,15 @@ impl Run {
                 });
                 ("purchase", post(format!("/v1/users/{id}/purchases"), &timed(random, body)))
             }
-            70..73 => ("give back", purchase::give_back(id, &user.purchases.pop()?)),
+            70..73 => {
+                let (number, ordered_at) = user.purchases.pop()?;
+                let path = format!("/v1/users/{id}/purchases/{number}/give-back");
+                let ask = match ordered_at {
+                    Some(at) => post(path, &json!({ "ordered_at": at })),
+                    None => Ask::new(Method::POST, path),
+                };
+                ("give back", ask)
+            }
             73..78 => {
                 let total = random.random_range(100..300).min(user.balance);
                 if total < 10 {
@@ -592,7 +600,10 @@ impl Run {
         let asked = |name: &str| of_ask[name].as_str().map(str::to_owned);
         match (action, is_done) {
             ("issue" | "play", true) => user.coupons.extend(text("coupon_id")),
-            ("purchase", true) => user.purchases.extend(asked("order_number")),
+            ("purchase", true) => {
+                let number = asked("order_number").unwrap_or_default();
+                user.purchases.push((number, asked("ordered_at")));
+            }
             ("withdraw", true) => user.withdrawals.extend(asked("withdrawal_number")),
             ("send", true) => {
                 let number = asked("order_number").unwrap_or_default();

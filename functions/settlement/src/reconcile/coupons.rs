@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use coupons::context::{BODY, PUBLISHED_VERSION, published};
 use coupons::orders::Record;
-use coupons::records::{self, DUE, ENDS, GONE, GONE_UNUSED, Gave, HOMEWARD, HOMEWARD_AT, Order};
-use coupons::settling::{entry, returned};
+use coupons::records::{self, DUE, ENDS, GONE, Gave, HOMEWARD, HOMEWARD_AT, Order};
+use coupons::settling::{UNUSED_GONE, entry, returned};
 use domain::answers::{integer, integers, unexpected};
 use domain::due::DueIndex;
 use domain::ids::UserId;
@@ -55,7 +55,7 @@ struct Of {
     /// Coupons that were given here and collected.
     gone: i64,
     /// Cents that those did not use.
-    gone_unused: i64,
+    unused_gone: i64,
 }
 
 /// An order that stands in an index, as it says itself.
@@ -179,7 +179,7 @@ pub(super) async fn check<B: Binding>(
         let differs = |(id, of): (&String, &Of)| {
             let mut had = holdings.had.get(id).copied().unwrap_or_default();
             had.given += of.gone;
-            had.returned += of.gone_unused;
+            had.returned += of.unused_gone;
             let (given, held, returned) = (of.lease.issued(), of.lease.held, of.unused);
             let of_lease = Had { given, held, returned, ..had };
             (had != of_lease).then_some((id.clone(), (had, of_lease)))
@@ -249,7 +249,7 @@ async fn leases<B: Binding>(
 ) -> Result<BTreeMap<String, Of>, CommitError> {
     let of = |id: &String| {
         let record = records::lease(id);
-        let beside = [UNUSED, GONE, GONE_UNUSED].map(Field::from).to_vec();
+        let beside = [UNUSED, GONE, UNUSED_GONE].map(Field::from).to_vec();
         [Lease::read(record.clone()), Read::Fields(record, beside)]
     };
     let reads: Vec<_> = templates.iter().flat_map(of).collect();
@@ -258,9 +258,9 @@ async fn leases<B: Binding>(
         answers.extend(look.read(partition, part.to_vec()).await?);
     }
     let of = |(id, answers): (&String, &[Answer])| -> Result<_, CommitError> {
-        let [unused, gone, gone_unused] = integers(answers.get(1))?;
+        let [unused, gone, unused_gone] = integers(answers.get(1))?;
         let lease = Lease::answered(answers.first())?;
-        Ok((id.clone(), Of { lease, unused, gone, gone_unused }))
+        Ok((id.clone(), Of { lease, unused, gone, unused_gone }))
     };
     templates.iter().zip(answers.chunks(2)).map(of).collect()
 }

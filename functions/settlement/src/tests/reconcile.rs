@@ -958,6 +958,17 @@ fn what_is_wrong_with_what_coupons_did_not_use_is_told() {
     let store = with_budget();
     store.write(home(1), vec![add(&lease, lease::UNUSED.into(), 5)]);
     store.check(&[("returned_differs", &of(1)), ("not_home", &of(1))]);
+    // An order is kept no more: what it returned is counted as that.
+    let store = with_budget();
+    let gone = [(coupons::settling::UNUSED_GONE, 70), (lease::LEFT, 1)];
+    let order = coupon::order(&number("n"));
+    let mut writes = vec![
+        Write::Unset(coupon::user(UserId(1)), order),
+        Write::Unset(coupon::user(UserId(1)), coupon::held_count("t")),
+    ];
+    writes.extend(gone.map(|(field, by)| add(&lease, field.into(), by)));
+    store.write(home(1), writes);
+    store.check(&[]);
     // The pool knows more than the partition, or has another sum, or frees other coupons than that allows.
     let store = with_budget();
     let in_all = || Field::from(lease::UNUSED_IN_ALL);

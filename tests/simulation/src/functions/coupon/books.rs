@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use coupons::context::{BODY, PUBLISHED_VERSION};
 use coupons::orders::PAGES_MAX;
-use coupons::records::{GONE, GONE_UNUSED, Gave, Order};
-use coupons::settling::returned;
+use coupons::records::{GONE, Gave, Order};
+use coupons::settling::{UNUSED_GONE, returned};
 use coupons::template::Template;
 use domain::money::Amount;
 use end_to_end::dump::{Record, integer};
@@ -137,7 +137,7 @@ pub fn check_template(books: &Books, id: &str) -> Option<Out> {
         assert_eq!(has + collected, got, "{id}: user {user}");
         assert!(got <= limit, "{id}: user {user} got {got} of {limit}");
     }
-    let [gone, gone_unused] = [GONE, GONE_UNUSED].map(|field| gone(books, id, field));
+    let [gone, gone_unused] = [GONE, UNUSED_GONE].map(|field| gone(books, id, field));
     back += gone_unused;
     assert_eq!((coupons + gone, reservations), (given, held), "{id}: records and counts");
     let face = template.face().expect("the most that one costs");
