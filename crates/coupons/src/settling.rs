@@ -502,7 +502,8 @@ mod tests {
             (open.clone(), None),
             (expired(open), Some(GIVEN + 30 * DAY)),
             (expired(rolled_back), Some(GIVEN + 60 * DAY)),
-            (without(by), Some(GIVEN + 31 * DAY)),
+            (without(by), None),
+            (expired(without(by)), Some(GIVEN + 31 * DAY)),
             (revoked, Some(GIVEN + 5)),
         ] {
             assert_eq!(order.ended_at(), expected.map(UnixMillis), "{order:?}");
