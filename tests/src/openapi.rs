@@ -182,9 +182,14 @@ fn has_fraction(value: &Value) -> bool {
     }
 }
 
-/// Codes that take a thousand activities, a race, thousands of orders, or half a body.
-const NOT_REACHED: &[&str] =
-    &["too_many_activities", "published_meanwhile", "too_many_limits", "incomplete_body"];
+/// Codes that take a thousand activities, a race, thousands of orders, half a body, or a packet that is forgotten.
+const NOT_REACHED: &[&str] = &[
+    "too_many_activities",
+    "published_meanwhile",
+    "too_many_limits",
+    "incomplete_body",
+    "amount_unknown",
+];
 
 /// An app, its document, and the codes that were reached.
 pub struct Contract {
