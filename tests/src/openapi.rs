@@ -183,8 +183,14 @@ fn has_fraction(value: &Value) -> bool {
 }
 
 /// Codes that take a thousand activities, a race, thousands of orders, half a body, or a collection months later.
-const NOT_REACHED: &[&str] =
-    &["too_many_activities", "published_meanwhile", "too_many_limits", "incomplete_body", "sealed"];
+const NOT_REACHED: &[&str] = &[
+    "too_many_activities",
+    "published_meanwhile",
+    "too_many_limits",
+    "incomplete_body",
+    "sealed",
+    "amount_unknown",
+];
 
 /// An app, its document, and the codes that were reached.
 pub struct Contract {

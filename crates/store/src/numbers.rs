@@ -26,7 +26,8 @@
 //! 4. Two that forget at once: each demands the watermark that it saw, so that none lowers it.
 //! 5. A number with a time that is sent without it later, or with another one, is another number once it is forgotten;
 //!    before that it is refused, because the time is part of what was asked. A number without a time that is sent with
-//!    one later meets its hash: both marks are demanded of a number with a time.
+//!    one later meets its hash: both marks are demanded of a number with a time. A packet is named by its number without a
+//!    time, so that numbers of packets leave a hash in any case, and raise no watermark.
 //! 6. What forbids a number (a cancellation that came before it) is a record under the same number, and ends in the same way.
 //! 7. Clocks: what is forgotten is at least days old, and clocks are minutes off at most.
 
@@ -53,14 +54,15 @@ pub enum Family {
     Coupons,
     /// Orders that take uses of activities.
     Purchases,
-    /// Group packets that a user sent.
+    /// Group packets that a user sent. They are named by the user and the number alone, so that they leave a hash, whatever
+    /// time comes with the number.
     Packets,
     /// Withdrawals.
     Withdrawals,
     /// Tokens of rains in a user's wallet: their time is that at which they were drawn, and they leave no hash.
     Tokens,
-    /// Tokens of group packets in a user's wallet, which have no time.
-    PacketTokens,
+    /// Tokens of group packets in a user's wallet, of openings and of what came back. They have no time.
+    Openings,
 }
 
 /// A number of a user.
@@ -96,7 +98,7 @@ impl Family {
         Self::Packets,
         Self::Withdrawals,
         Self::Tokens,
-        Self::PacketTokens,
+        Self::Openings,
     ];
 
     /// Its field among the watermarks of a user, and its part in hashes.
@@ -107,7 +109,7 @@ impl Family {
             Self::Packets => 's',
             Self::Withdrawals => 'w',
             Self::Tokens => 't',
-            Self::PacketTokens => 'k',
+            Self::Openings => 'o',
         }
     }
 
@@ -136,7 +138,7 @@ impl Number<'_> {
     /// Demands that it is not forgotten. Behind the guard that demands that it has not acted.
     pub fn demands(&self, partitions: Partitions) -> Vec<Guard> {
         let mut guards = Vec::with_capacity(2);
-        if let Some(at) = self.ordered_at {
+        if let Some(at) = self.raises() {
             let (record, field) = (watermarks(self.user), self.family.field());
             guards.push(Guard::IntegerAtMost(record, field, at.0 - 1));
         }
@@ -144,6 +146,11 @@ impl Number<'_> {
             guards.push(Guard::IdAbsent(FORGOTTEN.into(), self.hash(partitions)));
         }
         guards
+    }
+
+    /// Its time, where that keeps it from acting once it is forgotten.
+    fn raises(&self) -> Option<UnixMillis> {
+        self.ordered_at.filter(|_| self.family != Family::Packets)
     }
 
     /// Reads whether it left a hash.
@@ -198,7 +205,7 @@ impl Watermarks {
                 return None;
             }
             user = Some(number.user);
-            match number.ordered_at {
+            match number.raises() {
                 Some(at) => {
                     let raised = &mut raised.0[number.family as usize];
                     *raised = at.0.max(*raised);
@@ -322,6 +329,18 @@ mod tests {
         assert_eq!(token(5).demands(context.partitions).len(), 1);
         assert!(commit(&context, forgetting.unwrap()));
         assert!(!may_act(&context, token(5)) && may_act(&context, token(6)));
+    }
+
+    #[test]
+    fn a_packet_leaves_a_hash_with_a_time_too() {
+        let store = Memory::new();
+        let context = context(&store, 0);
+        let packet = |name, at| Number { family: Family::Packets, ..number(name, at) };
+        assert!(forget(&context, &[packet("p", Some(5))]));
+        for at in [None, Some(4), Some(6)] {
+            assert!(!may_act(&context, packet("p", at)), "{at:?}");
+            assert!(may_act(&context, packet("q", at)), "{at:?}");
+        }
     }
 
     #[test]

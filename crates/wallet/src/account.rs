@@ -22,11 +22,9 @@ const INCOME: &str = "i";
 const WITHDRAWN: &str = "w";
 const SEQUENCE: &str = "s";
 const CARRIED: &str = "c";
-/// Of withdrawals whose records are gone: what they took and what came back, as far as their entries are still there, and
-/// what left for good.
+/// Of withdrawals whose records are gone: what they took and what came back, as far as their entries are not carried.
 const GONE_TAKEN: &str = "t";
 const GONE_BACK: &str = "v";
-const GONE_WITHDRAWN: &str = "g";
 
 /// A user's account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,21 +43,21 @@ pub struct Account {
     pub carried: i64,
 }
 
-/// What is gone of a user's withdrawals, so that entries and accounts can be compared with those that are kept.
+/// What entries that are not carried say of withdrawals whose records are gone, so that entries and accounts can be compared
+/// with those that are kept. Of one that came back the first of its two entries may
+/// be carried, and the second not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Gone {
-    /// Cents that withdrawals took whose entries are not carried.
+    /// Cents that they took.
     pub taken: i64,
-    /// Cents of withdrawals that came back and whose entries are not carried.
+    /// Cents that came back.
     pub back: i64,
-    /// Cents that left by withdrawals, whatever became of their entries.
-    pub withdrawn: i64,
 }
 
 impl Gone {
     /// Reads what is gone of a user's withdrawals.
     pub fn read(user: UserId) -> Read {
-        let fields = [GONE_TAKEN, GONE_BACK, GONE_WITHDRAWN];
+        let fields = [GONE_TAKEN, GONE_BACK];
         Read::Fields(records::account(user), fields.map(Field::from).to_vec())
     }
 
@@ -68,14 +66,14 @@ impl Gone {
     /// # Errors
     /// It is another one.
     pub fn answered(answer: Option<&Answer>) -> Result<Self, CommitError> {
-        let [taken, back, withdrawn] = integers(answer)?;
-        Ok(Self { taken, back, withdrawn })
+        let [taken, back] = integers(answer)?;
+        Ok(Self { taken, back })
     }
 
     /// Adds to what is gone; takes off, where it is negative.
     pub fn writes(self, user: UserId) -> impl Iterator<Item = Write> {
-        let Self { taken, back, withdrawn } = self;
-        [(GONE_TAKEN, taken), (GONE_BACK, back), (GONE_WITHDRAWN, withdrawn)]
+        let Self { taken, back } = self;
+        [(GONE_TAKEN, taken), (GONE_BACK, back)]
             .into_iter()
             .filter(|(_, cents)| *cents != 0)
             .map(move |(field, cents)| Write::Add(records::account(user), field.into(), cents))

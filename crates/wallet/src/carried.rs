@@ -10,13 +10,16 @@
 //!   paid.
 //! - *a withdrawal*, once its record is gone: so that of each record that is kept the entries are kept, too.
 //!
-//! The first that may not stops all behind it. The commit demands `c`, the months that it changes as they were seen, and
+//! The first that may not stops all behind it: a token of a rain that is not sealed, or a withdrawal that is pending for
+//! ever, keeps the entries behind it for as long as it can act. The commit demands `c`, the months that it changes as they were seen, and
 //! the watermarks; entries never change, so that with `c` they are what was read. It takes the entries and the numbers of
 //! their tokens away, raises the watermark of tokens to the latest time at which one of a rain was drawn, leaves the hashes
 //! of those of packets, adds them to their months, and sets `c`. A crash before it leaves all as it was. One that comes
 //! late meets another `c`. Of two at once the first counts.
 //!
-//! So what is carried and what is not add up to the account, at any moment. A token that the store has neither pending nor
+//! So what is carried and what is not add up to the account, at any moment. Of withdrawals whose records are gone the entries
+//! that are kept add up to what the account says of them ([`crate::account::Gone`]), and those that are carried to what
+//! their months say: together that is what left, beside the withdrawals that are kept. A token that the store has neither pending nor
 //! posted is put back only if it was drawn after the watermark, or left no hash: else it is, or may be, among what was
 //! carried, and is told as `too_old`.
 //!
@@ -50,6 +53,10 @@ pub struct Carried {
     pub amount: i64,
     /// Cents of them that are income.
     pub income: i64,
+    /// Cents that withdrawals took.
+    pub taken: i64,
+    /// Cents of withdrawals that came back.
+    pub back: i64,
     /// How many they are.
     pub count: i64,
     /// The sequence number of the first.
@@ -87,6 +94,8 @@ impl Carried {
         }
         self.amount += next.amount;
         self.income += next.income;
+        self.taken += next.taken;
+        self.back += next.back;
         self.count += next.count;
         self.until = self.until.max(next.until);
         self.hash = chained(self.hash, bytes);
@@ -188,7 +197,7 @@ mod tests {
 
     fn entry(first: i64, at: &str, amount: i64) -> Carried {
         let until = UnixMillis::parse_rfc3339(at).unwrap().0;
-        Carried { amount, income: amount.max(0), count: 1, first, until, hash: 0 }
+        Carried { amount, income: amount.max(0), count: 1, first, until, ..Carried::default() }
     }
 
     #[test]

@@ -236,14 +236,14 @@ fn candidate(
     };
     let is_income = token.as_ref().is_some_and(|token| !packet::is_refund(token));
     let income = if is_income { entry.amount } else { 0 };
-    let carried = Carried {
-        amount: entry.amount,
-        income,
-        count: 1,
-        first: sequence,
-        until: entry.at,
-        hash: 0,
+    let (taken, back) = match &entry.what {
+        What::Withdrawal(_) => (-entry.amount, 0),
+        What::Voided(_) => (0, entry.amount),
+        What::Token(_) | What::Sent(_) => (0, 0),
     };
+    let (first, until) = (sequence, entry.at);
+    let amount = entry.amount;
+    let carried = Carried { amount, income, taken, back, count: 1, first, until, hash: 0 };
     Ok(Candidate { sequence, entry, token, carried, bytes: bytes.clone() })
 }
 
@@ -267,15 +267,12 @@ fn carry<B: Binding>(
     let mut gone = Gone::default();
     for one in entries {
         plan.write(Write::Unset(records::page(user, one.sequence), records::entry(one.sequence)));
-        match (&one.token, &one.entry.what) {
-            (Some(token), _) => {
-                let number = token.order_number.as_str().into();
-                plan.write(Write::Unset(records::posted(user), number));
-            }
-            (None, What::Withdrawal(_)) => gone.taken += one.entry.amount,
-            (None, What::Voided(_)) => gone.back -= one.entry.amount,
-            (None, _) => {}
+        if let Some(token) = &one.token {
+            let number = token.order_number.as_str().into();
+            plan.write(Write::Unset(records::posted(user), number));
         }
+        gone.taken -= one.carried.taken;
+        gone.back -= one.carried.back;
     }
     plan.write_all(gone.writes(user));
     plan.write_all(entries.last().map(|last| Account::set_carried(user, last.sequence + 1)));
@@ -428,7 +425,6 @@ fn of_user<B: Binding>(
         match withdrawal.state {
             State::Posted => {
                 gone.taken += withdrawal.amount;
-                gone.withdrawn += withdrawal.amount;
             }
             State::Voided => {
                 gone.taken += withdrawal.amount;

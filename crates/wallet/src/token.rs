@@ -123,7 +123,7 @@ impl Token {
     /// The number under which it was given, as marks know it: one of a rain has the time at which it was drawn.
     pub fn number(&self) -> Number<'_> {
         let (family, ordered_at) = match self.activity.as_str() {
-            packet::ACTIVITY => (Family::PacketTokens, None),
+            packet::ACTIVITY => (Family::Openings, None),
             _ => (Family::Tokens, Some(self.open_time)),
         };
         Number { family, user: self.user, number: self.order_number.as_str(), ordered_at }

@@ -171,7 +171,8 @@ async fn answers_about_coupons_are_as_the_document_says() {
     let both = r#"{"template": "t", "play": {"round": "1", "award": "cash"}, "order_number": "n"}"#;
     let timed =
         r#"{"template": "t", "order_number": "timed", "ordered_at": "2026-02-16T16:00:00Z"}"#;
-    let soon = r#"{"template": "t", "order_number": "soon", "ordered_at": "9000-01-01T00:00:00Z"}"#;
+    let ahead =
+        r#"{"template": "t", "order_number": "soon", "ordered_at": "9000-01-01T00:00:00Z"}"#;
     let rows = vec![
         (201, "", issue(7, "t", "n")),
         (201, "", issue(7, "t", "n")),
@@ -182,7 +183,7 @@ async fn answers_about_coupons_are_as_the_document_says() {
         (201, "", post(play)),
         (201, "", key("k")),
         (400, "invalid_value", post(both)),
-        (400, "invalid_value", post(soon)),
+        (400, "invalid_value", post(ahead)),
         (400, "missing_field", post(r#"{"template": "t"}"#)),
         (400, "unknown_field", post(r#"{"colour": "red"}"#)),
         (400, "invalid_order_number", key("a b")),

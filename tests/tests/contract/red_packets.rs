@@ -141,10 +141,7 @@ async fn answers_about_rains_are_as_the_document_says() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_about_group_packets_are_as_the_document_says() {
-    let place = Place::redis();
-    let mut options = place.options().variable("key_prefix", past::PREFIX);
-    options.time = Time::Seeded { start_ms: START_MS };
-    let contract = Contract::with(options).await;
+    let contract = contract().await;
     let app = &contract.app;
     let mut rich = rain_with("amounts", json!({"fixed": 20_000}));
     (rich["single_cap"], rich["budget"]) = (json!(20_000), json!(100_000));
@@ -238,7 +235,7 @@ async fn answers_about_group_packets_are_as_the_document_says() {
         assert!(kinds.contains(&kind), "{kind}: {kinds:?}");
     }
     assert_eq!(differences(app).await, Vec::<Value>::new());
-    check_unapplied_payments(&contract, &place).await;
+    check_unapplied_payments(&contract).await;
     contract.assert_all_reached(&[
         ("post", sending),
         ("get", looking),
@@ -248,7 +245,7 @@ async fn answers_about_group_packets_are_as_the_document_says() {
 }
 
 /// A packet that nobody paid for was sent more than 30 days ago, and another one has its payment.
-async fn check_unapplied_payments(contract: &Contract, of: &Place) {
+async fn check_unapplied_payments(contract: &Contract) {
     const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
     let app = &contract.app;
     let twice = || tell(&packet_paid_by(Some("T-2"), 7, "later"));
@@ -320,16 +317,18 @@ async fn check_unapplied_payments(contract: &Contract, of: &Place) {
     contract.check("post", "/v1/events", told).await;
     contract.check("post", "/v1/red-packets", vec![sent()]).await;
     assert_eq!(differences(app).await, Vec::<Value>::new());
-    check_forgotten(contract, of).await;
     contract.assert_all_reached(&[("get", listing), ("post", deciding)]);
 }
 
 /// Nothing is kept of a packet but the mark of its number.
-async fn check_forgotten(contract: &Contract, place: &Place) {
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_about_a_forgotten_packet_are_as_the_document_says() {
+    let place = Place::redis();
+    let contract = Contract::with(place.options().variable("key_prefix", past::PREFIX)).await;
     let (app, partitions) = (&contract.app, Partitions::default());
     let number =
         Number { family: Family::Packets, user: UserId(7), number: "gone", ordered_at: None };
-    let now = UnixMillis(START_MS as i64);
+    let now = UnixMillis(0);
     let marks = Watermarks::default().forget([number], now, partitions).expect("a mark");
     let home = partitions.locate(UserId(7)).partition;
     past::write(place.address(), home, marks.writes).await;

@@ -227,7 +227,7 @@ async fn forget_order<B: Binding>(
     if is_lost {
         plan.write(records::UNSENT.add(due.at, due.what));
     } else {
-        let number = number_of(sender, &number, None);
+        let number = number_of(sender, &number, order.ordered_at.map(UnixMillis));
         let forgetting = Watermarks::default().forget([number], terms.now, context.partitions);
         let forgetting = forgetting.ok_or_else(unexpected)?;
         plan.demand_all((), forgetting.guards).write_all(forgetting.writes);

@@ -336,7 +336,7 @@ async fn pay_token<B: Binding>(
 ) -> Result<String, CommitError> {
     let signed = keys.sign(token, stage).map_err(|_| unexpected())?;
     let (number, drawn) = (&token.out_trade_no, UnixMillis(token.open_time));
-    let mark = Number { family: Family::PacketTokens, user, number, ordered_at: None };
+    let mark = Number { family: Family::Openings, user, number, ordered_at: None };
     attempts("pay a token", async || {
         let mut plan = Plan::new();
         let [is_new, is_unposted, has_room] = pending::demands(user, number);

@@ -190,7 +190,7 @@ pub fn check_user(store: &Memory, user: UserId) {
     assert_eq!(marks, posted, "{user}");
 
     let withdrawals = withdrawals(store, user);
-    let (mut held, mut withdrawn) = (0, gone.withdrawn);
+    let (mut held, mut withdrawn) = (0, total.taken - total.back + gone.taken - gone.back);
     let (mut listed, mut ends) = (BTreeSet::new(), BTreeSet::new());
     for (number, one) in &withdrawals {
         let expected = match one.state {

@@ -452,7 +452,7 @@ async fn check_packet<B: Binding>(
         let name = packet::opening_number(packet);
         // One whose entry was carried left a mark.
         let mark = Number {
-            family: Family::PacketTokens,
+            family: Family::Openings,
             user: opening.user,
             number: &name,
             ordered_at: None,

@@ -33,6 +33,8 @@ const ATTEMPTS_MAX: u32 = 8;
 struct Sums {
     balance: i64,
     income: i64,
+    /// Cents that left by withdrawals whose entries are carried.
+    withdrawn: i64,
     /// By number, cents that a withdrawal took and that came back.
     withdrawals: BTreeMap<String, (i64, i64)>,
 }
@@ -57,7 +59,12 @@ pub(super) async fn check<B: Binding>(
             let months = Months::answered(answers.get(1))?.total();
             found = Report::default();
             found.add(What::EntryBroken, format!("{user}/carried"), account.carried, months.count);
-            sums = Sums { balance: months.amount, income: months.income, ..Sums::default() };
+            sums = Sums {
+                balance: months.amount,
+                income: months.income,
+                withdrawn: months.taken - months.back,
+                ..Sums::default()
+            };
             (seen, carried) = (account.carried, Some(account.carried));
         }
         add_entries(look, user, seen..account.sequence, &mut sums, &mut found).await?;
@@ -208,7 +215,9 @@ fn compare(
     report.add(What::BalanceDiffers, &place, sums.balance, account.balance);
     report.add(What::IncomeDiffers, &place, sums.income, account.income);
     report.add(What::HeldDiffers, &place, held, account.held);
-    report.add(What::WithdrawnDiffers, &place, withdrawn + gone.withdrawn, account.withdrawn);
+    // What left by those that are kept, and by those that are gone, carried or not.
+    withdrawn += sums.withdrawn + gone.taken - gone.back;
+    report.add(What::WithdrawnDiffers, &place, withdrawn, account.withdrawn);
     Ok(())
 }
 
