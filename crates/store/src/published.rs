@@ -392,10 +392,9 @@ mod tests {
         follow().unwrap();
         let seen = Version { number: 1, record: rule("a") };
         let archived = Archived::of(1, UnixMillis(7));
-        let seal = |seen: &Version<Rule>| {
-            block_on(publication.seal(&context, seen, [], &archived)).unwrap()
-        };
-        assert!(!seal(&Version { number: 2, ..seen.clone() }), "another version was seen");
+        let seal = |seen| block_on(publication.seal(&context, seen, [], &archived)).unwrap();
+        let other = Version { number: 2, ..seen.clone() };
+        assert!(!seal(&other), "another version was seen");
         assert!(seal(&seen) && !seal(&seen));
         assert_eq!(replace(&context, Some(&seen), &rule("b")), None);
         // What follows the version that was sealed changes nothing.
