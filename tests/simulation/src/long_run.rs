@@ -401,6 +401,7 @@ impl Run {
                 self.must(purchase::sweep()).await;
             }
         }
+        self.pay_out().await;
         self.call("/v1/collection", &json!({}), "has_more").await;
         self.must(purchase::sweep()).await;
         self.collect_by_the_server();
@@ -428,13 +429,25 @@ impl Run {
         panic!("{path} goes on after {CALLS_MAX} calls");
     }
 
+    /// Once a day all withdrawals that are left are posted; some have ended by themselves.
+    async fn pay_out(&mut self) {
+        for user in &mut self.users {
+            for number in user.withdrawals.drain(..) {
+                let reply = wallet::post_withdrawal(user.id, &number).of(&self.app).await;
+                let code = reply.text("code").unwrap_or_default();
+                let is_ended = matches!(code.as_str(), "already_posted" | "already_voided");
+                assert!(reply.status == 200 || is_ended, "{reply:?}");
+            }
+        }
+    }
+
     /// What the server itself would collect by its clock.
     fn collect_by_the_server(&mut self) {
         let now = self.now_ms();
         crate::books::collect(&mut self.connection, now);
     }
 
-    /// An hour of everybody: each does something every two hours or so.
+    /// An hour of everybody: each does something every four hours or so.
     async fn hour(&mut self, hour: u64) {
         let asks: Vec<_> = (0..self.users.len())
             .filter_map(|index| Some((index, self.draw(index, hour)?)))
@@ -459,7 +472,7 @@ impl Run {
     fn draw(&mut self, index: usize, hour: u64) -> Option<(&'static str, Ask)> {
         let (day, now) = (self.today.day, self.now_ms());
         let random = &mut self.random;
-        if random.random_bool(0.5) {
+        if random.random_bool(0.75) {
             return None;
         }
         let user = &mut self.users[index];
