@@ -241,6 +241,26 @@ pub fn decide_payment(payment_id: &str, decision: &str) -> Ask {
     Ask::post(format!("/v1/unapplied-payments/{payment_id}"), body).operator()
 }
 
+/// How long is what is over kept?
+pub fn retention() -> Ask {
+    Ask::get("/v1/retention").operator()
+}
+
+/// Keeps it so long.
+pub fn retain(retention: &Value) -> Ask {
+    put("/v1/retention", retention)
+}
+
+/// Takes away what is over for long enough, or says what would go: `{"dry_run"?, "users_max"?}`.
+pub fn collect(body: &Value) -> Ask {
+    Ask::post("/v1/collection", body.to_string()).operator()
+}
+
+/// What does the store hold of a day? With a query as `?cursor=x` or none.
+pub fn export(day: &str, query: &str) -> Ask {
+    Ask::get(format!("/v1/export/{day}{query}")).operator()
+}
+
 /// How are tokens posted?
 pub fn posting() -> Ask {
     Ask::get("/v1/posting").operator()

@@ -133,6 +133,16 @@ impl Client {
         serde_json::from_str(&body).with_context(|| format!("a new answer: {body}"))
     }
 
+    /// A page of what the store holds of a day.
+    ///
+    /// # Errors
+    /// When the app cannot be reached or refuses.
+    pub fn export(&self, day: &str, cursor: Option<&str>) -> anyhow::Result<Value> {
+        let cursor = cursor.map_or(String::new(), |cursor| format!("?cursor={cursor}"));
+        let body = self.call("GET", &format!("/v1/export/{day}{cursor}"), None)?;
+        serde_json::from_str(&body).with_context(|| format!("a new answer: {body}"))
+    }
+
     /// Sends a request until it is answered, and returns the body of a success.
     fn call(
         &self,

@@ -8,6 +8,7 @@
 //! - [`evaluate`]: what the cart of a file costs under the activities of a file, and why
 //! - [`import`]: the backfill, users who paid before the app existed
 //! - [`bulk`]: coupons for the users of a file
+//! - [`export`]: what the store holds of a day, into a file
 //! - [`test`], [`simulate`], [`bench`], [`ci`]: what they say
 //! - [`defects`]: deliberate faults in the product, which the simulation must find
 //! - [`mutants`]: deliberate faults in the rules, which tests must find
@@ -24,6 +25,7 @@ pub mod ci;
 pub mod defects;
 pub mod demo;
 pub mod evaluate;
+pub mod export;
 pub mod http;
 pub mod import;
 pub mod keys;

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use xtask::{
-    bench, build, bulk, ci, defects, demo, evaluate, import, mutants, setup, simulate, test, up,
+    bench, build, bulk, ci, defects, demo, evaluate, export, import, mutants, setup, simulate,
+    test, up,
 };
 
 #[derive(Parser)]
@@ -27,6 +28,7 @@ enum Command {
     Evaluate(evaluate::Arguments),
     Import(import::Arguments),
     Bulk(bulk::Arguments),
+    Export(export::Arguments),
     Test(test::Arguments),
     Bench(bench::Arguments),
     Simulate(simulate::Arguments),
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Bulk(arguments) => bulk::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),

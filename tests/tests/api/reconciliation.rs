@@ -4,7 +4,8 @@
 use binding::Binding;
 use binding::redis::Redis;
 use coupons::chance::{Chance, Group, Groups, Phase, REWARDS};
-use coupons::records::{self as coupon, Gave, Order};
+use coupons::records::{self as coupon, Gave, Order, Unused};
+use coupons::settling::UNUSED_GONE;
 use domain::due;
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
@@ -90,6 +91,16 @@ impl Store<'_> {
         Token::from_stored(stored).expect("a token").open_time
     }
 
+    /// Lets the pool know more of what coupons did not use: of the user's partition, and in all.
+    async fn know_unused(&self, of_partition: i64, in_all: i64) {
+        let pool = coupon::pool(TEMPLATE);
+        let writes = vec![
+            Write::Add(pool.clone(), lease::unused(self.home(USER)), of_partition),
+            Write::Add(pool, lease::UNUSED_IN_ALL.into(), in_all),
+        ];
+        self.write(coupon::home_of_pool(self.partitions, TEMPLATE), writes).await;
+    }
+
     async fn write(&self, partition: Partition, writes: Vec<Write>) {
         self.commit(partition, Transaction { writes, ..Transaction::default() }).await;
     }
@@ -139,7 +150,7 @@ const CAMPAIGN: &str = "c";
 const ACTIVITY: &str = "limited";
 
 /// Which corruption.
-const KINDS: [&str; 35] = [
+const KINDS: [&str; 40] = [
     "accounts_unbalanced",
     "pool_differs",
     "budget_differs",
@@ -175,6 +186,11 @@ const KINDS: [&str; 35] = [
     "dropped",
     "payment_unapplied",
     "withdrawal_overdue",
+    "unused_differs",
+    "returned_differs",
+    "not_home",
+    "unused_ahead",
+    "coupon_unlisted",
 ];
 
 async fn corrupt(store: &Store<'_>, app: &App, kind: &str) {
@@ -256,6 +272,31 @@ async fn corrupt(store: &Store<'_>, app: &App, kind: &str) {
         "stock_differs" => {
             let pool = coupon::home_of_pool(store.partitions, TEMPLATE);
             store.write(pool, vec![add(coupon::pool(TEMPLATE), lease::FREE, 1)]).await;
+        }
+        "unused_differs" => store.know_unused(0, 1).await,
+        // Of a partition, and as much of it in the pool: no coupon says so.
+        "returned_differs" => {
+            store.write(home, vec![add(coupon::lease(TEMPLATE), lease::UNUSED, 1)]).await;
+            store.know_unused(1, 1).await;
+        }
+        // Of coupons that are not kept any more.
+        "not_home" | "unused_ahead" => {
+            let fields = [lease::UNUSED, UNUSED_GONE];
+            let writes = fields.map(|field| add(coupon::lease(TEMPLATE), field, 1));
+            store.write(home, writes.to_vec()).await;
+            if kind == "unused_ahead" {
+                store.know_unused(2, 2).await;
+            }
+        }
+        "coupon_unlisted" => {
+            let number = OrderNumber::parse("issued", "").expect("a number");
+            let (map, field) = (coupon::user(user), coupon::order(&number));
+            let read = Read::Fields(map.clone(), vec![field.clone()]);
+            let stored = store.stored(home, read).await;
+            let mut order = Order::decode(&stored).expect("an order");
+            let Gave::Issued(given) = &mut order.gave else { panic!("{order:?}") };
+            given.unused = Unused::Due;
+            store.write(home, vec![Write::Set(map, field, order.encode())]).await;
         }
         // A coupon was given that nobody has.
         "issued_differs" => {

@@ -11,12 +11,13 @@ use end_to_end::dump::write_past;
 use end_to_end::openapi::{Contract, Row, as_text, by_caller, too_large, wrong_objects};
 use end_to_end::past;
 use end_to_end::wallet::{
-    STAGE, differences, drop_item, look_at_withdrawal, look_up, open_rain, payload, post,
-    post_withdrawal, posting, quarantine, rain, rain_number, rain_set_up, reconcile, restore,
-    retry, settle, settle_users, signed, signed_by, statement, switch_posting, view,
-    void_withdrawal, withdraw, withdraw_with,
+    STAGE, collect, differences, drop_item, export, look_at_withdrawal, look_up, open_rain,
+    payload, post, post_withdrawal, posting, quarantine, rain, rain_number, rain_set_up, reconcile,
+    restore, retain, retention, retry, settle, settle_users, signed, signed_by, statement,
+    switch_posting, view, void_withdrawal, withdraw, withdraw_with,
 };
 use host::Time;
+use http::Method;
 use serde_json::{Value, json};
 use wallet::keys::SigningKeys;
 
@@ -257,6 +258,49 @@ async fn answers_about_settlement_are_as_the_document_says() {
     rows.extend(wrong_objects(&switch_posting(&large), r#""mode": "off""#));
     contract.check("put", "/v1/posting", rows).await;
     contract.check("get", "/v1/posting", vec![(200, "", posting())]).await;
+    let rows = vec![
+        (200, "", retention()),
+        (401, "missing_token", retention().without("authorization")),
+        (403, "operator_only", by_caller(retention())),
+    ];
+    contract.check("get", "/v1/retention", rows).await;
+    let kept = json!({"numbers_days": 30});
+    let mut rows = vec![
+        (200, "", retain(&kept)),
+        (200, "", retain(&json!({}))),
+        (400, "invalid_value", retain(&json!({"numbers_days": 6}))),
+        (400, "invalid_value", retain(&json!({"archive_days": 36_501}))),
+        (403, "operator_only", by_caller(retain(&kept))),
+    ];
+    // Every member may be left out.
+    let wrong = wrong_objects(&retain(&kept), r#""numbers_days": 30"#);
+    rows.extend(wrong.into_iter().filter(|(_, code, _)| *code != "missing_field"));
+    contract.check("put", "/v1/retention", rows).await;
+    let rows = vec![
+        (200, "", collect(&json!({"dry_run": true}))),
+        (200, "", collect(&json!({"users_max": 1}))),
+        (200, "", Ask::new(Method::POST, "/v1/collection").operator()),
+        (400, "invalid_value", collect(&json!({"users_max": 0}))),
+        (400, "unknown_field", collect(&json!({"colour": "red"}))),
+        (401, "missing_token", collect(&json!({})).without("authorization")),
+        (403, "operator_only", by_caller(collect(&json!({})))),
+        (413, "body_too_large", too_large(collect(&json!({})))),
+        (415, "unsupported_media_type", as_text(collect(&json!({})))),
+    ];
+    contract.check("post", "/v1/collection", rows).await;
+    let today = &UnixMillis(app.now_ms().try_into().expect("a time")).to_rfc3339()[..10];
+    let rows = vec![
+        (200, "", export(today, "")),
+        (200, "", export("2026-01-01", "?cursor=3.1.63.")),
+        (400, "invalid_value", export("yesterday", "")),
+        (400, "invalid_value", export(today, "?cursor=x")),
+        (401, "missing_token", export(today, "").without("authorization")),
+        (403, "operator_only", by_caller(export(today, ""))),
+    ];
+    contract.check("get", "/v1/export/{day}", rows).await;
+    let exported = export(today, "").of(app).await.json();
+    assert_eq!(exported["records"].as_array().map(Vec::len), Some(1), "{exported}");
+    assert_eq!(exported["records"][0]["record"]["what"], "token", "{exported}");
     let route = "/v1/reconciliation";
     let rows = vec![
         (200, "", reconcile("")),

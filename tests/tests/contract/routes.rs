@@ -22,6 +22,7 @@ const PARAMETERS: &[(&str, &str)] = &[
     ("{rain}", "r"),
     ("{packet}", "7.a"),
     ("{withdrawal_number}", "w"),
+    ("{day}", "2026-11-27"),
 ];
 
 /// Calls with each object inside of a value.

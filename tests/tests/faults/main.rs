@@ -3,10 +3,12 @@
 //!
 //! - [`hunt`]: how that is done
 //! - [`paid_marks`]: who is new
+//! - [`collection`]: what is over, and goes
 //! - [`coupons`], [`group_buy`]: coupons, groups and their rewards
 //! - [`publishing`], [`purchases`]: activities, and the uses that orders take of them
 //! - [`wallets`]: rains, packets, balances, settlement
 
+mod collection;
 mod coupons;
 mod group_buy;
 mod hunt;
