@@ -589,8 +589,13 @@ async fn check_wallets<B: Binding>(
     after: Option<OfDay>,
     report: &mut Report,
 ) -> Result<Option<OfDay>, CommitError> {
+    // Who is on the lists of several days is looked at once in a call.
+    let mut seen = BTreeSet::new();
     for (day, bucket, behind) in look.lists_behind(partition, CHANGED, after).await? {
         for user in look.listed(partition, CHANGED, (day, bucket, behind), report).await? {
+            if !seen.insert(user) {
+                continue;
+            }
             let result = user::check(look, user, report).await;
             report.isolate(|| format!("user {user}"), result)?;
             report.users += 1;

@@ -79,8 +79,11 @@ pub(super) async fn check<B: Binding>(
     after: Option<OfDay>,
     report: &mut Report,
 ) -> Result<Option<OfDay>, CommitError> {
+    // Who is on the lists of several days is looked at once in a call.
+    let mut seen = BTreeSet::new();
     for (day, bucket, behind) in look.lists_behind(partition, PURCHASERS, after).await? {
-        let users = look.listed(partition, PURCHASERS, (day, bucket, behind), report).await?;
+        let mut users = look.listed(partition, PURCHASERS, (day, bucket, behind), report).await?;
+        users.retain(|user| seen.insert(*user));
         for some in users.chunks(USERS) {
             let last = check_some(look, partition, some, report).await?;
             if let (true, Some(last)) = (look.is_enough(), last) {
