@@ -324,7 +324,8 @@ impl<B: Binding> Walk<'_, '_, B> {
                         all_moved = false;
                         continue;
                     }
-                    next.map(|next| day(next) - i64::from(self.terms.retention.numbers_days))
+                    // Lists of days before `tomorrow` are looked at: on that day this one is.
+                    next.map(|next| day(next) - i64::from(self.terms.retention.numbers_days) - 1)
                 }
                 Err(error) if error.is_of_records() => {
                     let place = user.as_ref().map_or_else(
