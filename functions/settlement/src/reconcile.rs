@@ -321,8 +321,9 @@ impl<B: Binding> Look<'_, '_, B> {
         // What is no day has no users.
         let days = members.iter().filter_map(|member| DayLists::day_of(member).ok());
         let mut days: Vec<_> = days.collect();
-        let today = day(self.context.now);
-        days.retain(|day| self.scope == Scope::Full || *day >= today - 1);
+        // On lists of later days stand users of whom something is collected then; a clock may be ahead.
+        let recent = day(self.context.now) - 1..=day(self.context.now) + 1;
+        days.retain(|day| self.scope == Scope::Full || recent.contains(day));
         Ok(days)
     }
 

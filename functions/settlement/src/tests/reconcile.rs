@@ -993,3 +993,16 @@ fn what_is_wrong_with_what_coupons_did_not_use_is_told() {
     store.write(home(2), vec![Write::RemoveMember(coupon::DUE.key(), member.clone())]);
     store.check(&[("coupon_unlisted", "2/n")]);
 }
+
+/// Who was collected stands on the list of the day on which the next of it can go: recent books have nothing of that.
+#[test]
+fn recent_books_are_those_of_yesterday_and_today() {
+    for (days, recent) in [(-2, 0), (-1, 1), (0, 1), (1, 1), (2, 0), (400, 0)] {
+        let store = Watched::default();
+        let at = UnixMillis(NOW.0 + days * DAY_MS);
+        store.write(home(USER.0), records::CHANGED.mark(USER, at).to_vec());
+        for (scope, expected) in [(Scope::Recent, recent), (Scope::Full, 1)] {
+            assert_eq!(store.all(scope).0.users, expected, "{days} days, {scope:?}");
+        }
+    }
+}

@@ -19,6 +19,8 @@ use simulation::shrink::shrink;
 
 /// Schedules after which the progress is told where there is no terminal.
 const TOLD_EVERY: u64 = 1_000;
+/// Fewer are few.
+const FEW_DAYS: u64 = 200;
 /// Days after which it is told.
 const DAYS_TOLD_EVERY: u64 = 10;
 
@@ -150,9 +152,11 @@ fn print_shrunk(place: &Place, seed: u64, reduction: &Reduction) {
     }
 }
 
-/// Many days: 30 campaigns and 1,500 rains in 400 of them.
+/// Many days: 30 campaigns and 1,500 rains in 400 of them. In few of them less is kept, so that the store is as large as
+/// it gets in the middle of them.
 fn many_days(days: u64, users: u64) -> Result<ExitCode> {
-    let scale = Scale::of_days(days, users);
+    let scale =
+        if days < FEW_DAYS { Scale::of_few_days(days, users) } else { Scale::of_days(days, users) };
     let bar = ProgressBar::new(days);
     let style = ProgressStyle::with_template("{pos} of {len} days, {elapsed}, {eta} left");
     bar.set_style(style.expect("a template"));
