@@ -37,7 +37,6 @@ use store::{Binding, Plan, attempts};
 use crate::context::Context;
 use crate::orders::{self, Found};
 use crate::records::{self, ENDS, Gave, Order};
-use crate::settling;
 use crate::template::Published;
 
 /// Reservations of a partition after which a sweep reads no further page of them: whoever asks for a template
@@ -126,7 +125,7 @@ pub(crate) fn replace<R>(
     let field = records::order(number);
     plan.demand(changed, Guard::FieldEquals(map.clone(), field.clone(), order.encode()));
     plan.write(Write::Set(map, field, next.encode()));
-    plan.write_all(settling::changed(user, number, Some(order), next));
+    plan.write_all(records::due_writes(user, number, Some(order), next));
 }
 
 /// An order as it may be told: where its time is over it has expired, for everybody and for good.

@@ -25,7 +25,6 @@ use crate::orders::{self, Known, NotNew};
 use crate::pace::{Step, Wait};
 use crate::records::{self, Coupon, Gave, Order, USER_FIELDS_MAX};
 use crate::refusal::{Failure, Refusal};
-use crate::settling;
 use crate::template::Published;
 
 /// Fallbacks of fallbacks that are followed.
@@ -427,7 +426,7 @@ fn give<B>(
     Step::demand(step, &mut plan, Why::Pace, context.now);
     plan.write_all(draw.writes);
     plan.write_all(records::HOLDERS.mark(request.user, UnixMillis(order.at)));
-    plan.write_all(settling::changed(request.user, &request.number, None, order));
+    plan.write_all(records::due_writes(request.user, &request.number, None, order));
     if let Gave::Reserved(_, until) = order.gave {
         let end = records::end(request.user, &request.number);
         plan.write(Write::Add(lease, HELD.into(), 1));

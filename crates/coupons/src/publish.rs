@@ -90,7 +90,11 @@ pub async fn publish<B: Binding>(
         match &before {
             None => {
                 template.validate_in(&scene)?;
-                template.validate_new(context.now)?;
+                if let Err(error) = template.validate_new(context.now) {
+                    // It may have been sealed meanwhile, and is gone.
+                    let is_sealed = sealing.is_sealed(context).await?;
+                    return Err(if is_sealed { Refusal::Sealed.into() } else { error.into() });
+                }
             }
             Some((before, _)) if before.record == *template => {
                 return follow(context, id, before.number, template).await.map(Some);

@@ -43,7 +43,7 @@ use domain::money::Currency;
 use domain::order_number::OrderNumber;
 use domain::partition::{Partition, Partitions};
 use domain::time::UnixMillis;
-use domain::transaction::{CommitError, Field, MapKey, OrderedKey, Value};
+use domain::transaction::{CommitError, Field, MapKey, OrderedKey, Value, Write};
 use serde::{Deserialize, Serialize};
 use store::Versioned;
 use store::codec::{self, Record};
@@ -230,6 +230,31 @@ pub fn batches(template: &str) -> OrderedKey {
 /// A reservation in [`ENDS`].
 pub fn end(user: UserId, number: &OrderNumber) -> Vec<u8> {
     of_user(user, number.as_str())
+}
+
+/// The moment under which an order stands in [`DUE`].
+pub fn settles_at(order: &Order) -> Option<UnixMillis> {
+    let (Gave::Issued(coupon) | Gave::Fallback(coupon)) = &order.gave else { return None };
+    let moment = match &coupon.redeemed {
+        None => UnixMillis(order.at.saturating_add(coupon.valid_until)),
+        Some(redeemed) => coupon.final_from(redeemed),
+    };
+    (coupon.unused == Unused::Due).then_some(moment)
+}
+
+/// What the commit that makes an order another one writes to [`DUE`].
+pub fn due_writes(
+    user: UserId,
+    number: &OrderNumber,
+    before: Option<&Order>,
+    after: &Order,
+) -> impl Iterator<Item = Write> {
+    let (before, after) = (before.and_then(settles_at), settles_at(after));
+    let what = if before == after { Vec::new() } else { end(user, number) };
+    let is_moved = !what.is_empty();
+    let gone = before.filter(|_| is_moved).map(|at| DUE.remove(at, &what));
+    let come = after.filter(|_| is_moved).map(|at| DUE.add(at, &what));
+    gone.into_iter().chain(come)
 }
 
 /// What became of an order number: written once, in the transaction that acts, and changed only by

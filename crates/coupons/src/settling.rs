@@ -10,7 +10,7 @@
 //!
 //! What can be settled stands in an index of the user's partition ([`DUE`]), under the moment from which on nothing can be
 //! done with it: until when it is valid, or until when its redemption can be rolled back. The entry follows from the order
-//! ([`entry`]) and comes, moves and goes in the commit that changes the order ([`changed`]): issuing or confirming puts it in,
+//! ([`records::settles_at`]) and comes, moves and goes in the commit that changes the order ([`records::due_writes`]): issuing or confirming puts it in,
 //! redeeming and rolling back move it, as does extending; settling and revoking take it out.
 //!
 //! 1. *The user's partition*, one commit: the order, which must be what was seen, is over and its rest counted; its entry
@@ -103,16 +103,6 @@ pub const LIVES: &[Life] = &[
     },
 ];
 
-/// The moment under which an order stands in [`DUE`].
-pub fn entry(order: &Order) -> Option<UnixMillis> {
-    let (Gave::Issued(coupon) | Gave::Fallback(coupon)) = &order.gave else { return None };
-    let moment = match &coupon.redeemed {
-        None => UnixMillis(order.at.saturating_add(coupon.valid_until)),
-        Some(redeemed) => coupon.final_from(redeemed),
-    };
-    (coupon.unused == Unused::Due).then_some(moment)
-}
-
 /// Cents of the budget that an order has returned to it.
 pub fn returned(order: &Order) -> i64 {
     match &order.gave {
@@ -127,25 +117,10 @@ pub fn returned(order: &Order) -> i64 {
     }
 }
 
-/// What the commit that makes an order another one writes to [`DUE`].
-pub fn changed(
-    user: UserId,
-    number: &OrderNumber,
-    before: Option<&Order>,
-    after: &Order,
-) -> impl Iterator<Item = Write> {
-    let (before, after) = (before.and_then(entry), entry(after));
-    let what = if before == after { Vec::new() } else { records::end(user, number) };
-    let is_moved = !what.is_empty();
-    let gone = before.filter(|_| is_moved).map(|at| DUE.remove(at, &what));
-    let come = after.filter(|_| is_moved).map(|at| DUE.add(at, &what));
-    gone.into_iter().chain(come)
-}
-
 /// An order that is settled at a moment: its time is over, and what it did not use is known. Nothing where there is still
 /// something to be done with it.
 fn settled(order: &Order, now: UnixMillis, unused: Unused) -> Option<Order> {
-    let at = entry(order)?;
+    let at = records::settles_at(order)?;
     let over = order.expired_at(now).or_else(|| order.final_at(now));
     let mut over = over.or_else(|| (order.is_over && now >= at).then(|| order.clone()))?;
     let (Gave::Issued(coupon) | Gave::Fallback(coupon)) = &mut over.gave else { return None };
@@ -284,7 +259,7 @@ impl Listed {
     fn step(&self, found: &Found, now: UnixMillis, unused: Unused) -> Option<(bool, Plan<Why>)> {
         let (Self { at, user, number }, Found { map, order }) = (self, found);
         let mut plan = Plan::new();
-        if entry(order) != Some(*at) {
+        if records::settles_at(order) != Some(*at) {
             let field = records::order(number);
             plan.demand(Why::Order, Guard::FieldEquals(map.clone(), field, order.encode()));
             plan.write(DUE.remove(*at, &of_user(*user, number.as_str())));
@@ -464,11 +439,11 @@ mod tests {
             (&held, None),
             (&revoked, None),
         ] {
-            assert_eq!(entry(order), expected.map(UnixMillis), "{order:?}");
+            assert_eq!(records::settles_at(order), expected.map(UnixMillis), "{order:?}");
         }
         let number = OrderNumber::parse("n", "").unwrap();
         let moved = |before: Option<&Order>, after: &Order| {
-            changed(UserId(7), &number, before, after).collect::<Vec<_>>()
+            records::due_writes(UserId(7), &number, before, after).collect::<Vec<_>>()
         };
         let what = of_user(UserId(7), "n");
         let (first, second) = (UnixMillis(GIVEN + 30 * DAY), UnixMillis(GIVEN + 31 * DAY));
@@ -525,8 +500,8 @@ mod tests {
             let after = settled(order, at, Unused::Counted).unwrap();
             assert!(after.is_over);
             assert_eq!((returned(order), returned(&after)), (0, expected), "{order:?}");
-            assert_eq!((entry(order).is_some(), order.ended_at()), (true, None));
-            assert_eq!((entry(&after), after.ended_at()), (None, Some(at)));
+            assert_eq!((records::settles_at(order).is_some(), order.ended_at()), (true, None));
+            assert_eq!((records::settles_at(&after), after.ended_at()), (None, Some(at)));
             assert_eq!(settled(&after, at, Unused::Counted), None, "once");
             assert_eq!(returned(&settled(order, at, Unused::Dropped).unwrap()), 0);
         }

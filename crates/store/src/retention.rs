@@ -11,10 +11,11 @@ use domain::time::UnixMillis;
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{Form, Record};
-use crate::published::BODY;
 use crate::versioned::Versioned;
 
 const DAY_MS: i64 = 86_400_000;
+/// The one field of the record.
+const BODY: &str = "body";
 /// A hundred years: more is never.
 const DAYS_MAX: u32 = 36_500;
 

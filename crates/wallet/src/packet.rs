@@ -102,6 +102,7 @@ mod send;
 mod settle;
 pub mod unapplied;
 
+pub use crate::token::PACKET_ACTIVITY as ACTIVITY;
 pub use display::Display;
 pub use open::{
     Details, Opening, READS, details, look, open, opening_number, pay_opening, reads_of_all,
@@ -111,8 +112,6 @@ pub use pay::{Payment, Told, Why, pay};
 pub use send::send;
 pub use settle::{Settled, settle};
 
-/// The activity that tokens of packets name. No rain can have it.
-pub const ACTIVITY: &str = "red-packet";
 /// The scene of what somebody took out of a packet.
 pub const OPENING: &str = "opening";
 /// The scene of what came back to the sender.

@@ -18,8 +18,9 @@ use store::numbers::{Family, Number};
 use thiserror::Error;
 
 use crate::keys::{NoKey, SigningKeys, VerifyingKeys, is_key_id};
-use crate::packet;
 
+/// The activity that tokens of packets name. No rain can have it.
+pub const PACKET_ACTIVITY: &str = "red-packet";
 /// The longest text that is looked at, in characters. The longest token that can be signed has fewer (a
 /// test counts them); a text of this length fits into a header and costs next to nothing to refuse.
 pub const TOKEN_CHARACTERS_MAX: usize = 1_024;
@@ -123,7 +124,7 @@ impl Token {
     /// The number under which it was given, as marks know it: one of a rain has the time at which it was drawn.
     pub fn number(&self) -> Number<'_> {
         let (family, ordered_at) = match self.activity.as_str() {
-            packet::ACTIVITY => (Family::Openings, None),
+            PACKET_ACTIVITY => (Family::Openings, None),
             _ => (Family::Tokens, Some(self.open_time)),
         };
         Number { family, user: self.user, number: self.order_number.as_str(), ordered_at }

@@ -30,7 +30,7 @@ use crate::refusal::{Failure, Refusal};
 use crate::reservation::{cancel, confirm};
 use crate::revocation::{extend, revoke};
 use crate::seal::LATEST;
-use crate::settling::{self, bring_home, entry, settle_due};
+use crate::settling::{self, bring_home, settle_due};
 use crate::template::Template;
 use crate::walk::{Change, Cursor, Walk, Walked, walk};
 
@@ -201,7 +201,9 @@ fn check<B: Binding>(store: &B) -> Books {
                 }
                 count += i64::from(order.coupon().is_some());
                 back += settling::returned(&order);
-                due_then.extend(entry(&order).map(|at| member(at, &records::end(user, &number))));
+                due_then.extend(
+                    records::settles_at(&order).map(|at| member(at, &records::end(user, &number))),
+                );
             }
             let stored = record.iter().find(|(field, _)| *field == records::held_count("t"));
             assert_eq!(integer(stored.map(|(_, value)| value)), Ok(count), "{user}");
@@ -290,6 +292,8 @@ enum Noted {
 struct Slip {
     user: u64,
     coupon: u32,
+    /// When it was given: a redemption by a clock that is behind happened then, at the earliest.
+    given: i64,
     noted: Noted,
     rolled_back: Vec<u32>,
     is_settled: bool,
@@ -319,7 +323,7 @@ impl Slip {
         match self.noted {
             Noted::Redeemed { by, amount, .. } => by == order && amount == took_off,
             Noted::Open { until } if !self.rolled_back.contains(&order) => {
-                let (by, amount, at) = (order, took_off, now);
+                let (by, amount, at) = (order, took_off, now.max(self.given));
                 self.noted = Noted::Redeemed { by, amount, at, until, is_final: false };
                 true
             }
@@ -423,7 +427,7 @@ proptest! {
                     if done.is_ok() {
                         prop_assert!(takes + FACE <= budget, "{slips:?}");
                         let noted = Noted::Open { until: now + 2 * DAY };
-                        slips.push(Slip { user, coupon, noted, rolled_back: vec![], is_settled: false });
+                        slips.push(Slip { user, coupon, given: now, noted, rolled_back: vec![], is_settled: false });
                     }
                 }
                 Step::Redeem(index, by, amount) => if let Some(one) = pick(index) {
@@ -848,7 +852,7 @@ fn either_end_that_forgot_is_healed_and_nothing_is_paid_twice() {
     let order = Read::Fields(user.clone(), vec![records::order(&number("n1"))]);
     let order = read(&before, partition, order);
     let stored = answers::fields(Some(&order)).unwrap()[0].clone().unwrap();
-    let at = entry(&Order::decode(&stored).unwrap()).unwrap();
+    let at = records::settles_at(&Order::decode(&stored).unwrap()).unwrap();
     let forget = vec![
         Write::Set(user, records::order(&number("n1")), stored),
         DUE.add(at, &records::end(UserId(1), &number("n1"))),

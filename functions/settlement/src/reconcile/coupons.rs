@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use coupons::context::{BODY, PUBLISHED_VERSION, published};
 use coupons::orders::Record;
 use coupons::records::{self, DUE, ENDS, GONE, Gave, HOMEWARD, HOMEWARD_AT, Order};
-use coupons::settling::{UNUSED_GONE, entry, returned};
+use coupons::settling::{UNUSED_GONE, returned};
 use domain::answers::{integer, integers, unexpected};
 use domain::due::DueIndex;
 use domain::ids::UserId;
@@ -412,7 +412,7 @@ fn add_user(kept: &Kept, holdings: &mut Holdings, report: &mut Report) {
             }
             Gave::Greeting(_) | Gave::Cancelled | Gave::Expired => {}
         }
-        if let Some(at) = entry(&order) {
+        if let Some(at) = records::settles_at(&order) {
             holdings.to_settle.push(Listed { user, number, at, order: value.clone() });
         }
     }
