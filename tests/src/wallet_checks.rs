@@ -1,9 +1,10 @@
 //! What wallets must agree on, asked of the app by a client who asks again until there is an answer.
 
+use serde_json::json;
+
 use crate::app::Reply;
 use crate::patient::Patient;
 use crate::wallet::{cents, look_at_rain, reconcile, settle, statement, view};
-use serde_json::json;
 
 /// Calls of settlement until it must have nothing to do.
 const SETTLEMENTS_MAX: u32 = 16;

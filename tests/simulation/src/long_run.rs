@@ -91,6 +91,8 @@ impl Scale {
 pub struct Growth {
     /// Whether it did.
     pub is_constant: bool,
+    /// How much larger it became, in percent.
+    pub percent: u64,
     /// In words.
     pub text: String,
 }
@@ -127,10 +129,10 @@ pub struct Report {
 
 impl Report {
     /// The last days against those by which everything that is kept for a time has been there for as long: of 400 days the
-    /// hundredth, of fewer the one in the middle. The mean of ten days each, because campaigns come and go.
+    /// hundredth, of fewer the one after two thirds. The mean of ten days each, because campaigns come and go.
     pub fn growth(&self) -> Growth {
         let days = self.sizes.len();
-        let first = SETTLED_DAYS.min(days / 2);
+        let first = SETTLED_DAYS.min(days * 2 / 3);
         let mean = |from: usize, until: usize| {
             let sizes = &self.sizes[from.min(until)..until];
             sizes.iter().map(|size| size.bytes).sum::<u64>() / (sizes.len() as u64).max(1)
@@ -138,11 +140,12 @@ impl Report {
         let (before, after) =
             (mean(first.saturating_sub(10), first), mean(days.saturating_sub(10), days));
         let is_constant = after * 10 <= before * 11;
+        let percent = (after.saturating_sub(before) * 100).div_ceil(before.max(1));
         let text = format!(
             "bytes: {before} to day {first}, {after} to day {days}: {:.3} times",
             after as f64 / before as f64
         );
-        Growth { is_constant, text }
+        Growth { is_constant, percent, text }
     }
 
     /// As text.
@@ -349,13 +352,16 @@ impl Run {
         self.today.rains.clear();
         for number in rains {
             let id = format!("rain-{number}");
-            let rain = json!({
+            let mut rain = json!({
                 "activity": id, "scene": "rain", "currency": "CNY",
                 "budget": "200000", "single_cap": "500",
                 "rounds": [{"round": 1, "from": at(from), "until": at(from + DAY_MS)}],
                 "amounts": {"minimum": "10", "maximum": "100"},
-                "limits": {"per_user": 3},
             });
+            // One with limits is kept for thirty days more.
+            if self.scale.kept_days > 0 {
+                rain["limits"] = json!({"per_user": 3});
+            }
             self.must(wallet::set_up_rain(&id, &rain)).await;
             self.today.rains.push(id);
         }
