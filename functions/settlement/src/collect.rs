@@ -177,9 +177,11 @@ pub async fn collect<B: Binding>(
         Ok(sealed) => gone.take_sealed(sealed),
         Err(failure) => gone.interrupt(failure),
     }
-    let live = live(books).await?;
-    let walk = Walk { books, terms, live };
-    walk.days(&mut gone, users_max).await;
+    // Without it nobody can tell what of a user's may go; what was sealed is told all the same.
+    match live(books).await {
+        Ok(live) => Walk { books, terms, live }.days(&mut gone, users_max).await,
+        Err(error) => gone.fail("the lists of what is not sealed", error),
+    }
     let (context, partitions) = (&books.wallets, books.wallets.partitions.all());
     let partitions: Vec<_> = partitions.collect();
     gone.take(wallet::collect::withdrawals(context, &partitions, &terms).await);

@@ -1,7 +1,8 @@
 //! What the store holds of a day, before it goes: for whoever keeps it elsewhere.
 //!
 //! A call goes through the users on the lists of the day, and the due indexes of withdrawals and packets, partition by
-//! partition, and stops when it has enough; the next one goes on behind it. It only reads. A day that was collected has
+//! partition, and stops when it has enough, or has asked the store often enough; the next one goes on behind it. It only
+//! reads. A day that was collected has
 //! nothing any more, so that it is asked for before. What is changed meanwhile may be there as it was, or as it is.
 //!
 //! What cannot be read is counted, and keeps nothing else.
@@ -14,14 +15,14 @@ use domain::answers::{self, fields};
 use domain::day_lists::{BUCKETS, DayLists, day};
 use domain::due::{self, DueIndex};
 use domain::ids::UserId;
-use domain::order_number::OrderNumber;
 use domain::partition::Partition;
 use domain::time::UnixMillis;
-use domain::transaction::{CommitError, Field, MapKey, Member, Range, Read, Value};
+use domain::transaction::{Answer, CommitError, Field, MapKey, Member, Range, Read, Value};
 use edge::store::Binding;
-use purchases::order::{Order as PurchaseOf, Purchase, find};
+use purchases::order::{Order as PurchaseOf, find};
 use purchases::records::PURCHASERS;
 use serde::Serialize;
+use store::Seen;
 use store::codec::decode;
 use wallet::account::Account;
 use wallet::entry::{Entry, What};
@@ -35,6 +36,8 @@ use crate::Books;
 
 /// Records after which a call stops.
 const RECORDS_MAX: usize = 1_000;
+/// Round trips after which a call stops: users on lists may have nothing of the day.
+const READS_MAX: u32 = 1_500;
 /// Users or records that are read between two looks at how much there is.
 const PAGE: u32 = 64;
 /// Entries of a user that are read at once.
@@ -128,11 +131,16 @@ pub async fn export<B: Binding>(
     of: i64,
     cursor: Cursor,
 ) -> Result<Page, CommitError> {
-    let mut export = Export { books, of, page: Page::default() };
+    let mut export = Export { books, of, page: Page::default(), reads: 0 };
     let Cursor { partition: first, part: mut from, mut bucket, mut after } = cursor;
     for (index, partition) in (0..).zip(books.wallets.partitions.all()).skip(first as usize) {
         for part in Part::ALL.into_iter().filter(|part| *part >= from) {
             let behind = (std::mem::take(&mut bucket), after.take());
+            if export.is_enough() {
+                let (bucket, after) = behind;
+                export.page.next = Some(Cursor { partition: index, part, bucket, after });
+                return Ok(export.page);
+            }
             if let Some((bucket, after)) = export.part(part, partition, behind).await? {
                 let next = Cursor { partition: index, part, bucket, after: Some(after) };
                 export.page.next = Some(next);
@@ -149,9 +157,20 @@ struct Export<'a, 'b, B> {
     /// The day.
     of: i64,
     page: Page,
+    /// Round trips so far.
+    reads: u32,
 }
 
 impl<B: Binding> Export<'_, '_, B> {
+    async fn read(
+        &mut self,
+        partition: Partition,
+        reads: Vec<Read>,
+    ) -> Result<Vec<Answer>, CommitError> {
+        self.reads += 1;
+        self.books.wallets.read(partition, reads).await
+    }
+
     /// Goes through a part of a partition, behind something; where it stopped, if it was not to the end.
     async fn part(
         &mut self,
@@ -169,7 +188,7 @@ impl<B: Binding> Export<'_, '_, B> {
     }
 
     fn is_enough(&self) -> bool {
-        self.page.records.len() >= RECORDS_MAX
+        self.page.records.len() >= RECORDS_MAX || self.reads >= READS_MAX
     }
 
     /// The users of the day's lists.
@@ -181,10 +200,11 @@ impl<B: Binding> Export<'_, '_, B> {
         first: u64,
         mut after: Option<Member>,
     ) -> Result<Option<(u64, Member)>, CommitError> {
-        for bucket in first..BUCKETS {
-            loop {
+        let counts = self.read(partition, lists.counts(self.of)).await?;
+        for (bucket, count) in (0..BUCKETS).zip(counts).skip(first as usize) {
+            while count != Answer::Size(0) {
                 let read = lists.page(self.of, bucket, after.take(), PAGE);
-                let answers = self.books.wallets.read(partition, vec![read]).await?;
+                let answers = self.read(partition, vec![read]).await?;
                 let page = answers::page(answers.first())?;
                 for member in &page.members {
                     let result = match DayLists::user_of(member) {
@@ -219,7 +239,7 @@ impl<B: Binding> Export<'_, '_, B> {
         loop {
             let range = Range { after, below: below.clone() };
             let read = Read::Page(index.key(), range, PAGE);
-            let answers = self.books.wallets.read(partition, vec![read]).await?;
+            let answers = self.read(partition, vec![read]).await?;
             let page = answers::page(answers.first())?;
             for member in &page.members {
                 let result = self.listed(part, partition, member).await;
@@ -276,6 +296,7 @@ impl<B: Binding> Export<'_, '_, B> {
     }
 
     async fn coupon_orders(&mut self, user: UserId) -> Result<(), CommitError> {
+        self.reads += 1;
         let found = Orders::load(&self.books.coupons, user).await?;
         for (_, number, value) in found.orders() {
             match CouponOrder::decode(value) {
@@ -292,12 +313,13 @@ impl<B: Binding> Export<'_, '_, B> {
     /// From the last one on: entries stand in the order of their time.
     async fn entries(&mut self, user: UserId) -> Result<(), CommitError> {
         let context = &self.books.wallets;
-        let answers = context.read(context.home(user), vec![Account::read(user)]).await?;
+        let answers = self.read(context.home(user), vec![Account::read(user)]).await?;
         let account = Account::answered(answers.first())?;
         let mut until = account.sequence;
         while until > account.carried {
             let from = (until - ENTRIES).max(account.carried);
             let mut is_before = false;
+            self.reads += 1;
             for (sequence, value) in statement::stored(context, user, from..until).await? {
                 let entry = value.as_ref().map(Entry::decode);
                 match entry {
@@ -319,31 +341,31 @@ impl<B: Binding> Export<'_, '_, B> {
 
     async fn purchases(&mut self, user: UserId) -> Result<(), CommitError> {
         let context = &self.books.wallets;
+        // In front of all numbers of the day.
         let start = UnixMillis(self.of.saturating_mul(DAY_MS));
-        let first = OrderNumber::parse("0", "").map_err(|_| answers::unexpected())?;
-        let mut after = Some(purchases::records::listed_order(start, &first));
-        // A member of a moment in front of all numbers of it.
-        if let Some(Member(bytes)) = &mut after {
-            bytes.truncate(bytes.len() - first.as_str().len());
-        }
+        let mut after = Some(due::member(start, b""));
         loop {
             let read = purchases::records::page_of_orders(user, after.take());
-            let answers = context.read(context.home(user), vec![read]).await?;
+            let answers = self.read(context.home(user), vec![read]).await?;
             let page = answers::page(answers.first())?;
             for member in &page.members {
-                let (begun, number) = purchases::records::listed_order_of(member)?;
+                let (begun, number) = match purchases::records::listed_order_of(member) {
+                    Ok(listed) => listed,
+                    Err(error) => {
+                        self.isolate(Err(error))?;
+                        continue;
+                    }
+                };
                 if day(begun) > self.of {
                     return Ok(());
                 }
-                let order = PurchaseOf { user, number: &number };
-                let found = find(context, order).await.map(|seen| seen.record);
-                match found {
-                    Ok(Some(purchase)) => {
-                        let purchase: Purchase = purchase;
+                self.reads += 1;
+                match find(context, PurchaseOf { user, number: &number }).await {
+                    Ok(Seen { record: Some(purchase), .. }) => {
                         self.add("purchase", user, number.as_str(), purchase.at, &purchase);
                     }
                     // It went meanwhile.
-                    Ok(None) => {}
+                    Ok(Seen { record: None, .. }) => {}
                     Err(error) => self.isolate(Err(error))?,
                 }
             }
@@ -368,7 +390,7 @@ impl<B: Binding> Export<'_, '_, B> {
             _ => wallet::records::sent,
         };
         let read = Read::Fields(map(user), vec![Field::from(number)]);
-        let answers = self.books.wallets.read(partition, vec![read]).await?;
+        let answers = self.read(partition, vec![read]).await?;
         let value: Option<&Value> = fields(answers.first())?.first().and_then(Option::as_ref);
         // It went meanwhile, where there is none.
         let Some(value) = value else { return Ok(()) };

@@ -13,6 +13,7 @@ use coupons::scene::Scene;
 use coupons::template::Template;
 use coupons::{records as coupon, reservation};
 use domain::answers;
+use domain::day_lists::day;
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::partition::{Partition, Partitions};
@@ -28,6 +29,7 @@ use wallet::token::Payload;
 use wallet::{pending, rain};
 
 use crate::Books;
+use crate::export;
 use crate::settle::{Settled, USERS_DEFAULT, settle};
 
 const NOW: UnixMillis = UnixMillis(1_771_257_600_250);
@@ -351,4 +353,34 @@ fn a_template_that_was_published_again_is_over_when_it_says_so() {
     assert_eq!((settled.templates, settled.left, over(&store)), (0, 0, 1), "{settled:?}");
     let settled = store.settle_at(UnixMillis(NOW.0 + MINUTE_MS + GRACE_MS), 100).unwrap();
     assert_eq!((settled.templates, settled.left, over(&store)), (1, 0, 0), "{settled:?}");
+}
+
+/// Pages of an export give each record of the day once, and end; one that cannot be read is counted.
+#[test]
+fn an_export_has_each_record_of_its_day_once() {
+    let store = Store::default();
+    for user in 0..40 {
+        store.give(user, &format!("n{user}"), 0);
+    }
+    store.settle(USERS_DEFAULT).unwrap();
+    let entry = records::entry(0);
+    let garbage = Value::Bytes(b"\xffgarbage".to_vec());
+    store.write(home(7), vec![Write::Set(records::page(UserId(7), 0), entry, garbage)]);
+    let of = day(NOW);
+    for (of, expected, unreadable) in [(of, 39, 1), (of - 1, 0, 0)] {
+        let (mut users, mut broken, mut cursor) = (Vec::new(), 0, export::Cursor::default());
+        loop {
+            let page = with_books(&store, NOW, |books| {
+                block_on(export::export(books, of, cursor.clone())).unwrap()
+            });
+            users.extend(page.records.iter().map(|record| record.user));
+            broken += page.unreadable;
+            match page.next {
+                Some(next) => cursor = export::Cursor::parse(&next.text()).unwrap(),
+                None => break,
+            }
+        }
+        let once: BTreeSet<_> = users.iter().collect();
+        assert_eq!((users.len(), once.len(), broken), (expected, expected, unreadable));
+    }
 }
