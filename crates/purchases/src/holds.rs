@@ -4,8 +4,9 @@
 //! comes any more, whatever its name, so that letting go leaves nothing: the mark of the activity, in the same partition,
 //! is demanded by every commit that would leave something.
 
-use domain::partition::Partition;
+use domain::partition::{Partition, Partitions};
 use domain::transaction::{CommitError, Guard, Member, Write};
+use store::sealed::Kind;
 use store::{Binding, Context, Plan, Versioned, attempts, codec};
 
 use crate::order::{NOBODY, Order, Purchase, Used, counted_for_all};
@@ -40,8 +41,8 @@ pub fn asked(uses: &[&Used]) -> Hold {
 }
 
 /// Demands that an activity is not sealed.
-fn not_sealed(activity: &str) -> Guard {
-    Guard::IdAbsent(records::sealed(), records::sealed_activity(activity))
+fn not_sealed(activity: &str, partitions: Partitions) -> Guard {
+    Kind::Activity.demand_unused(activity, partitions)
 }
 
 /// The name of a hold in [`records::held`].
@@ -61,7 +62,8 @@ pub async fn hold<B: Binding>(
     let step = |(activity, uses): (&str, Vec<&Used>)| -> (Partition, Plan<Why>) {
         let (place, stock) = (place(context, order, purchase, activity), records::stock(activity));
         let mut plan = Plan::new();
-        plan.demand(Why::Known, place.unchanged(None)).demand(Why::Sealed, not_sealed(activity));
+        plan.demand(Why::Known, place.unchanged(None))
+            .demand(Why::Sealed, not_sealed(activity, context.partitions));
         plan.write(place.set(&asked(&uses)));
         plan.write(Write::AddMember(records::activities(), activity.into()));
         plan.write(Write::AddMember(records::held(activity), name(&place)));
@@ -115,14 +117,15 @@ struct LettingGo<'a> {
 
 impl LettingGo<'_> {
     /// Lets go of it where it is what it is thought to be.
-    fn plan(&self, place: &Versioned<Hold>) -> Plan<Kept> {
+    fn plan(&self, place: &Versioned<Hold>, partitions: Partitions) -> Plan<Kept> {
         let Self { activity, thought, is_sealed } = self;
         let mut plan = Plan::new();
         plan.demand(Kept::Changed, place.unchanged(thought.as_ref().map(codec::encode).as_ref()));
         if *is_sealed {
             plan.write(place.unset());
         } else {
-            plan.demand(Kept::Sealed, not_sealed(activity)).write(place.set(&Hold::LetGo));
+            plan.demand(Kept::Sealed, not_sealed(activity, partitions))
+                .write(place.set(&Hold::LetGo));
         }
         if let Some(Hold::Held(uses)) = thought {
             let stock = records::stock(activity);
@@ -156,7 +159,7 @@ pub async fn let_go<B: Binding>(
     attempts("let go of the holds of an order", async || {
         let step = |one: &LettingGo<'_>| {
             let place = place(context, order, purchase, one.activity);
-            (place.partition, one.plan(&place))
+            (place.partition, one.plan(&place, context.partitions))
         };
         let decided = context.commit_all(open.iter().map(step).collect()).await?;
         let mut again = Vec::new();

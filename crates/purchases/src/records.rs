@@ -25,10 +25,10 @@ use domain::day_lists::DayLists;
 use domain::due::{self, Due, DueIndex};
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
-use domain::partition::{Partition, Partitions, fnv1a, mix};
+use domain::partition::{Partition, Partitions};
 use domain::time::UnixMillis;
 use domain::transaction::{
-    CommitError, Field, MapKey, Member, OrderedKey, READ_FIELDS_MAX, Range, Read, SetKey,
+    CommitError, Field, MapKey, Member, OrderedKey, READ_FIELDS_MAX, Range, Read,
 };
 use serde::{Deserialize, Serialize};
 use store::Record;
@@ -71,16 +71,6 @@ pub fn units(activity: &str) -> OrderedKey {
 /// The activities of a partition of which anything was ever held.
 pub fn activities() -> OrderedKey {
     "ay".into()
-}
-
-/// The hashes of the names that are sealed, of a partition.
-pub fn sealed() -> SetKey {
-    "xs".into()
-}
-
-/// An activity in [`sealed`]. Where two activities have one hash the second is refused, and never acts.
-pub fn sealed_activity(activity: &str) -> u64 {
-    mix(fnv1a(format!("activity:{activity}").as_bytes()))
 }
 
 /// A hold.

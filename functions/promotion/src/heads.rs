@@ -3,11 +3,11 @@
 use domain::answers::{fields, unexpected};
 use domain::error::InvalidInput;
 use domain::time::UnixMillis;
-use domain::transaction::{CommitError, Guard, Read, VALUE_BYTES_MAX, Value, Write};
+use domain::transaction::{CommitError, Read, VALUE_BYTES_MAX, Value, Write};
 use pricing::activity::Activity;
 use purchases::activities::listed;
-use purchases::records::{sealed, sealed_activity};
 use store::attempts::{attempts, lost};
+use store::sealed::Kind;
 use store::{Binding, Plan, Versioned, codec};
 
 use crate::context::Context;
@@ -61,8 +61,7 @@ pub async fn replace<B: Binding>(
     let mut plan = Plan::new();
     plan.demand(Why::Changed, place.unchanged(found.value.as_ref()));
     if found.value.is_none() {
-        let sealed = Guard::IdAbsent(sealed(), sealed_activity(id));
-        plan.demand(Why::Sealed, sealed);
+        plan.demand(Why::Sealed, Kind::Activity.demand_unused(id, context.partitions));
         // Nothing is of an activity that is not listed.
         plan.write(Write::AddMember(listed(), id.into()));
     }

@@ -41,6 +41,7 @@ use purchases::order::Order;
 use purchases::records as taken;
 use store::codec;
 use store::retention::{Retention, Terms};
+use store::sealed::Kind;
 use store::sweep::{Fault, Sweep};
 use store::{Binding, Plan};
 
@@ -261,7 +262,7 @@ enum Closed {
 /// The second step: nothing is held of an activity any more; where nothing is, what all users used goes.
 async fn close<B: Binding>(context: &Context<'_, B>, id: &str) -> Result<Closed, CommitError> {
     let stock = taken::stock_of(context.partitions, id);
-    let mark = Write::Insert(taken::sealed(), taken::sealed_activity(id));
+    let mark = Kind::Activity.mark_used(id, context.partitions);
     let held = Read::Page(taken::held(id), Range::default(), HOLDS_MAX);
     let mut plan = Plan::<()>::new();
     plan.write(mark).read(held);
@@ -333,7 +334,7 @@ async fn archive<B: Binding>(
     plan.write_all(heads::entries(id, &found.head, &Head::default()));
     plan.write(Write::Drop(records::definitions(id)));
     plan.write(Write::RemoveMember(listed(), id.into()));
-    plan.write(Write::Insert(taken::sealed(), taken::sealed_activity(id)));
+    plan.write(Kind::Activity.mark_used(id, context.partitions));
     plan.write(Write::Set(records::archive(), id.into(), codec::encode(&was)));
     plan.write(records::ARCHIVED.add(context.now, id.as_bytes()));
     let decided = context.commit(place.partition, plan).await?;

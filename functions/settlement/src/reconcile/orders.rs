@@ -23,6 +23,7 @@ use purchases::records::{self, Hold, PURCHASERS};
 use store::codec::decode;
 use store::numbers::KEPT_MS_MIN;
 use store::quarantine;
+use store::sealed::Kind;
 
 use super::{FIELDS, LOOKS_MAX, Look, OfDay, Report, What, value};
 
@@ -375,7 +376,7 @@ async fn check_holds<B: Binding>(
 ) -> Result<(), CommitError> {
     let name = |one: &Expected| records::hold(one.order.user, &one.order.number, one.attempt);
     let read_holds = Read::Fields(records::holds(activity), expected.iter().map(name).collect());
-    let read_sealed = Read::Contains(records::sealed(), records::sealed_activity(activity));
+    let read_sealed = Kind::Activity.read_used(activity, look.context.partitions);
     let stock = records::stock_of(look.context.partitions, activity);
     let answers = look.read(stock, vec![read_holds, read_sealed]).await?;
     let is_sealed = answers.get(1) == Some(&Answer::Contains(true));

@@ -17,6 +17,7 @@ use purchases::records::{self as taken, Hold};
 use store::codec::encode;
 use store::quarantine;
 use store::retention::{Retention, Terms};
+use store::sealed::Kind;
 use wallet::records::{ENDS, UNAPPLIED};
 
 use super::*;
@@ -483,7 +484,7 @@ fn a_tombstone_may_be_gone_when_it_is_old_or_its_activity_is_sealed() {
     old.later_ms.set(7 * DAY_MS);
     old.check(&[]);
     let sealed = Watched::of(&log);
-    let mark = Write::Insert(taken::sealed(), taken::sealed_activity("both"));
+    let mark = Kind::Activity.mark_used("both", partitions());
     sealed.write(stock("both"), vec![mark]);
     sealed.check(&[]);
 }
