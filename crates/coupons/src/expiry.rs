@@ -22,19 +22,20 @@
 //! meets the same guard: it ends what nobody has changed since, and whose time is over, or nothing. Until the
 //! time is over no step costs anything.
 
-use domain::answers::{fields, integer, unexpected};
-use domain::due::{self, Due, Swept};
+use domain::answers::integer;
+use domain::due::Swept;
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::partition::Partition;
 use domain::time::UnixMillis;
-use domain::transaction::{Answer, CommitError, Guard, MapKey, Read, Write};
+use domain::transaction::{CommitError, Guard, MapKey, Write};
 use lease::{HELD, LEFT, SOLD_OUT_UNTIL, World};
 use store::listing::Place;
 use store::sweep::{Fault, Sweep, Tried};
 use store::{Binding, Plan, attempts};
 
 use crate::context::Context;
+use crate::listed::{self, Listed};
 use crate::orders::{self, Found};
 use crate::records::{self, ENDS, Gave, Order};
 use crate::template::Published;
@@ -247,28 +248,13 @@ async fn sweep<B: Binding>(
 /// One wave reads the orders, another one ends the reservations.
 async fn expire_all<B: Binding>(context: &Context<'_, B>, items: &[Place]) -> Vec<Tried> {
     let mut tried: Vec<Tried> = vec![None; items.len()];
-    let listed: Vec<_> = items.iter().map(Listed::of).collect();
-    let (mut reads, mut of) = (Vec::new(), Vec::new());
-    for (place, (item, one)) in items.iter().zip(&listed).enumerate() {
-        match one {
-            Ok(one) => {
-                reads.push((item.partition, one.read()));
-                of.push((place, item.partition, one));
-            }
-            Err(error) => tried[place] = Some(Err(error.clone().into())),
-        }
-    }
-    let orders = context.read_some(reads).await;
     let (mut steps, mut ends) = (Vec::new(), Vec::new());
-    for ((place, partition, one), order) in of.into_iter().zip(orders) {
-        let found = match order.and_then(|order| one.answered(&order)) {
-            // What is listed is reserved, and so on no page, but for what a lost commit left here.
-            Ok(None) => orders::find(context, one.user, &one.number).await,
-            found => found,
-        };
-        match found.and_then(|found| one.step(found, context.now)) {
-            Ok((is_end, step)) => {
-                steps.push((partition, step));
+    let found = listed::find(context, items, "order").await;
+    for (place, (item, found)) in items.iter().zip(found).enumerate() {
+        match found {
+            Ok((one, order)) => {
+                let (is_end, step) = step(&one, order, context.now);
+                steps.push((item.partition, step));
                 ends.push((place, is_end));
             }
             Err(error) => tried[place] = Some(Err(error.into())),
@@ -282,50 +268,19 @@ async fn expire_all<B: Binding>(context: &Context<'_, B>, items: &[Place]) -> Ve
     tried
 }
 
-/// What stands in the index of reservations.
-struct Listed {
-    until: UnixMillis,
-    user: UserId,
-    number: OrderNumber,
-}
-
-impl Listed {
-    fn of(item: &Place) -> Result<Self, CommitError> {
-        let Due { at: until, what } = item.due()?;
-        let (user, number) = due::user_of(what)?;
-        let number = OrderNumber::parse(number, "order_number").map_err(|_| unexpected())?;
-        Ok(Self { until, user, number })
+/// The commit that ends a reservation, and `true`. Where its order is not reserved until that moment, the commit
+/// that takes it out of the index as long as that is so.
+fn step(listed: &Listed, found: Found, now: UnixMillis) -> (bool, Plan<()>) {
+    let (Listed { at: until, user, number }, Found { map, order }) = (listed, found);
+    let is_this = matches!(&order.gave, Gave::Reserved(_, one) if *one == until.0);
+    let mut plan = Plan::new();
+    if is_this && end(&mut plan, *user, number, &order, End::Expire, now).is_some() {
+        return (true, plan);
     }
-
-    /// Reads its order.
-    fn read(&self) -> Read {
-        Read::Fields(records::user(self.user), vec![records::order(&self.number)])
-    }
-
-    /// Its order, where it lies in the user's record.
-    fn answered(&self, answer: &Answer) -> Result<Option<Found>, CommitError> {
-        let order = fields(Some(answer))?.first().and_then(Option::as_ref);
-        let found =
-            |order| Ok(Found { map: records::user(self.user), order: Order::decode(order)? });
-        order.map(found).transpose()
-    }
-
-    /// The commit that ends it, and `true`. Where its order is not reserved until that moment, the commit
-    /// that takes it out of the index as long as that is so.
-    fn step(&self, found: Option<Found>, now: UnixMillis) -> Result<(bool, Plan<()>), CommitError> {
-        // No order that is reserved is taken away, and its stock would stay held: somebody has to look.
-        let lost = || CommitError::Unreadable("the order is listed, and not there".into());
-        let Found { map, order } = found.ok_or_else(lost)?;
-        let is_this = matches!(&order.gave, Gave::Reserved(_, until) if *until == self.until.0);
-        let mut plan = Plan::new();
-        if is_this && end(&mut plan, self.user, &self.number, &order, End::Expire, now).is_some() {
-            return Ok((true, plan));
-        }
-        let field = records::order(&self.number);
-        plan.demand((), Guard::FieldEquals(map, field, order.encode()));
-        plan.write(ENDS.remove(self.until, &records::end(self.user, &self.number)));
-        Ok((false, plan))
-    }
+    let field = records::order(number);
+    plan.demand((), Guard::FieldEquals(map, field, order.encode()));
+    plan.write(ENDS.remove(*until, &records::end(*user, number)));
+    (false, plan)
 }
 
 /// What leases need: before they are called back, reservations that have expired are ended.

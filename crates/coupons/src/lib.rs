@@ -23,6 +23,7 @@ pub mod expiry;
 pub mod group_buy;
 pub mod issue;
 pub mod list;
+mod listed;
 pub mod lives;
 pub mod orders;
 pub mod pace;

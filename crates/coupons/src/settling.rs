@@ -52,13 +52,11 @@
 
 use std::collections::BTreeMap;
 
-use domain::answers::{fields, unexpected};
-use domain::due::{self, Due, Swept, of_user};
-use domain::ids::UserId;
-use domain::order_number::OrderNumber;
+use domain::answers::unexpected;
+use domain::due::{Swept, of_user};
 use domain::partition::Partition;
 use domain::time::{GRACE_MS, UnixMillis};
-use domain::transaction::{Answer, CommitError, Field, Guard, MapKey, Read, Write};
+use domain::transaction::{CommitError, Field, Guard, MapKey, Write};
 use lease::{
     CREDITED, LEFT, UNUSED, UNUSED_IN_ALL, bring_home as bring_home_counts, call_back, demand,
 };
@@ -71,7 +69,8 @@ use store::{Binding, Plan, attempts};
 
 use crate::context::Context;
 use crate::expiry::replace;
-use crate::orders::{self, Found};
+use crate::listed::{self, Listed};
+use crate::orders::Found;
 use crate::records::{self, DUE, Gave, HOMEWARD, HOMEWARD_AT, Order, Unused};
 use crate::template::Template;
 
@@ -163,32 +162,17 @@ pub async fn settle_due<B: Binding>(
 /// One wave reads the orders, another one settles; one more where leases are gone.
 async fn settle_all<B: Binding>(context: &Context<'_, B>, items: &[Place]) -> Vec<Tried> {
     let mut tried: Vec<Tried> = vec![None; items.len()];
-    let (mut reads, mut listed) = (Vec::new(), Vec::new());
-    for (place, item) in items.iter().enumerate() {
-        match Listed::of(item) {
-            Ok(one) => {
-                reads.push((item.partition, one.read()));
-                listed.push((place, item.partition, one));
-            }
-            Err(error) => tried[place] = Some(Err(error.into())),
-        }
-    }
-    let (mut found, orders) = (Vec::new(), context.read_some(reads).await);
-    for ((place, partition, one), answer) in listed.into_iter().zip(orders) {
-        let order = match answer.and_then(|answer| one.answered(&answer)) {
-            // Who had many has some of them on pages.
-            Ok(None) => orders::find(context, one.user, &one.number).await,
-            found => found,
-        };
-        match order.and_then(|order| order.ok_or_else(lost)) {
-            Ok(order) => found.push((place, partition, one, order)),
+    let (mut found, orders) = (Vec::new(), listed::find(context, items, "coupon").await);
+    for (place, (item, order)) in items.iter().zip(orders).enumerate() {
+        match order {
+            Ok((one, order)) => found.push((place, item.partition, one, order)),
             Err(error) => tried[place] = Some(Err(error.into())),
         }
     }
     for unused in [Unused::Counted, Unused::Dropped] {
         let (mut steps, mut of) = (Vec::new(), Vec::new());
         for (place, partition, one, order) in found {
-            match one.step(&order, context.now, unused) {
+            match step(&one, &order, context.now, unused) {
                 Some((is_settled, step)) => {
                     steps.push((partition, step));
                     of.push((is_settled, (place, partition, one, order)));
@@ -212,11 +196,6 @@ async fn settle_all<B: Binding>(context: &Context<'_, B>, items: &[Place]) -> Ve
     tried
 }
 
-/// An order that is to be settled is never taken away, and its rest would be lost: somebody has to look.
-fn lost() -> CommitError {
-    CommitError::Unreadable("the coupon is listed, and not there".into())
-}
-
 /// Why a coupon is not settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Why {
@@ -226,58 +205,34 @@ enum Why {
     Lease,
 }
 
-/// What stands in [`DUE`].
-struct Listed {
-    at: UnixMillis,
-    user: UserId,
-    number: OrderNumber,
-}
-
-impl Listed {
-    fn of(item: &Place) -> Result<Self, CommitError> {
-        let Due { at, what } = item.due()?;
-        let (user, number) = due::user_of(what)?;
-        let number = OrderNumber::parse(number, "order_number").map_err(|_| unexpected())?;
-        Ok(Self { at, user, number })
+/// The commit that settles a coupon, and `true`. Where its order does not stand under this moment, the commit that takes
+/// the entry out as long as that is so. Nothing, where there is still something to be done with the coupon.
+fn step(
+    listed: &Listed,
+    found: &Found,
+    now: UnixMillis,
+    unused: Unused,
+) -> Option<(bool, Plan<Why>)> {
+    let (Listed { at, user, number }, Found { map, order }) = (listed, found);
+    let mut plan = Plan::new();
+    if records::settles_at(order) != Some(*at) {
+        let field = records::order(number);
+        plan.demand(Why::Order, Guard::FieldEquals(map.clone(), field, order.encode()));
+        plan.write(DUE.remove(*at, &of_user(*user, number.as_str())));
+        return Some((false, plan));
     }
-
-    /// Reads its order.
-    fn read(&self) -> Read {
-        Read::Fields(records::user(self.user), vec![records::order(&self.number)])
+    let after = settled(order, now, unused)?;
+    replace(&mut plan, Why::Order, map.clone(), *user, number, order, &after);
+    let (rest, template) = (returned(&after), &after.coupon()?.template);
+    let lease = records::lease(template);
+    if unused == Unused::Dropped {
+        plan.demand(Why::Lease, lease_is_there(&lease, false));
+    } else if rest > 0 {
+        plan.demand(Why::Lease, lease_is_there(&lease, true));
+        plan.write(Write::Add(lease, UNUSED.into(), rest));
+        plan.write(homeward(template));
     }
-
-    /// Its order, where it lies in the user's record.
-    fn answered(&self, answer: &Answer) -> Result<Option<Found>, CommitError> {
-        let order = fields(Some(answer))?.first().and_then(Option::as_ref);
-        let found =
-            |order| Ok(Found { map: records::user(self.user), order: Order::decode(order)? });
-        order.map(found).transpose()
-    }
-
-    /// The commit that settles it, and `true`. Where its order does not stand under this moment, the commit that takes
-    /// the entry out as long as that is so. Nothing, where there is still something to be done with the coupon.
-    fn step(&self, found: &Found, now: UnixMillis, unused: Unused) -> Option<(bool, Plan<Why>)> {
-        let (Self { at, user, number }, Found { map, order }) = (self, found);
-        let mut plan = Plan::new();
-        if records::settles_at(order) != Some(*at) {
-            let field = records::order(number);
-            plan.demand(Why::Order, Guard::FieldEquals(map.clone(), field, order.encode()));
-            plan.write(DUE.remove(*at, &of_user(*user, number.as_str())));
-            return Some((false, plan));
-        }
-        let after = settled(order, now, unused)?;
-        replace(&mut plan, Why::Order, map.clone(), *user, number, order, &after);
-        let (rest, template) = (returned(&after), &after.coupon()?.template);
-        let lease = records::lease(template);
-        if unused == Unused::Dropped {
-            plan.demand(Why::Lease, lease_is_there(&lease, false));
-        } else if rest > 0 {
-            plan.demand(Why::Lease, lease_is_there(&lease, true));
-            plan.write(Write::Add(lease, UNUSED.into(), rest));
-            plan.write(homeward(template));
-        }
-        Some((true, plan))
-    }
+    Some((true, plan))
 }
 
 /// Brings home what is on the lists of some partitions: what coupons did not use, and what was put back into the leases of
@@ -405,6 +360,9 @@ pub async fn bring_template<B: Binding>(
 
 #[cfg(test)]
 mod tests {
+    use domain::ids::UserId;
+    use domain::order_number::OrderNumber;
+
     use super::*;
     use crate::records::{Coupon, Redeemed, Revocation};
     use crate::template::tests::published;
