@@ -7,6 +7,7 @@
 //! - [`integer`]: numbers that JSON carries as strings, too
 //! - [`money`], [`time`]: minor units with a currency; unix milliseconds
 //! - [`order_number`]: the number under which an operation acts at most once
+//! - [`digest`]: of what callers choose
 //! - [`partition`]: which partition owns a user, and the place inside it
 //! - [`transaction`]: guards, writes and reads on the records of one partition
 //! - [`answers`]: what stands in a store's answers
@@ -19,6 +20,7 @@
 
 pub mod answers;
 pub mod day_lists;
+pub mod digest;
 pub mod due;
 pub mod error;
 pub mod ids;

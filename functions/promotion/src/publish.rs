@@ -6,8 +6,8 @@
 //! by them any more.
 
 use domain::answers::{fields, unexpected};
+use domain::digest;
 use domain::error::InvalidInput;
-use domain::partition::fnv1a;
 use domain::transaction::{Answer, CommitError, Guard, Read, Value, Write};
 use pricing::activity::{Activity, KeyKind};
 use store::{Binding, Plan, Versioned, codec};
@@ -67,7 +67,7 @@ pub async fn save<B: Binding>(
             format!("must have at most {DEFINITION_BYTES_MAX} bytes; send SKUs as a sku_list");
         return Err(InvalidInput::new("too_large", "dimensions.products", detail).into());
     }
-    let digest = fnv1a(&json);
+    let digest = digest::digest(&json);
     publishing(async || {
         let found = find(context, id).await?;
         found.head.check_open()?;
@@ -121,7 +121,7 @@ pub async fn save<B: Binding>(
 fn next_version(head: &Head, activity: &Activity, digest: u64, json: &[u8]) -> Version {
     let products = &activity.dimensions.products;
     // Beside it stands nothing that could make two of them alike.
-    let hash = fnv1a(&serde_json::to_vec(products).unwrap_or_else(|_| json.to_vec()));
+    let hash = digest::digest(&serde_json::to_vec(products).unwrap_or_else(|_| json.to_vec()));
     let version = head.last + 1;
     let same = head.versions().find(|other| other.products == hash);
     Version {

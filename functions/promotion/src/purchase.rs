@@ -18,7 +18,7 @@ use domain::due::{Due, Swept};
 use domain::error::InvalidInput;
 use domain::ids::UserId;
 use domain::integer::Count;
-use domain::partition::{Partition, fnv1a};
+use domain::partition::Partition;
 use domain::time::UnixMillis;
 use domain::transaction::{CommitError, Guard};
 use pricing::activity::{Activity, Counted};
@@ -350,7 +350,7 @@ fn digest(wanted: &[Use], ordered_at: Option<UnixMillis>) -> u64 {
         text.push_str(&format!("{activity}\n{}\n{key}\n{uses}\n", key.len()));
     }
     // 0 is an order that was never asked for.
-    fnv1a(text.as_bytes()).max(1)
+    domain::digest::digest(text.as_bytes()).max(1)
 }
 
 /// What is wanted, as far as it is limited.
