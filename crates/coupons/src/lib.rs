@@ -14,6 +14,23 @@
 //! - [`refusal`]: why a request got nothing, by code
 //!
 //! [`context`] is what all of them work with. None of them reads a clock or a random number.
+//!
+//! # How a coupon is issued
+//!
+//! One commit in the user's partition: the number must not have acted, the user must be below the limit (and new,
+//! where the template demands it), and something must be left. The commit writes the order, which is the coupon,
+//! and two counts. A refusal writes nothing. A retry meets the order and returns what it says. The hot path asks
+//! for nothing of earlier orders but whether the user has pages of them.
+//!
+//! # What surrounds it
+//!
+//! - The stock of a template is leased to the partitions ([`lease`]). Instances read a copy of the template (the
+//!   *notice*) in another partition than the pool's; without it the pool would carry twice the load. The copy never
+//!   goes back to an older version. A template that is over can be opened again by a later version.
+//! - Low water withholds `threshold - 1` coupons in the pool, so nothing else has to know about it.
+//! - Where a scene has no stock, issuing raises the partition's own `credited`, and no pool is asked.
+//! - `events` cannot issue coupons. So a group that succeeds leaves its reward due, in an index too, and the next
+//!   request for the user's coupons or the next sweep issues it ([`group_buy`]).
 
 pub mod bulk;
 pub mod chance;

@@ -16,6 +16,20 @@
 //! - [`wit`]: errors of the typed interfaces
 //!
 //! Nothing here knows what a function does.
+//!
+//! # Rules of the edge
+//!
+//! - It reads `wasi:http` directly, without the `http` crate in between. That saves code in each component, and
+//!   only the headers that somebody asks for leave the host.
+//! - Tokens are compared in constant time.
+//! - All failures become problem details in one place ([`problem`]). The cause goes to the log with the trace id,
+//!   and never into the answer. Panics reach the log through a hook.
+//! - Requests of one instance run concurrently and never wake each other: a component's task may only wait for the
+//!   host. A request that finds the connection being opened looks again after a millisecond.
+//! - A time-out races each call against a timer, because Spin has none. The call that was given up may still
+//!   happen.
+//! - An instance keeps the store's connection, its clock offset, configuration for 500 ms and health for a second.
+//!   No request data lies in statics.
 
 pub mod answer;
 pub mod auth;

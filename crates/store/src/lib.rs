@@ -17,6 +17,23 @@
 //! - [`quarantine`]: what cannot be done for a fault of its own records, set aside with its reason
 //! - [`sweep`]: doing what is due in an index, the oldest first
 //! - [`failure`]: why an operation gave nothing
+//!
+//! # What the layer guarantees
+//!
+//! - A refusal carries its reason: nobody maps the index of a guard back to a meaning.
+//! - A record that is damaged, absent although another one names it, or of a newer version fails only the requests
+//!   that need it (503 `record_unreadable`). It is not a fault of the configuration, as a store of another layout
+//!   is (500 `misconfigured`).
+//! - A sweep passes over an entry whose records cannot be read, names it (`stuck`) and does the others. An entry
+//!   that has been due for ten minutes and fails through its own record goes to the quarantine.
+//! - Numbers and sealed names leave a mark in the commit that deletes their record. So operators may change the
+//!   retention at any time: code that acts never reads it.
+//! - Every sum that reconciliation compares with records has a *gone* count beside it, which the collecting commit
+//!   raises, so that books agree before and after a collection. A collection over two partitions takes its steps in
+//!   one order, each idempotent. A number is never free before its effect is gone, and its effect is never
+//!   forgotten while somebody may still ask for the other half.
+//!
+//! Checking whether a user is new needs none of this: it has no record and no guard with a reason.
 
 pub mod attempts;
 pub mod cache;

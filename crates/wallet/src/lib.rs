@@ -16,6 +16,27 @@
 //! - [`collect`]: what is over is forgotten; [`lives`]: how long each kind of record lives
 //!
 //! [`context`] is what all of them work with. None of them reads a clock or a random number.
+//!
+//! # Tokens first, ledger later
+//!
+//! ```text
+//!    rain: one commit in the user's partition           group packet: one commit takes a part,
+//!    number new - budget leased - token written         a second one pays it under the packet's number
+//!                       \                                  /
+//!                        v                                v
+//!             +---------------------------- user's partition ----------------------------+
+//!    client   |  pending   order number -> signed token      queue   of these, by age    |
+//!    holds -->|     |                                                                    |
+//!    a copy   |     | posting: one transaction for up to 256 tokens, by number once      |
+//!             |     v                                                                    |
+//!             |  entries 0, 1, 2, ...    posted   order number -> entry                  |
+//!             |  account  balance, held, income, withdrawn     fund -, users +           |
+//!             +--------------------------------------------------------------------------+
+//!                       |                                |
+//!         view = account + pending          withdrawal: held, then paid out or voided
+//! ```
+//!
+//! Only the components that give tokens hold keys that can sign. The sum of all accounts is zero at any moment.
 
 pub mod account;
 pub mod carried;
