@@ -2,14 +2,14 @@
 //!
 //! In reading order:
 //! - [`template`], [`scene`]: what operators publish, and which rules follow from it alone
-//! - [`pace`]: how fast a user may get awards of a scene; packets of rains keep to it, too
+//! - [`pace`]: the rate limit of a user for awards of a scene, packets of rains included
 //! - [`records`]: what the store holds, and under which names; [`lives`]: for how long
-//! - [`orders`]: the orders of a user, and when a number may act; [`collect`]: how they go
+//! - [`orders`]: the orders of a user, and when a number may act; [`collect`]: how they are deleted
 //! - [`issue`]: one commit decides and records; the stock is spread over the partitions by [`lease`]
 //! - [`reservation`] and [`expiry`], [`redemption`], [`list`], [`bulk`], [`publish`]: the other operations
-//! - [`settling`]: what coupons did not use of a budget returns to it
-//! - [`revocation`] and [`walk`]: operators take coupons back and extend them, one or many
-//! - [`chance`], [`group_buy`]: one group a user and campaign, and its reward
+//! - [`settling`]: budget that coupons did not use returns
+//! - [`revocation`] and [`walk`]: operators revoke and extend coupons, one or many
+//! - [`chance`], [`group_buy`]: one group per user and campaign, and its reward
 //! - [`seal`]: the end of templates and campaigns that are over for good
 //! - [`refusal`]: why a request got nothing, by code
 //!

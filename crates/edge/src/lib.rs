@@ -1,5 +1,5 @@
-//! The edge: HTTP in and out, configuration, clock, randomness and the store, for every function the
-//! same.
+//! The edge, the same for every function: HTTP in and out, configuration, clock, randomness and the
+//! store.
 //!
 //! In reading order:
 //! - [`serve`](serve::serve): one request from the route table to the response
@@ -12,7 +12,7 @@
 //! - [`store`]: the binding on Spin's imports, kept for the life of the instance
 //! - [`sweep`]: what a sweep could not do
 //! - [`clock`]: the time of a request, by the store's clock
-//! - [`stages`], [`trace`], [`log`]: `Server-Timing`, the trace id, one line a failure
+//! - [`stages`], [`trace`], [`log`]: `Server-Timing`, the trace id, one line per failure
 //! - [`wit`]: errors of the typed interfaces
 //!
 //! Nothing here knows what a function does.

@@ -1,6 +1,6 @@
-//! Leases: how a budget is spread over the partitions, so that giving some of it is one commit in the
-//! partition of its user, and no partition is hotter than the others. The units of a budget are whatever
-//! is given: coupons of a template, cents.
+//! Leases: how a budget is spread over the partitions. Giving some of it is one commit in the partition
+//! of the user, and no partition is hotter than the others. The units of a budget are whatever is given:
+//! coupons of a template, or cents.
 //!
 //! Between the pool and a partition lie two one-way channels, each a cumulative count that is kept
 //! at both ends and only grows:
@@ -9,9 +9,9 @@
 //! - *returned*: the partition adds to its count and takes from what it has left; the pool later
 //!   raises its own count to the partition's, and has the difference.
 //!
-//! Each step demands the count it starts from, so that it happens once however often it is sent, and
-//! whoever comes next finishes what a crash left between two steps. Nothing is ever in both places.
-//! Where a fail-over made one end forget, its count is behind in its own channel; it is raised to the
+//! Each step demands the count that it starts from. So it happens once however often it is sent, and the
+//! next request finishes what a crash left between two steps. No unit is ever in both places. If a
+//! fail-over made one end forget, its count is behind in its own channel: the next step raises it to the
 //! other end's, and the units with it.
 //!
 //! A third channel, *unused*, tells the pool what units that were given did not use of what the budget is counted

@@ -1,12 +1,12 @@
-//! The layer between the binding, which is one transaction, and the rules: what every rule needs of a store, once.
-//! It knows neither HTTP nor a function.
+//! The layer between the binding, which is one transaction, and the rules. It has what every rule needs of a store, and
+//! knows neither HTTP nor a function.
 //!
 //! - [`context`]: the store, the time and the partitions of one request
 //! - [`wave`]: transactions and reads of several partitions at once
 //! - [`plan`]: a transaction whose guards carry their reasons, so that a refusal *is* the reason
 //! - [`codec`]: how records are written, with a byte that names the version, and what cannot be read
 //! - [`versioned`]: one record that is changed from the exact value that was seen
-//! - [`attempts`]: the loop of whoever loses against another commit, with its bound
+//! - [`attempts`]: the bounded retry loop after another commit came first
 //! - [`cache`]: what an instance read a moment ago
 //! - [`published`]: configuration that operators publish and everybody reads
 //! - [`sealed`]: configuration that is over for good, and names that never come back
@@ -14,7 +14,7 @@
 //! - [`retention`]: how long what is over is kept
 //! - [`life`]: how long each kind of record lives
 //! - [`listing`]: one list out of those of all partitions
-//! - [`quarantine`]: what cannot be done for a fault of its own records, set aside with its reason
+//! - [`quarantine`]: items that fail through their own records, set aside with the reason
 //! - [`sweep`]: doing what is due in an index, the oldest first
 //! - [`failure`]: why an operation gave nothing
 //!
