@@ -1,6 +1,8 @@
 //! Issuing to a list of users, part by part. Each user's number follows from the batch, so that a
 //! part that is sent again gives nobody a second coupon, and a batch that broke off anywhere is simply
 //! sent again.
+//!
+//! A part that is sent again replaces its own tally.
 
 use std::collections::BTreeMap;
 

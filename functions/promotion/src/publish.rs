@@ -4,6 +4,15 @@
 //! one record, so that everybody sees the whole of it or nothing. What is interrupted is done again by who
 //! asks again. Key sets that no version needs any more are taken out of the index later, when nobody reads
 //! by them any more.
+//!
+//! A mention in the index carries the *key set* of its version. A reader takes a mention only if the live version
+//! has that key set, so nobody sees half of an activity, whatever crashes when. A version that names the same
+//! products keeps the key set, and is live in one commit. A key set that no version needs leaves the index five
+//! seconds later at the earliest, when no instance can still read by it ([`crate::retire`]). Of two readings of a
+//! head, the one with fewer changes is the older one and is never taken.
+//!
+//! A draft is a version beside the live one, and is in the index too: that is how both are evaluated for one cart.
+//! The users who try drafts are chosen by a hash of their id, the same for all activities.
 
 use domain::answers::{fields, unexpected};
 use domain::digest;

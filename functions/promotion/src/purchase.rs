@@ -13,6 +13,10 @@
 //! the first commit of an order, and of a tombstone, demands behind the guard of its own record that the number is not
 //! forgotten; whoever asks again is told `too_old`. Where the request is refused before that, because an activity is over
 //! by now, it is asked whether the number is: a refusal would say that nothing was taken.
+//!
+//! With leases, as coupons have them, taking would be one commit here too, at the price of a pool for every SKU. An
+//! activity's partition is hot only while its order rate is. A hold says what it has of each unit. The sweep undoes
+//! an order that was abandoned a minute ago.
 
 use domain::due::{Due, Swept};
 use domain::error::InvalidInput;
