@@ -47,6 +47,9 @@ struct Arguments {
     /// What each of them asks on a day, at most 24 times.
     #[arg(long, default_value_t = 6, requires = "days", value_parser = clap::value_parser!(u32).range(1..=24))]
     asks_a_day: u32,
+    /// Checks all books after so many days, and at the end.
+    #[arg(long, default_value_t = 1, requires = "days", value_parser = clap::value_parser!(u64).range(1..))]
+    check_days: u64,
     /// Keeps what is over for as long as an app does that nobody configured; the store grows for as long then.
     #[arg(long, requires = "days")]
     default_retention: bool,
@@ -161,9 +164,9 @@ fn print_shrunk(place: &Place, seed: u64, reduction: &Reduction) {
 /// Many days: 30 campaigns and 1,500 rains in 400 of them. In few of them less is kept, so that the store is as large as
 /// it gets in the middle of them.
 fn many_days(days: u64, arguments: &Arguments) -> Result<ExitCode> {
-    let Arguments { users, asks_a_day, default_retention, .. } = *arguments;
+    let Arguments { users, asks_a_day, check_days, default_retention, .. } = *arguments;
     let of = if days < FEW_DAYS { Scale::of_few_days } else { Scale::of_days };
-    let mut scale = Scale { asks_a_day, ..of(days, users) };
+    let mut scale = Scale { asks_a_day, check_days, ..of(days, users) };
     if default_retention {
         scale.kept = Kept::Default;
     }
@@ -172,10 +175,11 @@ fn many_days(days: u64, arguments: &Arguments) -> Result<ExitCode> {
     bar.set_style(style.expect("a template"));
     bar.enable_steady_tick(Duration::from_secs(1));
     let runtime = tokio::runtime::Runtime::new()?;
-    let report = runtime.block_on(long_run::run(scale, |size| {
+    let report = runtime.block_on(long_run::run(scale, |day, size| {
         bar.inc(1);
-        if bar.is_hidden() && size.day.is_multiple_of(DAYS_TOLD_EVERY) {
-            println!("day {} after {:.0?}: {} bytes", size.day, bar.elapsed(), size.bytes);
+        if bar.is_hidden() && day.is_multiple_of(DAYS_TOLD_EVERY) {
+            let bytes = size.map_or(0, |size| size.bytes);
+            println!("day {day} after {:.0?}: {bytes} bytes", bar.elapsed());
         }
     }));
     bar.abandon();
