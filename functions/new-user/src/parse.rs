@@ -3,7 +3,7 @@
 use domain::error::InvalidInput;
 use domain::ids::{IdInput, UserId};
 use domain::paid::Unknown;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Users of one batch: what one page of a back office shows, and what one request may cost a store.
 pub const USERS_MAX: usize = 1_000;
@@ -17,27 +17,45 @@ pub struct Check {
     pub unknown: Unknown,
 }
 
-/// The body of `POST /v1/users/check-new`.
+/// Users of a batch.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(
+    not(target_arch = "wasm32"),
+    derive(schemars::JsonSchema),
+    schemars(rename = "IdInputs")
+)]
+#[serde(transparent)]
+struct Users(
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1, max = USERS_MAX)))]
+    Vec<IdInput>,
+);
+
+/// Which users to tell the standing of, in order.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 #[serde(deny_unknown_fields)]
 pub struct CheckManyBody {
-    users: Vec<IdInput>,
+    users: Users,
+    /// What to make of users without a mark.
     #[serde(default)]
     unknown: Unknown,
 }
 
-/// The body of `POST /v1/users/mark-paid`.
+/// Users who have paid.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 #[serde(deny_unknown_fields)]
 pub struct MarkPaidBody {
-    users: Vec<IdInput>,
+    users: Users,
 }
 
-/// The body of `PUT /v1/users/import`.
-#[derive(Debug, Deserialize)]
+/// The import of those who paid before this function existed.
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "Import"))]
 #[serde(deny_unknown_fields)]
 pub struct ImportBody {
-    complete: bool,
+    /// Whether it is complete.
+    pub complete: bool,
 }
 
 /// `GET /v1/users/{user}/new?unknown=`
@@ -90,7 +108,7 @@ pub fn count(users: usize) -> Result<(), InvalidInput> {
     }
 }
 
-fn users(list: &[IdInput]) -> Result<Vec<UserId>, InvalidInput> {
+fn users(Users(list): &Users) -> Result<Vec<UserId>, InvalidInput> {
     count(list.len())?;
     list.iter().enumerate().map(|(index, id)| id.user(|| format!("users[{index}]"))).collect()
 }
