@@ -28,12 +28,19 @@ pub struct Left {
     pub interrupted: Option<String>,
 }
 
+/// The first hundred of what cannot be done for a fault of its own records. Each stays as it is, and stops nothing else.
+/// All are in the log.
+#[cfg(not(target_arch = "wasm32"))]
+#[derive(Debug, schemars::JsonSchema)]
+pub struct StuckItems(#[schemars(length(max = NAMED_MAX))] pub Vec<StuckItem>);
+
 /// An item that cannot be done.
 #[derive(Debug, Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 pub struct StuckItem {
-    /// Which.
+    /// Which: the list, its partition, and what stands in it.
     pub place: String,
-    /// Why.
+    /// Why, for operators.
     pub cause: String,
 }
 

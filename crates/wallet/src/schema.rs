@@ -1,11 +1,13 @@
 //! How tokens, packets and payments look on the wire, in native builds alone: the contract is written from it.
 
-use domain::money::Currency;
+use domain::money::{Amount, Currency};
 use domain::named;
 use schemars::json_schema;
+use serde_json::{Value, json};
 
 use crate::packet::pay::PAYMENT_BYTES_MAX;
 use crate::packet::{NUMBER_BYTES_MAX, Payment};
+use crate::rain::{Amounts, CHOICES_MAX, Choice};
 use crate::token::TOKEN_CHARACTERS_MAX;
 
 /// A token, for `#[schemars(with = "...")]`.
@@ -38,4 +40,26 @@ named!(WalletCurrency, "WalletCurrency", generator => {
     let mut schema = generator.subschema_for::<Currency>();
     schema.insert("description".to_owned(), "That of all wallets.".into());
     schema
+});
+named!(Amounts, "Amounts", generator => {
+    let amount = generator.subschema_for::<Amount>();
+    let choice = generator.subschema_for::<Choice>();
+    let one = |required: &[&str], properties: Value| {
+        json!({
+            "type": "object",
+            "additionalProperties": false,
+            "required": required,
+            "properties": properties,
+        })
+    };
+    let choices = json!({"type": "array", "minItems": 1, "maxItems": CHOICES_MAX, "items": choice});
+    json_schema!({
+        "description": "What is in a packet: always the same, any amount between two, or one of a table. It follows from \
+            the order number, so that asking again gives the same.",
+        "oneOf": [
+            one(&["fixed"], json!({"fixed": amount})),
+            one(&["minimum", "maximum"], json!({"minimum": amount, "maximum": amount})),
+            one(&["choices"], json!({"choices": choices})),
+        ],
+    })
 });

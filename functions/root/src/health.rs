@@ -62,7 +62,10 @@ enum Status {
 #[derive(Serialize)]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 struct WarningBody {
-    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "crate::contract::WarningCode"))]
+    #[cfg_attr(
+        not(target_arch = "wasm32"),
+        schemars(with = "crate::contract::warning_code::WarningCode")
+    )]
     code: &'static str,
     detail: String,
 }

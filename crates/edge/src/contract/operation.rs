@@ -1,6 +1,6 @@
 //! What one operation promises: what it takes, what it answers, why it refuses.
 
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
 use crate::problem::Problem;
@@ -289,6 +289,42 @@ impl Parameter {
     pub fn example(mut self, example: &'static str) -> Self {
         self.example = Some(example);
         self
+    }
+}
+
+/// What is answered as it was taken, for `#[schemars(with = "...")]`: the schema that requests have.
+#[derive(Debug)]
+pub struct AsTaken<T>(std::marker::PhantomData<T>);
+
+impl<T: JsonSchema> JsonSchema for AsTaken<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"$ref": format!("#/components/schemas/{}", T::schema_name())})
+    }
+}
+
+/// One of two shapes.
+#[derive(Debug)]
+pub struct Either<A, B>(std::marker::PhantomData<(A, B)>);
+
+impl<A: JsonSchema, B: JsonSchema> JsonSchema for Either<A, B> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        format!("{}_or_{}", A::schema_name(), B::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({"oneOf": [generator.subschema_for::<A>(), generator.subschema_for::<B>()]})
     }
 }
 
