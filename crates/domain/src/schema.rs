@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::ids::{IdInput, UserId};
+use crate::ids::{BATCH_USERS_MAX, IdInput, UserId};
 use crate::integer::Count;
 use crate::money::{Amount, Currency};
 use crate::order_number::{
@@ -59,6 +59,10 @@ macro_rules! directed {
     };
 }
 
+/// Users of a batch, for `#[schemars(with = "...")]`.
+#[derive(Debug)]
+pub struct IdInputs;
+
 /// A count in answers.
 struct CountText;
 /// A count in requests.
@@ -91,6 +95,12 @@ named!(UserId, "Id", _generator => json_schema!({
 named!(IdInput, "IdInput", generator => {
     text_or_integer(generator.subschema_for::<UserId>(), u64::MAX)
 });
+named!(IdInputs, "IdInputs", generator => json_schema!({
+    "type": "array",
+    "minItems": 1,
+    "maxItems": BATCH_USERS_MAX,
+    "items": generator.subschema_for::<IdInput>(),
+}));
 named!(CountText, "Count", _generator => json_schema!({
     "type": "string",
     "pattern": "^(0|[1-9][0-9]{0,15})$",

@@ -1,12 +1,12 @@
 //! Wire -> typed command.
 
 use domain::error::InvalidInput;
-use domain::ids::{IdInput, UserId};
+use domain::ids::{BATCH_USERS_MAX, IdInput, UserId};
 use domain::paid::Unknown;
 use serde::{Deserialize, Serialize};
 
-/// Users of one batch: what one page of a back office shows, and what one request may cost a store.
-pub const USERS_MAX: usize = 1_000;
+/// Users of one batch.
+pub const USERS_MAX: usize = BATCH_USERS_MAX;
 
 /// Which users to tell the standing of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,25 +17,13 @@ pub struct Check {
     pub unknown: Unknown,
 }
 
-/// Users of a batch.
-#[derive(Debug, Deserialize)]
-#[cfg_attr(
-    not(target_arch = "wasm32"),
-    derive(schemars::JsonSchema),
-    schemars(rename = "IdInputs")
-)]
-#[serde(transparent)]
-struct Users(
-    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1, max = USERS_MAX)))]
-    Vec<IdInput>,
-);
-
 /// Which users to tell the standing of, in order.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 #[serde(deny_unknown_fields)]
 pub struct CheckManyBody {
-    users: Users,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "domain::schema::IdInputs"))]
+    users: Vec<IdInput>,
     /// What to make of users without a mark.
     #[serde(default)]
     unknown: Unknown,
@@ -46,7 +34,8 @@ pub struct CheckManyBody {
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 #[serde(deny_unknown_fields)]
 pub struct MarkPaidBody {
-    users: Users,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "domain::schema::IdInputs"))]
+    users: Vec<IdInput>,
 }
 
 /// The import of those who paid before this function existed.
@@ -108,7 +97,7 @@ pub fn count(users: usize) -> Result<(), InvalidInput> {
     }
 }
 
-fn users(Users(list): &Users) -> Result<Vec<UserId>, InvalidInput> {
+fn users(list: &[IdInput]) -> Result<Vec<UserId>, InvalidInput> {
     count(list.len())?;
     list.iter().enumerate().map(|(index, id)| id.user(|| format!("users[{index}]"))).collect()
 }
