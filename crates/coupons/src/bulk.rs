@@ -45,6 +45,7 @@ pub struct Batch {
 
 /// What became of users.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 pub struct Tally {
     /// All.
     pub users: u32,

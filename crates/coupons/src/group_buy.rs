@@ -68,13 +68,16 @@ const REWARD: &str = "group:";
 /// A campaign, as operators write it and as the store keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 pub struct Campaign {
-    /// The template of the reward.
+    /// Of the reward.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Part<'_>"))]
     pub template: String,
     /// Whether a group that fails or expires gives the chance back.
     pub give_back: bool,
     /// What to make of users of whom nothing is known while earlier payers are still imported: only new ones open groups.
     #[serde(default, skip_serializing_if = "Unknown::is_new")]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(extend("default" = "new")))]
     pub unknown_users: Unknown,
     /// Whether groups may be opened. Those that are open go on.
     #[serde(default = "enabled_default")]

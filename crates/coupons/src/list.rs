@@ -18,6 +18,7 @@ use crate::records::{self, Coupon, Gave, Order};
 /// In what state a coupon is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 pub enum State {
     /// Held, and not the user's yet.
     Reserved,

@@ -25,20 +25,26 @@ pub(crate) const SECONDS_MAX: u32 = 31 * 86_400;
 /// A scene, as operators write it and as the store keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 pub struct Scene {
-    /// What is awarded: cash, a video subsidy, a partner's voucher, an avatar pendant, ...
+    /// What is awarded: cash, a video subsidy, a partner's voucher, an avatar pendant, ... An open list.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Part<'_>"))]
     pub award_type: String,
-    /// What a user's statement says of an award.
+    /// What a user's statement of coupons says of an award; kept with each coupon that is given from then on. Packets
+    /// of rains have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1, max = STATEMENT_BYTES_MAX)))]
     pub statement: Option<String>,
-    /// How fast one user may get awards of the scene.
+    /// At most so many awards of the scene a user in so much time, which begins with the first of them: coupons of
+    /// its templates and packets of its rains together; rewards of group-buys do not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<RateLimit>,
-    /// Whether a reward that was earned, and could not be given, stays due until it can, or its template is over for good;
-    /// else it lapses.
+    /// Whether a reward that was earned, and could not be given, stays due until it can, at most until 25 minutes
+    /// after the claim window of its template; else it lapses. It is about coupons; packets of rains are never owed.
     #[serde(default = "yes")]
     pub compensated: bool,
-    /// Whether there is a stock of awards; else a template has as many as are asked for.
+    /// Whether there is a stock of awards; else a template gives as many as are asked for. Cannot change. Rains have
+    /// a budget, whatever it says.
     #[serde(default = "yes")]
     pub stock: bool,
 }
@@ -52,13 +58,16 @@ fn yes() -> bool {
     true
 }
 
-/// At most so many awards a user in so much time, which begins with the first of them ([`crate::pace`]).
+/// At most so many awards of the scene a user in so much time, which begins with the first of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 pub struct RateLimit {
     /// 1 to 1,000.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = 1, max = AWARDS_MAX)))]
     pub awards: u32,
     /// 1 second to 31 days.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = 1, max = SECONDS_MAX)))]
     pub seconds: u32,
 }
 

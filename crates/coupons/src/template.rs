@@ -41,6 +41,7 @@ const LOW_WATER_PERCENT_DEFAULT: u8 = 10;
 /// What a coupon does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 pub enum Kind {
     /// `value` cents off.
     AmountOff,
@@ -52,66 +53,95 @@ pub enum Kind {
     Gift,
 }
 
+/// Segments of users.
+#[cfg(not(target_arch = "wasm32"))]
+#[derive(Debug, schemars::JsonSchema)]
+pub struct Segments(
+    #[schemars(
+        length(max = SEGMENTS_MAX),
+        inner(length(min = 1, max = SEGMENT_BYTES_MAX))
+    )]
+    pub Vec<String>,
+);
+
 /// A coupon template, as operators write it and as the store keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(
+    not(target_arch = "wasm32"),
+    derive(schemars::JsonSchema),
+    schemars(rename = "Definition")
+)]
 pub struct Template {
     /// The activity it belongs to.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Part<'_>"))]
     pub activity: String,
-    /// The scene, which stands for one type of award.
+    /// One type of award.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Part<'_>"))]
     pub scene: String,
     /// What a coupon does.
     pub kind: Kind,
-    /// Cents, or percent, by `kind`.
+    /// Cents; percent (1 to 100) for `percent_off`. At least 1.
     pub value: Amount,
     /// Cents that a cart must reach.
     #[serde(default)]
     pub threshold: Amount,
     /// Of all amounts.
     pub currency: Currency,
-    /// Coupons there are; nothing in a scene without a stock.
+    /// Required, unless the scene has no stock; then it is left out, and `budget` with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stock: Option<Count>,
-    /// Cents that the coupons may cost together.
+    /// Cents that the coupons may cost together. What a coupon did not use of its face returns to it: all of one that
+    /// expired, and of one whose redemption is final what `amount` left, where the shop said it. With `percent_off`
+    /// and `fixed_price` it needs `single_cap`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<Amount>,
     /// Coupons of this template that one user may get.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = 1, max = LIMIT_PER_USER_MAX)))]
     pub limit_per_user: u32,
     /// From when on coupons are given.
     pub claim_from: UnixMillis,
-    /// Until when, that moment not included.
+    /// That moment not included. Of a new template it is in the future. One that is over can be opened again.
     pub claim_until: UnixMillis,
-    /// From when on a coupon can be redeemed; from when it is given, where nothing is said.
+    /// From when it is given, where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_from: Option<UnixMillis>,
-    /// Until when, that moment not included; this or `valid_for_days`.
+    /// This, or `valid_for_days`; after `claim_from`. From then on nothing is given: `ended`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_until: Option<UnixMillis>,
-    /// For how many days from when it is given, or from `valid_from` if that is later.
+    /// From when it is given, or from `valid_from` if that is later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = 1, max = VALID_DAYS_MAX)))]
     pub valid_for_days: Option<u32>,
-    /// For how many days a redemption can be rolled back; not at all with 0.
+    /// For how many days a redemption can be rolled back; then it is final. Not at all with 0. A coupon keeps what
+    /// was said when it was given.
     #[serde(default = "rollback_days_default")]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = 0, max = ROLLBACK_DAYS_MAX)))]
     pub rollback_days: u16,
-    /// The template stops once less than this part of the coupons would remain.
+    /// Coupons are given as long as at least this part of the stock remains before it.
     #[serde(default = "low_water_percent_default")]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = 0, max = 100)))]
     pub low_water_percent: u8,
-    /// The template that gives in its place then.
+    /// Gives in its place then; at most 4 in a chain, without a circle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Option<Part<'_>>"))]
     pub fallback_template: Option<String>,
-    /// What is said in its place where there is no fallback, or that one has stopped too.
+    /// Said in its place where no fallback gives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1, max = GREETING_BYTES_MAX)))]
     pub greeting: Option<String>,
     /// Only for users without a paid order.
     #[serde(default)]
     pub new_users_only: bool,
     /// Of those, what to make of users of whom nothing is known while earlier payers are still imported.
     #[serde(default, skip_serializing_if = "Unknown::is_new")]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(extend("default" = "new")))]
     pub unknown_users: Unknown,
-    /// Only for users in one of these segments; for all where there is none.
+    /// Only for users in one of these; for all where there is none.
     #[serde(default)]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Segments"))]
     pub segments: Vec<String>,
-    /// The most that one coupon may take off.
+    /// The most that one coupon may take off. At least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub single_cap: Option<Amount>,
     /// Whether it gives coupons at all.

@@ -14,6 +14,9 @@ use crate::error::InvalidInput;
 /// Digits of the largest id, 18446744073709551615; a longer text is refused unread.
 const ID_DIGITS_MAX: usize = 20;
 
+/// Users of one batch: what one page of a back office shows, and what one request may cost a store.
+pub const BATCH_USERS_MAX: usize = 1_000;
+
 /// A user. Any `u64`: dense 8-digit ids and sparse 18-digit ones stand together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserId(pub u64);

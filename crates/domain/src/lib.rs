@@ -14,6 +14,7 @@
 //! - [`due`]: an index of work by the time at which it is due
 //! - [`day_lists`]: the users whose records changed on a day
 //! - [`life`]: how long each kind of record lives
+//! - [`schema`](self): how all these look on the wire, in native builds alone
 //! - [`paid`]: the rule "is this user new?", which more than one function needs
 //!
 //! Nothing here reads a clock, a random number or a store: those arrive as values.
@@ -30,5 +31,7 @@ pub mod money;
 pub mod order_number;
 pub mod paid;
 pub mod partition;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod schema;
 pub mod time;
 pub mod transaction;

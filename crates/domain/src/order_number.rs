@@ -12,6 +12,8 @@ use crate::ids::UserId;
 pub const ORDER_NUMBER_BYTES_MAX: usize = 185;
 /// A part names an activity, a scene and so on; 32 characters hold a ULID or a UUID without hyphens.
 pub const PART_BYTES_MAX: usize = 32;
+/// Bytes of a shop's own order number: a UUID with a prefix fits several times.
+pub const SHOP_ORDER_BYTES_MAX: usize = 128;
 
 /// A number under which an operation acts at most once for its user.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

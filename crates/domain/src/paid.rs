@@ -41,15 +41,16 @@ pub const LIVES: &[Life] = &[
 /// 1 once an operator declared it complete.
 const COMPLETE: &str = "complete";
 
-/// What to make of users without a mark, while the import of those who paid before this function
-/// existed is not complete.
+/// What to make of a user without a mark, while the import of those who paid before this function existed is not
+/// complete.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Unknown {
-    /// They are new.
+    /// The user is new.
     #[default]
     New,
-    /// They are to be asked about elsewhere.
+    /// The user is to be asked about elsewhere: `import_incomplete`.
     Ask,
 }
 

@@ -108,7 +108,7 @@ fn measured(
 }
 
 /// A time that no store has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AbsurdTime(i64);
 
 /// What the store last said of its clock.

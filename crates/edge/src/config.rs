@@ -11,39 +11,54 @@ use spin_sdk::variables;
 use thiserror::Error;
 
 use crate::clock::Moment;
+use crate::variable::{
+    DEVELOPMENT, KEY_PREFIX, OF_STORE, PAGE_ENTRIES_MAX, PARTITIONS, STAGE, STORE,
+    STORE_TIMEOUT_MS, Variable, WALLET_CURRENCY,
+};
 
 /// A variable that changes takes effect within this time; reading them for every request would cost
 /// more host calls than the request itself.
 const AGE_MS_MAX: u64 = 500;
-/// A token that can be guessed opens everything.
-const TOKEN_BYTES_MIN: usize = 16;
-/// Longer than any answer of a healthy store, shorter than a caller's patience.
-const STORE_TIMEOUT_MS_DEFAULT: u64 = 2_000;
 /// A request that waits longer than this has been given up by its caller.
 const STORE_TIMEOUT_MS_MAX: u64 = 30_000;
 /// Redis pays for these with every key.
 const NAME_BYTES_MAX: usize = 16;
 
-/// A variable; `None` where it is empty or undefined.
-async fn variable(name: &'static str) -> Result<Option<String>, ConfigError> {
-    match variables::get(name).await {
-        Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
-        Err(variables::Error::Undefined(_)) => Ok(None),
-        Err(error) => Err(ConfigError::Unreadable { name, detail: error.to_string() }),
+impl Variable {
+    /// Its value; `None` where it is empty or undefined.
+    async fn read(&self) -> Result<Option<String>, ConfigError> {
+        match variables::get(self.name).await {
+            Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
+            Err(variables::Error::Undefined(_)) => Ok(None),
+            Err(error) => {
+                Err(ConfigError::Unreadable { name: self.name, detail: error.to_string() })
+            }
+        }
     }
 }
 
-/// A variable of some functions alone, read as they read it; `default` where it is empty or undefined.
+/// Reads variables one after the other: the host has them at hand.
+pub(crate) async fn read<const N: usize>(
+    variables: &[Variable; N],
+) -> Result<[Option<String>; N], ConfigError> {
+    let mut values = [const { None }; N];
+    for (value, variable) in values.iter_mut().zip(variables) {
+        *value = variable.read().await?;
+    }
+    Ok(values)
+}
+
+/// A variable of some functions alone, read as they read it; its default where it is empty or undefined.
 ///
 /// # Errors
 /// It is wrong, or cannot be read.
 pub async fn parsed<T, E: Display>(
-    name: &'static str,
-    default: &str,
+    variable: &Variable,
     parse: impl FnOnce(&str) -> Result<T, E>,
 ) -> Result<T, ConfigError> {
-    let text = variable(name).await?;
-    parse(text.as_deref().unwrap_or(default)).map_err(|error| wrong(name, error.to_string()))
+    let text = variable.read().await?;
+    let text = text.as_deref().or(variable.default).unwrap_or_default();
+    parse(text).map_err(|error| wrong(variable, error.to_string()))
 }
 
 /// Whether keys that are made for development may be used.
@@ -51,7 +66,7 @@ pub async fn parsed<T, E: Display>(
 /// # Errors
 /// The variable cannot be read.
 pub async fn is_development() -> Result<bool, ConfigError> {
-    Ok(variable("development").await?.as_deref() == Some("true"))
+    Ok(DEVELOPMENT.read().await?.as_deref() == Some("true"))
 }
 
 /// The currency of all wallets.
@@ -60,7 +75,7 @@ pub async fn is_development() -> Result<bool, ConfigError> {
 /// The variable is wrong, or cannot be read.
 pub async fn wallet_currency() -> Result<Currency, ConfigError> {
     let parse = |text: &str| Currency::parse(text).ok_or("must be three capital letters");
-    parsed("wallet_currency", "CNY", parse).await
+    parsed(&WALLET_CURRENCY, parse).await
 }
 
 /// What an instance is configured with.
@@ -74,10 +89,6 @@ pub struct Config {
     pub key_prefix: String,
     /// `live`, `gray`, `loadtest`, ...: stages do not see each other's data.
     pub stage: String,
-    /// The token of callers.
-    pub caller_token: String,
-    /// The token of operators.
-    pub operator_token: String,
     /// After this time a commit counts as unanswered.
     pub store_timeout_ms: u64,
     /// The most entries of a page that is read from the store at once, whatever is asked for.
@@ -135,13 +146,9 @@ impl Config {
         if let Some(config) = cached {
             return Ok(config);
         }
-        // One after the other: the host has them at hand.
-        let mut values = Vec::with_capacity(NAMES.len());
-        for name in NAMES {
-            values.push(variable(name).await?);
-        }
-        let mut config = Self::parse(|name| {
-            let index = NAMES.iter().position(|known| *known == name)?;
+        let values = read(&OF_STORE).await?;
+        let mut config = Self::parse(|variable| {
+            let index = OF_STORE.iter().position(|known| known.name == variable.name)?;
             values[index].as_deref()
         })?;
         config.read_at = Moment::now();
@@ -150,78 +157,34 @@ impl Config {
         Ok(config)
     }
 
-    /// Reads the configuration out of variables; what is empty or undefined has its default.
-    fn parse<'a>(variable: impl Fn(&'static str) -> Option<&'a str>) -> Result<Self, ConfigError> {
-        let given = |name| variable(name).filter(|value| !value.is_empty());
-        let config = Self {
-            store: StoreAddress::parse(given(STORE).unwrap_or("kv"))?,
-            partitions: match given(PARTITIONS) {
-                None => Partitions::default(),
-                Some(text) => text
-                    .parse()
-                    .map_err(|_| wrong(PARTITIONS, "must be a power of two from 1 to 4096"))
-                    .and_then(|count| {
-                        Partitions::new(count).map_err(|error| wrong(PARTITIONS, error.to_string()))
-                    })?,
-            },
-            key_prefix: name(KEY_PREFIX, given(KEY_PREFIX).unwrap_or("hb"))?,
-            stage: name(STAGE, given(STAGE).unwrap_or("live"))?,
-            caller_token: token(CALLER_TOKEN, given(CALLER_TOKEN))?,
-            operator_token: token(OPERATOR_TOKEN, given(OPERATOR_TOKEN))?,
-            store_timeout_ms: match given(STORE_TIMEOUT_MS) {
-                None => STORE_TIMEOUT_MS_DEFAULT,
-                Some(text) => text
-                    .parse()
-                    .ok()
-                    .filter(|ms| (1..=STORE_TIMEOUT_MS_MAX).contains(ms))
-                    .ok_or_else(|| wrong(STORE_TIMEOUT_MS, "must be from 1 to 30000"))?,
-            },
-            page_entries_max: match given(PAGE_ENTRIES_MAX) {
-                None => READ_FIELDS_MAX,
-                Some(text) => text
-                    .parse()
-                    .ok()
-                    .filter(|entries| (1..=READ_FIELDS_MAX).contains(entries))
-                    .ok_or_else(|| wrong(PAGE_ENTRIES_MAX, "must be from 1 to 1024"))?,
-            },
+    /// Reads the configuration out of variables; what is undefined has its default.
+    fn parse<'a>(value: impl Fn(&Variable) -> Option<&'a str>) -> Result<Self, ConfigError> {
+        let text = |variable: &Variable| value(variable).or(variable.default).unwrap_or_default();
+        let partitions = text(&PARTITIONS).parse();
+        let partitions = partitions
+            .map_err(|_| wrong(&PARTITIONS, "must be a power of two from 1 to 4096"))
+            .and_then(|count| {
+                Partitions::new(count).map_err(|error| wrong(&PARTITIONS, error.to_string()))
+            })?;
+        let store_timeout_ms = text(&STORE_TIMEOUT_MS).parse().ok();
+        let store_timeout_ms = store_timeout_ms
+            .filter(|ms| (1..=STORE_TIMEOUT_MS_MAX).contains(ms))
+            .ok_or_else(|| wrong(&STORE_TIMEOUT_MS, "must be from 1 to 30000"))?;
+        let page_entries_max = text(&PAGE_ENTRIES_MAX).parse().ok();
+        let page_entries_max = page_entries_max
+            .filter(|entries| (1..=READ_FIELDS_MAX).contains(entries))
+            .ok_or_else(|| wrong(&PAGE_ENTRIES_MAX, "must be from 1 to 1024"))?;
+        Ok(Self {
+            store: StoreAddress::parse(text(&STORE))?,
+            partitions,
+            key_prefix: name(&KEY_PREFIX, text(&KEY_PREFIX))?,
+            stage: name(&STAGE, text(&STAGE))?,
+            store_timeout_ms,
+            page_entries_max,
             read_at: Moment::default(),
-        };
-        if config.caller_token == config.operator_token {
-            return Err(wrong(OPERATOR_TOKEN, "must differ from caller_token"));
-        }
-        Ok(config)
-    }
-
-    /// A configuration of these tokens and defaults.
-    #[cfg(test)]
-    pub(crate) fn for_tests(caller: &str, operator: &str) -> Self {
-        Self::parse(|name| match name {
-            CALLER_TOKEN => Some(caller),
-            OPERATOR_TOKEN => Some(operator),
-            _ => None,
         })
-        .expect("tokens of tests are long enough and differ")
     }
 }
-
-const STORE: &str = "store";
-const PARTITIONS: &str = "partitions";
-const KEY_PREFIX: &str = "key_prefix";
-const STAGE: &str = "stage";
-const CALLER_TOKEN: &str = "caller_token";
-const OPERATOR_TOKEN: &str = "operator_token";
-const STORE_TIMEOUT_MS: &str = "store_timeout_ms";
-const PAGE_ENTRIES_MAX: &str = "page_entries_max";
-const NAMES: [&str; 8] = [
-    STORE,
-    PARTITIONS,
-    KEY_PREFIX,
-    STAGE,
-    CALLER_TOKEN,
-    OPERATOR_TOKEN,
-    STORE_TIMEOUT_MS,
-    PAGE_ENTRIES_MAX,
-];
 
 impl StoreAddress {
     fn parse(text: &str) -> Result<Self, ConfigError> {
@@ -236,13 +199,13 @@ impl StoreAddress {
         if addresses.iter().all(redis) {
             Ok(Self::Redis(addresses))
         } else {
-            Err(wrong(STORE, "must be kv or redis://host:port, several separated by commas"))
+            Err(wrong(&STORE, "must be kv or redis://host:port, several separated by commas"))
         }
     }
 }
 
 /// A name that becomes part of keys: nothing that has a meaning there.
-fn name(variable: &'static str, text: &str) -> Result<String, ConfigError> {
+fn name(variable: &Variable, text: &str) -> Result<String, ConfigError> {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(allowed) {
         Ok(text.to_owned())
@@ -251,44 +214,28 @@ fn name(variable: &'static str, text: &str) -> Result<String, ConfigError> {
     }
 }
 
-fn token(variable: &'static str, text: Option<&str>) -> Result<String, ConfigError> {
-    match text {
-        None => Err(wrong(variable, "is required")),
-        Some(text) if text.len() < TOKEN_BYTES_MIN => {
-            Err(wrong(variable, "must have at least 16 characters"))
-        }
-        Some(text) => Ok(text.to_owned()),
-    }
-}
-
-fn wrong(name: &'static str, detail: impl Into<String>) -> ConfigError {
-    ConfigError::Wrong { name, detail: detail.into() }
+pub(crate) fn wrong(variable: &Variable, detail: impl Into<String>) -> ConfigError {
+    ConfigError::Wrong { name: variable.name, detail: detail.into() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parse(changes: &[(&'static str, &'static str)]) -> Result<Config, ConfigError> {
-        Config::parse(|name| {
-            let changed = changes.iter().find(|(changed, _)| *changed == name);
-            changed.map(|(_, value)| *value).or(match name {
-                CALLER_TOKEN => Some("caller-token-of-tests"),
-                OPERATOR_TOKEN => Some("operator-token-of-tests"),
-                _ => None,
-            })
+    fn parse(changes: &[(Variable, &'static str)]) -> Result<Config, ConfigError> {
+        Config::parse(|variable| {
+            let changed = changes.iter().find(|(changed, _)| changed == variable);
+            changed.map(|(_, value)| *value)
         })
     }
 
     #[test]
-    fn defaults_work_and_tokens_are_required() {
+    fn defaults_work() {
         let config = parse(&[]).unwrap();
         assert_eq!(config.store, StoreAddress::Kv);
-        assert_eq!(config.partitions.count(), 256);
+        assert_eq!(config.partitions, Partitions::default());
         assert_eq!((config.stage.as_str(), config.store_timeout_ms), ("live", 2_000));
         assert_eq!(config.page_entries_max, READ_FIELDS_MAX, "pages are as they are asked for");
-        let missing = wrong(CALLER_TOKEN, "is required");
-        assert_eq!(parse(&[(CALLER_TOKEN, "")]), Err(missing));
     }
 
     #[test]
@@ -305,8 +252,6 @@ mod tests {
             (STAGE, "Live", false),
             (STAGE, "gray", true),
             (KEY_PREFIX, "a:b", false),
-            (CALLER_TOKEN, "short", false),
-            (CALLER_TOKEN, "operator-token-of-tests", false),
             (STORE_TIMEOUT_MS, "0", false),
             (STORE_TIMEOUT_MS, "250", true),
             (PAGE_ENTRIES_MAX, "0", false),
@@ -315,8 +260,13 @@ mod tests {
             (PAGE_ENTRIES_MAX, "1025", false),
             (PAGE_ENTRIES_MAX, "-1", false),
         ];
-        for (name, value, valid) in table {
-            assert_eq!(parse(&[(name, value)]).is_ok(), valid, "{name}={value}");
+        for (variable, value, valid) in table {
+            let name = variable.name;
+            let config = parse(&[(variable, value)]);
+            assert_eq!(config.is_ok(), valid, "{name}={value}");
+            if let Err(ConfigError::Wrong { name: named, .. }) = config {
+                assert_eq!(named, name);
+            }
         }
     }
 }

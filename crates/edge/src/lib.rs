@@ -8,7 +8,8 @@
 //! - [`call`]: what a handler is given - parameters, query, body within limits
 //! - [`json`]: bodies of a known shape, and errors that name the field
 //! - [`problem`], [`Failure`], [`answer`]: what it gives back
-//! - [`config`], [`kept`]: Spin variables, checked, at most 500 ms old, and what goes with them
+//! - [`variable`], [`config`], [`kept`]: Spin variables, checked, at most 500 ms old, and what goes with them
+//! - [`contract`](self): what a function promises and what it is given, in native builds alone
 //! - [`store`]: the binding on Spin's imports, kept for the life of the instance
 //! - [`sweep`]: what a sweep could not do
 //! - [`clock`]: the time of a request, by the store's clock
@@ -36,6 +37,8 @@ pub mod auth;
 pub mod call;
 pub mod clock;
 pub mod config;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod contract;
 pub mod http;
 pub mod json;
 pub mod kept;
@@ -47,6 +50,7 @@ pub mod stages;
 pub mod store;
 pub mod sweep;
 pub mod trace;
+pub mod variable;
 pub mod wit;
 
 pub use ::store::Failure;

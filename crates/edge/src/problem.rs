@@ -90,16 +90,25 @@ impl Problem {
     }
 }
 
-/// RFC 9457, section 3, with the extension members `code`, `field` and `trace_id`.
+/// Problem details (RFC 9457), with the extension members `code`, `field` and `trace_id`.
 #[derive(Serialize)]
-struct Body<'a> {
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "Problem"))]
+pub(crate) struct Body<'a> {
+    /// `urn:hongbao:problem:` and the code.
     r#type: String,
+    /// The status in words.
     title: &'a str,
+    /// The status.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = 400, max = 599)))]
     status: u16,
+    /// What is wrong, in a stable word.
     code: &'a str,
+    /// What is wrong, for a person.
     detail: &'a str,
+    /// The path of the field at fault.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'a str>,
+    /// With a 5xx: find the cause in the log by it.
     #[serde(skip_serializing_if = "Option::is_none")]
     trace_id: Option<&'a str>,
 }

@@ -50,7 +50,8 @@ pub enum Verb {
 }
 
 impl Verb {
-    fn name(self) -> &'static str {
+    /// The method, in capitals.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Get => "GET",
             Self::Post => "POST",

@@ -43,7 +43,7 @@ async fn run<O: Copy>(
     let matched = find(routes, method, &path)?;
     *route = matched.path;
     let config = Config::load(stages.begin_ns).await?;
-    auth::check(matched.access, &headers, &config)?;
+    auth::check(matched.access, &headers, &config).await?;
     // A GET has no body that means anything (RFC 9110, section 9.3.1), and a stream costs.
     let body = match method {
         "GET" => Vec::new(),

@@ -12,28 +12,41 @@ const NAMED_MAX: usize = 100;
 
 /// What a sweep left, as a part of its answer.
 #[derive(Debug, Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 pub struct Left {
-    /// Items that cannot be done for a fault of their own records.
+    /// Items that cannot be done for a fault of their own records, and stay where they are.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Count"))]
     pub stuck: Option<Count>,
     /// Some of them.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "StuckItems"))]
     pub stuck_items: Vec<StuckItem>,
-    /// Items that cannot be done, either, and were set aside.
+    /// Items that could not be done for ten minutes for a fault of their own records, and are set aside now: see `GET
+    /// /v1/quarantine`.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Count"))]
     pub set_aside: Option<Count>,
-    /// Some of them.
+    /// The first hundred of them.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "StuckItems"))]
     pub set_aside_items: Vec<StuckItem>,
-    /// Whether more was due than the sweep looked at: another one goes on.
+    /// Whether more was due than this call looked at: another one goes on.
     pub has_more: bool,
-    /// The store's failure that kept a part from being done.
+    /// The store's failure that kept a part of the call from being done; then `has_more`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interrupted: Option<String>,
 }
 
+/// The first hundred of what cannot be done for a fault of its own records. Each stays as it is, and stops nothing else.
+/// All are in the log.
+#[cfg(not(target_arch = "wasm32"))]
+#[derive(Debug, schemars::JsonSchema)]
+pub struct StuckItems(#[schemars(length(max = NAMED_MAX))] pub Vec<StuckItem>);
+
 /// An item that cannot be done.
 #[derive(Debug, Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 pub struct StuckItem {
-    /// Which.
+    /// Which: the list, its partition, and what stands in it.
     pub place: String,
-    /// Why.
+    /// Why, for operators.
     pub cause: String,
 }
 

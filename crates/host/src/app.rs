@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -21,6 +21,7 @@ use crate::http_trigger::{Handler, HttpTrigger, Target, with_authority};
 use crate::instance::{Activity, Component, Shared};
 use crate::key_value::{self, DEFAULT_STORE};
 use crate::loaded::Loaded;
+use crate::lock::lock;
 use crate::log::Log;
 use crate::manifest::{self, Manifest, ManifestError};
 use crate::options::{Options, Schedule, Time};
@@ -29,7 +30,7 @@ use crate::routes::{Route, Router};
 use crate::schedule::Scheduler;
 use crate::server::Server;
 use crate::server_clock::ServerClock;
-use crate::variables::{self, Values, VariableError};
+use crate::variables::{self, ComponentVariables, Values, VariableError};
 
 /// The status of a request whose client an injected [`Fault::Cancel`](crate::Fault::Cancel) took
 /// away: nobody would see an answer. Not a registered code, so that no component sends it.
@@ -85,6 +86,7 @@ struct Inner {
     http: Arc<HttpTrigger>,
     /// Channels by server address.
     redis: BTreeMap<String, Channels>,
+    components: Vec<Arc<Component>>,
     listen: SocketAddr,
 }
 
@@ -106,11 +108,12 @@ impl App {
             ids: BTreeSet::new(),
             routes: Vec::new(),
             redis: BTreeMap::new(),
+            components: Vec::new(),
         };
         for manifest in &manifests {
             builder.add(manifest)?;
         }
-        let Builder { routes, redis, .. } = builder;
+        let Builder { routes, redis, components, .. } = builder;
         let router = Router::new(routes).map_err(|route| LoadError::Field {
             path: options.manifests.first().cloned().unwrap_or_default(),
             field: "trigger.http.route".to_owned(),
@@ -121,6 +124,7 @@ impl App {
                 shared,
                 http: Arc::new(HttpTrigger::new(router)),
                 redis,
+                components,
                 listen: options.listen.unwrap_or(IN_PROCESS),
             }),
         })
@@ -263,6 +267,18 @@ impl App {
         routes.map(|(route, component)| (route.to_owned(), component.to_owned())).collect()
     }
 
+    /// The variables of each component, and which of them it has asked for, in order of id.
+    pub fn variables(&self) -> Vec<ComponentVariables> {
+        let all = self.inner.components.iter().map(|component| ComponentVariables {
+            component: component.id.clone(),
+            given: component.variables.keys().cloned().collect(),
+            asked: lock(&component.asked).clone(),
+        });
+        let mut all: Vec<_> = all.collect();
+        all.sort_by(|one, other| one.component.cmp(&other.component));
+        all
+    }
+
     /// Channels of the Redis triggers.
     pub fn channels(&self) -> Vec<String> {
         let channels = self.inner.redis.values().flat_map(BTreeMap::keys);
@@ -330,6 +346,7 @@ struct Builder<'a> {
     ids: BTreeSet<String>,
     routes: Vec<(Route, Target)>,
     redis: BTreeMap<String, Channels>,
+    components: Vec<Arc<Component>>,
 }
 
 impl Builder<'_> {
@@ -349,6 +366,7 @@ impl Builder<'_> {
                 return Err(wrong(format!("component.{id}"), reason));
             }
             let component = self.component(id, section, &values, wrong)?;
+            self.components.push(Arc::clone(&component.component));
             components.insert(id.as_str(), component);
         }
         // One handler a component, so that all its routes share its instances.
@@ -434,6 +452,7 @@ impl Builder<'_> {
         let component = Component {
             id: id.to_owned(),
             variables: own,
+            asked: Mutex::default(),
             stores: section.key_value_stores.iter().cloned().collect(),
             hosts,
         };

@@ -1,8 +1,8 @@
 //! What belongs to one instance of a component, and how one is made.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -77,6 +77,8 @@ impl Activity {
 pub(crate) struct Component {
     pub(crate) id: String,
     pub(crate) variables: Values,
+    /// The variables that a guest has asked for, whether they were given or not.
+    pub(crate) asked: Mutex<BTreeSet<String>>,
     pub(crate) stores: BTreeSet<String>,
     pub(crate) hosts: Vec<AllowedHost>,
 }

@@ -84,4 +84,4 @@ pub use options::{Fault, Faults, KeyValue, Options, Random, Reuse, Schedule, Std
 pub use redis_trigger::MessageError;
 pub use server::Server;
 pub use simulate::{ALL_FAULTS, Exhausted, Run, Simulated, exhaust, simulate};
-pub use variables::VariableError;
+pub use variables::{ComponentVariables, VariableError};

@@ -2,7 +2,7 @@
 //! else from the environment as `SPIN_VARIABLE_NAME`, else its default; a component sees only the
 //! variables that its own section defines, as templates over those of the app.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::manifest::Variable;
 
@@ -33,6 +33,17 @@ pub enum VariableError {
         /// What is wrong with it.
         reason: String,
     },
+}
+
+/// The variables of a component.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ComponentVariables {
+    /// Its id.
+    pub component: String,
+    /// What its section of the manifest gives it.
+    pub given: BTreeSet<String>,
+    /// What it has asked for so far, whether it was given or not.
+    pub asked: BTreeSet<String>,
 }
 
 /// Values by name.

@@ -19,17 +19,23 @@ const BODY: &str = "body";
 /// A hundred years: more is never.
 const DAYS_MAX: u32 = 36_500;
 
-/// For how many days things are kept once they are over.
+/// For how many days things are kept once they are over. What is left out has its default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Retention {
-    /// What acted under a number: coupons that ended, purchases, packets, withdrawals, posted tokens.
+    /// What acted under a number: coupons that ended, purchases, packets, withdrawals, posted tokens. Whoever sends such a
+    /// number later is told `too_old`.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = Self::LEAST.numbers_days, max = DAYS_MAX)))]
     pub numbers_days: u32,
     /// Entries of statements, until a month of them becomes one line.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = Self::LEAST.entries_days, max = DAYS_MAX)))]
     pub entries_days: u32,
-    /// Templates, rains, campaigns and activities, until only a short record of each is left.
+    /// Templates, rains, campaigns and activities that are over, until a short record is left of each.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = Self::LEAST.configuration_days, max = DAYS_MAX)))]
     pub configuration_days: u32,
-    /// Those short records, and lines of months, until the last of them is gone.
+    /// Those short records, and lines of months, until they go or become one.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = Self::LEAST.archive_days, max = DAYS_MAX)))]
     pub archive_days: u32,
 }
 

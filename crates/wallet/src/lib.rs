@@ -13,6 +13,7 @@
 //! - [`rain`]: rounds in which a campaign gives money; [`limits`]: how many packets of it one user gets
 //! - [`seal`]: the end of rains that are over for good
 //! - [`packet`], [`split`]: group packets, and how they are divided
+//! - [`schema`](self): how tokens, packets and payments look on the wire, in native builds alone
 //! - [`collect`]: deletes what is over; [`lives`]: how long each kind of record lives
 //!
 //! [`context`] is what all of them work with. None of them reads a clock or a random number.
@@ -51,6 +52,8 @@ pub mod pending;
 pub mod posting;
 pub mod rain;
 pub mod records;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod schema;
 pub mod seal;
 pub mod split;
 pub mod statement;

@@ -41,13 +41,16 @@ const ALL: &str = "a";
 
 /// How many packets of a rain one user may get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline, extend("minProperties" = 1)))]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     /// Of all rounds together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = 1, max = LIMIT_MAX)))]
     pub per_user: Option<u32>,
     /// Of each round.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = 1, max = LIMIT_MAX)))]
     pub per_round: Option<u32>,
 }
 

@@ -80,23 +80,30 @@ impl Record for Owner {
 
 /// A rain, as operators write it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Rain {
-    /// The activity it belongs to. With the scene it is this rain's alone.
+    /// The activity it belongs to: not `red-packet`, which group packets have. Cannot change.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Part<'_>"))]
     pub activity: String,
-    /// The scene, which stands for one type of award.
+    /// The scene, which stands for one type of award. With the activity it is this rain's alone. Cannot change.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Part<'_>"))]
     pub scene: String,
     /// Of all amounts.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "crate::schema::WalletCurrency"))]
     pub currency: Currency,
-    /// Cents that the packets may cost together.
+    /// Cents that all packets may cost together.
     pub budget: Amount,
     /// Cents that one packet may cost.
     pub single_cap: Amount,
     /// When packets can be opened.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1, max = ROUNDS_MAX)))]
     pub rounds: Vec<Round>,
     /// What is in them.
     pub amounts: Amounts,
-    /// How many of them one user gets; as many as there are where nothing is said.
+    /// How many packets one user may get; as many as there are where nothing is said. Packets that a version without
+    /// limits gave are not counted. A version with limits ends at most 30 days after the earliest end of one that had
+    /// some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
     /// Whether it gives packets at all.
@@ -110,9 +117,11 @@ fn enabled_default() -> bool {
 
 /// A round of a rain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 #[serde(deny_unknown_fields)]
 pub struct Round {
     /// Its number, from 1 on; tokens carry it.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = 1, max = i32::MAX)))]
     pub round: i32,
     /// From when on packets can be opened.
     pub from: UnixMillis,
@@ -188,11 +197,13 @@ impl From<Amounts> for AmountsBody {
 
 /// A row of a table of amounts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 #[serde(deny_unknown_fields)]
 pub struct Choice {
     /// Cents.
     pub amount: Amount,
     /// How likely, next to the others.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = 1, max = WEIGHT_MAX)))]
     pub weight: u32,
 }
 

@@ -8,9 +8,10 @@
 //! A stage that fails does not keep the later ones from running, unless they need what it makes: one run
 //! says everything that is wrong.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 
 use crate::native::{self, Lints};
 use crate::setup::need::Need;
@@ -18,7 +19,7 @@ use crate::test::binary::{self, Binary};
 use crate::test::selection::Selection;
 use crate::test::summary::Summary;
 use crate::test::{self, Effort};
-use crate::{build, process, setup, workspace};
+use crate::{build, generate, process, setup, workspace};
 
 /// Checks everything: format, dependencies, lints, tests.
 #[derive(clap::Args)]
@@ -28,6 +29,7 @@ pub struct Arguments {}
 #[derive(Default)]
 struct Run {
     binaries: Vec<Binary>,
+    contract: Option<PathBuf>,
     warnings: usize,
     summary: Summary,
 }
@@ -46,6 +48,7 @@ const STAGES: &[Stage] = &[
     Stage { name: "components", needs: &["set-up"], check: |_| build::run(&build::Arguments {}) },
     Stage { name: "native build", needs: &[], check: build_native },
     Stage { name: "lints", needs: &["native build"], check: lints },
+    Stage { name: "generated files", needs: &["native build"], check: generated_files },
     Stage { name: "tests", needs: &["components", "native build"], check: tests },
     Stage { name: "simulations", needs: &["components", "native build"], check: simulations },
 ];
@@ -132,6 +135,8 @@ fn build_native(run: &mut Run) -> anyhow::Result<()> {
     let programs = native::programs(Lints::Clippy)?;
     run.warnings = tests.warnings + programs.warnings;
     run.binaries = binary::binaries(tests);
+    let mut programs = programs.executables.into_iter();
+    run.contract = programs.find(|one| one.target == generate::PROGRAM).map(|one| one.file);
     Ok(())
 }
 
@@ -140,6 +145,10 @@ fn lints(run: &mut Run) -> anyhow::Result<()> {
         0 => Ok(()),
         count => bail!("{count} warnings, above in the native build"),
     }
+}
+
+fn generated_files(run: &mut Run) -> anyhow::Result<()> {
+    generate::check(run.contract.as_deref().context("the program is not among those built")?)
 }
 
 fn tests(run: &mut Run) -> anyhow::Result<()> {

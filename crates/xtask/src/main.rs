@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use xtask::{
-    bench, build, bulk, ci, defects, demo, evaluate, export, import, mutants, setup, simulate,
-    test, up,
+    bench, build, bulk, ci, defects, demo, evaluate, export, generate, import, mutants, setup,
+    simulate, test, up,
 };
 
 #[derive(Parser)]
@@ -29,6 +29,7 @@ enum Command {
     Import(import::Arguments),
     Bulk(bulk::Arguments),
     Export(export::Arguments),
+    Generate(generate::Arguments),
     Test(test::Arguments),
     Bench(bench::Arguments),
     Simulate(simulate::Arguments),
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         Command::Import(arguments) => import::run(&arguments),
         Command::Bulk(arguments) => bulk::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
+        Command::Generate(arguments) => generate::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),

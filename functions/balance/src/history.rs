@@ -12,6 +12,7 @@ use domain::ids::UserId;
 use domain::order_number::OrderNumber;
 use domain::transaction::CommitError;
 use edge::store::Binding;
+use serde::Serialize;
 use wallet::carried::Carried;
 use wallet::context::Context;
 use wallet::entry::{Entry, What};
@@ -24,7 +25,9 @@ use wallet::view;
 use crate::refusal::{Failure, Refusal};
 
 /// What stands in a line of a statement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
+#[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// A token of a rain.
     Rain,
@@ -38,7 +41,7 @@ pub enum Kind {
     Withdrawal,
     /// A withdrawal that was voided.
     WithdrawalVoided,
-    /// What a month of entries added up to.
+    /// What old entries of a month changed the balance by, together.
     Carried,
 }
 

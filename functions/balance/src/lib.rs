@@ -17,6 +17,7 @@ use domain::time::UnixMillis;
 use edge::config::{self, Config, ConfigError};
 use edge::route::{Verb, route};
 use edge::store::{Binding, Store};
+use edge::variable::TOKEN_VERIFYING_KEYS;
 use edge::{Access, Answer, Call, Kept, Problem, Request, Response, Route, Stages};
 use store::numbers;
 use wallet::context::Context;
@@ -26,6 +27,8 @@ use wallet::token::Token;
 use wallet::view::{self, Restored, View};
 use wallet::withdraw::{self, Withdrawal};
 
+#[cfg(not(target_arch = "wasm32"))]
+pub mod contract;
 pub mod history;
 pub mod parse;
 pub mod refusal;
@@ -108,7 +111,7 @@ async fn settings(of: &Rc<Config>) -> Result<Rc<Settings>, ConfigError> {
     }
     let development = config::is_development().await?;
     let parse = |text: &str| VerifyingKeys::parse(text, development);
-    let keys = config::parsed("token_verifying_keys", "", parse).await?;
+    let keys = config::parsed(&TOKEN_VERIFYING_KEYS, parse).await?;
     let currency = config::wallet_currency().await?;
     Ok(SETTINGS.with(|kept| kept.keep(of, Settings { keys, currency })))
 }

@@ -14,28 +14,43 @@ use crate::Operation;
 use crate::history::Cursor;
 
 /// Entries of a page.
-const PAGE_MAX: usize = 40;
+pub(crate) const PAGE_MAX: usize = 40;
 /// Entries of a page where nothing is said: a screen.
-const PAGE_DEFAULT: usize = 20;
+pub(crate) const PAGE_DEFAULT: usize = 20;
 
+/// Tokens that a client holds.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 #[serde(deny_unknown_fields)]
-struct RestoreBody {
+pub(crate) struct RestoreBody {
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Vec<wallet::schema::TokenText>", length(max = CLIENT_TOKENS_MAX)))]
     tokens: Vec<String>,
 }
 
+/// A withdrawal that is asked for.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 #[serde(deny_unknown_fields)]
-struct WithdrawalBody {
+pub(crate) struct WithdrawalBody {
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "OrderNumber"))]
     withdrawal_number: String,
+    /// At least 1.
     amount: Amount,
+    /// When it was ordered, at most 5 minutes in the future. It belongs to the number: send always the same, or never
+    /// one. A number with a time is forgotten with all that are older, and takes no room any more.
     ordered_at: Option<UnixMillis>,
+    /// How long it may be pending: 400 days at most. Without it as long as it takes.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = 1, max = EXPIRES_IN_SECONDS_MAX)))]
     expires_in_seconds: Option<u32>,
 }
 
+/// What is said of a withdrawal that is voided.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 #[serde(deny_unknown_fields)]
-struct VoidBody {
+pub(crate) struct VoidBody {
+    /// Of a number that never came: when it was ordered, as it would be sent with it. Where the number is known it says
+    /// nothing.
     ordered_at: Option<UnixMillis>,
 }
 

@@ -31,6 +31,8 @@ use edge::{Access, Answer, Call, Kept, Problem, Request, Response, Route, Stages
 use store::Binding;
 use store::sealed::Archived;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub mod contract;
 pub mod parse;
 pub mod refusal;
 pub mod render;

@@ -1,15 +1,19 @@
 //! Wire -> typed commands. Whatever can be refused without the store is refused here.
 
 use domain::error::InvalidInput;
-use domain::ids::{IdInput, UserId};
+use domain::ids::{BATCH_USERS_MAX, IdInput, UserId};
 use domain::money::{Amount, Currency};
-use domain::order_number::{OrderNumber, Part};
+use domain::order_number::{OrderNumber, Part, SHOP_ORDER_BYTES_MAX};
+#[cfg(not(target_arch = "wasm32"))]
+use domain::schema::ShopOrder;
 use domain::time::UnixMillis;
 use domain::transaction::INTEGER_MAX;
 use edge::{Call, Problem};
 use serde::Deserialize;
 
 use crate::Operation;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::contract::shapes::OrderedAt;
 use coupons::bulk::Batch;
 use coupons::group_buy::{Campaign, Opening};
 use coupons::issue::{Claim, Number};
@@ -17,118 +21,177 @@ use coupons::list::{Page, State};
 use coupons::redemption::{Cart, Use};
 use coupons::revocation::{EXTENDED_DAYS_MAX, REASON_BYTES_MAX};
 use coupons::scene::Scene;
+#[cfg(not(target_arch = "wasm32"))]
+use coupons::template::Segments;
 use coupons::template::{Template, check_segments};
 use coupons::walk::{Change, Cursor, Walk};
 
 /// Users of one part of a batch.
-pub const USERS_MAX: usize = 1_000;
+pub const USERS_MAX: usize = BATCH_USERS_MAX;
 /// How long a coupon may be held: a payment that takes longer has failed.
 const HOLD_SECONDS_MAX: i64 = 12 * 3_600;
 /// How long a group may stay open: a month.
 const GROUP_SECONDS_MAX: i64 = 31 * 86_400;
 /// Coupons of a page.
-const PAGE_MAX: usize = 100;
+pub(crate) const PAGE_MAX: usize = 100;
 /// Coupons of a page where nothing is said.
-const PAGE_DEFAULT: usize = 20;
+pub(crate) const PAGE_DEFAULT: usize = 20;
 /// What the numbers of batches and of group-buys begin with.
 const OWN_PREFIXES: [&str; 2] = ["bulk:", "group:"];
 /// One day.
 const DAY_MS: i64 = 86_400_000;
-/// Bytes of a shop's order number.
-const ORDER_BYTES_MAX: usize = 128;
 
+/// A coupon that is asked for.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ClaimBody {
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
+pub(crate) struct ClaimBody {
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Option<OrderNumber>"))]
     order_number: Option<String>,
     play: Option<PlayBody>,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Option<OrderedAt>"))]
     ordered_at: Option<UnixMillis>,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Part<'_>"))]
     template: String,
     #[serde(default)]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Segments"))]
     segments: Vec<String>,
 }
 
+/// A play, of which the order number is made.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct PlayBody {
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
+pub(crate) struct PlayBody {
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Part<'_>"))]
     round: String,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Part<'_>"))]
     award: String,
 }
 
+/// A coupon that is to be held.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ReservationBody {
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
+pub(crate) struct ReservationBody {
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Option<OrderNumber>"))]
     order_number: Option<String>,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Option<OrderedAt>"))]
     ordered_at: Option<UnixMillis>,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Part<'_>"))]
     template: String,
     #[serde(default)]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Segments"))]
     segments: Vec<String>,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = 1, max = HOLD_SECONDS_MAX)))]
     expires_in_seconds: i64,
 }
 
+/// What is said of a number that is cancelled.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct CancelBody {
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
+pub(crate) struct CancelBody {
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Option<OrderedAt>"))]
     ordered_at: Option<UnixMillis>,
 }
 
+/// An order of the shop that a coupon is used for.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RedeemBody {
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
+pub(crate) struct RedeemBody {
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "ShopOrder"))]
     order: String,
+    /// Taken off.
     amount: Option<Amount>,
+    /// What the cart comes to without the coupon: below the coupon's threshold it is `below_threshold`.
     order_amount: Option<Amount>,
+    /// Of the cart: another one than the coupon's is `wrong_currency`.
     currency: Option<Currency>,
 }
 
+/// An order of the shop that is rolled back.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RollbackBody {
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
+pub(crate) struct RollbackBody {
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "ShopOrder"))]
     order: String,
 }
 
+/// Why a coupon is taken back.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RevokeBody {
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
+pub(crate) struct RevokeBody {
+    /// Kept with each coupon; at most 200 bytes.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1, max = REASON_BYTES_MAX)))]
     reason: String,
 }
 
+/// Until when a coupon is valid.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ExtendBody {
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
+pub(crate) struct ExtendBody {
+    /// In the future, and at most 3,660 days from now.
     valid_until: UnixMillis,
 }
 
+/// Why coupons are taken back.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RevokeManyBody {
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
+pub(crate) struct RevokeManyBody {
+    /// Kept with each coupon; at most 200 bytes.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1, max = REASON_BYTES_MAX)))]
     reason: String,
+    /// Only what this batch of the template gave, of whatever template.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Option<Part<'_>>"))]
     batch: Option<String>,
+    /// Of the call before.
     cursor: Option<String>,
 }
 
+/// Until when coupons are valid.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ExtendManyBody {
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
+pub(crate) struct ExtendManyBody {
+    /// In the future, and at most 3,660 days from now.
     valid_until: UnixMillis,
+    /// Only what this batch of the template gave, of whatever template.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Option<Part<'_>>"))]
     batch: Option<String>,
+    /// Of the call before.
     cursor: Option<String>,
 }
 
+/// Users of a batch.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct BatchBody {
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
+pub(crate) struct BatchBody {
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Part<'_>"))]
     batch: String,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Option<OrderedAt>"))]
     ordered_at: Option<UnixMillis>,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "domain::schema::IdInputs"))]
     users: Vec<IdInput>,
 }
 
+/// A group that is opened.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct OpeningBody {
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
+pub(crate) struct OpeningBody {
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Part<'_>"))]
     campaign: String,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Part<'_>"))]
     group: String,
     user: IdInput,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = 1, max = GROUP_SECONDS_MAX)))]
     expires_in_seconds: i64,
 }
 
@@ -459,10 +522,10 @@ pub fn check_times(command: &Command, now: UnixMillis) -> Result<(), InvalidInpu
 /// # Errors
 /// `invalid_order`.
 pub fn shop_order(order: String) -> Result<String, InvalidInput> {
-    if (1..=ORDER_BYTES_MAX).contains(&order.len()) {
+    if (1..=SHOP_ORDER_BYTES_MAX).contains(&order.len()) {
         Ok(order)
     } else {
-        let detail = format!("must have 1 to {ORDER_BYTES_MAX} bytes");
+        let detail = format!("must have 1 to {SHOP_ORDER_BYTES_MAX} bytes");
         Err(InvalidInput::new("invalid_order", "order", detail))
     }
 }

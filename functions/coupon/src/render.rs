@@ -4,12 +4,22 @@ use coupons::chance::{Group, Phase};
 use domain::ids::UserId;
 use domain::integer::Count;
 use domain::money::Amount;
+#[cfg(not(target_arch = "wasm32"))]
+use domain::money::Currency;
 use domain::order_number::OrderNumber;
+#[cfg(not(target_arch = "wasm32"))]
+use domain::order_number::Part;
+#[cfg(not(target_arch = "wasm32"))]
+use domain::schema::ShopOrder;
 use domain::time::UnixMillis;
+#[cfg(not(target_arch = "wasm32"))]
+use edge::contract::operation::AsTaken;
 use edge::sweep::{Left, left};
 use edge::{Answer, Problem};
 use serde::Serialize;
 
+#[cfg(not(target_arch = "wasm32"))]
+use crate::contract::shapes::{SealedCampaign, SealedTemplate, StockCounts};
 use crate::{Done, Sweeps};
 use coupons::bulk::Tally;
 use coupons::group_buy::{Campaign, Opening};
@@ -22,20 +32,27 @@ use coupons::template::{Kind, Template};
 use coupons::walk::{self, Change, Walked};
 use store::sealed::Archived;
 
-/// A coupon on the wire. Its id is the order number under which it was given.
+/// A coupon. Its id is the order number under which it was given.
 #[derive(Serialize)]
-struct CouponBody<'a> {
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "Coupon"))]
+pub(crate) struct CouponBody<'a> {
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "OrderNumber"))]
     coupon: &'a str,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Part<'_>"))]
     template: &'a str,
     version: i64,
     state: State,
     kind: Kind,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Amount"))]
     value: Option<Amount>,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Amount"))]
     threshold: Option<Amount>,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Currency"))]
     currency: &'a str,
     issued_at: UnixMillis,
     valid_from: UnixMillis,
     valid_until: UnixMillis,
+    /// What the user's statement says of it, where its scene said so.
     #[serde(skip_serializing_if = "Option::is_none")]
     statement: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,65 +61,109 @@ struct CouponBody<'a> {
     revoked: Option<RevokedBody<'a>>,
 }
 
+/// What a coupon was used for.
 #[derive(Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 struct RedeemedBody<'a> {
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "ShopOrder"))]
     order: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     amount: Option<Amount>,
     at: UnixMillis,
 }
 
+/// Why a coupon was taken back.
 #[derive(Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 struct RevokedBody<'a> {
+    /// The operator's.
     reason: &'a str,
     at: UnixMillis,
 }
 
 /// What an order number gave.
 #[derive(Serialize)]
-struct OutcomeBody<'a> {
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "Outcome"))]
+pub(crate) struct OutcomeBody<'a> {
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "OrderNumber"))]
     order_number: &'a str,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(extend("enum" = ["issued", "fallback", "greeting", "reserved", "cancelled", "expired", "revoked"])))]
     outcome: &'static str,
     coupon: Option<CouponBody<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     greeting: Option<&'a str>,
+    /// Of a reservation.
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<UnixMillis>,
     replayed: bool,
 }
 
+/// A page of coupons.
 #[derive(Serialize)]
-struct PageBody<'a> {
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
+pub(crate) struct PageBody<'a> {
     coupons: Vec<CouponBody<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<String>,
+    /// Some of the user's coupons cannot be read, until operators see to it: they are on no page. Absent otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     incomplete: Option<bool>,
 }
 
+/// A version of a template, and what became of its coupons.
 #[derive(Serialize)]
-struct PublishedBody<'a> {
+#[cfg_attr(
+    not(target_arch = "wasm32"),
+    derive(schemars::JsonSchema),
+    schemars(rename = "Published")
+)]
+pub(crate) struct PublishedBody<'a> {
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Part<'_>"))]
     template: &'a str,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = 1)))]
     version: i64,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "AsTaken<Template>"))]
     definition: &'a Template,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Option<StockCounts>"))]
     stock: Option<Parts<Count>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Option<StockCounts>"))]
     amount: Option<Parts<Amount>>,
+    /// What coupons did not use of the budget, as far as it is there again: coupons may cost together so much more.
+    /// Of a template with a budget.
     #[serde(skip_serializing_if = "Option::is_none")]
     unused: Option<Amount>,
 }
 
+/// What is kept of a template that was sealed.
 #[derive(Serialize)]
-struct SealedTemplateBody<'a> {
+#[cfg_attr(
+    not(target_arch = "wasm32"),
+    derive(schemars::JsonSchema),
+    schemars(rename = "SealedTemplate")
+)]
+pub(crate) struct SealedTemplateBody<'a> {
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Part<'_>"))]
     template: &'a str,
+    /// The last one.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = 1)))]
     version: i64,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "SealedTemplate"))]
     sealed: SealedBody<'a>,
 }
 
+/// What is kept of a campaign that was sealed.
 #[derive(Serialize)]
-struct SealedCampaignBody<'a> {
+#[cfg_attr(
+    not(target_arch = "wasm32"),
+    derive(schemars::JsonSchema),
+    schemars(rename = "SealedCampaign")
+)]
+pub(crate) struct SealedCampaignBody<'a> {
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Part<'_>"))]
     campaign: &'a str,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "SealedCampaign"))]
     sealed: SealedBody<'a>,
 }
 
@@ -151,56 +212,97 @@ impl<T> Parts<T> {
     }
 }
 
+/// `issued`, `fallback`, `greeting` and `refused` add up to `users`.
 #[derive(Serialize)]
-struct BatchBody<'a> {
+#[cfg_attr(
+    not(target_arch = "wasm32"),
+    derive(schemars::JsonSchema),
+    schemars(rename = "Progress")
+)]
+pub(crate) struct BatchBody<'a> {
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Part<'_>"))]
     batch: &'a str,
     parts: u32,
     #[serde(flatten)]
     tally: &'a Tally,
 }
 
+/// What became of the coupons of a template: `revoked` or `extended`, as was asked.
 #[derive(Serialize)]
 struct WalkedBody {
+    /// Looked at; one who had to do with coupons on two days counts twice.
     users: Option<Count>,
+    /// Coupons, by this call.
     #[serde(skip_serializing_if = "Option::is_none")]
     revoked: Option<Count>,
+    /// Coupons, by this call.
     #[serde(skip_serializing_if = "Option::is_none")]
     extended: Option<Count>,
+    /// Coupons that are held: they are left, and may be confirmed.
     reserved: Option<Count>,
+    /// Orders and users that cannot be read, until operators see to it.
     unreadable: Option<Count>,
+    /// Where the next call goes on; absent at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<String>,
 }
 
+/// What a sweep did.
 #[derive(Serialize)]
-struct SweptBody {
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
+pub(crate) struct SweptBody {
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Count"))]
     expired: Option<Count>,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Count"))]
     rewarded: Option<Count>,
+    /// Coupons of templates with a budget with which nothing can be done any more: what they did not use is known.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Count"))]
     settled: Option<Count>,
+    /// Templates of which that went home from a partition, each for itself.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Count"))]
     home: Option<Count>,
     #[serde(flatten)]
     left: Left,
 }
 
+/// A group-buy campaign.
 #[derive(Serialize)]
-struct CampaignBody<'a> {
+#[cfg_attr(
+    not(target_arch = "wasm32"),
+    derive(schemars::JsonSchema),
+    schemars(rename = "CampaignState")
+)]
+pub(crate) struct CampaignBody<'a> {
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Part<'_>"))]
     campaign: &'a str,
     #[serde(flatten)]
     definition: &'a Campaign,
 }
 
+/// A scene.
 #[derive(Serialize)]
-struct SceneBody<'a> {
+#[cfg_attr(
+    not(target_arch = "wasm32"),
+    derive(schemars::JsonSchema),
+    schemars(rename = "SceneState")
+)]
+pub(crate) struct SceneBody<'a> {
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Part<'_>"))]
     scene: &'a str,
     #[serde(flatten)]
     definition: &'a Scene,
 }
 
+/// A group.
 #[derive(Serialize)]
-struct GroupBody<'a> {
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "Group"))]
+pub(crate) struct GroupBody<'a> {
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Part<'_>"))]
     campaign: &'a str,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Part<'_>"))]
     group: &'a str,
     user: UserId,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(extend("enum" = ["open", "succeeded", "rewarded", "lapsed", "failed", "expired"])))]
     state: &'static str,
     expires_at: UnixMillis,
 }

@@ -35,6 +35,12 @@ pub fn payments(events: &[Event]) -> Vec<&Paid> {
     payments
 }
 
+/// The problem of a group that nobody has opened.
+pub fn unknown_group(field: &str) -> Problem {
+    let detail = "there is no such group; send the event again once it is open";
+    Problem::new(422, "unknown_group", detail).about(field)
+}
+
 /// The problem of a packet that nobody has sent. Whoever says so is to say it again, because a payment
 /// that overtakes the sending must not be lost.
 pub fn unknown_packet(paid: &Paid) -> Problem {
@@ -125,9 +131,7 @@ impl Step<'_> {
             match after.ended(&ended.group, ended.phase, now) {
                 Some(next) => after = next,
                 None => {
-                    let detail = "there is no such group; send the event again once it is open";
-                    let problem = Problem::new(422, "unknown_group", detail);
-                    unknown.get_or_insert_with(|| problem.about(ended.field.as_str()));
+                    unknown.get_or_insert_with(|| unknown_group(&ended.field));
                 }
             }
         }

@@ -22,6 +22,8 @@ use wallet::context::Context;
 use wallet::packet::{self, Failure, Refusal};
 
 pub mod cloud_event;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod contract;
 pub mod decide;
 pub mod parse;
 #[cfg(target_arch = "wasm32")]

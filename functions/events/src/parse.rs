@@ -3,7 +3,7 @@
 use coupons::chance::Phase;
 use domain::error::InvalidInput;
 use domain::ids::{IdInput, UserId};
-use domain::order_number::{OrderNumber, Part};
+use domain::order_number::{OrderNumber, Part, SHOP_ORDER_BYTES_MAX};
 use edge::call::unsupported_media_type;
 use edge::json::{self, parse_object};
 use edge::{Call, Problem};
@@ -15,8 +15,6 @@ use crate::cloud_event::{self, CloudEvent, Envelope};
 
 /// Events of one batch: as many commits as one request may cause.
 pub const EVENTS_MAX: usize = 1_000;
-/// Bytes of a shop's order number: a UUID with a prefix fits several times.
-const ORDER_BYTES_MAX: usize = 128;
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,28 +60,53 @@ pub struct Paid {
 
 /// The data of `order.paid`.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(
+    not(target_arch = "wasm32"),
+    derive(schemars::JsonSchema),
+    schemars(rename = "OrderPaid")
+)]
 #[serde(deny_unknown_fields)]
-struct OrderPaidData {
+pub(crate) struct OrderPaidData {
     user: IdInput,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "domain::schema::ShopOrder"))]
     order: String,
 }
 
 /// The data of `group.succeeded`, `group.failed` and `group.expired`.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(
+    not(target_arch = "wasm32"),
+    derive(schemars::JsonSchema),
+    schemars(rename = "GroupEnded")
+)]
 #[serde(deny_unknown_fields)]
-struct GroupEndedData {
+pub(crate) struct GroupEndedData {
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Part<'_>"))]
     campaign: String,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Part<'_>"))]
     group: String,
+    /// Who opened it.
     user: IdInput,
 }
 
 /// The data of `packet.paid`: the packet twice, because money for another one would be given away.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(
+    not(target_arch = "wasm32"),
+    derive(schemars::JsonSchema),
+    schemars(rename = "PacketPaid")
+)]
 #[serde(deny_unknown_fields)]
-struct PacketPaidData {
+pub(crate) struct PacketPaidData {
+    /// The one of the sender and the number.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "wallet::schema::PacketName"))]
     packet: String,
     sender: IdInput,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "OrderNumber", extend("maxLength" = NUMBER_BYTES_MAX)))]
     order_number: String,
+    /// The number of the payment, and not of an attempt to tell of it: by it a payment that is told twice is known from
+    /// a second one. One without a number is the one that the packet has.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Option<Payment>"))]
     payment: Option<String>,
 }
 
@@ -168,10 +191,7 @@ fn typed(event: CloudEvent<'_>, type_field: &str, data_path: &str) -> Result<Eve
         "group.succeeded" => Phase::Succeeded,
         "group.failed" => Phase::Failed,
         "group.expired" => Phase::Expired,
-        _ => {
-            let detail = "this type of event is not handled";
-            return Err(Problem::new(422, "unknown_event_type", detail).about(type_field));
-        }
+        _ => return Err(unknown_event_type(type_field)),
     };
     let data: GroupEndedData =
         parse_object(event.data).map_err(|problem| within(problem, data_path))?;
@@ -181,6 +201,11 @@ fn typed(event: CloudEvent<'_>, type_field: &str, data_path: &str) -> Result<Eve
     let field = field("group");
     Part::parse(&group, &field)?;
     Ok(Event::GroupEnded(Ended { phase, campaign, group, user, field }))
+}
+
+/// The problem of an event of a type that is not handled.
+pub(crate) fn unknown_event_type(field: &str) -> Problem {
+    Problem::new(422, "unknown_event_type", "this type of event is not handled").about(field)
 }
 
 /// # Errors
@@ -210,10 +235,10 @@ fn paid(data: PacketPaidData, field: impl Fn(&str) -> String) -> Result<Paid, In
 /// # Errors
 /// `invalid_order`.
 pub fn check_order(order: &str, field: impl Fn() -> String) -> Result<(), InvalidInput> {
-    if (1..=ORDER_BYTES_MAX).contains(&order.len()) {
+    if (1..=SHOP_ORDER_BYTES_MAX).contains(&order.len()) {
         Ok(())
     } else {
-        let detail = format!("must have 1 to {ORDER_BYTES_MAX} bytes");
+        let detail = format!("must have 1 to {SHOP_ORDER_BYTES_MAX} bytes");
         Err(InvalidInput::new("invalid_order", field(), detail))
     }
 }

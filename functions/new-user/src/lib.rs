@@ -15,6 +15,8 @@ use edge::route::Verb;
 use edge::store::Binding as _;
 use edge::{Access, Answer, Call, Problem, Request, Response, Route, Stages};
 
+#[cfg(not(target_arch = "wasm32"))]
+pub mod contract;
 pub mod decide;
 pub mod parse;
 pub mod render;

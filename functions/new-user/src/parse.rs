@@ -1,12 +1,12 @@
 //! Wire -> typed command.
 
 use domain::error::InvalidInput;
-use domain::ids::{IdInput, UserId};
+use domain::ids::{BATCH_USERS_MAX, IdInput, UserId};
 use domain::paid::Unknown;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-/// Users of one batch: what one page of a back office shows, and what one request may cost a store.
-pub const USERS_MAX: usize = 1_000;
+/// Users of one batch.
+pub const USERS_MAX: usize = BATCH_USERS_MAX;
 
 /// Which users to tell the standing of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,27 +17,34 @@ pub struct Check {
     pub unknown: Unknown,
 }
 
-/// The body of `POST /v1/users/check-new`.
+/// Which users to tell the standing of, in order.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 #[serde(deny_unknown_fields)]
 pub struct CheckManyBody {
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "domain::schema::IdInputs"))]
     users: Vec<IdInput>,
+    /// What to make of users without a mark.
     #[serde(default)]
     unknown: Unknown,
 }
 
-/// The body of `POST /v1/users/mark-paid`.
+/// Users who have paid.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 #[serde(deny_unknown_fields)]
 pub struct MarkPaidBody {
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "domain::schema::IdInputs"))]
     users: Vec<IdInput>,
 }
 
-/// The body of `PUT /v1/users/import`.
-#[derive(Debug, Deserialize)]
+/// The import of those who paid before this function existed.
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "Import"))]
 #[serde(deny_unknown_fields)]
 pub struct ImportBody {
-    complete: bool,
+    /// Whether it is complete.
+    pub complete: bool,
 }
 
 /// `GET /v1/users/{user}/new?unknown=`

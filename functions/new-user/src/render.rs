@@ -5,31 +5,39 @@ use edge::{Answer, Problem};
 use serde::Serialize;
 
 use crate::decide::Standing;
+use crate::parse::ImportBody;
 
-/// A user's standing on the wire. `new` is null where the store cannot tell, and `code` says why.
+/// A user's standing.
 #[derive(Serialize)]
-struct UserBody {
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "User"))]
+pub(crate) struct UserBody {
     user: UserId,
+    /// Null: ask elsewhere, `code` says why.
     new: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<&'static str>,
+    code: Option<Code>,
 }
 
+/// Why nobody can tell.
 #[derive(Serialize)]
-struct UsersBody {
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
+#[serde(rename_all = "snake_case")]
+enum Code {
+    ImportIncomplete,
+}
+
+/// Standings.
+#[derive(Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
+pub(crate) struct UsersBody {
     users: Vec<UserBody>,
-}
-
-#[derive(Serialize)]
-struct ImportBody {
-    complete: bool,
 }
 
 fn body(user: UserId, standing: Standing) -> UserBody {
     let (new, code) = match standing {
         Standing::New => (Some(true), None),
         Standing::Paid => (Some(false), None),
-        Standing::Unknown => (None, Some("import_incomplete")),
+        Standing::Unknown => (None, Some(Code::ImportIncomplete)),
     };
     UserBody { user, new, code }
 }

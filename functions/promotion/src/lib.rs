@@ -42,6 +42,8 @@ use store::{Binding, quarantine};
 
 pub mod catalogue;
 pub mod context;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod contract;
 pub mod evaluate;
 pub mod heads;
 pub mod index;

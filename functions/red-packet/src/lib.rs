@@ -21,6 +21,7 @@ use domain::time::UnixMillis;
 use edge::config::{self, Config, ConfigError};
 use edge::route::{Verb, route};
 use edge::store::{Binding, random};
+use edge::variable::TOKEN_SIGNING_KEYS;
 use edge::{Access, Answer, Call, Kept, Problem, Request, Response, Route, Stages};
 use store::numbers;
 use store::sealed::Archived;
@@ -29,6 +30,8 @@ use wallet::keys::SigningKeys;
 use wallet::packet::{self, Details, Opening};
 use wallet::rain::Rain;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub mod contract;
 pub mod grant;
 pub mod parse;
 pub mod publish;
@@ -98,7 +101,7 @@ async fn settings(of: &Rc<Config>) -> Result<Rc<Settings>, ConfigError> {
     }
     let development = config::is_development().await?;
     let parse = |text: &str| SigningKeys::parse(text, development);
-    let keys = config::parsed("token_signing_keys", "", parse).await?;
+    let keys = config::parsed(&TOKEN_SIGNING_KEYS, parse).await?;
     let currency = config::wallet_currency().await?;
     let settings = Settings { keys, currency, rains: Rains::default() };
     Ok(SETTINGS.with(|kept| kept.keep(of, settings)))

@@ -5,8 +5,10 @@ use domain::ids::{IdInput, UserId};
 use domain::money::Amount;
 use domain::order_number::{OrderNumber, Part};
 use domain::time::UnixMillis;
+#[cfg(not(target_arch = "wasm32"))]
+use domain::transaction::INTEGER_MAX;
 use edge::{Call, Problem};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use wallet::packet::{self, Display, Funding, Kind, NUMBER_BYTES_MAX};
 use wallet::rain::Rain;
 use wallet::split;
@@ -14,46 +16,76 @@ use wallet::split;
 use crate::Operation;
 use crate::grant::Claim;
 
+/// A packet of a rain that a user opens.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 #[serde(deny_unknown_fields)]
-struct ClaimBody {
+pub(crate) struct ClaimBody {
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Part<'_>"))]
     rain: String,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = 1, max = i32::MAX)))]
     round: i32,
+    /// Which packet of the round.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Part<'_>"))]
     award: String,
+    /// The app in which it was opened.
     #[serde(default)]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = 0, max = INTEGER_MAX)))]
     app: i64,
 }
 
+/// A group packet that is sent.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 #[serde(deny_unknown_fields)]
-struct SendBody {
+pub(crate) struct SendBody {
+    /// Acts at most once for its sender.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(extend("pattern" = format!("^[A-Za-z0-9_.:-]{{1,{NUMBER_BYTES_MAX}}}$"))))]
     order_number: String,
     sender: IdInput,
+    /// Each part is 1 to 20,000 cents.
     total: Amount,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = 1, max = split::COUNT_MAX)))]
     count: u32,
     kind: KindBody,
     funding: FundingBody,
+    /// When it was ordered, at most 5 minutes in the future. It is part of what is asked: send always the same, or never
+    /// one.
     ordered_at: Option<UnixMillis>,
     display: Option<Display>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+/// How a packet is divided.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[cfg_attr(
+    not(target_arch = "wasm32"),
+    derive(schemars::JsonSchema),
+    schemars(rename = "PacketKind")
+)]
 #[serde(rename_all = "snake_case")]
-enum KindBody {
+pub(crate) enum KindBody {
+    /// Each part at random, none above twice the mean of what is left.
     Random,
+    /// Parts that differ by a cent at most.
     Equal,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+/// Whose money it is.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "Funding"))]
 #[serde(rename_all = "snake_case")]
-enum FundingBody {
+pub(crate) enum FundingBody {
+    /// The sender's.
     Balance,
+    /// The packet opens with the event `packet.paid`.
     Payment,
 }
 
+/// Who opens a packet.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 #[serde(deny_unknown_fields)]
-struct UserBody {
+pub(crate) struct UserBody {
     user: IdInput,
 }
 

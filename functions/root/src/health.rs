@@ -19,6 +19,7 @@ const WARNINGS_AGE_MS_MAX: u64 = 60_000;
 
 /// What is known of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 #[serde(rename_all = "snake_case")]
 pub enum StoreState {
     /// It answers.
@@ -38,15 +39,33 @@ pub struct Health {
     pub warnings: Vec<Warning>,
 }
 
+/// Whether the app can serve.
 #[derive(Serialize)]
-struct Body {
-    status: &'static str,
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "Health"))]
+pub(crate) struct Body {
+    status: Status,
     store: StoreState,
+    /// What the deployment should know of how its store keeps data, and of the clocks, at most a minute old; it serves
+    /// all the same. Of a cluster one node is asked; the embedded store has no warnings.
     warnings: Vec<WarningBody>,
 }
 
+/// Whether it serves.
 #[derive(Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
+#[serde(rename_all = "snake_case")]
+enum Status {
+    Ok,
+    Unavailable,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 struct WarningBody {
+    #[cfg_attr(
+        not(target_arch = "wasm32"),
+        schemars(with = "crate::contract::warning_code::WarningCode")
+    )]
     code: &'static str,
     detail: String,
 }
@@ -117,13 +136,13 @@ async fn ask(config: &Config) -> (StoreState, Option<Rc<Store>>) {
 /// # Errors
 /// It cannot be written as JSON.
 pub fn render(Health { store, warnings }: Health) -> Result<Answer, Problem> {
-    let (status, word) = match store {
-        StoreState::Ok => (200, "ok"),
-        StoreState::Unavailable | StoreState::Unusable => (503, "unavailable"),
+    let (code, status) = match store {
+        StoreState::Ok => (200, Status::Ok),
+        StoreState::Unavailable | StoreState::Unusable => (503, Status::Unavailable),
     };
     let body = |warning: &Warning| WarningBody { code: warning.code(), detail: warning.detail() };
     let warnings = warnings.iter().map(body).collect();
-    Answer::json_with(status, &Body { status: word, store, warnings })
+    Answer::json_with(code, &Body { status, store, warnings })
 }
 
 #[cfg(test)]

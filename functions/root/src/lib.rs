@@ -9,6 +9,8 @@
 use edge::route::Verb;
 use edge::{Access, Answer, Call, Problem, Request, Response, Route, Stages};
 
+#[cfg(not(target_arch = "wasm32"))]
+pub mod contract;
 pub mod health;
 pub mod openapi;
 

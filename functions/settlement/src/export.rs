@@ -46,16 +46,23 @@ const DAY_MS: i64 = 86_400_000;
 
 /// A record.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 pub struct Exported {
-    /// `coupon_order`, `entry`, `purchase`, `withdrawal` or `packet`.
+    /// What it is.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(extend("enum" = ["coupon_order", "entry", "purchase", "withdrawal", "packet"])))]
     pub kind: &'static str,
     /// Whose.
     pub user: UserId,
     /// Its number; of an entry its place in the statement, counted from 0.
     pub number: String,
     /// When it was made, or changed last.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "domain::time::UnixMillis"))]
     pub at: String,
-    /// What it says, with the names of its members in the store.
+    /// What it says, with the names of its members in the store: cents, and unix milliseconds.
+    #[cfg_attr(
+        not(target_arch = "wasm32"),
+        schemars(with = "serde_json::Map<String, serde_json::Value>")
+    )]
     pub record: serde_json::Value,
 }
 

@@ -28,6 +28,7 @@ use edge::config::{self, Config, ConfigError};
 use edge::log::Line;
 use edge::route::{Verb, route};
 use edge::store::{Binding, Store};
+use edge::variable::TOKEN_SIGNING_KEYS;
 use edge::{Access, Answer, Call, Kept, Problem, Request, Response, Route, Stages};
 use store::quarantine::{Act, Item};
 use store::retention::Retention;
@@ -36,6 +37,8 @@ use wallet::mode::{self, Switches};
 use wallet::packet::unapplied::{self, Decided, Decision, NotDecided, Unapplied};
 
 pub mod collect;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod contract;
 pub mod export;
 pub mod parse;
 pub mod quarantine;
@@ -107,7 +110,7 @@ async fn keys(of: &Rc<Config>) -> Result<Rc<SigningKeys>, ConfigError> {
     }
     let development = config::is_development().await?;
     let parse = |text: &str| SigningKeys::parse(text, development);
-    let keys = config::parsed("token_signing_keys", "", parse).await?;
+    let keys = config::parsed(&TOKEN_SIGNING_KEYS, parse).await?;
     Ok(KEYS.with(|kept| kept.keep(of, keys)))
 }
 

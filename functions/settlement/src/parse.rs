@@ -6,7 +6,7 @@ use domain::money::Amount;
 use domain::time::UnixMillis;
 use domain::transaction::OrderedKey;
 use edge::{Call, Problem};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use store::listing::Place;
 use store::quarantine::{dropped_names, names};
 use store::retention::Retention;
@@ -20,62 +20,97 @@ use crate::reconcile::{Cursor, Scope};
 use crate::settle::{self, USERS_MAX};
 use crate::{Operation, unknown_payment};
 
+/// How much a call settles.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 #[serde(deny_unknown_fields)]
-struct SettleBody {
+pub(crate) struct SettleBody {
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = 1, max = USERS_MAX), extend("default" = settle::USERS_DEFAULT)))]
     users_max: Option<u32>,
 }
 
+/// How much a call collects.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 #[serde(deny_unknown_fields)]
-struct CollectBody {
+pub(crate) struct CollectBody {
+    /// Say what this call would take away, and write nothing.
     #[serde(default)]
     dry_run: bool,
+    /// Users to look at.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = 1, max = USERS_MAX), extend("default" = collect::USERS_DEFAULT)))]
     users_max: Option<u32>,
 }
 
-#[derive(Debug, Deserialize)]
+/// How tokens are posted, and how far back statements go.
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "Posting"))]
 #[serde(deny_unknown_fields)]
-struct SwitchesBody {
-    mode: ModeName,
-    large_from: Option<Amount>,
+pub(crate) struct SwitchesBody {
+    /// How tokens are posted. Whatever it is, who withdraws has theirs posted before.
+    pub(crate) mode: ModeName,
+    /// With `large_at_once` alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) large_from: Option<Amount>,
+    /// How far back statements go.
     #[serde(default)]
-    statements: StatementsName,
+    pub(crate) statements: StatementsName,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+/// How tokens are posted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 #[serde(rename_all = "snake_case")]
-enum ModeName {
+pub(crate) enum ModeName {
+    /// By settlement.
     Queued,
+    /// From `large_from` on when they are given.
     LargeAtOnce,
+    /// Not now.
     Off,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+/// How far back statements go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 #[serde(rename_all = "snake_case")]
-enum StatementsName {
+pub(crate) enum StatementsName {
+    /// To the first line.
     #[default]
     All,
+    /// 40 lines.
     FirstScreens,
 }
 
+/// Why something is taken out.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 #[serde(deny_unknown_fields)]
-struct DropBody {
+pub(crate) struct DropBody {
+    /// Why; at most 400 bytes.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1, max = REASON_BYTES_MAX)))]
     reason: String,
 }
 
+/// What becomes of a payment.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 #[serde(deny_unknown_fields)]
-struct DecisionBody {
+pub(crate) struct DecisionBody {
     decision: DecisionName,
+    /// Why, in at most 400 bytes. Required with `drop`.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1, max = REASON_BYTES_MAX)))]
     reason: Option<String>,
 }
 
+/// What becomes of a payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 #[serde(rename_all = "snake_case")]
 enum DecisionName {
+    /// The next settlement gives the money to the sender.
     Credit,
+    /// It was given back elsewhere; nothing moves.
     Drop,
 }
 

@@ -1,15 +1,19 @@
 //! The manifests: what the app is given and what it is refused, and events from a Redis channel.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use edge::contract::Function;
+use edge::variable::Variable;
 use end_to_end::app::{
-    CALLER, OPERATOR, Place, SIGNING_KEYS, check, event, load, options, order_paid, root,
+    Ask, CALLER, OPERATOR, Place, SIGNING_KEYS, check, event, load, options, order_paid, root,
     verifying_keys,
 };
 use end_to_end::redis_server::RedisServer;
 use end_to_end::wallet::{cents, open_rain, rain, rain_set_up, view};
-use host::{App, Call, Options};
+use host::{App, Call, ComponentVariables, Options};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::time::timeout;
@@ -19,16 +23,21 @@ const SETTLEMENT_CHANNEL: &str = "hongbao-settlement";
 /// A message is handled within milliseconds.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// A manifest with this text, beside the components it names.
+fn copied(text: &str) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let target = root().join("target").display().to_string();
+    let path = folder.path().join("spin.toml");
+    fs::write(&path, text.replace("\"target/", &format!("\"{target}/"))).expect("a copy");
+    (folder, path)
+}
+
 /// A copy of `spin.toml` with changes, beside the components it names.
 fn changed(from: &str, to: &str) -> (TempDir, Options) {
-    let folder = tempfile::tempdir().expect("a temporary folder");
     let manifest = fs::read_to_string(root().join("spin.toml")).expect("the manifest");
     assert!(manifest.contains(from), "{from}");
-    let target = root().join("target").display().to_string();
-    let manifest = manifest.replace(from, to).replace("\"target/", &format!("\"{target}/"));
-    fs::write(folder.path().join("spin.toml"), manifest).expect("a copy");
-    let options = options(folder.path().join("spin.toml"));
-    (folder, options)
+    let (folder, path) = copied(&manifest.replace(from, to));
+    (folder, options(path))
 }
 
 #[track_caller]
@@ -86,81 +95,102 @@ async fn tokens_and_keys_have_no_default() {
     }
 }
 
+/// Both apps on the embedded store; only messages that are given in process are handled.
+async fn both(http: PathBuf) -> App {
+    let mut both = options(http).variable("nudge_address", "redis://127.0.0.1:6379");
+    both.manifests.push(root().join("spin-nudge.toml"));
+    load(both).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn both_manifests_load_together_and_have_the_routes_and_the_channels() {
-    let mut options = Place::Kv.options().variable("nudge_address", "redis://127.0.0.1:6379");
-    options.manifests.push(root().join("spin-nudge.toml"));
-    let app = load(options).await;
-    let mut routes = app.routes();
-    routes.sort();
-    let expected = [
-        ("/...", "root"),
-        ("/v1/activities/:activity", "promotion"),
-        ("/v1/activities/:activity/publish", "promotion"),
-        ("/v1/activities/:activity/rollout", "promotion"),
-        ("/v1/activities/:activity/sku-list/:part", "promotion"),
-        ("/v1/collection", "settlement"),
-        ("/v1/coupon-templates/:template", "coupon"),
-        ("/v1/coupon-templates/:template/bulk", "coupon"),
-        ("/v1/coupon-templates/:template/bulk/:batch", "coupon"),
-        ("/v1/coupon-templates/:template/extend", "coupon"),
-        ("/v1/coupon-templates/:template/revoke", "coupon"),
-        ("/v1/coupons/sweep", "coupon"),
-        ("/v1/events", "events"),
-        ("/v1/export/:day", "settlement"),
-        ("/v1/group-buy-campaigns/:campaign", "coupon"),
-        ("/v1/group-buys", "coupon"),
-        ("/v1/posting", "settlement"),
-        ("/v1/prices", "promotion"),
-        ("/v1/promotions/compare", "promotion"),
-        ("/v1/promotions/evaluate", "promotion"),
-        ("/v1/promotions/labels", "promotion"),
-        ("/v1/promotions/sweep", "promotion"),
-        ("/v1/quarantine", "settlement"),
-        ("/v1/quarantine/:item/drop", "settlement"),
-        ("/v1/quarantine/:item/retry", "settlement"),
-        ("/v1/rains/:rain", "red-packet"),
-        ("/v1/reconciliation", "settlement"),
-        ("/v1/red-packets", "red-packet"),
-        ("/v1/red-packets/:packet", "red-packet"),
-        ("/v1/red-packets/:packet/grab", "red-packet"),
-        ("/v1/red-packets/:packet/open", "red-packet"),
-        ("/v1/retention", "settlement"),
-        ("/v1/scenes/:scene", "coupon"),
-        ("/v1/settlement", "settlement"),
-        ("/v1/unapplied-payments", "settlement"),
-        ("/v1/unapplied-payments/:payment_id", "settlement"),
-        ("/v1/users/:user/balance", "balance"),
-        ("/v1/users/:user/balance/orders/:order_number", "balance"),
-        ("/v1/users/:user/balance/post", "balance"),
-        ("/v1/users/:user/coupons", "coupon"),
-        ("/v1/users/:user/coupons/:coupon/extend", "coupon"),
-        ("/v1/users/:user/coupons/:coupon/redeem", "coupon"),
-        ("/v1/users/:user/coupons/:coupon/revoke", "coupon"),
-        ("/v1/users/:user/coupons/:coupon/rollback", "coupon"),
-        ("/v1/users/:user/coupons/orders/:order_number", "coupon"),
-        ("/v1/users/:user/new", "new-user"),
-        ("/v1/users/:user/purchases", "promotion"),
-        ("/v1/users/:user/purchases/:order_number", "promotion"),
-        ("/v1/users/:user/purchases/:order_number/give-back", "promotion"),
-        ("/v1/users/:user/rain-packets", "red-packet"),
-        ("/v1/users/:user/reservations", "coupon"),
-        ("/v1/users/:user/reservations/:order_number/cancel", "coupon"),
-        ("/v1/users/:user/reservations/:order_number/confirm", "coupon"),
-        ("/v1/users/:user/statement", "balance"),
-        ("/v1/users/:user/withdrawals", "balance"),
-        ("/v1/users/:user/withdrawals/:withdrawal_number", "balance"),
-        ("/v1/users/:user/withdrawals/:withdrawal_number/post", "balance"),
-        ("/v1/users/:user/withdrawals/:withdrawal_number/void", "balance"),
-        ("/v1/users/check-new", "new-user"),
-        ("/v1/users/import", "new-user"),
-        ("/v1/users/mark-paid", "new-user"),
-    ];
-    let expected = expected.map(|(route, id)| (route.to_owned(), id.to_owned()));
-    assert_eq!(routes, expected);
-    let mut channels = app.channels();
-    channels.sort();
-    assert_eq!(channels, [CHANNEL, SETTLEMENT_CHANNEL]);
+async fn both_manifests_load_together_and_have_the_routes_and_the_channels_of_the_contracts() {
+    let app = both(root().join("spin.toml")).await;
+    let functions = contract::functions();
+    let of = |function: &Function| {
+        let name = function.name.to_owned();
+        contract::manifest::paths(function).into_iter().map(move |path| (path, name.clone()))
+    };
+    let expected: BTreeSet<_> = functions.iter().flat_map(of).collect();
+    let routes = app.routes();
+    assert_eq!(routes.len(), expected.len());
+    assert_eq!(routes.into_iter().collect::<BTreeSet<_>>(), expected);
+    let expected = functions.iter().flat_map(|function| &function.channels);
+    let expected: BTreeSet<_> = expected.map(|channel| channel.name.to_owned()).collect();
+    assert_eq!(expected, [CHANNEL, SETTLEMENT_CHANNEL].map(str::to_owned).into());
+    assert_eq!(app.channels().into_iter().collect::<BTreeSet<_>>(), expected);
+}
+
+/// Has every component read all that it reads, whatever it answers.
+async fn call_all(app: &App) {
+    for ask in [
+        check(7),
+        order_paid(7),
+        Ask::get("/v1/coupon-templates/t").operator(),
+        Ask::get("/v1/activities/a").operator(),
+        Ask::get("/v1/rains/r").operator(),
+        Ask::get("/v1/users/7/balance"),
+        Ask::get("/v1/retention").operator(),
+        Ask::get("/healthz"),
+    ] {
+        ask.of(app).await;
+    }
+    for channel in app.channels() {
+        let message = event(7).to_string();
+        let _answered = app.publish(&channel, message.as_bytes()).await;
+    }
+}
+
+/// What the contracts say that each component reads.
+fn variables_of_contracts() -> BTreeMap<String, BTreeSet<String>> {
+    let names = |variables: &[Variable]| variables.iter().map(|one| one.name.to_owned()).collect();
+    let mut all = BTreeMap::new();
+    for function in contract::functions() {
+        all.insert(function.name.to_owned(), names(&function.variables));
+        for channel in &function.channels {
+            all.insert(format!("{}-nudge", function.name), names(&channel.variables));
+        }
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_component_is_given_the_variables_that_it_reads_and_no_others() {
+    let app = both(root().join("spin.toml")).await;
+    call_all(&app).await;
+    let contracts = variables_of_contracts();
+    let variables = app.variables();
+    assert_eq!(variables.len(), contracts.len());
+    for ComponentVariables { component, given, asked } in variables {
+        assert_eq!(given, contracts[&component], "the manifest gives {component}");
+        assert_eq!(asked, given, "{component} reads");
+    }
+    let of_root = &contracts["root"];
+    assert!(!of_root.iter().any(|name| name.contains("token")), "root has a token: {of_root:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_components_with_each_others_variables_are_found() {
+    let text = fs::read_to_string(root().join("spin.toml")).expect("the manifest");
+    let section = |id: &str| {
+        let head = format!("[component.{id}.variables]\n");
+        let (_, after) = text.split_once(&head).expect("a section");
+        (head, after.split_once("\n\n").expect("an end").0.to_owned())
+    };
+    for (one, other) in
+        [("red-packet", "balance"), ("balance", "settlement"), ("settlement", "root")]
+    {
+        let ((head, own), (other_head, others)) = (section(one), section(other));
+        let swapped = text
+            .replace(&format!("{head}{own}"), &format!("{head}{others}"))
+            .replace(&format!("{other_head}{others}"), &format!("{other_head}{own}"));
+        let (_folder, manifest) = copied(&swapped);
+        let app = both(manifest).await;
+        call_all(&app).await;
+        for ComponentVariables { component, given, asked } in app.variables() {
+            let is_swapped = component == one || component == other;
+            assert_eq!(given != asked, is_swapped, "{component}: {given:?} {asked:?}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 //! document answers on the running host, every other method does not, and what the app answers has the
 //! shapes and codes that the document lists.
 
-use end_to_end::app::{Ask, CLOUD_EVENTS, Place, check, check_many, mark_paid, order_paid};
+use end_to_end::app::{Ask, CLOUD_EVENTS, Place, check, check_many, mark_paid, order_paid, root};
 use end_to_end::coupon::{published, template};
 use end_to_end::openapi::{Document, as_text, by_caller, too_large};
 use end_to_end::wallet::{packet_name, packet_paid, packet_paid_by, packet_to_pay, send, tell};
@@ -42,6 +42,9 @@ async fn the_document_is_whole() {
     let app = Place::Kv.app().await;
     let document = Document::of(&app).await;
     assert_eq!(document.value["openapi"], "3.1.0");
+    let written = std::fs::read_to_string(root().join(contract::openapi::PATH));
+    let written: Value = serde_json::from_str(&written.expect("a file")).expect("a document");
+    assert_eq!(document.value, written, "what was written is served");
     let (mut references, mut examples) = (0, 0);
     each_object(&document.value, &mut |object| {
         if object.get("$ref").is_some() {

@@ -127,6 +127,7 @@ mod tests {
         let component = Arc::new(Component {
             id: "test".to_owned(),
             variables: crate::variables::Values::new(),
+            asked: std::sync::Mutex::default(),
             stores: BTreeSet::new(),
             hosts: Vec::new(),
         });

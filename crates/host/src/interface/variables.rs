@@ -6,6 +6,7 @@ use crate::bindings::spin::variables::variables::{Error, Host, HostWithStore};
 use crate::call::Call;
 use crate::calls::Broken;
 use crate::instance::{Component, Instance};
+use crate::lock::lock;
 use crate::variables::check_name;
 
 impl Host for Instance {}
@@ -25,6 +26,7 @@ impl<T: Send> HostWithStore<T> for HasSelf<Instance> {
             let instance = access.get();
             (instance.shared.clone(), instance.component.clone())
         });
+        lock(&component.asked).insert(name.clone());
         let detail = name.clone();
         let effect = move || std::future::ready(Ok(look_up(&component, &name)));
         shared.gate.pass(Call::VariablesGet, || detail, effect).await

@@ -17,18 +17,27 @@ pub const PICTURE_BYTES_MAX: usize = 512;
 /// Bytes of a greeting: some forty Chinese characters.
 pub const GREETING_BYTES_MAX: usize = 128;
 
-/// What a sender wants to be shown.
+/// What a sender wants to be shown. It is no part of the order: the first one counts, and where it is missing there is a
+/// default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(
+    not(target_arch = "wasm32"),
+    derive(schemars::JsonSchema),
+    schemars(rename = "PacketDisplayInput")
+)]
 #[serde(deny_unknown_fields)]
 pub struct Display {
-    /// Of the sender.
+    /// The sender's; at most 64 bytes, no control characters.
     #[serde(default)]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1, max = NAME_BYTES_MAX)))]
     pub name: Option<String>,
     /// The address of a picture.
     #[serde(default)]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(extend("pattern" = "^https://"), length(max = PICTURE_BYTES_MAX)))]
     pub picture: Option<String>,
-    /// Words.
+    /// At most 128 bytes, no control characters.
     #[serde(default)]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1, max = GREETING_BYTES_MAX)))]
     pub greeting: Option<String>,
 }
 
