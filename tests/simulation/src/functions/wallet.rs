@@ -278,14 +278,14 @@ impl Function for Wallets {
     }
 
     fn left(&self, world: &World, books: &Books) -> Vec<String> {
-        let is_over = |token: &Token| {
-            let fund = wallet::posting::source(token);
-            self.rain_of(&fund).is_none_or(|rain| rain.ends_ms.is_some())
-        };
-        let sealed = self.rains.iter().filter(|rain| rain.ends_ms.is_some());
-        let open = sealed.filter(|rain| accounts::is_open(books, rain.id));
+        // Elsewhere not so much time passes that what a rain gave is carried.
+        let is_over = |rain: &Rain| world.plan.weeks && rain.ends_ms.is_some();
+        let is_of_over =
+            |token: &Token| self.rain_of(&wallet::posting::source(token)).is_none_or(is_over);
+        let open = self.rains.iter().filter(|rain| is_over(rain));
+        let open = open.filter(|rain| accounts::is_open(books, rain.id));
         let open = open.map(|rain| format!("{} is not sealed", rain.id));
-        books::left(books, &mut self.ledger(), world.kept(), is_over)
+        books::left(books, &mut self.ledger(), world.kept(), is_of_over)
             .into_iter()
             .chain(open)
             .collect()

@@ -230,11 +230,6 @@ impl Ledger {
         all.map(|(name, last)| (name.clone(), last.was.clone())).collect()
     }
 
-    /// Whether a packet was there and is gone.
-    pub fn is_packet_gone(&self, name: &str) -> bool {
-        self.packets.get(name).is_some_and(|last| last.is_gone)
-    }
-
     /// How much of each kind is gone.
     pub fn gone(&self) -> [(&'static str, u64); 2] {
         let of = |count: usize| count as u64;
