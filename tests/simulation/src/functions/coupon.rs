@@ -44,7 +44,7 @@ pub const ENTRY: Entry = Entry {
         ("publish", 1),
         ("batch", 1),
     ],
-    later: &[("revoke", 2), ("extend", 1)],
+    later: &[("revoke", 4), ("extend", 3)],
     is_always_in_play: false,
     states: &[
         "coupon: issued",

@@ -29,7 +29,7 @@ pub const ENTRY: Entry = Entry {
         ("time jumps", 1),
         ("corrupt", 1),
     ],
-    later: &[("collect", 3), ("weeks pass", 2)],
+    later: &[("collect", 4), ("weeks pass", 6)],
     is_always_in_play: true,
     // That something was set aside and retried is rare: `tests/api/quarantine.rs` does it.
     states: &[
@@ -89,6 +89,10 @@ impl Client for Operator {
                     let days = step.random.random_range(WEEKS_DAYS);
                     step.world.pass_days(days).await;
                     step.world.saw("operations: weeks passed");
+                    // Else somebody else meets what is over first.
+                    if step.random.random_bool(0.6) {
+                        collect_due(step).await;
+                    }
                 }
                 _ => {}
             }
