@@ -381,6 +381,8 @@ impl Holder {
             (409, "already_redeemed" | "not_confirmed" | "expired") => {}
             (409, "revoked") => self.numbers[index].is_revoked(&self.coupons, &reply),
             (404, "unknown_coupon" | "unknown_template") => {}
+            // Weeks passed before it was asked.
+            (400, "invalid_value") if step.world.plan.weeks => {}
             _ => panic!("{known:?}: {reply:?}"),
         }
     }

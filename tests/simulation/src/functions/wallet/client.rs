@@ -794,10 +794,15 @@ impl Holder {
     /// Budgets add up while they are given.
     async fn budget(&mut self, step: &mut Step) {
         let rain = step.random.random_range(0..self.wallets.rains.len());
-        if let Some(reply) = step.ask(&look_at_rain(self.wallets.rains[rain].id)).await {
-            Budget::of(&reply);
-            saw(step, "budget");
+        let rain = &self.wallets.rains[rain];
+        let Some(reply) = step.ask(&look_at_rain(rain.id)).await else { return };
+        if reply.status != 200 || !reply.json()["sealed"].is_null() {
+            let may_be = self.wallets.may_be_carried(step, rain);
+            assert!(may_be && matches!(reply.status, 200 | 404), "{reply:?}");
+            return;
         }
+        Budget::of(&reply);
+        saw(step, "budget");
     }
 }
 
