@@ -7,7 +7,9 @@
 //! Cells are few because swaps are: Spin never frees the handle of a swap that was made, and an
 //! instance has 256 of them. A batch over all partitions swaps each cell once. An instance that has
 //! used up its handles is refused further ones, which is `Unavailable`: nothing happened, and the
-//! next instance has its own.
+//! next instance has its own. (The first design had one partition in each value, and used all handles up with the first
+//! batch.) The price is that every commit reads and writes half of the store: this back end is for development and small
+//! sites.
 //!
 //! The cell must exist before it is swapped: in Spin's default store `swap` compares only with a
 //! value that was there, and of two writers who create the same key both would win. `increment` by 0

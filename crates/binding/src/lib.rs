@@ -4,9 +4,9 @@
 //! - [`memory`]: the reference model, for tests
 //! - [`kv`]: `wasi:keyvalue`, partitions lie in a few values changed by compare-and-swap
 //! - [`redis`]: one generic Lua script; a partition lies in one slot
-//! - [`state`], [`cell`]: what transactions make of a partition and of some, for the first two
-//! - [`pages`]: a bound of what one page of an ordered set has, set from outside
-//! - [`layout`]: what a store writes down about itself at its first use
+//! - [`state`], [`cell`]: what a transaction makes of one partition, and of those in one value, for the first two
+//! - [`pages`]: a limit for the entries of one page, set from outside
+//! - [`layout`]: what a store records about itself at its first use
 //!
 //! The back ends reach the outside through ports ([`kv::KeyValue`], [`redis::Connector`]), so that
 //! they run natively in tests and on Spin's imports in a component. The transaction itself is data

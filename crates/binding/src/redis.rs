@@ -8,6 +8,11 @@
 //!
 //! Keys are `{prefix}:{stage}:{<partition>}:<kind><record>`: the partition, in literal braces, is the
 //! hash tag, so that a partition lies in one slot.
+//!
+//! A transaction is `EVALSHA`, and `EVAL` after `NOSCRIPT`; it needs no modules and no `FUNCTION LOAD`. Redis does
+//! not roll a script back, so the script checks everything first and writes afterwards. An ordered set is a sorted
+//! set whose scores are all 0. An instance has one connection, which its concurrent requests share. On a cluster
+//! the binding follows `MOVED` and `ASK`.
 
 use domain::partition::{Partition, Partitions};
 use domain::transaction::{CommitError, Outcome, Transaction};

@@ -1,14 +1,16 @@
 //! Issuing to a list of users, part by part. Each user's number follows from the batch, so that a
 //! part that is sent again gives nobody a second coupon, and a batch that broke off anywhere is simply
 //! sent again.
+//!
+//! A part that is sent again replaces its own tally.
 
 use std::collections::BTreeMap;
 
 use domain::answers::unexpected;
+use domain::digest::digest;
 use domain::error::InvalidInput;
 use domain::ids::UserId;
 use domain::order_number::OrderNumber;
-use domain::partition::fnv1a;
 use domain::time::UnixMillis;
 use domain::transaction::{Answer, CommitError, Field, Guard, READ_FIELDS_MAX, Read, Write};
 use futures::StreamExt;
@@ -138,7 +140,7 @@ async fn write_down<B: Binding>(
     tally: &Tally,
 ) -> Result<(), Failure> {
     let users: Vec<u8> = batch.users.iter().flat_map(|user| user.0.to_le_bytes()).collect();
-    let part = Field(format!("{:016x}", fnv1a(&users)).into_bytes());
+    let part = Field(format!("{:016x}", digest(&users)).into_bytes());
     let record = records::batch(template, &batch.batch);
     let open = context.publication(template).sealing().demand_open(context.partitions);
     // A new part, where there is room, or one that is sent again.

@@ -26,6 +26,10 @@
 //! A crash before the commit leaves an open group, which the next one expires; a crash after it leaves an
 //! expired one, as if it had been told. A commit that arrives late meets the same guard: it changes an open
 //! group whose time is over, or nothing. Until the time is over no step costs anything.
+//!
+//! # An end that overtakes its opening
+//!
+//! It is refused (422 `unknown_group`), so that its sender sends it again.
 
 use domain::due::{DueIndex, of_user};
 use domain::ids::UserId;

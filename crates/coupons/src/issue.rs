@@ -9,10 +9,11 @@
 use std::rc::Rc;
 
 use domain::answers::unexpected;
+use domain::digest::digest;
 use domain::ids::UserId;
 use domain::order_number::{OrderNumber, Part, Play};
 use domain::paid::PaidMark;
-use domain::partition::{Partition, fnv1a};
+use domain::partition::Partition;
 use domain::time::UnixMillis;
 use domain::transaction::{Answer, CommitError, Guard, Write};
 use lease::{CREDITED, Draw, HELD, Lease, Refill, call_back, is_sold_out, refill};
@@ -83,7 +84,7 @@ impl Claim {
         if let Some(at) = self.ordered_at {
             text.push_str(&format!("\n{}", at.0));
         }
-        fnv1a(text.as_bytes())
+        digest(text.as_bytes())
     }
 
     fn is_reward(&self) -> bool {

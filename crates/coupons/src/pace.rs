@@ -19,6 +19,9 @@
 //!    be.
 //!
 //! Rewards of group-buys are earned, and not paced.
+//!
+//! The limit costs one more round trip for a user who already has awards of the scene, and none for others or for
+//! scenes without a limit.
 
 use domain::ids::UserId;
 use domain::time::UnixMillis;

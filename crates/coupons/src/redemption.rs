@@ -10,10 +10,10 @@
 //! Threshold and currency are checked where the shop says what the cart is worth, and in what; it need not, and a retry is
 //! told what was recorded without another look at them.
 
+use domain::digest::digest;
 use domain::ids::UserId;
 use domain::money::Currency;
 use domain::order_number::OrderNumber;
-use domain::partition::fnv1a;
 use domain::time::UnixMillis;
 use domain::transaction::MapKey;
 use store::{Binding, Plan, attempts};
@@ -79,7 +79,7 @@ fn redeem(
             (false, _) => Err(Refusal::AlreadyRedeemed),
         };
     }
-    if coupon.rolled_back.contains(&fnv1a(order.as_bytes())) {
+    if coupon.rolled_back.contains(&digest(order.as_bytes())) {
         Err(Refusal::RolledBack)
     } else if coupon.rolled_back.len() >= ROLLBACKS_MAX {
         // It could not be rolled back any more: the order would have to keep it.
@@ -104,7 +104,7 @@ fn redeem(
 /// Decides a roll-back. The order can redeem this coupon no more, not even where its redemption was
 /// still on its way. A redemption whose time is over is final before anybody decides.
 fn roll_back(given: &Order, coupon: &Coupon, order: &str) -> Result<Next, Refusal> {
-    let hash = fnv1a(order.as_bytes());
+    let hash = digest(order.as_bytes());
     match &coupon.redeemed {
         Some(redeemed) if redeemed.order != order => return Err(Refusal::AlreadyRedeemed),
         Some(_) if given.is_over => return Err(Refusal::RedemptionFinal),
@@ -142,7 +142,7 @@ pub async fn apply<B: Binding>(
             Gave::Revoked(coupon, _) => {
                 // A roll-back that was acknowledged, or whose answer was lost, is what it was.
                 let Use::Rollback { order: by } = what else { return Err(Refusal::Revoked.into()) };
-                if !coupon.rolled_back.contains(&fnv1a(by.as_bytes())) {
+                if !coupon.rolled_back.contains(&digest(by.as_bytes())) {
                     return Err(Refusal::Revoked.into());
                 }
                 return Ok(Some(Recorded { number: id.clone(), order, replayed: true }));

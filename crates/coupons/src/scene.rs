@@ -4,6 +4,10 @@
 //! Templates of coupons name a scene, and so do rains. A rate limit counts the awards of both together; the statement,
 //! the stock and whether rewards are compensated are of coupons only: a packet of a rain has no place for a statement,
 //! a rain has a budget instead of a stock, and nobody earns packets that are given later.
+//!
+//! The statement is kept with each coupon, as is everything that a coupon is worth. Where a scene has no stock, its
+//! templates issue without a pool. Where it does not compensate, a reward that is refused lapses. A scene that
+//! nobody set up has a stock, no limit and no statement.
 
 use domain::error::InvalidInput;
 use domain::order_number::Part;

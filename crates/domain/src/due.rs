@@ -4,6 +4,10 @@
 //!
 //! The moment of an item is part of its name, so that it must follow from what the item is about: from the
 //! order that expires, the packet that ends, the token that is to be posted. Then whoever takes it out knows it.
+//!
+//! What waits in such an index: the posting queue; packets that are being sent, owed or to be closed; reservations
+//! and withdrawals with an end; rewards that are due; orders that are under way; versions, rains and templates that
+//! are over. An entry comes and goes in the commit of what it stands for.
 
 use crate::answers::unexpected;
 use crate::ids::UserId;

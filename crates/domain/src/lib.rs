@@ -1,5 +1,5 @@
-//! What every function shares and nothing does I/O in: ids, money, time, order numbers, partitions,
-//! coded errors, and the transaction that the binding commits.
+//! What every function shares, without I/O: ids, money, time, order numbers, partitions, coded errors,
+//! and the transaction that the binding commits.
 //!
 //! In reading order:
 //! - [`error`]: an error that a caller can act on names a code and the field at fault
@@ -7,11 +7,12 @@
 //! - [`integer`]: numbers that JSON carries as strings, too
 //! - [`money`], [`time`]: minor units with a currency; unix milliseconds
 //! - [`order_number`]: the number under which an operation acts at most once
+//! - [`digest`]: of what callers choose
 //! - [`partition`]: which partition owns a user, and the place inside it
 //! - [`transaction`]: guards, writes and reads on the records of one partition
-//! - [`answers`]: what stands in a store's answers
-//! - [`due`]: an index of what is to be done at a moment
-//! - [`day_lists`]: which users had to do with something on a day
+//! - [`answers`]: reading a store's answers
+//! - [`due`]: an index of work by the time at which it is due
+//! - [`day_lists`]: the users whose records changed on a day
 //! - [`life`]: how long each kind of record lives
 //! - [`paid`]: the rule "is this user new?", which more than one function needs
 //!
@@ -19,6 +20,7 @@
 
 pub mod answers;
 pub mod day_lists;
+pub mod digest;
 pub mod due;
 pub mod error;
 pub mod ids;

@@ -11,6 +11,20 @@
 //!
 //! An absent field counts as the integer 0 in guards and additions. A record without fields or members is
 //! absent.
+//!
+//! Integers lie within +-(2^53 - 1) in every back end, because Lua counts in doubles.
+//!
+//! Whoever lists something, or must find it later, uses an ordered set: a read returns a page and says whether more
+//! follow. The first design read any fields of a map. A random sample has no position, so readers took a part for
+//! the whole, and found what lay beyond the first thousand only by luck.
+//!
+//! # Expiry
+//!
+//! Expiry is a decision: a guard compares a stored moment with `now`. [`Write::CollectAfter`] only frees memory,
+//! and [`Write::Keep`] removes the moment again. A record that may still act has none, because a store that is
+//! short of memory could evict it. The two exceptions are counts that only limit: a user's packets of a rain, and a
+//! user's rate of awards of a scene. A store that evicts those (any policy but `noeviction`) lets a user have more
+//! of what the budget still has.
 
 use std::fmt;
 

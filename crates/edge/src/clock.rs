@@ -25,6 +25,16 @@
 //! on, and the next attempt is made in a minute. A time before 2020 or after 2100 is ignored and told, in the log and
 //! by `/healthz`: the instance goes on with what it knew. A store without a clock (the embedded one) leaves the
 //! instance its own, as does a server whose user may not ask; of that one `/healthz` warns.
+//!
+//! **What relies on it.** Windows (rounds, claims, activities); deadlines that are written (reservations, packets,
+//! groups, validity); rate limits; moments that are shown or signed (`open_time`); due indexes; times of
+//! collection. The log has no times, and time-outs and caches follow the monotonic clock.
+//!
+//! **What a wrong clock can do.** A wrong clock of an instance does nothing, apart from an error of one round trip,
+//! and in the first minute after the store's clock jumped. A wrong clock of the store (or of the instance, where
+//! the store tells none) opens or closes a window early or late by as much, and writes deadlines that are off by as
+//! much. Neither makes anything be given, paid or counted twice, reopens what was told to have ended, or loses
+//! money: guards decide that from the records.
 
 use std::cell::Cell;
 

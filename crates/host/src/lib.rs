@@ -38,6 +38,17 @@
 //! - `spin-*` headers that a client sends are replaced, not joined.
 //! - Where Spin's key-value host panics, the call traps; what a client sees is the same.
 //! - A guest that computes without end holds its thread: there is no preemption.
+//!
+//! # Time, order and faults under control
+//!
+//! In a test, counters cover every host call and fuel. Time is virtual, randomness is seeded, and every host call
+//! is parked and released in an order that a seed decides. The faults are: an error before the effect, a lost
+//! reply, a delay past the time-out, a crash of the instance, a client that goes away, and a call that is delivered
+//! twice, at once or a minute later. They come by plan, by chance, or exhaustively: one run counts the calls of a
+//! scenario, then there is one run for every call and fault. Instances' clocks may differ by minutes. Scripts on a
+//! real Redis see the virtual time as the server's (`server_clock`), which may be withheld, or jump as after a
+//! fail-over. What happens to a call by chance follows from the seed and the number of the call alone, so a
+//! schedule can be cut short without becoming another one.
 
 mod app;
 mod bindings;

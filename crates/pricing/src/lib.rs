@@ -26,6 +26,12 @@
 //!
 //! Equal input gives equal output, whatever the order of the lines or of the activities: lines are
 //! taken by id, activities by layer, priority and id, units by key.
+//!
+//! Each offer is computed as if its activity were alone on what the layers before leave, limits included. Where an
+//! earlier activity of the same layer leaves nothing for it, it gives nothing and uses nothing.
+//!
+//! A slow second implementation, piece by piece, agrees with this one on 100,000 generated cases. A test prices
+//! every invoice of `data/online-retail.csv` under `data/promotions.json`.
 
 pub mod activity;
 mod allot;

@@ -18,6 +18,8 @@
 //! their own records, and none is set aside. Who does an item by another way does not look here: what stands here may
 //! be done already, and a retry finds nothing to do.
 //!
+//! Reconciliation goes on to count what is set aside, and names what was dropped.
+//!
 //! Of the index's name and the entry's bytes its name here is made, so that it can be put back as it was. Three
 //! records in each partition: an ordered set of what is set aside, one of what is dropped, and a map of notes.
 

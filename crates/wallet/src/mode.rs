@@ -1,5 +1,8 @@
 //! What is put off on a busy night: how tokens are posted, and how far back statements go. A switch, for all
 //! users.
+//!
+//! A token whose posting fails when it is given stays in the queue. The limit on statements leaves their first two
+//! screens; only a page beyond these reads the switch.
 
 use binding::Binding;
 use domain::answers::{fields, integer, unexpected};

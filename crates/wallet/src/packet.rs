@@ -82,6 +82,17 @@
 //! - [`unapplied`](mod@unapplied): payments for which there was no use, for operators
 //! - [`settle`](mod@settle): what a crash left half-way, and what has expired
 //! - `forget`: what is over, and leaves marks
+//!
+//! # Opening
+//!
+//! The parts are drawn when the packet is written down, and opening moves any one of them to the opener
+//! ([`Write::Move`](domain::transaction::Write::Move)). One commit that knows no amounts decides, two who open at
+//! once never draw from one rest, and a refusal writes nothing. Paying the opener is a second round trip. With one,
+//! the view of a user who was answered could be short until settlement came, or refused users would have to leave
+//! notes.
+//!
+//! Events are trusted: that a payment is of the packet's sum, and of no other packet, is the payment provider's
+//! word.
 
 use domain::answers::unexpected;
 use domain::ids::UserId;

@@ -3,6 +3,9 @@
 //! A token and its entry in the posting queue of the partition come in one commit, and go in one: when it is
 //! posted, or dropped as a copy. The entry's name follows from the token - when it was drawn, whose it is, its
 //! number -, so that whoever takes the token away knows the entry, and two tokens never share one.
+//!
+//! The first design had one queue entry per user. Whoever posted the user's last token would have had to take it
+//! out, and it could go while another token came.
 
 use domain::answers::unexpected;
 use domain::due;

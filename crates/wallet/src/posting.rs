@@ -5,6 +5,8 @@
 //! the tokens and their entries in the queue away, and moves the money. A crash before it leaves all as it was, one
 //! after it nothing to do; a commit that comes late meets a mark, or an account that moved on. A token that
 //! cannot be read stays, with its entry in the queue, and stops no other.
+//!
+//! If two post the same user at once, the loser's round is refused, and it goes on with what is left.
 
 use binding::Binding;
 use domain::answers::{fields, unexpected};

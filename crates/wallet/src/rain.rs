@@ -1,4 +1,9 @@
 //! Rains: rounds in which users open packets of a campaign's money. Pure.
+//!
+//! The amount of a packet follows from its order number and a secret of the rain (SipHash-2-4, 128 bits). So the
+//! same number gives the same amount, whatever was lost, and nobody else can tell what a number gives. The budget
+//! is leased in cents. The last packet may be smaller than was drawn, and a rest below the smallest amount stays
+//! unspent.
 
 use std::marker::PhantomData;
 

@@ -39,9 +39,10 @@
 //! Names are short, because Redis keeps them with every record.
 
 use domain::day_lists::DayLists;
+use domain::digest::digest;
 use domain::due::DueIndex;
 use domain::ids::UserId;
-use domain::partition::{Partition, Partitions, fnv1a, mix};
+use domain::partition::{Partition, Partitions};
 use domain::transaction::{Field, MapKey};
 
 /// Tokens of one user that are not posted: as many as one read returns, less some.
@@ -185,7 +186,7 @@ pub const DECIDED: DueIndex = DueIndex("m4");
 
 /// Where a packet lives: among the partitions of users, spread by its name.
 pub fn home_of_packet(partitions: Partitions, packet: &str) -> Partition {
-    partitions.locate(UserId(mix(fnv1a(packet.as_bytes())))).partition
+    partitions.locate(UserId(digest(packet.as_bytes()))).partition
 }
 
 /// How tokens are posted.

@@ -1,4 +1,8 @@
 //! The view: what a user has, whether it was posted or not.
+//!
+//! It is one read of one moment: the account, and the tokens that are not in it. No sum of pending tokens is kept,
+//! because each order number counts once: a token that the store lost and a client sends is restored only where its
+//! number is neither pending nor posted.
 
 use binding::Binding;
 use domain::answers::{fields, unexpected};

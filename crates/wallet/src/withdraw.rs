@@ -16,6 +16,9 @@
 //!    there again. Asking, or voiding, under its number is `too_old` from then on.
 //!
 //! The indexes change in the commit that changes the record; what is pending is never collected.
+//!
+//! Pending tokens are posted before a withdrawal is decided. A refusal is recorded only by a commit that sees too
+//! little and nothing pending. The result codes are those of two-phase transfers.
 
 use binding::Binding;
 use domain::answers::{fields, unexpected};

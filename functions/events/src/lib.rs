@@ -1,5 +1,6 @@
-//! Events in: CloudEvents 1.0 over HTTP, durable when acknowledged, and over a Redis channel, a nudge
-//! with the same handling.
+//! Events in: CloudEvents 1.0 over HTTP, durable when acknowledged, and over a Redis channel, a best-effort
+//! trigger with the same handling. The channel has a manifest of its own, `spin-nudge.toml`: Spin ends an
+//! app whose Redis trigger loses its connection, and the HTTP functions must not end with it.
 //!
 //! In reading order: [`parse`] (wire -> typed events), [`decide`] (events -> transactions), and here
 //! what puts them together.

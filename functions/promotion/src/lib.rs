@@ -14,6 +14,14 @@
 //! - [`parse`], [`render`], and here what puts them together; `typed` is the same without HTTP
 //!
 //! [`context`] is what all of them work with. None of them reads a clock or a random number.
+//!
+//! # The index
+//!
+//! A key (SKU, SPU, shop, brand or category) names the activities that mention it, with one bit for each selector.
+//! So whether a line is selected follows from its keys, and an activity is read without its products. Keys and
+//! activities are spread over 16 index shards ([*shelves*](records)). Whatever a cart of 200 lines names is read in
+//! two waves of at most 16 commits, and not at all if the instance read it within the last half second. A hundred
+//! thousand activities cost a cart as much as a hundred do.
 
 #![cfg_attr(
     target_arch = "wasm32",

@@ -4,10 +4,19 @@
 //! one record, so that everybody sees the whole of it or nothing. What is interrupted is done again by who
 //! asks again. Key sets that no version needs any more are taken out of the index later, when nobody reads
 //! by them any more.
+//!
+//! A mention in the index carries the *key set* of its version. A reader takes a mention only if the live version
+//! has that key set, so nobody sees half of an activity, whatever crashes when. A version that names the same
+//! products keeps the key set, and is live in one commit. A key set that no version needs leaves the index five
+//! seconds later at the earliest, when no instance can still read by it ([`crate::retire`]). Of two readings of a
+//! head, the one with fewer changes is the older one and is never taken.
+//!
+//! A draft is a version beside the live one, and is in the index too: that is how both are evaluated for one cart.
+//! The users who try drafts are chosen by a hash of their id, the same for all activities.
 
 use domain::answers::{fields, unexpected};
+use domain::digest;
 use domain::error::InvalidInput;
-use domain::partition::fnv1a;
 use domain::transaction::{Answer, CommitError, Guard, Read, Value, Write};
 use pricing::activity::{Activity, KeyKind};
 use store::{Binding, Plan, Versioned, codec};
@@ -67,7 +76,7 @@ pub async fn save<B: Binding>(
             format!("must have at most {DEFINITION_BYTES_MAX} bytes; send SKUs as a sku_list");
         return Err(InvalidInput::new("too_large", "dimensions.products", detail).into());
     }
-    let digest = fnv1a(&json);
+    let digest = digest::digest(&json);
     publishing(async || {
         let found = find(context, id).await?;
         found.head.check_open()?;
@@ -121,7 +130,7 @@ pub async fn save<B: Binding>(
 fn next_version(head: &Head, activity: &Activity, digest: u64, json: &[u8]) -> Version {
     let products = &activity.dimensions.products;
     // Beside it stands nothing that could make two of them alike.
-    let hash = fnv1a(&serde_json::to_vec(products).unwrap_or_else(|_| json.to_vec()));
+    let hash = digest::digest(&serde_json::to_vec(products).unwrap_or_else(|_| json.to_vec()));
     let version = head.last + 1;
     let same = head.versions().find(|other| other.products == hash);
     Version {

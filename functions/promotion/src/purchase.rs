@@ -13,12 +13,16 @@
 //! the first commit of an order, and of a tombstone, demands behind the guard of its own record that the number is not
 //! forgotten; whoever asks again is told `too_old`. Where the request is refused before that, because an activity is over
 //! by now, it is asked whether the number is: a refusal would say that nothing was taken.
+//!
+//! With leases, as coupons have them, taking would be one commit here too, at the price of a pool for every SKU. An
+//! activity's partition is hot only while its order rate is. A hold says what it has of each unit. The sweep undoes
+//! an order that was abandoned a minute ago.
 
 use domain::due::{Due, Swept};
 use domain::error::InvalidInput;
 use domain::ids::UserId;
 use domain::integer::Count;
-use domain::partition::{Partition, fnv1a};
+use domain::partition::Partition;
 use domain::time::UnixMillis;
 use domain::transaction::{CommitError, Guard};
 use pricing::activity::{Activity, Counted};
@@ -350,7 +354,7 @@ fn digest(wanted: &[Use], ordered_at: Option<UnixMillis>) -> u64 {
         text.push_str(&format!("{activity}\n{}\n{key}\n{uses}\n", key.len()));
     }
     // 0 is an order that was never asked for.
-    fnv1a(text.as_bytes()).max(1)
+    domain::digest::digest(text.as_bytes()).max(1)
 }
 
 /// What is wanted, as far as it is limited.

@@ -1,6 +1,10 @@
 //! Opening a packet of a rain: one commit in the partition of the user decides and records - the number
 //! has not acted, the user may have one more and is not too fast for the scene ([`coupons::pace`]), the budget has
 //! enough -, and the user has a token.
+//!
+//! The scene of a rain is read and cached with the rain. Where it limits a user's rate of awards, the commit
+//! demands the rate behind the order number, so that a retry is told what was given, whatever the rate. An instance
+//! that found the budget spent refuses for half a second from a read, without a signature.
 
 use coupons::pace::{Step, Wait};
 use domain::answers::unexpected;

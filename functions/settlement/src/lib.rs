@@ -1,11 +1,11 @@
-//! Settlement: posts what is queued, finishes what a crash left half-way, takes back what nobody needs,
-//! and says where the books do not agree.
+//! Settlement: posts queued tokens, finishes what a crash interrupted, reclaims what nobody needs, and
+//! names every difference in the books.
 //!
 //! In reading order:
 //! - [`settle`]: one call's work, bounded
-//! - [`collect`]: what is over for long enough goes
+//! - [`collect`]: deletes what has been over for long enough
 //! - [`export`]: what the store holds of a day
-//! - [`reconcile`]: what the books say of each other
+//! - [`reconcile`]: compares the books, and repairs nothing
 //! - [`quarantine`]: what is set aside
 //! - [`seal`]: what is over for good
 //! - [`parse`], [`render`], and here what puts them together

@@ -12,6 +12,19 @@
 //! A call looks at a bounded part; its cursor says where the next one goes on. Lists are read page by page to
 //! their end. Records that change while they are looked at are looked at again, so that traffic is no difference.
 //! A record that cannot be read is a difference, and keeps nothing else from being looked at.
+//!
+//! # What is compared
+//!
+//! - Wallets: a rain's pool with its leases, leases with tokens and entries, entries with accounts, marks and
+//!   withdrawals, packets with openings, tokens with their signatures.
+//! - Coupons: a pool with its leases, leases with the users' orders and what was collected of them, a user's counts
+//!   likewise.
+//! - Group-buys: a chance with its groups, rewards with their orders and with those that are due.
+//! - Promotions: a user's uses with the user's orders, orders under way with their index, the uses of all with the
+//!   holds, and each hold with its order.
+//!
+//! A call stops between packets, users or holds once it has asked the store 1,500 times. A record that never keeps
+//! still, or is too much for one look, counts as `unsettled`.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;

@@ -3,6 +3,10 @@
 //! One wave over the partitions finds where something waits, how much and since when. What waits longest is done
 //! first, in whatever partition it is. What cannot be done for a fault of its own records is named in the answer,
 //! and stops nothing else. What a call leaves is counted.
+//!
+//! A schedule calls it, or a message on a channel. A call is bounded by a number of users. Its answer counts what
+//! is left of every kind of work, names what it cannot do (`stuck_items`), and says whether the store failed it on
+//! the way (`interrupted`). It sweeps coupons too, and takes back the leases of rains and templates that are over.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -17,6 +17,18 @@
 //! - [`long_run`]: many days of a shop, in which only clocks are wrong: whether the store stays as large as it is
 //!
 //! A function joins by one entry in [`functions::FUNCTIONS`] and one file beside it.
+//!
+//! # A schedule
+//!
+//! A seed draws the functions, actions and faults that are in play, and how often each comes: a *plan*. Clients act
+//! on a few users in four partitions. The store is read past the app, and each function checks what must hold of it
+//! and what was acknowledged to its clients. Then the faults stop, late effects happen, and the calls of the
+//! schedule must finish everything that is due within a minute: no reservation is held, no debt is open, no packet
+//! is unclosed. What is left of budgets can be given to the last cent, and reconciliation finds nothing.
+//!
+//! One record of a user may be made unreadable, of another version, or absent. Then no request for another user and
+//! no settlement notices it. A seed that failed once stays in `seeds.txt`, which CI runs. `defects.toml` has a
+//! deliberate fault for each kind of promise, and the seed that finds it.
 
 pub mod books;
 pub mod corruption;

@@ -35,6 +35,7 @@ use crate::lives::kind_of;
 const PARTITIONS: u32 = 4;
 const DAY_MS: u64 = 86_400_000;
 const HOUR_MS: u64 = 3_600_000;
+const HOURS: u32 = 24;
 /// A midnight in a time that has not come: what the server's own clock collects, it collects never.
 const START_MS: u64 = 46_000 * DAY_MS;
 /// How far the clocks of instances may be off.
@@ -66,23 +67,64 @@ pub struct Scale {
     pub campaigns: u64,
     /// Rains.
     pub rains: u64,
-    /// Days for which everything is kept that is over, or the least that can be configured.
-    pub kept_days: u64,
+    /// What each user asks on a day, about.
+    pub asks_a_day: u32,
+    /// How long what is over is kept.
+    pub kept: Kept,
+    /// All books are checked, and the store measured, after so many days, and at the end.
+    pub check_days: u64,
     /// Decides what users do.
     pub seed: u64,
+}
+
+/// How long what is over is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// As short as can be configured.
+    Least,
+    /// So many days, or the least where that is more.
+    Days(u32),
+    /// As nobody configured it.
+    Default,
+}
+
+impl Kept {
+    fn retention(self) -> Retention {
+        let least = Retention::LEAST;
+        let of = |days: u32| Retention {
+            numbers_days: days.max(least.numbers_days),
+            entries_days: days.max(least.entries_days),
+            configuration_days: days.max(least.configuration_days),
+            archive_days: days.max(least.archive_days),
+        };
+        match self {
+            Self::Least => least,
+            Self::Days(days) => of(days),
+            Self::Default => Retention::default(),
+        }
+    }
 }
 
 impl Scale {
     /// As much in so many days as there is of 30 campaigns and 1,500 rains in 400 of them.
     pub fn of_days(days: u64, users: u64) -> Self {
         let of = |count: u64| (count * days).div_ceil(400);
-        Self { days, users, campaigns: of(30), rains: of(1_500), kept_days: 20, seed: 14 }
+        Self {
+            days,
+            users,
+            campaigns: of(30),
+            rains: of(1_500),
+            asks_a_day: 6,
+            kept: Kept::Days(20),
+            check_days: 1,
+            seed: 14,
+        }
     }
 
     /// So few days that shorter campaigns must do, and that little is kept.
     pub fn of_few_days(days: u64, users: u64) -> Self {
         let campaigns = days / 2;
-        Self { campaigns, kept_days: 0, ..Self::of_days(days, users) }
+        Self { campaigns, kept: Kept::Least, ..Self::of_days(days, users) }
     }
 }
 
@@ -105,13 +147,24 @@ pub struct Size {
     /// Bytes of names, fields, values and members.
     pub bytes: u64,
     /// The same by kind of record.
-    pub by_kind: BTreeMap<String, u64>,
+    pub by_kind: BTreeMap<String, OfKind>,
     /// Bytes of the server's memory, with all that it needs for keys and structures, above those of an empty one.
     pub memory: u64,
     /// Bytes of sets of ids: paid marks, and hashes of numbers that are forgotten.
     pub ids_bytes: u64,
     /// How many ids those are, by the name of the set.
     pub ids: BTreeMap<String, u64>,
+}
+
+/// What the store held of a kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OfKind {
+    /// Bytes of names, fields, values and members.
+    pub bytes: u64,
+    /// Records.
+    pub records: u64,
+    /// Their fields, or members.
+    pub fields: u64,
 }
 
 /// What a run came to.
@@ -159,9 +212,9 @@ impl Report {
             );
         }
         if let Some(last) = self.sizes.last() {
-            let _ = writeln!(text, "of these on day {}:", last.day);
-            for (kind, bytes) in &last.by_kind {
-                let _ = writeln!(text, "  {bytes:>10}  {kind}");
+            let _ = writeln!(text, "of these on day {}: bytes, records, fields", last.day);
+            for (kind, OfKind { bytes, records, fields }) in &last.by_kind {
+                let _ = writeln!(text, "  {bytes:>10} {records:>8} {fields:>8}  {kind}");
             }
         }
         for (title, counts) in [("answers", &self.answers), ("gone", &self.gone)] {
@@ -226,7 +279,7 @@ struct Run {
 ///
 /// # Panics
 /// Something that is promised does not hold.
-pub async fn run(scale: Scale, mut told: impl FnMut(&Size)) -> Report {
+pub async fn run(scale: Scale, mut told: impl FnMut(u64, Option<&Size>)) -> Report {
     let place = Place::redis();
     let connection = dump::open(&place.address());
     let mut options = place
@@ -266,7 +319,7 @@ pub async fn run(scale: Scale, mut told: impl FnMut(&Size)) -> Report {
     run.set_up().await;
     for day in 1..=scale.days {
         run.day(day).await;
-        told(run.report.sizes.last().expect("a day has a size"));
+        told(day, run.report.sizes.last());
     }
     run.report
 }
@@ -326,13 +379,7 @@ impl Run {
     }
 
     async fn set_up(&mut self) {
-        let least = Retention::LEAST;
-        let days = |least: u32| self.scale.kept_days.max(least.into());
-        let kept = json!({
-            "numbers_days": days(least.numbers_days), "entries_days": days(least.entries_days),
-            "configuration_days": days(least.configuration_days),
-            "archive_days": days(least.archive_days),
-        });
+        let kept = json!(self.scale.kept.retention());
         self.must(Ask::new(Method::PUT, "/v1/retention").json(kept.to_string()).operator()).await;
         self.must(coupon::set_up_scene(
             "newcomer",
@@ -359,7 +406,7 @@ impl Run {
                 "amounts": {"minimum": "10", "maximum": "100"},
             });
             // One with limits is kept for thirty days more.
-            if self.scale.kept_days > 0 {
+            if self.scale.kept != Kept::Least {
                 rain["limits"] = json!({"per_user": 3});
             }
             self.must(wallet::set_up_rain(&id, &rain)).await;
@@ -399,7 +446,7 @@ impl Run {
     async fn day(&mut self, day: u64) {
         self.today.day = day;
         self.begin(day).await;
-        for hour in 0..24 {
+        for hour in 0..HOURS.into() {
             self.hour(hour).await;
             self.app.advance_time(HOUR_MS);
             self.call("/v1/settlement", &json!({}), "left").await;
@@ -410,9 +457,11 @@ impl Run {
         self.pay_out().await;
         self.call("/v1/collection", &json!({}), "has_more").await;
         self.must(purchase::sweep()).await;
-        self.collect_by_the_server();
         self.ask_again().await;
-        self.check(day).await;
+        if day.is_multiple_of(self.scale.check_days) || day == self.scale.days {
+            self.collect_by_the_server();
+            self.check(day).await;
+        }
     }
 
     /// Calls what a schedule calls, until nothing is left.
@@ -453,7 +502,7 @@ impl Run {
         crate::books::collect(&mut self.connection, now);
     }
 
-    /// An hour of everybody: each does something every four hours or so.
+    /// An hour of everybody.
     async fn hour(&mut self, hour: u64) {
         let asks: Vec<_> = (0..self.users.len())
             .filter_map(|index| Some((index, self.draw(index, hour)?)))
@@ -478,7 +527,7 @@ impl Run {
     fn draw(&mut self, index: usize, hour: u64) -> Option<(&'static str, Ask)> {
         let (day, now) = (self.today.day, self.now_ms());
         let random = &mut self.random;
-        if random.random_bool(0.75) {
+        if !random.random_ratio(self.scale.asks_a_day.min(HOURS), HOURS) {
             return None;
         }
         let user = &mut self.users[index];
@@ -691,10 +740,11 @@ impl Run {
             });
             let bytes = name.len() as u64 + fields.sum::<u64>();
             size.bytes += bytes;
-            *size
-                .by_kind
-                .entry(kind_of(name, &[Shape::Map, Shape::Ordered]).to_owned())
-                .or_default() += bytes;
+            let kind = kind_of(name, &[Shape::Map, Shape::Ordered]).to_owned();
+            let of_kind = size.by_kind.entry(kind).or_default();
+            of_kind.bytes += bytes;
+            of_kind.records += 1;
+            of_kind.fields += record.len() as u64;
         }
         for (name, bytes, count) in ids {
             kind_of(&name, &[Shape::Ids]);

@@ -86,7 +86,7 @@ const USERS: u64 = 24;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_store_stays_as_large_as_it_is() {
-    let report = long_run::run(Scale::of_few_days(DAYS, USERS), |_| {}).await;
+    let report = long_run::run(Scale::of_few_days(DAYS, USERS), |_, _| {}).await;
     println!("{}", report.text());
     let growth = report.growth();
     println!("{}", growth.text);

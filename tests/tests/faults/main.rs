@@ -7,6 +7,9 @@
 //! - [`coupons`], [`group_buy`]: coupons, groups and their rewards
 //! - [`publishing`], [`purchases`]: activities, and the uses that orders take of them
 //! - [`wallets`]: rains, packets, balances, settlement
+//!
+//! A fault hits the first attempt, the immediate retry, and what finishes the operation (a sweep or a settlement),
+//! once each; in short hunts also a late retry. Calls that only look at the result of a long hunt are not hit.
 
 mod collection;
 mod coupons;

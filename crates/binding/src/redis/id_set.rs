@@ -16,6 +16,11 @@
 //!   it holds 2,000.
 //! - Larger numbers than places are valid ids as well: what is beyond the width of a place becomes
 //!   part of the bucket's number.
+//!
+//! A chunk that reaches 80 entries becomes a bitmap. The result is 8.4 bytes per snowflake id at one million and at
+//! most 10.8 from 250,000 to 16 million, and 0.18 per dense id, at any offset. A Redis set takes 72.5. The first
+//! design kept buckets in Redis's intset encoding. That needs a number of buckets that fits the number of ids: a
+//! fixed number fails at one end or the other.
 
 use domain::partition::Partitions;
 

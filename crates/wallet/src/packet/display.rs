@@ -1,5 +1,7 @@
 //! What is shown of a packet: a name, a picture, a greeting. It lies beside the order and is no part of it:
 //! nothing depends on it, and where it is lost or cannot be read there is a default.
+//!
+//! So a retry may bring it, and settlement, which may finish the sending, does not know it.
 
 use domain::error::InvalidInput;
 use domain::transaction::Value;
