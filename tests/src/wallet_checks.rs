@@ -118,7 +118,9 @@ pub async fn lines(client: &mut Patient, user: u64) -> Vec<(String, String, i64)
         for line in reply.json()["entries"].as_array().expect("a list") {
             let text = |name: &str| line[name].as_str().expect("a text").to_owned();
             let amount = text("amount").parse().expect("cents");
-            lines.push((text("kind"), text("order_number"), amount));
+            // What is carried is a month, or before all of them.
+            let number = ["order_number", "month"].iter().find_map(|name| line[name].as_str());
+            lines.push((text("kind"), number.unwrap_or_default().to_owned(), amount));
         }
         let Some(cursor) = reply.text("cursor") else { return lines };
         query = format!("?{PAGE}&cursor={cursor}");

@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 use rand::rngs::StdRng;
 
 use crate::books::Books;
+use crate::plan::Plan;
 use crate::world::{Step, World};
 
 mod coupon;
@@ -42,6 +43,12 @@ pub trait Function: Send + Sync {
         Vec::new()
     }
 
+    /// What is kept although the time of all of it is over, by the store, after a last collection.
+    fn left(&self, world: &World, books: &Books) -> Vec<String> {
+        let _ = (world, books);
+        Vec::new()
+    }
+
     /// Gives what is left of budgets: nothing has leaked.
     ///
     /// # Panics
@@ -51,7 +58,7 @@ pub trait Function: Send + Sync {
         Box::pin(async {})
     }
 
-    /// What must hold when everything is at rest.
+    /// What must hold when everything is at rest. It is asked again once all that was kept is over and collected.
     ///
     /// # Panics
     /// It does not.
@@ -81,12 +88,14 @@ pub struct Entry {
     pub name: &'static str,
     /// Its actions, and how often each is taken where nothing else is drawn.
     pub actions: &'static [(&'static str, u32)],
+    /// Actions that came later: they are taken where weeks pass, so that the others are drawn as they were.
+    pub later: &'static [(&'static str, u32)],
     /// Whether every schedule has it, because others need it.
     pub is_always_in_play: bool,
     /// What was seen in many schedules, or the simulation does not do its work.
     pub states: &'static [&'static str],
     /// One for a schedule.
-    pub create: fn(&mut StdRng) -> Arc<dyn Function>,
+    pub create: fn(&mut StdRng, &Plan) -> Arc<dyn Function>,
 }
 
 /// All of them.

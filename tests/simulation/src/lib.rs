@@ -11,6 +11,7 @@
 //! - [`corruption`]: records made unreadable
 //! - [`lives`]: every kind of record, and how long it lives
 //! - [`functions`]: what a function adds: its actions, and what must hold
+//! - [`weeks`]: what is over is collected, and nothing of it acts again
 //! - [`shrink`]: a failing schedule made small
 //! - [`many`]: many schedules, some at once
 //! - [`long_run`]: many days of a shop, in which only clocks are wrong: whether the store stays as large as it is
@@ -39,4 +40,5 @@ pub mod plan;
 pub mod run;
 pub mod shrink;
 pub mod story;
+pub mod weeks;
 pub mod world;

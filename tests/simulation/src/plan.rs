@@ -34,6 +34,11 @@ const STORE_CLOCK_OFF_MS: u64 = 10_000;
 /// Under it the seeds that found something by clocks that were wrong have a store that does not tell its time, so that
 /// they still do.
 const STORE_CLOCK_SALT: u64 = 29;
+/// Under it no weeks pass in the schedules of the seeds that found something before there was collection, so that they run
+/// as they did.
+const WEEKS_SALT: u64 = 12_008;
+/// How often weeks pass.
+const WEEKS_SHARE: f64 = 0.4;
 /// A page of the store, where pages are small.
 const PAGE_ENTRIES: u32 = 3;
 
@@ -112,6 +117,8 @@ pub struct Plan {
     pub page_entries_max: Option<u32>,
     /// Time jumps by days.
     pub jumps: bool,
+    /// Weeks pass between what is done, little is kept, and what is over is collected.
+    pub weeks: bool,
     /// How records are made unreadable, if they are.
     pub corruption: Option<&'static str>,
     /// What is left of budgets is given before the schedule settles; else after it.
@@ -141,6 +148,15 @@ impl Plan {
                 functions.insert(function.name);
             }
         }
+        let mut of_weeks = of_weeks(seed, 0);
+        let weeks = of_weeks.random_bool(WEEKS_SHARE);
+        for function in FUNCTIONS.iter().filter(|_| weeks) {
+            let factors = [0, 1, 1, 3];
+            let later = function.later.iter().map(|(action, weight)| {
+                (*action, weight * factors.choose(&mut of_weeks).expect("there are some"))
+            });
+            weights.entry(function.name).or_insert_with(BTreeMap::new).extend(later);
+        }
         let mut steps = BTreeSet::new();
         for client in 0..random.random_range(2..=CLIENTS_MAX) {
             steps.extend(
@@ -165,6 +181,7 @@ impl Plan {
             faults,
             page_entries_max: small.then_some(PAGE_ENTRIES),
             jumps,
+            weeks,
             corruption: is_corrupted.then_some(corruption),
             drains_first: random.random_bool(0.5),
         }
@@ -190,6 +207,11 @@ impl Plan {
         let StepId { client, step } = step;
         let own = (client + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(step) << 32;
         StdRng::seed_from_u64(self.seed ^ own)
+    }
+
+    /// Randomness of what came with collection: its own for each purpose, so that what else a seed draws stays.
+    pub fn random_of_weeks(&self, purpose: u64) -> StdRng {
+        of_weeks(self.seed, purpose)
     }
 
     /// The function and the action of a step; nothing where the function is not in play.
@@ -232,6 +254,10 @@ impl Plan {
         options.faults = self.faults.clone();
         options
     }
+}
+
+fn of_weeks(seed: u64, purpose: u64) -> StdRng {
+    StdRng::seed_from_u64(seed ^ WEEKS_SALT ^ purpose.rotate_right(8))
 }
 
 fn calm() -> Faults {
@@ -376,6 +402,15 @@ mod tests {
             let Plan { faults, .. } = Plan::draw(seed, &Reduction::default());
             assert!(faults.store_clock_withheld, "{seed}");
         }
+    }
+
+    #[test]
+    fn no_weeks_pass_where_a_seed_found_something_before_there_was_collection() {
+        for seed in [0, 2, 3, 5, 6, 7, 8, 14, 18, 111, 135, 148, 170, 225, 551, 1489, 1920] {
+            assert!(!Plan::draw(seed, &Reduction::default()).weeks, "{seed}");
+        }
+        let weeks = |seed: &u64| Plan::draw(*seed, &Reduction::default()).weeks;
+        assert!((120..200).contains(&(0..400).filter(weeks).count()));
     }
 
     #[test]

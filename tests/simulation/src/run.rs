@@ -21,13 +21,9 @@ use crate::books::Books;
 use crate::functions::{Client, FUNCTIONS};
 use crate::plan::{Plan, StepId, name_of};
 use crate::story::Story;
-use crate::world::{FAILURES_MAX, LAST, Report, Step, World};
+use crate::weeks;
+use crate::world::{FAILURES_MAX, LAST, LATE_MS, LATE_ROUNDS, Report, Step, World};
 
-/// Longer than any delay, any time-out and any reservation.
-const LATE_MS: u64 = 40_000;
-/// So many of those times until everything is at rest: a request whose client is gone waits for a few
-/// time-outs one after the other, and what it reserves in the end must expire as well.
-const LATE_ROUNDS: u32 = 6;
 /// Longer than a packet can be opened, and than clocks may be apart.
 const LIFE_MS: u64 = wallet::packet::LIFE_MS as u64 + 30 * 60_000;
 /// Longer than something must be due before it is set aside.
@@ -119,7 +115,7 @@ async fn play(app: &App, plan: &Plan, books: Books, story: &Story) -> Report {
     let mut functions = BTreeMap::new();
     for entry in FUNCTIONS {
         // Drawn, whether it is in play or not, so that the others do not change.
-        let function = (entry.create)(&mut random);
+        let function = (entry.create)(&mut random, plan);
         if plan.functions.contains(entry.name) {
             functions.insert(entry.name, function);
         }
@@ -141,9 +137,9 @@ async fn play(app: &App, plan: &Plan, books: Books, story: &Story) -> Report {
     });
     let clients = join_all(clients.collect::<Vec<_>>()).await;
     come_to_rest(&world).await;
-    for client in clients.iter().flat_map(BTreeMap::values) {
-        client.check(&world.books());
-    }
+    check_clients(&clients, &world);
+    weeks::collect_all(&world).await;
+    check_clients(&clients, &world);
     let mut report = world.report().clone();
     let kinds = [
         ("clock-skew", plan.faults.clock_skew_ms_max > 0),
@@ -155,6 +151,13 @@ async fn play(app: &App, plan: &Plan, books: Books, story: &Story) -> Report {
         *report.faults.entry((*kind).to_owned()).or_default() += 1;
     }
     report
+}
+
+/// What was acknowledged to clients is there.
+fn check_clients(clients: &[Clients], world: &World) {
+    for client in clients.iter().flat_map(BTreeMap::values) {
+        client.check(&world.books());
+    }
 }
 
 type Clients = BTreeMap<&'static str, Box<dyn Client>>;
@@ -258,7 +261,7 @@ async fn drain(world: &World, asker: &mut Patient) {
 ///
 /// # Panics
 /// It goes on for too long.
-async fn minute_of_schedule(world: &World, asker: &mut Patient) {
+pub(crate) async fn minute_of_schedule(world: &World, asker: &mut Patient) {
     world.tell(|| "the schedule is called".to_owned());
     let sweep = asker.until_answered(&purchase::sweep()).await;
     assert_eq!(sweep.status, 200, "{sweep:?}");

@@ -1,14 +1,19 @@
 //! What the clients of a schedule share, and a step of a client.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use end_to_end::app::{Ask, Reply};
+use domain::time::UnixMillis;
+use end_to_end::app::{Ask, Reply, check};
 use end_to_end::patient::{self, Patient};
 use host::App;
 use rand::RngExt;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
+use serde_json::{Value, json};
+use store::retention::Retention;
+use tokio::sync::RwLock;
 
 use crate::books::Books;
 use crate::corruption;
@@ -22,6 +27,14 @@ pub const USERS: [u64; 7] = [1, 2, 3, 5, 1 << 20, 99_999_999, 652_024_209_997_89
 pub const LAST: u64 = 4;
 /// Requests of one schedule that fail once its clients are gone: what is late then still happens.
 pub const FAILURES_MAX: u32 = 200;
+
+/// Longer than any delay, any time-out and any reservation.
+pub const LATE_MS: u64 = 40_000;
+/// So many of those times until everything is at rest: a request whose client is gone waits for a few
+/// time-outs one after the other, and what it reserves in the end must expire as well.
+pub const LATE_ROUNDS: u32 = 6;
+/// A day.
+pub const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// What is known of whether a user has paid. Nothing at all: nobody ever said so, and the user is new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,6 +90,25 @@ struct Asked {
     last_ms: u64,
 }
 
+/// For how many days what acted under a number is kept.
+pub const NUMBERS_DAYS: u64 = Retention::LEAST.numbers_days as u64;
+
+/// What may be kept no more.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept {
+    /// Whether anything that is over is taken away.
+    is_little: bool,
+    /// The latest moment that it may be by some clock.
+    now_ms: u64,
+}
+
+impl Kept {
+    /// Whether what ended at a moment, or later, and is kept for so many days may be gone.
+    pub fn may_be_gone(&self, ended_ms: u64, days: u64) -> bool {
+        self.is_little && self.now_ms >= ended_ms + days * DAY_MS
+    }
+}
+
 /// What the clients of one schedule share.
 pub struct World {
     /// The app.
@@ -88,6 +120,10 @@ pub struct World {
     books: Mutex<Books>,
     report: Mutex<Report>,
     paid: Mutex<BTreeMap<u64, Paid>>,
+    /// Held by whoever asks, where weeks pass; and by nobody else while they do.
+    asking: RwLock<()>,
+    /// Little is kept, and may have been collected.
+    keeps_little: AtomicBool,
     /// What was asked, by the users whom it concerns.
     asked: Mutex<BTreeMap<u64, Asked>>,
     story: Story,
@@ -109,6 +145,8 @@ impl World {
             books: Mutex::new(books),
             report: Mutex::default(),
             paid: Mutex::default(),
+            asking: RwLock::default(),
+            keeps_little: AtomicBool::new(plan.weeks),
             asked: Mutex::default(),
             story: story.clone(),
         }
@@ -178,6 +216,34 @@ impl World {
         self.tell(|| format!("{ms} ms pass"));
     }
 
+    /// Days pass while nobody asks anything, and behind what is late: a request is minutes old at the most, and what is
+    /// collected was over for days.
+    pub async fn pass_days(&self, days: u64) {
+        let _alone = self.asking.write().await;
+        for _ in 0..LATE_ROUNDS {
+            self.advance(LATE_MS);
+            // What was late happens while this is answered.
+            patient::ask(&self.app, &check(LAST)).await;
+        }
+        self.advance(days * DAY_MS);
+    }
+
+    /// From now on little is kept, and what is over may be collected.
+    pub fn keep_little(&self) {
+        self.keeps_little.store(true, Ordering::Relaxed);
+    }
+
+    /// What may be kept no more by now.
+    pub fn kept(&self) -> Kept {
+        let now_ms = self.app.now_ms() + self.plan.skew_ms_max();
+        Kept { is_little: self.keeps_little.load(Ordering::Relaxed), now_ms }
+    }
+
+    /// Whether what ended at a moment, or later, may be collected by now, by some clock.
+    pub fn may_be_collected(&self, ended_ms: u64) -> bool {
+        self.kept().may_be_gone(ended_ms, NUMBERS_DAYS)
+    }
+
     /// Asks once; the answer may be lost, or be that the store failed. Of users of whom a record is unreadable nothing
     /// is asked.
     ///
@@ -188,6 +254,10 @@ impl World {
         if !users.is_disjoint(&self.books().corrupted_users()) {
             return None;
         }
+        let _asking = match self.plan.weeks {
+            true => Some(self.asking.read().await),
+            false => None,
+        };
         self.tell(|| format!("{who}  {}", asked_as_text(asked)));
         self.note(&users, |asked| asked.under_way += 1);
         let reply = patient::ask(&self.app, asked).await;
@@ -249,6 +319,26 @@ fn answered_as_text(reply: &Reply) -> String {
     format!("{} {shown}", reply.status)
 }
 
+/// So long before it is asked for something was ordered at the most, by a clock that is right.
+const ORDERED_MS: u64 = 30 * 60_000;
+
+/// The same with one member more in its body.
+pub fn with(asked: Ask, name: &str, value: Value) -> Ask {
+    let mut body = match asked.body.as_ref() {
+        [] => json!({}),
+        body => serde_json::from_slice(body).expect("a body of JSON"),
+    };
+    body[name] = value;
+    asked.json(body.to_string())
+}
+
+/// The same of a number that may have a time.
+pub fn timed(asked: Ask, ordered_at: Option<u64>) -> Ask {
+    let Some(at) = ordered_at else { return asked };
+    let at = UnixMillis(i64::try_from(at).expect("a time"));
+    with(asked, "ordered_at", json!(at))
+}
+
 /// One step of a client.
 pub struct Step {
     /// Shared by all.
@@ -286,6 +376,15 @@ impl Step {
         if ms > 0 {
             self.world.advance(ms);
         }
+    }
+
+    /// When something was ordered that is asked for now, where weeks pass; half of the numbers have no time.
+    pub fn ordered_at(&mut self) -> Option<u64> {
+        if !self.world.plan.weeks || self.random.random_bool(0.5) {
+            return None;
+        }
+        let before_ms = self.world.plan.skew_ms_max() + self.random.random_range(0..ORDERED_MS);
+        Some(self.world.app.now_ms() - before_ms)
     }
 
     /// One attempt, or two; nothing where there was no answer.

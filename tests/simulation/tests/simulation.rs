@@ -57,7 +57,7 @@ fn every_promise_holds_after_every_step() {
     }
     let report = done.report;
     for function in FUNCTIONS {
-        for (action, _) in function.actions {
+        for (action, _) in function.actions.iter().chain(function.later) {
             let name = format!("{}: {action}", function.name);
             assert!(report.actions.contains_key(&name), "{name} was never done");
         }

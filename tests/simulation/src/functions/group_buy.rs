@@ -2,7 +2,7 @@
 //! a group that has ended holds for good, nobody has two chances, and each success is one coupon.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use coupons::chance::REWARDS as DUE;
 use domain::due;
@@ -14,7 +14,8 @@ use end_to_end::patient::Patient;
 use futures::future::BoxFuture;
 use serde_json::json;
 
-use super::coupon::books::check_template;
+use super::coupon::books::{check_template, left};
+use super::coupon::seen::Seen;
 use super::{Client, Entry, Function};
 use crate::books::Books;
 use crate::world::{Paid, Step, USERS, World};
@@ -30,6 +31,7 @@ pub const ENTRY: Entry = Entry {
         ("expired", 1),
         ("list", 1),
     ],
+    later: &[],
     is_always_in_play: false,
     states: &[
         "group-buy: open",
@@ -40,7 +42,10 @@ pub const ENTRY: Entry = Entry {
         "group-buy: chance_used",
         "group-buy: coupon",
     ],
-    create: |_| Arc::new(GroupBuys { known: Mutex::default() }),
+    create: |_, plan| {
+        let (known, seen) = Default::default();
+        Arc::new(GroupBuys { weeks: plan.weeks, known, seen })
+    },
 };
 
 /// Only the second one gives chances back.
@@ -73,10 +78,18 @@ struct Known {
 }
 
 struct GroupBuys {
+    /// Rewards are over after some days.
+    weeks: bool,
     known: Mutex<BTreeMap<Name, Known>>,
+    /// Orders as they were at the last look.
+    seen: Mutex<Seen>,
 }
 
 impl GroupBuys {
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().expect("nothing has failed")
+    }
+
     fn with<R>(&self, name: Name, change: impl FnOnce(&mut Known) -> R) -> R {
         let mut known = self.known.lock().expect("nothing has failed");
         change(known.entry(name).or_default())
@@ -178,6 +191,9 @@ impl Function for GroupBuys {
     fn set_up(&self) -> Vec<Ask> {
         let mut body = template(REWARDS);
         body["limit_per_user"] = json!(10);
+        if self.weeks {
+            body["valid_for_days"] = json!(3);
+        }
         let campaigns = CAMPAIGNS.map(|campaign| set_up(campaign, REWARD, campaign == "back"));
         [vec![publish(REWARD, &body)], campaigns.to_vec()].concat()
     }
@@ -186,11 +202,16 @@ impl Function for GroupBuys {
         Box::new(Buyer(self))
     }
 
-    fn check(&self, _: &World, books: &Books) {
+    fn check(&self, world: &World, books: &Books) {
         // Nobody changes its stock.
         if let Some(out) = check_template(books, REWARD) {
             assert!(out.out <= out.leasable, "{out:?}");
         }
+        self.seen().look(books, |ended_ms| world.may_be_collected(ended_ms));
+    }
+
+    fn left(&self, _: &World, books: &Books) -> Vec<String> {
+        left(books)
     }
 
     /// No group is opened any more, so that what is asked of one that nobody opened changes nothing.
@@ -251,7 +272,9 @@ impl GroupBuys {
             assert!(opened <= 1 || campaign == "back", "{user} {campaign}: {opened} groups");
         }
         let coupons = self.rewards_of(asker, user).await;
-        assert_eq!(coupons.len(), rewards.len(), "{user}: {coupons:?} for {rewards:?}");
+        let seen = self.seen();
+        let there = rewards.iter().filter(|number| !seen.is_gone(user, number)).count();
+        assert_eq!(coupons.len(), there, "{user}: {coupons:?} for {rewards:?}");
         assert!(coupons.iter().all(|each| rewards.contains(each)), "{user}: {coupons:?}");
         rewards.len()
     }

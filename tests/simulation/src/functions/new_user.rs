@@ -29,6 +29,7 @@ pub const ENTRY: Entry = Entry {
         ("mark run", 1),
         ("import", 1),
     ],
+    later: &[],
     is_always_in_play: false,
     states: &[
         "new-user: new",
@@ -41,7 +42,7 @@ pub const ENTRY: Entry = Entry {
         "new-user: run marked",
         "new-user: import declared",
     ],
-    create: |_| Arc::new(NewUsers { was_declared: AtomicBool::new(false) }),
+    create: |_, _| Arc::new(NewUsers { was_declared: AtomicBool::new(false) }),
 };
 
 /// Users at the edges of what an id set keeps: the first and the last ids, those around 2^32, numbers of 18 digits

@@ -1,19 +1,21 @@
 //! Operators and time: the calls of the schedule, a look at all books under traffic, time that passes and
-//! jumps, and records that become unreadable.
+//! jumps, by days and by weeks, collection of what is over, and records that become unreadable.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use end_to_end::app::Ask;
-use end_to_end::wallet::{reconcile, settle};
+use end_to_end::wallet::{collect, reconcile, settle};
 use end_to_end::{coupon, purchase};
 use futures::future::BoxFuture;
 use rand::RngExt;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Client, Entry, Function};
 use crate::books::Books;
 use crate::corruption::Corruption;
-use crate::world::{Step, World};
+use crate::weeks;
+use crate::world::{DAY_MS, Step, World};
 
 /// How it joins.
 pub const ENTRY: Entry = Entry {
@@ -27,23 +29,35 @@ pub const ENTRY: Entry = Entry {
         ("time jumps", 1),
         ("corrupt", 1),
     ],
+    later: &[("collect", 4), ("weeks pass", 6)],
     is_always_in_play: true,
     // That something was set aside and retried is rare: `tests/api/quarantine.rs` does it.
-    states: &["operations: settled", "operations: swept", "operations: reconciled"],
-    create: |_| Arc::new(Operations),
+    states: &[
+        "operations: settled",
+        "operations: swept",
+        "operations: reconciled",
+        "operations: collected",
+        "operations: weeks passed",
+    ],
+    create: |_, plan| Arc::new(Operations { weeks: plan.weeks }),
 };
 
 const MINUTE_MS: u64 = 61_000;
-const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 /// So long after a request something of it may still happen.
 const LATE_MS: u64 = 5_000;
 const JUMP_DAYS_MAX: u64 = 5;
+/// Where weeks pass: longer than the least that is kept, so that a collection finds something.
+const WEEKS_DAYS: RangeInclusive<u64> = 8..=20;
+/// Calls of one collection.
+const COLLECTIONS_MAX: u32 = 8;
 
-struct Operations;
+struct Operations {
+    weeks: bool,
+}
 
 impl Function for Operations {
     fn set_up(&self) -> Vec<Ask> {
-        Vec::new()
+        if self.weeks { vec![weeks::keep_little()] } else { Vec::new() }
     }
 
     fn client(self: Arc<Self>, _: u64) -> Box<dyn Client> {
@@ -70,6 +84,16 @@ impl Client for Operator {
                     *step.world.report().faults.entry("time-jumps".into()).or_default() += 1;
                 }
                 "corrupt" => corrupt(step),
+                "collect" => collect_due(step).await,
+                "weeks pass" => {
+                    let days = step.random.random_range(WEEKS_DAYS);
+                    step.world.pass_days(days).await;
+                    step.world.saw("operations: weeks passed");
+                    // Else somebody else meets what is over first.
+                    if step.random.random_bool(0.6) {
+                        collect_due(step).await;
+                    }
+                }
                 _ => {}
             }
         })
@@ -80,6 +104,35 @@ async fn call(step: &mut Step, asked: &Ask, state: &str) {
     if let Some(reply) = step.ask(asked).await {
         assert_eq!(reply.status, 200, "{reply:?}");
         step.world.saw(format!("operations: {state}"));
+    }
+}
+
+/// Until nothing is left to collect, or an answer is lost.
+async fn collect_due(step: &mut Step) {
+    for _ in 0..COLLECTIONS_MAX {
+        // What another record names and is not there is none of what a collection copes with: it is lost, and its number
+        // may act again.
+        let is_lost =
+            |world: &World| world.plan.corruption == Some("absent") && world.books().is_corrupted();
+        if is_lost(&step.world) {
+            return;
+        }
+        let was_corrupted = step.world.books().is_corrupted();
+        let who = step.id.to_string();
+        let Some(reply) = step.world.ask(&who, &collect(&json!({}))).await else { return };
+        assert_eq!(reply.status, 200, "{reply:?}");
+        let body = reply.json();
+        if !was_corrupted && !step.world.books().is_corrupted() {
+            assert_eq!(body["stuck_items"], json!([]), "{reply:?}");
+        }
+        for (kind, number) in weeks::gone(&reply) {
+            step.world.saw("operations: collected");
+            step.world.saw_times(format!("operations: gone {kind}"), number);
+        }
+        step.world.check();
+        if body["has_more"] == json!(false) {
+            return;
+        }
     }
 }
 

@@ -15,13 +15,13 @@ use serde_json::{Value, json};
 
 use super::{Client, Entry, Function};
 use crate::books::Books;
-use crate::world::{Step, USERS, World};
+use crate::world::{Step, USERS, World, timed};
 
 pub mod books;
 mod cart;
 mod orders;
 
-use orders::{Known, Name, Orders, Use, as_json};
+use orders::{Known, Name, Orders, Use, When, as_json};
 
 /// How it joins.
 pub const ENTRY: Entry = Entry {
@@ -35,6 +35,7 @@ pub const ENTRY: Entry = Entry {
         ("sweep", 2),
         ("evaluate", 3),
     ],
+    later: &[],
     is_always_in_play: false,
     states: &[
         "promotion: taken",
@@ -58,8 +59,11 @@ pub const ENTRY: Entry = Entry {
         "promotion: order giving back",
         "promotion: hold let go",
         "promotion: drained",
+        "promotion: order kept",
+        "promotion: order forgotten",
+        "promotion: too_old",
     ],
-    create: |random| Arc::new(Promotions::new(random)),
+    create: |random, _| Arc::new(Promotions::new(random)),
 };
 
 /// Orders of a client.
@@ -208,6 +212,10 @@ impl Function for Promotions {
         books::under_way(books)
     }
 
+    fn left(&self, _: &World, books: &Books) -> Vec<String> {
+        books::left(books)
+    }
+
     fn drain<'a>(&'a self, world: &'a World, asker: &'a mut Patient) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             world.advance(MEMORY_MS);
@@ -282,7 +290,8 @@ impl Promotions {
         status: u16,
     ) {
         let name = (user, format!("d-{}-{}-{}-{status}", one.0, one.1, one.2));
-        self.with(|orders| orders.try_take(&name, &[one]));
+        let when = When { now_ms: world.app.now_ms(), ordered_at: None };
+        self.with(|orders| orders.try_take(&name, &[one], when));
         let reply = asker.until_answered(&take(user, &name.1, &[one])).await;
         assert_eq!(reply.status, status, "{name:?}: {reply:?}");
         if status == 201 {
@@ -300,13 +309,18 @@ impl Promotions {
         for (name, uses, known) in all {
             let reply = asker.until_answered(&order(name.0, &name.1)).await;
             let state = reply.text("state").or_else(|| reply.text("code")).unwrap_or_default();
+            let gone =
+                self.with(|orders| (orders.gone(&name).is_some(), orders.has_for_good(&name)));
+            let (is_gone, has_for_good) = gone;
+            assert!(!is_gone || state == "unknown_order", "{name:?} is gone: {reply:?}");
             match known {
+                _ if is_gone => {}
                 Known::Taken => assert_eq!(state, "taken", "{name:?}"),
                 Known::GivenBack => assert_eq!(state, "given_back", "{name:?}"),
                 Known::Nothing => assert_ne!(state, "given_back", "{name:?}"),
                 Known::GivingBack => {}
             }
-            if state != "taken" {
+            if state != "taken" && !has_for_good {
                 assert!(["given_back", "unknown_order"].contains(&state.as_str()), "{reply:?}");
                 continue;
             }
@@ -375,9 +389,35 @@ impl Buyer {
         self.promotions.with(|orders| orders.known(name))
     }
 
+    /// When it is asked for something of an order.
+    fn when(step: &mut Step) -> When {
+        When { now_ms: step.world.app.now_ms(), ordered_at: step.ordered_at() }
+    }
+
+    /// The request with the time of the order, if it has one.
+    fn timed(&self, asked: Ask, name: &Name) -> Ask {
+        timed(asked, self.promotions.with(|orders| orders.ordered_at(name)))
+    }
+
+    /// Whether an order is told to be too old, and may be.
+    fn is_too_old(&self, step: &Step, name: &Name, reply: &Reply) -> bool {
+        let is_told = reply.text("code").as_deref() == Some("too_old");
+        if is_told {
+            let may_be = self.promotions.with(|orders| orders.may_be_gone(name, step.world.kept()));
+            assert!(reply.status == 422 && may_be, "{name:?} was forgotten: {reply:?}");
+            step.world.saw("promotion: too_old");
+        }
+        is_told
+    }
+
     async fn take(&self, step: &mut Step, name: &Name, uses: &'static [Use]) {
-        let before = self.promotions.with(|orders| orders.try_take(name, uses));
-        let Some(reply) = step.ask(&take(name.0, &name.1, uses)).await else { return };
+        let when = Self::when(step);
+        let before = self.promotions.with(|orders| orders.try_take(name, uses, when));
+        let asked = self.timed(take(name.0, &name.1, uses), name);
+        let Some(reply) = step.ask(&asked).await else { return };
+        if self.is_too_old(step, name, &reply) {
+            return;
+        }
         let code = reply.text("code").unwrap_or_default();
         if reply.status == 201 {
             assert_eq!(reply.text("state").as_deref(), Some("taken"), "{reply:?}");
@@ -415,7 +455,11 @@ impl Buyer {
             // It could take what is asked for.
             Known::Nothing | Known::GivingBack => return,
         };
-        let Some(reply) = step.ask(&take(name.0, &name.1, OTHERWISE)).await else { return };
+        let asked = self.timed(take(name.0, &name.1, OTHERWISE), name);
+        let Some(reply) = step.ask(&asked).await else { return };
+        if self.is_too_old(step, name, &reply) {
+            return;
+        }
         let code = reply.text("code").unwrap_or_default();
         assert_eq!((reply.status, code.as_str()), expected, "{name:?}: {reply:?}");
         step.world.saw("promotion: number reused");
@@ -425,6 +469,12 @@ impl Buyer {
         let known = self.known(name);
         let Some(reply) = step.ask(&order(name.0, &name.1)).await else { return };
         let state = reply.text("state").or_else(|| reply.text("code")).unwrap_or_default();
+        let may_be_gone =
+            self.promotions.with(|orders| orders.may_be_gone(name, step.world.kept()));
+        if state == "unknown_order" && may_be_gone {
+            assert_eq!(reply.status, 404, "{reply:?}");
+            return;
+        }
         let expected: &[&str] = match known {
             Known::Taken => &["taken"],
             Known::GivenBack => &["given_back"],
@@ -439,8 +489,13 @@ impl Buyer {
     }
 
     async fn give_back(&self, step: &mut Step, name: &Name, uses: &'static [Use]) {
-        let before = self.promotions.with(|orders| orders.try_give_back(name, uses));
-        let Some(reply) = step.ask(&give_back(name.0, &name.1)).await else { return };
+        let when = Self::when(step);
+        let before = self.promotions.with(|orders| orders.try_give_back(name, uses, when));
+        let asked = self.timed(give_back(name.0, &name.1), name);
+        let Some(reply) = step.ask(&asked).await else { return };
+        if self.is_too_old(step, name, &reply) {
+            return;
+        }
         assert_eq!(reply.status, 200, "{reply:?}");
         assert_eq!(reply.text("state").as_deref(), Some("given_back"), "{reply:?}");
         self.promotions.with(|orders| orders.gave_back(name));

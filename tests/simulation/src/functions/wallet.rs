@@ -4,8 +4,11 @@
 //!
 //! - [`client`]: what a client does, and what it may rely on afterwards
 //! - [`model`]: what is known of users' money
-//! - [`books`]: what must hold in the store
+//! - [`books`]: what must hold in the store of users, and what is due; [`packets`], [`accounts`]: the same of packets, and of
+//!   accounts and rains
+//! - [`ledger`]: what was ever there, so that what is carried or forgotten counts on
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use domain::time::UnixMillis;
@@ -20,22 +23,31 @@ use futures::future::BoxFuture;
 use rand::RngExt;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
+use store::retention::Retention;
+use wallet::records;
+use wallet::token::Token;
 
 use super::{Client, Entry, Function};
 use crate::books::Books;
-use crate::plan::START_MS;
-use crate::world::{LAST, USERS, World};
+use crate::plan::{Plan, START_MS};
+use crate::world::{DAY_MS, LAST, Step, USERS, World};
 
-pub mod books;
+mod accounts;
+mod books;
 mod client;
+mod ledger;
 mod model;
+mod packets;
 
+use ledger::Ledger;
 use model::{Bounds, Model};
+use packets::Found;
 
 /// How it joins.
 pub const ENTRY: Entry = Entry {
     name: "wallet",
     actions: client::ACTIONS,
+    later: &[],
     is_always_in_play: false,
     states: &[
         "wallet: granted",
@@ -70,15 +82,27 @@ pub const ENTRY: Entry = Entry {
         "wallet: foreign token",
         "wallet: a lease has something left",
         "wallet: leases of a rain that ended",
+        "wallet: carried",
+        "wallet: withdrawals forgotten",
+        "wallet: packets forgotten",
+        "wallet: rain sealed",
+        "wallet: too_old",
+        "wallet: with an end",
     ],
-    create: |random| Arc::new(Wallets { rains: rains(random), model: Mutex::default() }),
+    create: |random, plan| {
+        let (model, ledger) = Default::default();
+        Arc::new(Wallets { rains: rains(random, plan), model, ledger })
+    },
 };
 
 /// How long settlement waits with the leases of a rain that has ended, and a little longer.
 const GRACE_MS: u64 = 26 * 60_000;
 /// Longer than anybody remembers that nothing is left.
 const MEMORY_MS: u64 = 1_100;
-const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+/// Its own randomness.
+const WEEKS: u64 = 2;
+/// A rain is sealed so many days after its end at the earliest.
+const SEALED_DAYS: u64 = 31 + Retention::LEAST.configuration_days as u64;
 
 /// A rain.
 struct Rain {
@@ -96,19 +120,27 @@ struct Rain {
 struct Wallets {
     rains: Vec<Rain>,
     model: Mutex<Model>,
+    ledger: Mutex<Ledger>,
 }
 
 /// Small budgets, which run out: packets of 1.00, and of up to 3.00. And one that is so large that leases have
-/// more than one packet, of a round that ends: what they have left then goes back.
-fn rains(random: &mut StdRng) -> Vec<Rain> {
+/// more than one packet, of a round that ends: what they have left then goes back. Where weeks pass mostly all of them end.
+fn rains(random: &mut StdRng, plan: &Plan) -> Vec<Rain> {
     let fixed = rain_with("budget", json!(random.random_range(0..1_500).to_string()));
     let between = rain_between(random.random_range(0..2_000), 1, 300);
     let mut ending = rain_between(random.random_range(150_000..1_000_000), 5, 150);
     let ends_ms = START_MS + random.random_range(1_000..DAY_MS);
     ending["rounds"][0]["until"] = json!(UnixMillis(ends_ms as i64));
-    let rain = |(id, definition, least, most, ends_ms): (&'static str, Value, i64, i64, _)| {
-        let mut definition = definition;
+    let mut of_weeks = plan.random_of_weeks(WEEKS);
+    let all_end = plan.weeks && of_weeks.random_bool(0.7);
+    let mut rain = |(id, definition, least, most, ends_ms): (&'static str, Value, i64, i64, _)| {
+        let (mut definition, mut ends_ms): (_, Option<u64>) = (definition, ends_ms);
         definition["activity"] = json!(id);
+        if all_end && ends_ms.is_none() {
+            let end_ms = START_MS + of_weeks.random_range(1..20) * DAY_MS;
+            definition["rounds"][0]["until"] = json!(UnixMillis(end_ms as i64));
+            ends_ms = Some(end_ms);
+        }
         Rain { id, definition, least, most, ends_ms }
     };
     let rains = [
@@ -116,7 +148,7 @@ fn rains(random: &mut StdRng) -> Vec<Rain> {
         ("r1", between, 1, 300, None),
         ("r2", ending, 5, 150, Some(ends_ms)),
     ];
-    rains.map(rain).into()
+    rains.map(&mut rain).into()
 }
 
 impl Rain {
@@ -141,6 +173,28 @@ impl Wallets {
         self.model.lock().expect("no check has failed before")
     }
 
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().expect("no check has failed before")
+    }
+
+    /// What the store has now, with what is gone.
+    fn look(&self, world: &World, books: &Books) -> (books::Wallets, BTreeMap<String, Found>) {
+        let (ledger, kept) = (&mut self.ledger(), world.kept());
+        let wallets = books::wallets(books, ledger, kept);
+        let packets = packets::packets(books, &wallets, ledger, kept);
+        (wallets, packets)
+    }
+
+    /// Whether what a rain gave may be carried.
+    fn may_be_carried(&self, step: &Step, rain: &Rain) -> bool {
+        rain.ends_ms.is_some_and(|ends_ms| step.world.kept().may_be_gone(ends_ms, SEALED_DAYS))
+    }
+
+    /// The rain of a fund.
+    fn rain_of(&self, fund: &str) -> Option<&Rain> {
+        self.rains.iter().find(|rain| records::fund(rain.id, "rain") == fund)
+    }
+
     fn bounds(&self, world: &World, user: u64) -> Bounds {
         self.model().bounds(user, world.app.now_ms())
     }
@@ -163,13 +217,22 @@ impl Function for Wallets {
     }
 
     fn check(&self, world: &World, books: &Books) {
-        let wallets = books::wallets(books);
+        let (wallets, packets) = self.look(world, books);
         let known = |user: &u64| USERS.contains(user) || *user == LAST;
         assert!(wallets.keys().all(known), "whose? {:?}", wallets.keys());
-        let packets = books::packets(books, &wallets);
-        books::check_accounts(books, &wallets, &packets);
+        let is_sealed =
+            |fund: &str| self.rain_of(fund).is_some_and(|rain| !accounts::is_open(books, rain.id));
+        accounts::check_accounts(books, &wallets, &packets, is_sealed);
         for rain in &self.rains {
-            books::check_rain(books, rain.id, &wallets);
+            accounts::check_rain(books, rain.id, &wallets);
+            if rain.ends_ms.is_some() && !accounts::is_open(books, rain.id) {
+                let kept = world.kept().may_be_gone(rain.ends_ms.unwrap_or(0), SEALED_DAYS);
+                assert!(kept, "{} was sealed", rain.id);
+                world.saw("wallet: rain sealed");
+            }
+        }
+        for (what, count) in self.ledger().gone() {
+            world.saw_times(format!("wallet: {what} forgotten"), count);
         }
         let mut model = self.model();
         for (user, number, cents) in model.acknowledged() {
@@ -191,7 +254,7 @@ impl Function for Wallets {
             }
         }
         model.see_packets(packets);
-        if self.rains.iter().any(|rain| books::leased(books, rain.id) > 0) {
+        if self.rains.iter().any(|rain| accounts::leased(books, rain.id) > 0) {
             world.saw("wallet: a lease has something left");
         }
     }
@@ -202,17 +265,30 @@ impl Function for Wallets {
 
     fn due(&self, world: &World, books: &Books) -> Vec<String> {
         let now_ms = world.app.now_ms();
-        let wallets = books::wallets(books);
-        let packets = books::packets(books, &wallets);
+        let (wallets, packets) = self.look(world, books);
         let mut due = books::due(books, &wallets, &packets, now_ms);
         for rain in self.rains.iter().filter(|rain| rain.has_ended(now_ms, GRACE_MS)) {
             world.saw("wallet: leases of a rain that ended");
-            let left = books::leased(books, rain.id);
+            let left = accounts::leased(books, rain.id);
             if left > 0 {
                 due.push(format!("{} has ended, and {left} are in leases", rain.id));
             }
         }
         due
+    }
+
+    fn left(&self, world: &World, books: &Books) -> Vec<String> {
+        // Elsewhere not so much time passes that what a rain gave is carried.
+        let is_over = |rain: &Rain| world.plan.weeks && rain.ends_ms.is_some();
+        let is_of_over =
+            |token: &Token| self.rain_of(&wallet::posting::source(token)).is_none_or(is_over);
+        let open = self.rains.iter().filter(|rain| is_over(rain));
+        let open = open.filter(|rain| accounts::is_open(books, rain.id));
+        let open = open.map(|rain| format!("{} is not sealed", rain.id));
+        books::left(books, &mut self.ledger(), world.kept(), is_of_over)
+            .into_iter()
+            .chain(open)
+            .collect()
     }
 
     fn drain<'a>(&'a self, world: &'a World, asker: &'a mut Patient) -> BoxFuture<'a, ()> {
@@ -226,16 +302,22 @@ impl Function for Wallets {
     fn rest<'a>(&'a self, world: &'a World, asker: &'a mut Patient) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             world.check();
-            self.check_acknowledged(asker).await;
-            for rain in self.rains.iter().filter(|rain| rain.ends_ms.is_some()) {
+            self.check_acknowledged(world, asker).await;
+            let now_ms = world.app.now_ms();
+            let ended = |rain: &&Rain| rain.has_ended(now_ms, GRACE_MS);
+            for rain in self.rains.iter().filter(ended) {
                 let asked = open_rain(LAST, rain.id, "late");
                 let reply = asker.until_answered(&asked).await;
+                if !accounts::is_open(&world.books(), rain.id) {
+                    assert!(reply.status == 404 || reply.status == 409, "{reply:?}");
+                    continue;
+                }
                 assert_eq!(reply.text("code").as_deref(), Some("ended"), "{reply:?}");
                 assert_eq!(Budget::look(asker, rain.id).await.leased, 0, "{}", rain.id);
             }
             for user in USERS.into_iter().chain([LAST]) {
                 let expected = {
-                    let wallets = books::wallets(&world.books());
+                    let (wallets, _) = self.look(world, &world.books());
                     wallets.get(&user).map_or(0, books::Wallet::balance)
                 };
                 let reply = asker.until_answered(&view(user)).await;
@@ -252,19 +334,27 @@ impl Function for Wallets {
 }
 
 impl Wallets {
-    /// Whatever was acknowledged is what the app says now.
-    async fn check_acknowledged(&self, asker: &mut Patient) {
+    /// Whatever was acknowledged is what the app says now, as long as it is kept.
+    async fn check_acknowledged(&self, world: &World, asker: &mut Patient) {
         let (given, taken) = {
             let model = self.model();
             (model.acknowledged(), model.acknowledged_withdrawals())
         };
         for (user, number, amount) in given {
             let reply = asker.until_answered(&look_up(user, &number)).await;
+            if self.ledger().is_carried(&world.books(), user, &number) {
+                assert_eq!(reply.status, 404, "{user} {number} is carried: {reply:?}");
+                continue;
+            }
             let found = (cents(&reply, "amount"), &reply.json()["posted"]);
             assert_eq!(found, (amount, &json!(true)), "{user} {number}: {reply:?}");
         }
         for (user, number, amount) in taken {
             let reply = asker.until_answered(&look_at_withdrawal(user, &number)).await;
+            if self.ledger().is_withdrawal_gone(user, &number) {
+                assert_eq!(reply.status, 404, "{user} {number} is gone: {reply:?}");
+                continue;
+            }
             assert_eq!(cents(&reply, "amount"), amount, "{reply:?}");
         }
     }

@@ -2,16 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use coupons::chance::REWARDS;
 use coupons::context::{BODY, PUBLISHED_VERSION};
 use coupons::orders::PAGES_MAX;
-use coupons::records::{GONE, Gave, Order};
+use coupons::records::{DUE, ENDS, GONE, Gave, HOMEWARD, Order};
 use coupons::settling::{UNUSED_GONE, returned};
 use coupons::template::Template;
+use domain::due;
 use domain::money::Amount;
 use end_to_end::dump::{Record, integer};
 use lease::{CREDITED, FREE, HELD, LEFT, RETURNED, UNUSED, UNUSED_IN_ALL};
 use store::codec::decode;
+use store::sealed::SEALED;
 
+use super::seen::Seen;
 use crate::books::Books;
 
 /// What is known of a template from its records.
@@ -93,7 +97,8 @@ impl Out {
     }
 }
 
-/// Checks a template and everything that was given of it; what is out of its pool, once it is published.
+/// Checks a template and everything that was given of it; what is out of its pool, once it is published and until it is
+/// sealed.
 ///
 /// # Panics
 /// It does not hold.
@@ -102,6 +107,10 @@ pub fn check_template(books: &Books, id: &str) -> Option<Out> {
     let leasable = known.leasable();
     let Known { template, limit, free, unused } = known;
     let pool = books.record(&pool(books, id), &format!("p{id}"));
+    if pool.contains_key(SEALED.as_bytes()) {
+        // Its leases go one by one.
+        return None;
+    }
     let (given, held, out) = check_leases(books, id, pool);
     // Given, held, in leases, under way and in the pool: together the total.
     assert_eq!(out, leasable - free, "{id}: {pool:?}");
@@ -199,4 +208,56 @@ fn orders_of(record: &Record, id: &str) -> Vec<Order> {
     let orders = orders.map(|(_, value)| Order::decode(value).expect("an order"));
     let is_of = |order: &Order| order.coupon().is_some_and(|coupon| coupon.template == id);
     orders.filter(is_of).collect()
+}
+
+/// What settlement would do with coupons.
+pub fn due(books: &Books, now_ms: u64) -> Vec<String> {
+    let mut found = Vec::new();
+    for partition in books.partitions().all().map(|partition| partition.to_string()) {
+        for member in books.entries(&partition, DUE) {
+            let due = due::due(&member).expect("an entry of an index");
+            if u64::try_from(due.at.0).is_ok_and(|at| at <= now_ms) {
+                found.push(format!("{partition}: {} is not settled", due::words(&member)));
+            }
+        }
+        for member in books.entries(&partition, HOMEWARD) {
+            found.push(format!("{partition}: {} is to go home", due::words(&member)));
+        }
+    }
+    found
+}
+
+/// What is kept of coupons where all of them are over.
+pub fn left(books: &Books) -> Vec<String> {
+    let mut left = due(books, u64::MAX);
+    for partition in books.partitions().all().map(|partition| partition.to_string()) {
+        for index in [ENDS, REWARDS] {
+            let entries = books.entries(&partition, index).into_iter();
+            left.extend(entries.map(|one| format!("{}: {}", index.0, due::words(&one))));
+        }
+    }
+    for ((_, name), record) in books.records() {
+        let user = name.strip_prefix('c').and_then(|name| name.split(':').next());
+        if user.is_some_and(|user| user.parse::<u64>().is_ok()) {
+            let orders = record.keys().filter(|field| field.starts_with(b"o"));
+            left.extend(orders.map(|field| format!("{name}: {}", field.escape_ascii())));
+        }
+    }
+    left
+}
+
+/// Of a budget exactly that is spent which coupons took off, once all of them are settled.
+///
+/// # Panics
+/// It is not.
+pub fn check_used(books: &Books, id: &str, seen: &Seen) {
+    let Some(Known { template, unused, .. }) = read(books, id) else { return };
+    let pool = books.record(&pool(books, id), &format!("p{id}"));
+    if pool.contains_key(SEALED.as_bytes()) {
+        return;
+    }
+    let (given, held, _) = check_leases(books, id, pool);
+    let face = template.face().expect("the most that one costs");
+    let spent = face * (given + held) - unused;
+    assert_eq!((spent, given), seen.used(id), "{id}: what is spent, and what coupons took off");
 }

@@ -12,7 +12,7 @@ use store::codec::decode;
 use super::orders::{Known, Name, Orders, Use};
 use super::{Activity, Limits};
 use crate::books::Books;
-use crate::world::World;
+use crate::world::{Kept, NUMBERS_DAYS, World};
 
 /// Counts by the id of their record and their field.
 pub type Counts = BTreeMap<(String, String), i64>;
@@ -182,6 +182,14 @@ pub fn under_way(books: &Books) -> Vec<String> {
         .collect()
 }
 
+/// What is kept of orders where all of them are over.
+pub fn left(books: &Books) -> Vec<String> {
+    let Store { orders, holds, held, .. } = Store::read(books);
+    let orders = orders.into_iter().map(|order| format!("{order:?}"));
+    let holds = holds.into_iter().map(|hold| format!("{hold:?}"));
+    orders.chain(holds).chain(held.into_iter().map(|hold| format!("{hold:?}"))).collect()
+}
+
 /// What users and activities have counted, without zeros.
 pub fn counted(books: &Books) -> (Counts, Counts) {
     let store = Store::read(books);
@@ -198,14 +206,17 @@ pub fn used_in_all(books: &Books, id: &str, unit: &str) -> i64 {
 ///
 /// # Panics
 /// It does not hold.
-pub fn check(world: &World, books: &Books, activities: &[Activity], known: &Orders) {
-    let store = Store::read(books);
+pub fn check(world: &World, books: &Books, activities: &[Activity], known: &mut Orders) {
+    let (store, kept) = (Store::read(books), world.kept());
     tell(world, &store);
+    known.look(&store.orders, kept);
+    world.saw_times("promotion: order forgotten", known.gone_count());
+    let known = &*known;
     assert_eq!(store.entries, store.of_heads, "what is marked as old or over is");
     check_limits(&store, activities);
     check_lists(&store);
     check_orders(&store, activities, known);
-    check_holds(&store, activities, known);
+    check_holds(&store, activities, known, kept);
     check_counts(&store, activities, known);
     check_known(&store, activities, known);
 }
@@ -217,7 +228,8 @@ fn tell(world: &World, store: &Store) {
             State::Undoing(_) => "undoing",
             State::Refused => "refused",
             State::GivingBack => "giving back",
-            State::Taken | State::Kept(_) | State::GivenBack => continue,
+            State::Kept(_) => "kept",
+            State::Taken | State::GivenBack => continue,
         };
         world.saw(format!("promotion: order {state}"));
     }
@@ -294,7 +306,9 @@ fn check_orders(store: &Store, activities: &[Activity], known: &Orders) {
 
 /// What is held belongs to an order that may have it, by its last attempt; an order that has taken holds
 /// everything, and one that has nothing holds nothing: of an attempt that is over nothing comes any more.
-fn check_holds(store: &Store, activities: &[Activity], known: &Orders) {
+///
+/// What an order let go of is collected with the order, once that is over for long enough.
+fn check_holds(store: &Store, activities: &[Activity], known: &Orders, kept: Kept) {
     for ((id, name, attempt), held) in &store.holds {
         let asked = known.uses(name).unwrap_or_else(|| panic!("nobody asked for {name:?}"));
         let holds = held_activities(activities, asked);
@@ -310,16 +324,21 @@ fn check_holds(store: &Store, activities: &[Activity], known: &Orders) {
     for (name, order) in &store.orders {
         let uses = order.uses.iter().map(|used| (&*used.activity, &*used.unit, used.uses));
         let uses: Vec<_> = uses.collect();
+        let began_ms = u64::try_from(order.at).expect("a time");
+        let may_go = !is_under_way(order.state) && kept.may_be_gone(began_ms, NUMBERS_DAYS);
         for id in held_activities(activities, &uses) {
             let hold = |attempt| store.holds.get(&(id.to_owned(), name.clone(), attempt));
             let expected = match order.state {
                 State::Taken => Some(&true),
-                State::Refused | State::GivenBack => Some(&false),
+                State::Refused | State::GivenBack if !may_go => Some(&false),
+                State::Refused | State::GivenBack => hold(order.attempt).filter(|held| !**held),
                 _ => hold(order.attempt),
             };
             assert_eq!(hold(order.attempt), expected, "{id} of {name:?}: {order:?}");
             for attempt in 1..order.attempt {
-                assert_eq!(hold(attempt), Some(&false), "{id} {attempt} of {name:?}: {order:?}");
+                let is_let_go =
+                    hold(attempt) == Some(&false) || (may_go && hold(attempt).is_none());
+                assert!(is_let_go, "{id} {attempt} of {name:?}: {order:?}");
             }
         }
     }
@@ -349,12 +368,27 @@ fn check_counts(store: &Store, activities: &[Activity], known: &Orders) {
 
 /// What was acknowledged holds.
 fn check_known(store: &Store, activities: &[Activity], known: &Orders) {
-    for (name, uses, known) in known.all() {
+    let orders = known;
+    for (name, uses, known) in orders.all() {
+        if let Some(was) = orders.gone(&name) {
+            let fits = match known {
+                Known::Taken => matches!(was.state, State::Taken | State::Kept(_)),
+                Known::GivenBack => was.state == State::GivenBack,
+                Known::Nothing => was.state != State::GivenBack,
+                Known::GivingBack => true,
+            };
+            assert!(fits, "{name:?} was {known:?}: {was:?}");
+            continue;
+        }
         let held = store.holds.iter().filter(|((_, of, _), held)| **held && *of == name);
         let held: Vec<_> = held.map(|((id, _, _), _)| id.as_str()).collect();
         let state = store.orders.get(&name).map(|order| order.state);
         match known {
             Known::Taken => {
+                if matches!(state, Some(State::Kept(_))) {
+                    // Its holds go one by one.
+                    continue;
+                }
                 let all: Vec<_> = held_activities(activities, &uses).into_iter().collect();
                 assert_eq!(held, all, "{name:?} has taken");
                 assert_eq!(state, Some(State::Taken), "{name:?} has taken");

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use purchases::order::{Purchase, State};
 use serde_json::{Value, json};
+
+use crate::world::{Kept, NUMBERS_DAYS};
 
 /// An activity, a unit or nothing, and how often.
 pub type Use = (&'static str, &'static str, u32);
@@ -32,11 +35,23 @@ pub enum Known {
     GivenBack,
 }
 
+/// When somebody asks for an order, and when it was ordered, if its number has a time: the first time counts.
+#[derive(Clone, Copy, Debug)]
+pub struct When {
+    /// By a clock that is right.
+    pub now_ms: u64,
+    /// What belongs to the number.
+    pub ordered_at: Option<u64>,
+}
+
 /// An order that somebody asked for. What it is, it became at a moment that counts up.
 #[derive(Clone, Debug)]
 struct Order {
     uses: Vec<Use>,
     tried: u64,
+    /// When it was first tried, by the clock, and when it was ordered, if its number has a time.
+    tried_ms: u64,
+    ordered_at: Option<u64>,
     taken: Option<u64>,
     giving_back: Option<u64>,
     given_back: Option<u64>,
@@ -63,6 +78,8 @@ impl Order {
 pub struct Orders {
     now: u64,
     orders: BTreeMap<Name, Order>,
+    /// As the store had them last, and whether they are there no more.
+    seen: BTreeMap<Name, (Purchase, bool)>,
 }
 
 impl Orders {
@@ -76,17 +93,80 @@ impl Orders {
         self.orders.get_mut(name).unwrap_or_else(|| panic!("{name:?} was never tried"))
     }
 
-    fn try_order(&mut self, name: &Name, uses: &[Use]) -> &mut Order {
+    fn try_order(&mut self, name: &Name, uses: &[Use], when: When) -> &mut Order {
         let tried = self.now();
+        let When { now_ms: tried_ms, ordered_at } = when;
         let uses = || uses.to_vec();
-        let order =
-            || Order { uses: uses(), tried, taken: None, giving_back: None, given_back: None };
+        let order = || Order {
+            uses: uses(),
+            tried,
+            tried_ms,
+            ordered_at,
+            taken: None,
+            giving_back: None,
+            given_back: None,
+        };
         self.orders.entry(name.clone()).or_insert_with(order)
     }
 
+    /// When an order was ordered, if it has a time; it is asked for with that time for good.
+    pub fn ordered_at(&self, name: &Name) -> Option<u64> {
+        self.orders.get(name).and_then(|order| order.ordered_at)
+    }
+
+    /// Whether an order may be kept no more.
+    pub fn may_be_gone(&self, name: &Name, kept: Kept) -> bool {
+        let since_ms = |order: &Order| {
+            order.ordered_at.map_or(order.tried_ms, |ordered_at| ordered_at.min(order.tried_ms))
+        };
+        let order = self.orders.get(name);
+        order.is_some_and(|order| kept.may_be_gone(since_ms(order), NUMBERS_DAYS))
+    }
+
+    /// Looks at the orders that are in the store: those that are gone were over for long enough, and never come back.
+    ///
+    /// # Panics
+    /// That does not hold.
+    pub fn look(&mut self, now: &BTreeMap<Name, Purchase>, kept: Kept) {
+        for (name, (was, is_gone)) in &mut self.seen {
+            match now.get(name) {
+                Some(after) => {
+                    assert!(!*is_gone, "{name:?} is there again: {was:?}, then {after:?}");
+                    was.clone_from(after);
+                }
+                None if *is_gone => {}
+                None => {
+                    let began_ms = u64::try_from(was.at).expect("a time");
+                    let may_be =
+                        was.under_way_since().is_none() && kept.may_be_gone(began_ms, NUMBERS_DAYS);
+                    assert!(may_be, "{name:?} was forgotten: {was:?}");
+                    *is_gone = true;
+                }
+            }
+        }
+        for (name, purchase) in now {
+            self.seen.entry(name.clone()).or_insert_with(|| (purchase.clone(), false));
+        }
+    }
+
+    /// An order that was there and is gone, as it was.
+    pub fn gone(&self, name: &Name) -> Option<&Purchase> {
+        self.seen.get(name).filter(|(_, is_gone)| *is_gone).map(|(was, _)| was)
+    }
+
+    /// How many orders are gone.
+    pub fn gone_count(&self) -> u64 {
+        self.seen.values().filter(|(_, is_gone)| *is_gone).count() as u64
+    }
+
+    /// Whether an order that is gone has what it asked for, for good.
+    pub fn has_for_good(&self, name: &Name) -> bool {
+        self.gone(name).is_some_and(|was| matches!(was.state, State::Taken | State::Kept(_)))
+    }
+
     /// Somebody is about to take an order; what is known of it before.
-    pub fn try_take(&mut self, name: &Name, uses: &[Use]) -> Known {
-        self.try_order(name, uses).known()
+    pub fn try_take(&mut self, name: &Name, uses: &[Use], when: When) -> Known {
+        self.try_order(name, uses, when).known()
     }
 
     /// It was acknowledged.
@@ -96,9 +176,9 @@ impl Orders {
     }
 
     /// Somebody is about to give an order back; what is known of it before.
-    pub fn try_give_back(&mut self, name: &Name, uses: &[Use]) -> Known {
+    pub fn try_give_back(&mut self, name: &Name, uses: &[Use], when: When) -> Known {
         let now = self.now();
-        let order = self.try_order(name, uses);
+        let order = self.try_order(name, uses, when);
         let before = order.known();
         order.giving_back.get_or_insert(now);
         before

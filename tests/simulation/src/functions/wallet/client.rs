@@ -6,7 +6,7 @@ use end_to_end::app::{Ask, Reply};
 use end_to_end::wallet::{
     cents, decide_payment, grab, look, look_at_rain, look_at_withdrawal, open, open_rain, packet,
     packet_name, packet_paid_by, packet_to_pay, post, post_withdrawal, restore, send, settle,
-    switch_posting, tell, unapplied_payments, view, void_withdrawal, withdraw,
+    switch_posting, tell, unapplied_payments, view, void_withdrawal, withdraw_with,
 };
 use end_to_end::wallet_checks::Budget;
 use futures::future::BoxFuture;
@@ -17,10 +17,10 @@ use wallet::packet::{Payment, opening_number};
 use wallet::withdraw::State;
 
 use super::model::{Model, Packet, back};
-use super::{Wallets, books};
+use super::{SEALED_DAYS, Wallets, books};
 use crate::books::Books;
 use crate::functions::Client;
-use crate::world::{Step, USERS};
+use crate::world::{DAY_MS, NUMBERS_DAYS, Step, USERS, timed};
 
 /// What a client does, and how often.
 pub const ACTIONS: &[(&str, u32)] = &[
@@ -41,6 +41,13 @@ pub const ACTIONS: &[(&str, u32)] = &[
     ("post", 1),
 ];
 
+/// So many days after it was sent a packet may be forgotten.
+const PACKET_DAYS: u64 = 30 + NUMBERS_DAYS;
+/// So many days after it was sent a packet cannot be paid for any more.
+const CREDITED_MS: u64 = 30 * DAY_MS;
+/// How long withdrawals may be pending that have an end.
+const SECONDS: [u64; 3] = [1, 3_600, 5 * 86_400];
+
 /// A packet of a rain that this client asked for.
 #[derive(Clone, Debug)]
 struct Grant {
@@ -55,8 +62,24 @@ struct Withdrawal {
     user: u64,
     number: String,
     amount: i64,
+    /// When it was first tried.
+    tried_ms: u64,
+    /// When it was ordered, if its number has a time.
+    ordered_at: Option<u64>,
+    /// For how long it may be pending, where it has an end.
+    seconds: Option<u64>,
     /// How it ended, for good.
     ended: Option<State>,
+}
+
+impl Withdrawal {
+    fn ask(&self, amount: i64) -> Ask {
+        let more = match self.seconds {
+            Some(seconds) => json!({ "expires_in_seconds": seconds }),
+            None => json!({}),
+        };
+        timed(withdraw_with(self.user, &self.number, amount, &more), self.ordered_at)
+    }
 }
 
 /// A client, with numbers of its own.
@@ -107,7 +130,10 @@ impl Client for Holder {
     fn check(&self, books: &Books) {
         let model = self.model();
         for one in &self.withdrawals {
-            let Withdrawal { user, number, amount, ended } = one;
+            let Withdrawal { user, number, amount, ended, .. } = one;
+            if self.wallets.ledger().is_withdrawal_gone(*user, number) {
+                continue;
+            }
             let found = books::withdrawal(books, *user, number);
             if model.taken(*user, number).is_some() {
                 assert_eq!(found.as_ref().map(|found| found.amount), Some(*amount), "{one:?}");
@@ -135,6 +161,16 @@ async fn call_schedule(step: &mut Step) {
     if let Some(reply) = step.ask(&settle()).await {
         assert_eq!(reply.status, 200, "{reply:?}");
     }
+}
+
+/// Whether nothing of a packet may be known any more.
+fn may_be_forgotten(step: &Step, packet: &Packet) -> bool {
+    step.world.kept().may_be_gone(packet.tried_ms, PACKET_DAYS)
+}
+
+/// Whether a packet must be known.
+fn is_there(step: &Step, packet: &Packet) -> bool {
+    packet.is_there(now_ms(step), skew_ms(step)) && !may_be_forgotten(step, packet)
 }
 
 fn code(reply: &Reply) -> String {
@@ -169,7 +205,9 @@ impl Holder {
     /// somebody asks for a packet.
     async fn grant_near_the_end(&mut self, step: &mut Step) {
         let ends_ms = self.wallets.rains.iter().map(|rain| rain.ends_ms);
-        let ending = ends_ms.enumerate().find_map(|(rain, ends_ms)| Some((rain, ends_ms?)));
+        // The last one ends within a day.
+        let ending =
+            ends_ms.enumerate().filter_map(|(rain, ends_ms)| Some((rain, ends_ms?))).last();
         let Some((rain, ends_ms)) = ending else { return };
         step.wait_until_around(ends_ms);
         if step.random.random_bool(0.5) {
@@ -204,9 +242,14 @@ impl Holder {
             (409, "ended") => {
                 assert!(rain.may_have_ended(now_ms(step), skew_ms(step)), "{reply:?}");
             }
+            (422, "too_old") | (404, "unknown_rain") => {
+                let ends_ms = rain.ends_ms.expect("it has an end");
+                assert!(step.world.kept().may_be_gone(ends_ms, SEALED_DAYS), "{reply:?}");
+            }
             _ => panic!("{reply:?}"),
         }
-        assert_eq!(known, None, "it was forgotten: {reply:?}");
+        let is_carried = self.wallets.may_be_carried(step, rain);
+        assert!(known.is_none() || is_carried, "it was forgotten: {reply:?}");
         saw(step, &code);
         if step.world.plan.is_calm() {
             self.model().did_not_give(user, &number);
@@ -228,13 +271,25 @@ impl Holder {
         let mut body = body_of(&packet);
         if is_known && step.random.random_bool(0.3) {
             body["total"] = json!((packet.total + 1).to_string());
-            let Some(reply) = step.ask(&send(&body)).await else { return };
-            assert_eq!((reply.status, &*code(&reply)), (422, "order_number_reused"), "{reply:?}");
+            let asked = timed(send(&body), packet.ordered_at);
+            let Some(reply) = step.ask(&asked).await else { return };
+            let is_forgotten = code(&reply) == "too_old" && may_be_forgotten(step, &packet);
+            let is_reused = code(&reply) == "order_number_reused";
+            assert!(reply.status == 422 && (is_reused || is_forgotten), "{packet:?}: {reply:?}");
             return;
         }
         let tried = Packet { tried_ms: now_ms(step), ..packet.clone() };
         self.model().try_sending(&name, tried, skew_ms(step));
-        let Some(reply) = step.ask(&send(&body)).await else { return };
+        let asked = timed(send(&body), packet.ordered_at);
+        let Some(reply) = step.ask(&asked).await else { return };
+        if code(&reply) == "too_old" {
+            let now_ms = now_ms(step) + skew_ms(step);
+            let is_late = packet.may_be_late || now_ms >= packet.tried_ms + CREDITED_MS;
+            let is_forgotten = may_be_forgotten(step, &packet);
+            assert!(is_forgotten || (packet.by_payment && is_late), "{packet:?}: {reply:?}");
+            saw(step, "too_old");
+            return;
+        }
         if reply.status == 201 {
             assert!(!is_known || is_replayed(&reply), "{reply:?}");
             let state = if packet.by_payment { "unpaid" } else { "open" };
@@ -265,6 +320,7 @@ impl Holder {
             count: step.random.random_range(1..=4),
             is_equal: step.random.random_bool(0.5),
             by_payment,
+            ordered_at: step.ordered_at(),
             tried_ms: now_ms(step),
             sent_ms: None,
             pay_tried_ms: None,
@@ -328,8 +384,14 @@ impl Holder {
                 self.model().told_unapplied(&name, &payment);
                 saw(step, "paid for twice");
             }
+            (422, "too_old") => {
+                let is_late = now_ms + skew_ms(step) >= before.tried_ms + CREDITED_MS;
+                assert!(is_late, "{before:?}: {reply:?}");
+                self.model().told_too_late(&name, &payment);
+                saw(step, "paid too late");
+            }
             (422, "unknown_packet") => {
-                assert!(!before.is_there(now_ms, skew_ms(step)), "{before:?}: {reply:?}");
+                assert!(!is_there(step, &before), "{before:?}: {reply:?}");
                 saw(step, "paid before it is known");
             }
             _ => panic!("{reply:?}"),
@@ -340,12 +402,17 @@ impl Holder {
     async fn decide(&mut self, step: &mut Step, record: &str) {
         let Some(id) = self.waits(step, record).await else { return };
         let was_decided = self.model().may_be_decided(record);
+        let may_be_collected = step.world.plan.weeks;
         self.model().try_deciding(record, now_ms(step));
         let decision = step.one_of(&["credit", "drop"]);
         let Some(reply) = step.ask(&decide_payment(&id, decision)).await else { return };
         match (reply.status, &*code(&reply)) {
             (204, _) => saw(step, decision),
             (409, "decided_otherwise") => assert!(was_decided, "{reply:?}"),
+            // Nothing is kept of its packet, or of the payment itself.
+            (409, "amount_unknown") | (404, "unknown_payment") => {
+                assert!(may_be_collected, "{reply:?}");
+            }
             _ => panic!("{reply:?}"),
         }
     }
@@ -411,9 +478,7 @@ impl Holder {
         let (code, number) = (code(reply), opening_number(name));
         saw(step, &code);
         match (reply.status, &*code) {
-            (404, "unknown_packet") => {
-                assert!(!before.is_there(now_ms(step), skew_ms(step)), "{before:?}: {reply:?}");
-            }
+            (404, "unknown_packet") => assert!(!is_there(step, before), "{before:?}: {reply:?}"),
             (409, "unpaid") => self.told_unpaid(before, reply),
             (409, "finished") => {
                 // Nothing can come into it any more.
@@ -445,8 +510,8 @@ impl Holder {
         let found = {
             let mut books = step.world.books();
             books.read();
-            let wallets = books::wallets(&books);
-            books::found(&books, name, &wallets)
+            let (_, packets) = self.wallets.look(&step.world, &books);
+            packets.get(name).cloned()
         };
         self.model().told_expired(name, found);
     }
@@ -482,7 +547,8 @@ impl Holder {
                 saw(step, "already_opened");
             }
             _ => {
-                assert_eq!(known, None, "it was forgotten: {reply:?}");
+                let may_be = known.is_none() || may_be_forgotten(step, &before);
+                assert!(may_be, "it was forgotten: {reply:?}");
                 self.refused(step, name, &before, user, &reply);
             }
         }
@@ -498,7 +564,7 @@ impl Holder {
         let Some(reply) = step.ask(&look(name)).await else { return };
         if reply.status != 200 {
             assert_eq!((reply.status, &*code(&reply)), (404, "unknown_packet"), "{reply:?}");
-            assert!(!before.is_there(now_ms(step), skew_ms(step)), "{before:?}: {reply:?}");
+            assert!(!is_there(step, &before), "{before:?}: {reply:?}");
             return;
         }
         let (taken, left) = (cents(&reply, "taken"), cents(&reply, "remaining"));
@@ -528,9 +594,19 @@ impl Holder {
         let amount = step.random.random_range(1..200);
         let Some(user) = self.user_with(step, amount) else { return self.grant(step).await };
         let number = format!("w{}", step.name());
-        self.withdrawals.push(Withdrawal { user, number: number.clone(), amount, ended: None });
+        let (ordered_at, weeks) = (step.ordered_at(), step.world.plan.weeks);
+        let seconds = (weeks && step.random.random_bool(0.5)).then(|| step.one_of(&SECONDS));
+        let (tried_ms, ended, text) = (now_ms(step), None, number.clone());
+        let one = Withdrawal { user, number: text, amount, tried_ms, ordered_at, seconds, ended };
+        let asked = one.ask(amount);
+        self.withdrawals.push(one);
         self.model().try_taking(user, &number, amount);
-        let Some(reply) = step.ask(&withdraw(user, &number, amount)).await else { return };
+        if seconds.is_some() {
+            // From its end on it comes back by itself.
+            self.model().try_giving(user, &back(&number), amount);
+            saw(step, "with an end");
+        }
+        let Some(reply) = step.ask(&asked).await else { return };
         if reply.status == 201 {
             self.model().took(user, &number, amount);
             saw(step, "withdrawn");
@@ -566,19 +642,33 @@ impl Holder {
             2 => self.void_withdrawal(step, index, known).await,
             // Where it may not have arrived, this one would be the first.
             3 if known.is_some() => {
-                let other = withdraw(user, &number, amount + 1);
+                let other = self.withdrawals[index].ask(amount + 1);
                 let Some(reply) = step.ask(&other).await else { return };
-                assert_eq!(code(&reply), "exists_with_different_amount", "{reply:?}");
+                let is_other = code(&reply) == "exists_with_different_amount";
+                assert!(is_other || self.is_forgotten(step, index, &reply), "{reply:?}");
             }
             3 | 4 => self.withdraw_again(step, index, known).await,
             _ => {
                 let asked = look_at_withdrawal(user, &number);
                 let Some(reply) = step.ask(&asked).await else { return };
                 if reply.status == 404 {
-                    assert_eq!(known, None, "{reply:?}");
+                    let may_be = known.is_none() || self.is_forgotten(step, index, &reply);
+                    assert!(may_be, "{reply:?}");
                 }
             }
         }
+    }
+
+    /// Whether a withdrawal may be forgotten, as it is told.
+    fn is_forgotten(&self, step: &Step, index: usize, reply: &Reply) -> bool {
+        let Withdrawal { tried_ms, ordered_at, .. } = self.withdrawals[index];
+        let since_ms = ordered_at.unwrap_or(tried_ms).min(tried_ms);
+        let may_be = step.world.may_be_collected(since_ms);
+        let is_told = matches!(&*code(reply), "too_old" | "unknown_withdrawal");
+        if may_be && is_told {
+            saw(step, "too_old");
+        }
+        may_be && is_told
     }
 
     async fn post_withdrawal(&mut self, step: &mut Step, index: usize, known: Option<i64>) {
@@ -594,16 +684,23 @@ impl Holder {
                 saw(step, "posted");
             }
             (409, "already_voided" | "exceeds_balance") => {}
-            (404, "unknown_withdrawal") => assert_eq!(known, None, "{reply:?}"),
+            (404, "unknown_withdrawal") => {
+                let may_be = known.is_none() || self.is_forgotten(step, index, &reply);
+                assert!(may_be, "{reply:?}");
+            }
             _ => panic!("{reply:?}"),
         }
     }
 
     async fn void_withdrawal(&mut self, step: &mut Step, index: usize, known: Option<i64>) {
-        let Withdrawal { user, number, amount, .. } = self.withdrawals[index].clone();
+        let Withdrawal { user, number, amount, ordered_at, .. } = self.withdrawals[index].clone();
         let back = back(&number);
         self.model().try_giving(user, &back, amount);
-        let Some(reply) = step.ask(&void_withdrawal(user, &number)).await else { return };
+        let asked = timed(void_withdrawal(user, &number), ordered_at);
+        let Some(reply) = step.ask(&asked).await else { return };
+        if self.is_forgotten(step, index, &reply) {
+            return;
+        }
         let mut model = self.model();
         let ended = match (reply.status, &*code(&reply)) {
             (200, _) => {
@@ -637,7 +734,11 @@ impl Holder {
 
     async fn withdraw_again(&mut self, step: &mut Step, index: usize, known: Option<i64>) {
         let Withdrawal { user, number, amount, .. } = self.withdrawals[index].clone();
-        let Some(reply) = step.ask(&withdraw(user, &number, amount)).await else { return };
+        let asked = self.withdrawals[index].ask(amount);
+        let Some(reply) = step.ask(&asked).await else { return };
+        if self.is_forgotten(step, index, &reply) {
+            return;
+        }
         let mut model = self.model();
         match (reply.status, &*code(&reply)) {
             (201, _) => {
@@ -693,10 +794,15 @@ impl Holder {
     /// Budgets add up while they are given.
     async fn budget(&mut self, step: &mut Step) {
         let rain = step.random.random_range(0..self.wallets.rains.len());
-        if let Some(reply) = step.ask(&look_at_rain(self.wallets.rains[rain].id)).await {
-            Budget::of(&reply);
-            saw(step, "budget");
+        let rain = &self.wallets.rains[rain];
+        let Some(reply) = step.ask(&look_at_rain(rain.id)).await else { return };
+        if reply.status != 200 || !reply.json()["sealed"].is_null() {
+            let may_be = self.wallets.may_be_carried(step, rain);
+            assert!(may_be && matches!(reply.status, 200 | 404), "{reply:?}");
+            return;
         }
+        Budget::of(&reply);
+        saw(step, "budget");
     }
 }
 

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 
 use wallet::packet::{self, Funding, Kind, Payment};
 
-use super::books::Found;
+use super::packets::Found;
 
 /// How long a packet can be opened.
 pub const LIFE_MS: u64 = packet::LIFE_MS as u64;
@@ -64,6 +64,8 @@ pub struct Packet {
     pub is_equal: bool,
     /// Whether a payment is its money, or the sender's balance.
     pub by_payment: bool,
+    /// When it was ordered, if its number has a time.
+    pub ordered_at: Option<u64>,
     /// When it was first tried.
     pub tried_ms: u64,
     /// When it was acknowledged.
@@ -334,6 +336,12 @@ impl Model {
         let packet = &self.packets[name];
         assert_ne!(packet.paid_by.as_ref(), Some(payment), "{packet:?}");
         assert!(*payment != Payment::NONE || !packet.by_payment, "{packet:?}");
+        let record = payment.record_name(name);
+        self.unapplied.entry(record).or_insert_with(|| (name.to_owned(), false));
+    }
+
+    /// Somebody was told that a payment came too late.
+    pub fn told_too_late(&mut self, name: &str, payment: &Payment) {
         let record = payment.record_name(name);
         self.unapplied.entry(record).or_insert_with(|| (name.to_owned(), false));
     }
