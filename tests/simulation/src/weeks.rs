@@ -15,9 +15,6 @@ use crate::world::{DAY_MS, World};
 /// goes a day later and two; what users have of it goes then. A coupon may have been extended, whose template is kept for a
 /// year more; and short records are kept for two weeks.
 const DAYS: &[u64] = &[70, 2, 2, 40, 400, 2, 2, 40, 20];
-/// Days that pass behind another one, of whose configuration most has no end: a coupon that was rolled back goes 67 days later; orders
-/// that took uses of all users go in three steps.
-const FEW_DAYS: &[u64] = &[70, 2, 2];
 /// Calls of a collection that must do all that is due.
 const CALLS_MAX: u32 = 32;
 
@@ -47,7 +44,7 @@ pub async fn collect_all(world: &World) {
     let reply = asker.until_answered(&keep_little()).await;
     assert_eq!(reply.status, 200, "{reply:?}");
     world.keep_little();
-    for days in if world.plan.weeks { DAYS } else { FEW_DAYS } {
+    for days in DAYS {
         world.advance(days * DAY_MS);
         minute_of_schedule(world, asker).await;
         collect_due(world, asker).await;

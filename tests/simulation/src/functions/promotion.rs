@@ -61,7 +61,6 @@ pub const ENTRY: Entry = Entry {
         "promotion: drained",
         "promotion: order kept",
         "promotion: order forgotten",
-        "promotion: too_old",
     ],
     create: |random, _| Arc::new(Promotions::new(random)),
 };

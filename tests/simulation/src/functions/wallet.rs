@@ -82,11 +82,9 @@ pub const ENTRY: Entry = Entry {
         "wallet: foreign token",
         "wallet: a lease has something left",
         "wallet: leases of a rain that ended",
-        "wallet: carried",
         "wallet: withdrawals forgotten",
         "wallet: packets forgotten",
         "wallet: rain sealed",
-        "wallet: too_old",
         "wallet: with an end",
     ],
     create: |random, plan| {
