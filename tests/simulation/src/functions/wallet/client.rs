@@ -207,7 +207,7 @@ impl Holder {
         let ends_ms = self.wallets.rains.iter().map(|rain| rain.ends_ms);
         // The last one ends within a day.
         let ending =
-            ends_ms.enumerate().filter_map(|(rain, ends_ms)| Some((rain, ends_ms?))).last();
+            ends_ms.enumerate().filter_map(|(rain, ends_ms)| Some((rain, ends_ms?))).next_back();
         let Some((rain, ends_ms)) = ending else { return };
         step.wait_until_around(ends_ms);
         if step.random.random_bool(0.5) {
