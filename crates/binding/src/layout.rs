@@ -10,7 +10,7 @@ use crate::Binding;
 
 /// The version of what this binding writes: the names of keys, the encoding of values and the parts
 /// of an id set. A change that older data does not survive raises it.
-pub const LAYOUT_VERSION: i64 = 3;
+pub const LAYOUT_VERSION: i64 = 4;
 
 /// The kind of the record.
 pub const LIVES: &[Life] = &[Life {

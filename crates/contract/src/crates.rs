@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context;
+use edge::contract::Function;
 use toml::{Table, Value};
 
 /// The crates of the repository that others name.
@@ -15,11 +16,11 @@ pub struct Crates {
 }
 
 impl Crates {
-    /// Reads the manifests of cargo.
+    /// Reads the manifests of cargo, of these functions and of what they need.
     ///
     /// # Errors
     /// One cannot be read.
-    pub fn read(repository: &Path) -> anyhow::Result<Self> {
+    pub fn read(repository: &Path, functions: &[Function]) -> anyhow::Result<Self> {
         let workspace = table(&repository.join("Cargo.toml"))?;
         let listed = workspace["workspace"]["dependencies"].as_table().context("dependencies")?;
         let folders: BTreeMap<_, _> = listed
@@ -29,7 +30,6 @@ impl Crates {
             })
             .collect();
         let mut crates = Self { folders, needs: BTreeMap::new() };
-        let functions = crate::functions();
         let all = functions.iter().map(|one| format!("functions/{}", one.name));
         for folder in all.chain(crates.folders.values().cloned()).collect::<Vec<_>>() {
             let manifest = table(&repository.join(&folder).join("Cargo.toml"))?;

@@ -58,7 +58,7 @@ pub fn functions() -> Vec<Function> {
 pub fn files(repository: &Path) -> anyhow::Result<Vec<File>> {
     let functions = functions();
     let document = openapi::document(&functions, repository)?;
-    let crates = crates::Crates::read(repository)?;
+    let crates = crates::Crates::read(repository, &functions)?;
     let before = std::fs::read_to_string(repository.join(readme::PATH))
         .with_context(|| format!("cannot read {}", readme::PATH))?;
     Ok(vec![

@@ -23,11 +23,10 @@ pub struct Arguments {
 /// When it does not build, a contract contradicts itself, or, with `--check`, a file is not as it would be written.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let program = native::program(PROGRAM)?;
-    let mut command = Command::new(program);
     if arguments.check {
-        command.arg("--check");
+        return check(&program);
     }
-    process::run(command.current_dir(workspace::root()))
+    process::run(Command::new(program).current_dir(workspace::root()))
 }
 
 /// Checks that all files are as they would be written, by the program that was built.

@@ -5,7 +5,7 @@ use edge::contract::operation::{order_number, user};
 use edge::contract::{Function, Operation as Promise, Parameter};
 use edge::variable::{DEVELOPMENT, OF_CALLERS, OF_STORE, TOKEN_VERIFYING_KEYS, WALLET_CURRENCY};
 use schemars::JsonSchema;
-use serde_json::json;
+use serde_json::{Value, json};
 use wallet::token::TokenError;
 use wallet::view::WrongToken;
 
@@ -49,6 +49,35 @@ fn tokens() -> [Refusal; 5] {
     ]
 }
 
+/// What a user has, as examples show it.
+fn has() -> Value {
+    json!({
+        "user": "7",
+        "currency": "CNY",
+        "balance": "100",
+        "pending": "100",
+        "income": "100",
+        "withdrawn": "0",
+        "held": "0"
+    })
+}
+
+/// With a token that was put back.
+fn has_again() -> Value {
+    let mut has = has();
+    has["restored"] = 1.into();
+    has
+}
+
+fn withdrawal_that_is(state: &str) -> Value {
+    json!({
+        "withdrawal_number": "W-1",
+        "amount": "100",
+        "state": state,
+        "at": "2026-02-16T20:00:00Z"
+    })
+}
+
 fn promise(operation: Operation) -> Promise {
     match operation {
         Operation::View => Promise::new("readBalance", "What does a user have?")
@@ -56,15 +85,7 @@ fn promise(operation: Operation) -> Promise {
                 "Every order number counts once, whether its token is posted or not.",
             )
             .parameter(user())
-            .answers::<ViewBody<'static>>(200, "What the user has.", json!({
-                    "user": "7",
-                    "currency": "CNY",
-                    "balance": "100",
-                    "pending": "100",
-                    "income": "100",
-                    "withdrawn": "0",
-                    "held": "0"
-                })),
+            .answers::<ViewBody<'static>>(200, "What the user has.", has()),
         Operation::Restore => Promise::new("restoreTokens", "The same, with the tokens that the client holds")
             .description(
                 "A token that the store has, posted or not, counts there. One that it has lost is put back. One \
@@ -73,29 +94,12 @@ fn promise(operation: Operation) -> Promise {
             )
             .parameter(user())
             .body::<RestoreBody>(json!({"tokens": ["CkgIABAHGgZzcHJpbmci"]}))
-            .answers::<ViewBody<'static>>(200, "What the user has, with what the store had lost.", json!({
-                    "user": "7",
-                    "currency": "CNY",
-                    "balance": "100",
-                    "pending": "100",
-                    "income": "100",
-                    "withdrawn": "0",
-                    "held": "0",
-                    "restored": 1
-                }))
+            .answers::<ViewBody<'static>>(200, "What the user has, with what the store had lost.", has_again())
             .malformed("The request is malformed; `field` names where. `too_many_tokens`: more than 100.", &["invalid_id", "too_many_tokens"])
             .refuses("A token does not count, and none was put back; `field` names it.", tokens()),
         Operation::Post => Promise::new("postTokens", "Post whatever the user was given")
             .parameter(user())
-            .answers::<ViewBody<'static>>(200, "What the user has.", json!({
-                    "user": "7",
-                    "currency": "CNY",
-                    "balance": "100",
-                    "pending": "100",
-                    "income": "100",
-                    "withdrawn": "0",
-                    "held": "0"
-                })),
+            .answers::<ViewBody<'static>>(200, "What the user has.", has()),
         Operation::Statement => Promise::new("readStatement", "What moved, the latest first")
             .description(
                 "A page that begins after the first 40 lines is refused with `statements_limited` while an operator \
@@ -181,22 +185,12 @@ fn promise(operation: Operation) -> Promise {
         Operation::LookAtWithdrawal => Promise::new("readWithdrawal", "What became of a withdrawal?")
             .parameter(user())
             .parameter(withdrawal())
-            .answers::<Withdrawal>(200, "As it is now.", json!({
-                    "withdrawal_number": "W-1",
-                    "amount": "100",
-                    "state": "pending",
-                    "at": "2026-02-16T20:00:00Z"
-                }))
+            .answers::<Withdrawal>(200, "As it is now.", withdrawal_that_is("pending"))
             .refuses("Nobody asked for it, or it ended so long ago that what became of it is not kept.", [Refusal::UnknownWithdrawal]),
         Operation::PostWithdrawal => Promise::new("postWithdrawal", "The money left")
             .parameter(user())
             .parameter(withdrawal())
-            .answers::<Withdrawal>(200, "It is posted.", json!({
-                    "withdrawal_number": "W-1",
-                    "amount": "100",
-                    "state": "posted",
-                    "at": "2026-02-16T20:00:00Z"
-                }))
+            .answers::<Withdrawal>(200, "It is posted.", withdrawal_that_is("posted"))
             .refuses("Nobody asked for it, or it ended so long ago that what became of it is not kept.", [Refusal::UnknownWithdrawal])
             .refuses("Nothing was changed; after a lost reply `already_posted` is a success.", [Refusal::AlreadyPosted, Refusal::AlreadyVoided, Refusal::ExceedsBalance]),
         Operation::VoidWithdrawal => Promise::new("voidWithdrawal", "The money comes back")
@@ -206,12 +200,7 @@ fn promise(operation: Operation) -> Promise {
             .parameter(user())
             .parameter(withdrawal())
             .optional_body::<VoidBody>(json!({"ordered_at": "2026-02-16T20:00:00Z"}))
-            .answers::<Withdrawal>(200, "It is voided. A number that never came can come no more.", json!({
-                    "withdrawal_number": "W-1",
-                    "amount": "100",
-                    "state": "voided",
-                    "at": "2026-02-16T20:00:00Z"
-                }))
+            .answers::<Withdrawal>(200, "It is voided. A number that never came can come no more.", withdrawal_that_is("voided"))
             .refuses("Nothing was changed; after a lost reply `already_voided` is a success.", [Refusal::AlreadyPosted, Refusal::AlreadyVoided, Refusal::ExceedsBalance])
             .refuses("`too_old`: nothing is known under the number, and it was ordered so long ago that what became of \
                  it is not kept; nothing was changed.", [Refusal::TooOld]),

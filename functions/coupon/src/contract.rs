@@ -7,7 +7,9 @@ use domain::order_number::{OrderNumber, Part};
 use edge::Problem;
 use edge::contract::{Function, Operation as Promise, Parameter};
 use edge::variable::{OF_CALLERS, OF_STORE};
+use serde_json::{Value, json};
 
+use crate::render::OutcomeBody;
 use crate::{Operation, ROUTES, refusal};
 
 mod groups;
@@ -41,8 +43,8 @@ fn promise(operation: Operation) -> Promise {
         Operation::List => of_users::list(),
         Operation::Redeem => of_users::redeem(),
         Operation::Rollback => of_users::rollback(),
-        Operation::Revoke => reservations::revoke(),
-        Operation::Extend => reservations::extend(),
+        Operation::Revoke => of_users::revoke(),
+        Operation::Extend => of_users::extend(),
         Operation::Reserve => reservations::reserve(),
         Operation::Confirm => reservations::confirm(),
         Operation::Cancel => reservations::cancel(),
@@ -66,6 +68,78 @@ const WRONG_DEFINITION: &[&str] = &[
 
 fn refused(refusals: &[Refusal]) -> Vec<Problem> {
     refusals.iter().map(|refusal| refusal::problem((*refusal).into())).collect()
+}
+
+/// A coupon, as examples show it.
+fn example() -> Value {
+    json!({
+        "coupon": "A-1",
+        "template": "spring-15",
+        "version": 1,
+        "state": "usable",
+        "kind": "amount_off",
+        "value": "1500",
+        "threshold": "1510",
+        "currency": "CNY",
+        "issued_at": "2026-02-14T12:00:00Z",
+        "valid_from": "2026-02-14T12:00:00Z",
+        "valid_until": "2026-03-16T12:00:00Z"
+    })
+}
+
+/// What several operations promise alike.
+trait Alike {
+    /// Answers what the number gave.
+    fn gives(self, status: u16) -> Self;
+
+    /// Refuses as whatever gives or holds a coupon of a template does.
+    fn refuses_claims(self) -> Self;
+}
+
+impl Alike for Promise {
+    fn gives(self, status: u16) -> Self {
+        let outcome = json!({
+            "order_number": "A-1",
+            "outcome": "issued",
+            "coupon": example(),
+            "replayed": false
+        });
+        let description = "What the number gave, now or earlier.";
+        self.answers::<OutcomeBody<'static>>(status, description, outcome).replays()
+    }
+
+    fn refuses_claims(self) -> Self {
+        self.refuses("There is no such template.", refused(&[Refusal::UnknownTemplate]))
+            .refuses(
+                "A normal answer of the business; nothing was changed. `too_many_coupons`: \
+                     the user has thousands of orders that are kept, or a thousand \
+                     reservations. `cancelled`: the number was cancelled before it came. \
+                     `import_incomplete`: earlier payers are still being imported, and whether \
+                     the user is new is to be asked elsewhere.",
+                refused(&[
+                    Refusal::SoldOut,
+                    Refusal::BudgetExhausted,
+                    Refusal::UserLimit,
+                    Refusal::NotStarted,
+                    Refusal::Ended,
+                    Refusal::NotEligible,
+                    Refusal::ImportIncomplete,
+                    Refusal::Disabled,
+                    Refusal::TooManyCoupons,
+                    Refusal::Cancelled,
+                ]),
+            )
+            .refuses(
+                "`order_number_reused`: the number was used with another body. `too_old`: \
+                     it was ordered so long ago that what became of the number is not kept; it \
+                     acts no more.",
+                refused(&[Refusal::OrderNumberReused, Refusal::TooOld]),
+            )
+            .refuses(
+                "The user gets awards of this scene faster than they may.",
+                refused(&[Refusal::RateLimited(1)]),
+            )
+    }
 }
 
 fn template() -> Parameter {

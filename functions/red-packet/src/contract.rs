@@ -4,7 +4,7 @@ use domain::order_number::Part;
 use edge::contract::operation::{Either, user};
 use edge::contract::{Function, Operation as Promise, Parameter};
 use edge::variable::{DEVELOPMENT, OF_CALLERS, OF_STORE, TOKEN_SIGNING_KEYS, WALLET_CURRENCY};
-use serde_json::json;
+use serde_json::{Value, json};
 use wallet::limits::Reached;
 use wallet::packet;
 use wallet::rain::{Closed, Rain};
@@ -37,6 +37,40 @@ fn name() -> Parameter {
     Parameter::path::<PacketName>("packet").example("7.party")
 }
 
+/// A rain, as examples show it.
+fn definition() -> Value {
+    json!({
+        "activity": "spring",
+        "scene": "rain",
+        "currency": "CNY",
+        "budget": "100000",
+        "single_cap": "500",
+        "rounds": [
+            {"round": 1, "from": "2026-02-16T12:00:00Z", "until": "2026-02-16T12:10:00Z"}
+        ],
+        "amounts": {"minimum": "1", "maximum": "500"},
+        "limits": {"per_user": 5, "per_round": 1}
+    })
+}
+
+fn set_up() -> Value {
+    let mut definition = definition();
+    definition["enabled"] = true.into();
+    json!({"rain": "spring-rain", "version": 1, "definition": definition})
+}
+
+/// With what is left of its budget.
+fn budgeted() -> Value {
+    let mut rain = set_up();
+    rain["budget"] = json!({
+        "total": "100000",
+        "granted": "1200",
+        "leased": "800",
+        "remaining": "98000"
+    });
+    rain
+}
+
 fn packet(refusal: packet::Refusal) -> Refusal {
     Refusal::Packet(refusal)
 }
@@ -50,58 +84,11 @@ fn promise(operation: Operation) -> Promise {
                  change while it rains.",
                 )
                 .parameter(rain())
-                .body::<Rain>(json!({
-                    "activity": "spring",
-                    "scene": "rain",
-                    "currency": "CNY",
-                    "budget": "100000",
-                    "single_cap": "500",
-                    "rounds": [
-                        {
-                            "round": 1,
-                            "from": "2026-02-16T12:00:00Z",
-                            "until": "2026-02-16T12:10:00Z"
-                        }
-                    ],
-                    "amounts": {
-                        "minimum": "1",
-                        "maximum": "500"
-                    },
-                    "limits": {
-                        "per_user": 5,
-                        "per_round": 1
-                    }
-                }))
+                .body::<Rain>(definition())
                 .answers::<RainBody<'static>>(
                     200,
                     "As set up; the same again is the same version.",
-                    json!({
-                        "rain": "spring-rain",
-                        "version": 1,
-                        "definition": {
-                            "activity": "spring",
-                            "scene": "rain",
-                            "currency": "CNY",
-                            "budget": "100000",
-                            "single_cap": "500",
-                            "rounds": [
-                                {
-                                    "round": 1,
-                                    "from": "2026-02-16T12:00:00Z",
-                                    "until": "2026-02-16T12:10:00Z"
-                                }
-                            ],
-                            "amounts": {
-                                "minimum": "1",
-                                "maximum": "500"
-                            },
-                            "limits": {
-                                "per_user": 5,
-                                "per_round": 1
-                            },
-                            "enabled": true
-                        }
-                    }),
+                    set_up(),
                 )
                 .malformed(
                     "The rain is wrong; `field` names where. `over_single_cap`: an amount is \
@@ -135,39 +122,7 @@ fn promise(operation: Operation) -> Promise {
                 "The rain. A rain nothing of which can act any more is sealed some time \
                  after that, and its definition is taken away: then a short record is told, \
                  as long as that is kept, and afterwards `unknown_rain`.",
-                json!({
-                    "rain": "spring-rain",
-                    "version": 1,
-                    "definition": {
-                        "activity": "spring",
-                        "scene": "rain",
-                        "currency": "CNY",
-                        "budget": "100000",
-                        "single_cap": "500",
-                        "rounds": [
-                            {
-                                "round": 1,
-                                "from": "2026-02-16T12:00:00Z",
-                                "until": "2026-02-16T12:10:00Z"
-                            }
-                        ],
-                        "amounts": {
-                            "minimum": "1",
-                            "maximum": "500"
-                        },
-                        "limits": {
-                            "per_user": 5,
-                            "per_round": 1
-                        },
-                        "enabled": true
-                    },
-                    "budget": {
-                        "total": "100000",
-                        "granted": "1200",
-                        "leased": "800",
-                        "remaining": "98000"
-                    }
-                }),
+                budgeted(),
             )
             .refuses("Nobody set up such a rain.", [Refusal::UnknownRain]),
         Operation::OpenRain => {

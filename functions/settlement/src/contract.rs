@@ -4,7 +4,7 @@ use edge::Problem;
 use edge::contract::operation::AsTaken;
 use edge::contract::{Function, Operation as Promise, Parameter};
 use edge::variable::{DEVELOPMENT, OF_CALLERS, OF_STORE, TOKEN_SIGNING_KEYS, Variable};
-use serde_json::json;
+use serde_json::{Value, json};
 use store::retention::Retention;
 use wallet::packet::unapplied::{Decided, Decision, NotDecided};
 
@@ -68,6 +68,30 @@ fn otherwise() -> Problem {
     not_decided(NotDecided::Otherwise(Decided { at: 0, decision: Decision::Drop, reason: None }))
 }
 
+fn retention() -> Value {
+    json!({
+        "numbers_days": 90,
+        "entries_days": 400,
+        "configuration_days": 90,
+        "archive_days": 1100
+    })
+}
+
+fn switches() -> Value {
+    json!({"mode": "large_at_once", "large_from": "10000", "statements": "all"})
+}
+
+/// Something that is set aside, as examples show it.
+fn set_aside() -> Value {
+    json!({
+        "id": "17.bXE6gAABm2sb4vpoMQ",
+        "partition": "17",
+        "set_aside_at": "2026-02-16T16:00:00.25Z",
+        "place": "the queue of 17: h1 of user 7",
+        "cause": "a record cannot be read: the token h1 cannot be read"
+    })
+}
+
 fn promise(operation: Operation) -> Promise {
     match operation {
         Operation::Settle => {
@@ -109,16 +133,7 @@ fn promise(operation: Operation) -> Promise {
         }
         Operation::LookAtRetention => {
             Promise::new("readRetention", "How long is what is over kept?")
-                .answers::<AsTaken<Retention>>(
-                    200,
-                    "How long things are kept.",
-                    json!({
-                        "numbers_days": 90,
-                        "entries_days": 400,
-                        "configuration_days": 90,
-                        "archive_days": 1100
-                    }),
-                )
+                .answers::<AsTaken<Retention>>(200, "How long things are kept.", retention())
         }
         Operation::Retain => Promise::new("setRetention", "Say how long what is over is kept")
             .description(
@@ -127,16 +142,7 @@ fn promise(operation: Operation) -> Promise {
                  nothing act twice.",
             )
             .body::<Retention>(json!({"numbers_days": 60, "entries_days": 400}))
-            .answers::<AsTaken<Retention>>(
-                200,
-                "How long things are kept.",
-                json!({
-                    "numbers_days": 90,
-                    "entries_days": 400,
-                    "configuration_days": 90,
-                    "archive_days": 1100
-                }),
-            ),
+            .answers::<AsTaken<Retention>>(200, "How long things are kept.", retention()),
         Operation::Collect => Promise::new("collect", "Take away what is over for long enough")
             .description(
                 "A day at a time, the oldest first: orders, purchases, packets and \
@@ -201,11 +207,7 @@ fn promise(operation: Operation) -> Promise {
             .answers::<AsTaken<SwitchesBody>>(
                 200,
                 "How tokens are posted, and how far back statements go.",
-                json!({
-                    "mode": "large_at_once",
-                    "large_from": "10000",
-                    "statements": "all"
-                }),
+                switches(),
             ),
         Operation::Switch => Promise::new(
             "switchPosting",
@@ -216,11 +218,7 @@ fn promise(operation: Operation) -> Promise {
         .answers::<AsTaken<SwitchesBody>>(
             200,
             "How tokens are posted, and how far back statements go.",
-            json!({
-                "mode": "large_at_once",
-                "large_from": "10000",
-                "statements": "all"
-            }),
+            switches(),
         ),
         Operation::Reconcile => Promise::new("reconcile", "Where do the books not agree?")
             .parameter(Parameter::query::<ScopeName>("scope").default("recent"))
@@ -261,15 +259,7 @@ fn promise(operation: Operation) -> Promise {
                 200,
                 "What is set aside.",
                 json!({
-                    "items": [
-                        {
-                            "id": "17.bXE6gAABm2sb4vpoMQ",
-                            "partition": "17",
-                            "set_aside_at": "2026-02-16T16:00:00.25Z",
-                            "place": "the queue of 17: h1 of user 7",
-                            "cause": "a record cannot be read: the token h1 cannot be read"
-                        }
-                    ]
+                    "items": [set_aside()]
                 }),
             ),
         Operation::Retry => {
@@ -279,17 +269,7 @@ fn promise(operation: Operation) -> Promise {
                  again. What was dropped comes back, too.",
                 )
                 .parameter(item())
-                .answers::<ItemBody<'static>>(
-                    200,
-                    "It is back.",
-                    json!({
-                        "id": "17.bXE6gAABm2sb4vpoMQ",
-                        "partition": "17",
-                        "set_aside_at": "2026-02-16T16:00:00.25Z",
-                        "place": "the queue of 17: h1 of user 7",
-                        "cause": "a record cannot be read: the token h1 cannot be read"
-                    }),
-                )
+                .answers::<ItemBody<'static>>(200, "It is back.", set_aside())
                 .refuses(
                     "Nothing is set aside under this id, or not any more.",
                     [quarantine::unknown()],
@@ -303,17 +283,7 @@ fn promise(operation: Operation) -> Promise {
             )
             .parameter(item())
             .body::<DropBody>(json!({"reason": "paid by hand, ticket 4711"}))
-            .answers::<ItemBody<'static>>(
-                200,
-                "It is out.",
-                json!({
-                    "id": "17.bXE6gAABm2sb4vpoMQ",
-                    "partition": "17",
-                    "set_aside_at": "2026-02-16T16:00:00.25Z",
-                    "place": "the queue of 17: h1 of user 7",
-                    "cause": "a record cannot be read: the token h1 cannot be read"
-                }),
-            )
+            .answers::<ItemBody<'static>>(200, "It is out.", set_aside())
             .refuses(
                 "Nothing is set aside under this id, or not any more.",
                 [quarantine::unknown()],

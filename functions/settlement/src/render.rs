@@ -22,7 +22,7 @@ use wallet::schema::PacketName;
 
 use crate::Done;
 #[cfg(not(target_arch = "wasm32"))]
-use crate::contract::shapes::{DifferenceCode, ID_CHARACTERS_MAX, PaymentId};
+use crate::contract::shapes::{ID_CHARACTERS_MAX, PaymentId};
 use crate::export::{self, Exported};
 use crate::parse::{ModeName, StatementsName, SwitchesBody};
 use crate::quarantine;
@@ -165,7 +165,7 @@ pub(crate) struct ReportBody<'a> {
 #[derive(Serialize)]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 pub(crate) struct DifferenceBody<'a> {
-    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "DifferenceCode"))]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "crate::reconcile::What"))]
     code: &'static str,
     /// A user, a partition, a rain, a packet, a template, an order number.
     place: &'a str,

@@ -141,8 +141,8 @@ async fn play(app: &App, plan: &Plan, books: Books, story: &Story) -> Report {
     // It takes longer than all else, and most of it is the same where no weeks passed.
     if world.plan.weeks {
         weeks::collect_all(&world).await;
+        check_clients(&clients, &world);
     }
-    check_clients(&clients, &world);
     let mut report = world.report().clone();
     let kinds = [
         ("clock-skew", plan.faults.clock_skew_ms_max > 0),

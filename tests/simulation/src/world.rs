@@ -1,7 +1,6 @@
 //! What the clients of a schedule share, and a step of a client.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use domain::time::UnixMillis;
@@ -122,8 +121,6 @@ pub struct World {
     paid: Mutex<BTreeMap<u64, Paid>>,
     /// Held by whoever asks, where weeks pass; and by nobody else while they do.
     asking: RwLock<()>,
-    /// Little is kept, and may have been collected.
-    keeps_little: AtomicBool,
     /// What was asked, by the users whom it concerns.
     asked: Mutex<BTreeMap<u64, Asked>>,
     story: Story,
@@ -146,7 +143,6 @@ impl World {
             report: Mutex::default(),
             paid: Mutex::default(),
             asking: RwLock::default(),
-            keeps_little: AtomicBool::new(plan.weeks),
             asked: Mutex::default(),
             story: story.clone(),
         }
@@ -228,15 +224,10 @@ impl World {
         self.advance(days * DAY_MS);
     }
 
-    /// From now on little is kept, and what is over may be collected.
-    pub fn keep_little(&self) {
-        self.keeps_little.store(true, Ordering::Relaxed);
-    }
-
     /// What may be kept no more by now.
     pub fn kept(&self) -> Kept {
         let now_ms = self.app.now_ms() + self.plan.skew_ms_max();
-        Kept { is_little: self.keeps_little.load(Ordering::Relaxed), now_ms }
+        Kept { is_little: self.plan.weeks, now_ms }
     }
 
     /// Whether what ended at a moment, or later, may be collected by now, by some clock.

@@ -5,11 +5,31 @@ use ::coupons::refusal::Refusal;
 use ::coupons::scene::Scene;
 use edge::contract::Operation as Promise;
 use edge::contract::operation::Either;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{WRONG_DEFINITION, campaign, refused, scene};
 use crate::parse::OpeningBody;
 use crate::render::{CampaignBody, GroupBody, SceneBody, SealedCampaignBody, SweptBody};
+
+fn scene_example() -> Value {
+    json!({
+        "scene": "newcomer",
+        "award_type": "voucher",
+        "statement": "Spring Festival gift",
+        "rate_limit": {"awards": 5, "seconds": 3600},
+        "compensated": true,
+        "stock": true
+    })
+}
+
+fn campaign_example() -> Value {
+    json!({
+        "campaign": "spring-groups",
+        "template": "spring-15",
+        "give_back": true,
+        "enabled": true
+    })
+}
 
 pub(super) fn set_up_scene() -> Promise {
     Promise::new(
@@ -29,21 +49,7 @@ pub(super) fn set_up_scene() -> Promise {
             "seconds": 3600
         }
     }))
-    .answers::<SceneBody<'static>>(
-        200,
-        "As set up.",
-        json!({
-            "scene": "newcomer",
-            "award_type": "voucher",
-            "statement": "Spring Festival gift",
-            "rate_limit": {
-                "awards": 5,
-                "seconds": 3600
-            },
-            "compensated": true,
-            "stock": true
-        }),
-    )
+    .answers::<SceneBody<'static>>(200, "As set up.", scene_example())
     .refuses(
         "`field_fixed`: `stock` cannot change. `published_meanwhile`: somebody else \
                  set the scene up; look, and decide anew.",
@@ -54,21 +60,7 @@ pub(super) fn set_up_scene() -> Promise {
 pub(super) fn look_at_scene() -> Promise {
     Promise::new("readScene", "A scene")
         .parameter(scene())
-        .answers::<SceneBody<'static>>(
-            200,
-            "As set up.",
-            json!({
-                "scene": "newcomer",
-                "award_type": "voucher",
-                "statement": "Spring Festival gift",
-                "rate_limit": {
-                    "awards": 5,
-                    "seconds": 3600
-                },
-                "compensated": true,
-                "stock": true
-            }),
-        )
+        .answers::<SceneBody<'static>>(200, "As set up.", scene_example())
         .refuses("Nobody set up such a scene.", refused(&[Refusal::UnknownScene]))
 }
 
@@ -77,16 +69,7 @@ pub(super) fn set_up_campaign() -> Promise {
         .tag("group-buy")
         .parameter(campaign())
         .body::<Campaign>(json!({"template": "spring-15", "give_back": true}))
-        .answers::<CampaignBody<'static>>(
-            200,
-            "As set up.",
-            json!({
-                "campaign": "spring-groups",
-                "template": "spring-15",
-                "give_back": true,
-                "enabled": true
-            }),
-        )
+        .answers::<CampaignBody<'static>>(200, "As set up.", campaign_example())
         .malformed("The definition is wrong; `field` names where.", WRONG_DEFINITION)
         .refuses(
             "`sealed`: it was over for so long that it is closed for good; take another \
@@ -104,12 +87,7 @@ pub(super) fn look_at_campaign() -> Promise {
             "As set up. A campaign is sealed once the template of its reward is: then \
                  no group is opened any more, and a short record is told, as long as that \
                  is kept, and afterwards `unknown_campaign`.",
-            json!({
-                "campaign": "spring-groups",
-                "template": "spring-15",
-                "give_back": true,
-                "enabled": true
-            }),
+            campaign_example(),
         )
         .refuses("There is no such campaign.", refused(&[Refusal::UnknownCampaign]))
 }

@@ -7,9 +7,9 @@ use edge::contract::{Operation as Promise, Parameter};
 use serde_json::json;
 
 use super::shapes::Limit;
-use super::{coupon, key, refused};
-use crate::parse::{ClaimBody, PAGE_DEFAULT, RedeemBody, RollbackBody};
-use crate::render::{OutcomeBody, PageBody};
+use super::{Alike as _, coupon, example, key, refused};
+use crate::parse::{ClaimBody, ExtendBody, PAGE_DEFAULT, RedeemBody, RevokeBody, RollbackBody};
+use crate::render::PageBody;
 
 pub(super) fn issue() -> Promise {
     Promise::new("issueCoupon", "Issue a coupon, exactly once")
@@ -25,88 +25,15 @@ pub(super) fn issue() -> Promise {
         .parameter(user())
         .parameter(key())
         .body::<ClaimBody>(json!({"order_number": "A-1", "template": "spring-15"}))
-        .answers::<OutcomeBody<'static>>(
-            201,
-            "What the number gave, now or earlier.",
-            json!({
-                "order_number": "A-1",
-                "outcome": "issued",
-                "coupon": {
-                    "coupon": "A-1",
-                    "template": "spring-15",
-                    "version": 1,
-                    "state": "usable",
-                    "kind": "amount_off",
-                    "value": "1500",
-                    "threshold": "1510",
-                    "currency": "CNY",
-                    "issued_at": "2026-02-14T12:00:00Z",
-                    "valid_from": "2026-02-14T12:00:00Z",
-                    "valid_until": "2026-03-16T12:00:00Z"
-                },
-                "replayed": false
-            }),
-        )
-        .replays()
-        .refuses("There is no such template.", refused(&[Refusal::UnknownTemplate]))
-        .refuses(
-            "A normal answer of the business; nothing was changed. `too_many_coupons`: \
-                 the user has thousands of orders that are kept, or a thousand \
-                 reservations. `cancelled`: the number was cancelled before it came. \
-                 `import_incomplete`: earlier payers are still being imported, and whether \
-                 the user is new is to be asked elsewhere.",
-            refused(&[
-                Refusal::SoldOut,
-                Refusal::BudgetExhausted,
-                Refusal::UserLimit,
-                Refusal::NotStarted,
-                Refusal::Ended,
-                Refusal::NotEligible,
-                Refusal::ImportIncomplete,
-                Refusal::Disabled,
-                Refusal::TooManyCoupons,
-                Refusal::Cancelled,
-            ]),
-        )
-        .refuses(
-            "`order_number_reused`: the number was used with another body. `too_old`: \
-                 it was ordered so long ago that what became of the number is not kept; it \
-                 acts no more.",
-            refused(&[Refusal::OrderNumberReused, Refusal::TooOld]),
-        )
-        .refuses(
-            "The user gets awards of this scene faster than they may.",
-            refused(&[Refusal::RateLimited(1)]),
-        )
+        .gives(201)
+        .refuses_claims()
 }
 
 pub(super) fn look_up() -> Promise {
     Promise::new("lookUpOrder", "Has this number acted, and with what result?")
         .parameter(user())
         .parameter(order_number())
-        .answers::<OutcomeBody<'static>>(
-            200,
-            "What the number gave, now or earlier.",
-            json!({
-                "order_number": "A-1",
-                "outcome": "issued",
-                "coupon": {
-                    "coupon": "A-1",
-                    "template": "spring-15",
-                    "version": 1,
-                    "state": "usable",
-                    "kind": "amount_off",
-                    "value": "1500",
-                    "threshold": "1510",
-                    "currency": "CNY",
-                    "issued_at": "2026-02-14T12:00:00Z",
-                    "valid_from": "2026-02-14T12:00:00Z",
-                    "valid_until": "2026-03-16T12:00:00Z"
-                },
-                "replayed": false
-            }),
-        )
-        .replays()
+        .gives(200)
         .refuses(
             "Nothing is known under this number, or not any more.",
             refused(&[Refusal::UnknownOrder]),
@@ -123,21 +50,7 @@ pub(super) fn list() -> Promise {
             200,
             "One page; `cursor` is there where more follow.",
             json!({
-                "coupons": [
-                    {
-                        "coupon": "A-1",
-                        "template": "spring-15",
-                        "version": 1,
-                        "state": "usable",
-                        "kind": "amount_off",
-                        "value": "1500",
-                        "threshold": "1510",
-                        "currency": "CNY",
-                        "issued_at": "2026-02-14T12:00:00Z",
-                        "valid_from": "2026-02-14T12:00:00Z",
-                        "valid_until": "2026-03-16T12:00:00Z"
-                    }
-                ],
+                "coupons": [example()],
                 "cursor": "1771070400000~A-1"
             }),
         )
@@ -163,29 +76,7 @@ pub(super) fn redeem() -> Promise {
             "order_amount": "1990",
             "currency": "CNY"
         }))
-        .answers::<OutcomeBody<'static>>(
-            200,
-            "What the number gave, now or earlier.",
-            json!({
-                "order_number": "A-1",
-                "outcome": "issued",
-                "coupon": {
-                    "coupon": "A-1",
-                    "template": "spring-15",
-                    "version": 1,
-                    "state": "usable",
-                    "kind": "amount_off",
-                    "value": "1500",
-                    "threshold": "1510",
-                    "currency": "CNY",
-                    "issued_at": "2026-02-14T12:00:00Z",
-                    "valid_from": "2026-02-14T12:00:00Z",
-                    "valid_until": "2026-03-16T12:00:00Z"
-                },
-                "replayed": false
-            }),
-        )
-        .replays()
+        .gives(200)
         .refuses(
             "The user has no such coupon, or not any more.",
             refused(&[Refusal::UnknownCoupon]),
@@ -219,29 +110,7 @@ pub(super) fn rollback() -> Promise {
         .parameter(user())
         .parameter(coupon())
         .body::<RollbackBody>(json!({"order": "2026-1"}))
-        .answers::<OutcomeBody<'static>>(
-            200,
-            "What the number gave, now or earlier.",
-            json!({
-                "order_number": "A-1",
-                "outcome": "issued",
-                "coupon": {
-                    "coupon": "A-1",
-                    "template": "spring-15",
-                    "version": 1,
-                    "state": "usable",
-                    "kind": "amount_off",
-                    "value": "1500",
-                    "threshold": "1510",
-                    "currency": "CNY",
-                    "issued_at": "2026-02-14T12:00:00Z",
-                    "valid_from": "2026-02-14T12:00:00Z",
-                    "valid_until": "2026-03-16T12:00:00Z"
-                },
-                "replayed": false
-            }),
-        )
-        .replays()
+        .gives(200)
         .refuses(
             "The user has no such coupon, or not any more.",
             refused(&[Refusal::UnknownCoupon]),
@@ -253,6 +122,51 @@ pub(super) fn rollback() -> Promise {
                 Refusal::AlreadyRedeemed,
                 Refusal::TooManyRollbacks,
                 Refusal::RedemptionFinal,
+                Refusal::Revoked,
+            ]),
+        )
+}
+
+pub(super) fn revoke() -> Promise {
+    Promise::new("revokeCoupon", "Take a coupon back that is not redeemed")
+        .description(
+            "The user can redeem it no more, and gets no other one for it; somebody \
+                 else can have it. Again, it is what was recorded.",
+        )
+        .parameter(user())
+        .parameter(coupon())
+        .body::<RevokeBody>(json!({"reason": "sent by mistake"}))
+        .gives(200)
+        .refuses(
+            "The user has no such coupon, or not any more.",
+            refused(&[Refusal::UnknownCoupon]),
+        )
+        .refuses(
+            "Nothing was changed; the code says why.",
+            refused(&[Refusal::NotConfirmed, Refusal::AlreadyRedeemed, Refusal::Expired]),
+        )
+}
+
+pub(super) fn extend() -> Promise {
+    Promise::new("extendCoupon", "Make a coupon valid for longer")
+        .description(
+            "It is valid until then at least: what is so already does not change, and \
+                 is told with `replayed`.",
+        )
+        .parameter(user())
+        .parameter(coupon())
+        .body::<ExtendBody>(json!({"valid_until": "2026-06-01T00:00:00Z"}))
+        .gives(200)
+        .refuses(
+            "The user has no such coupon, or its template is no more.",
+            refused(&[Refusal::UnknownCoupon, Refusal::UnknownTemplate]),
+        )
+        .refuses(
+            "Nothing was changed; the code says why.",
+            refused(&[
+                Refusal::NotConfirmed,
+                Refusal::AlreadyRedeemed,
+                Refusal::Expired,
                 Refusal::Revoked,
             ]),
         )

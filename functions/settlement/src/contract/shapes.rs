@@ -10,28 +10,12 @@ pub(crate) const ID_CHARACTERS_MAX: usize = 700;
 
 /// The id of a payment.
 pub(crate) struct PaymentId;
-/// Which sides of the books differ. The codes are still written by hand.
-pub(crate) struct DifferenceCode;
 
 named!(PaymentId, "PaymentId", _generator => json_schema!({
     "type": "string",
     "maxLength": ID_CHARACTERS_MAX,
     "description": "As the list gave it.",
 }));
-
-impl JsonSchema for DifferenceCode {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "DifferenceCode".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        json_schema!({"$ref": "#/components/schemas/DifferenceCode"})
-    }
-}
 
 /// How much is compared.
 #[derive(JsonSchema)]

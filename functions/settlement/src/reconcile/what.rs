@@ -2,6 +2,11 @@
 
 /// Two books that do not agree, or something that cannot be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(target_arch = "wasm32"),
+    derive(schemars::JsonSchema),
+    schemars(rename = "DifferenceCode", rename_all = "snake_case")
+)]
 pub enum What {
     /// The accounts of a partition do not add up to zero.
     AccountsUnbalanced,
@@ -13,7 +18,7 @@ pub enum What {
     PacketDiffers,
     /// There was no use for a payment for a packet; it waits for an operator.
     PaymentUnapplied,
-    /// A withdrawal is pending for days.
+    /// A withdrawal is pending for 3 days, and has no end that is still to come.
     WithdrawalOverdue,
     /// Somebody opened a packet and has no token for it.
     OpeningUnpaid,
