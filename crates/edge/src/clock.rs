@@ -39,6 +39,7 @@
 use std::cell::Cell;
 
 use domain::time::UnixMillis;
+use store::Timer;
 
 use crate::stages::monotonic_ns;
 
@@ -80,6 +81,11 @@ impl Moment {
 fn own_ms() -> i64 {
     let instant = spin_sdk::wasip3::clocks::system_clock::now();
     instant.seconds.saturating_mul(1_000).saturating_add(i64::from(instant.nanoseconds / 1_000_000))
+}
+
+/// The clock of a request that begins.
+pub fn timer() -> Timer {
+    Timer::begin(|ms| Box::pin(pause(ms)), || monotonic_ns() / 1_000_000)
 }
 
 /// Waits, for what another request of this instance, or somebody else, is about.

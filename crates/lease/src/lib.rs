@@ -38,11 +38,16 @@
 //!   (`tests/tests/load/leases.rs` prints other sizes). A lease is never smaller than what one request needs,
 //!   except for the rest of the budget. Where units are given in amounts, the last amount may therefore be smaller.
 //! - *Given units are counted nowhere*: they are what was credited, less what was returned, is left, or is held.
-//! - *Reclaiming.* Before anybody is told that nothing is left, one request a second reclaims leases from all
-//!   partitions ([`call_back`]); the others wait for it. Partitions then remember "sold out" until a second after
-//!   that wave began, and the next wave finds whatever came back later. A mark that reaches more than a second into
-//!   the future was written by a clock that is ahead: it does not count, and whoever meets it removes it. The
-//!   pool's note of the last wave counts for a second in either direction. Raising a stock removes the marks, too.
+//! - *Reclaiming.* Before anybody is told that nothing is left, one request reclaims leases from all partitions
+//!   ([`call_back`]); the others wait for it. Partitions then remember "sold out" until a term after that wave began,
+//!   and the next wave finds whatever came back later. The *term* is a second, or twice as long as the wave took where
+//!   that is longer, and ten seconds at most. So however slow the store is, waves take half of the time and do not run
+//!   side by side. (The term was a fixed second at first. Once a sale was over and a wave took longer than that,
+//!   each refusal began a wave of its own, and the waves kept each other slow.) A wave that has not ended within the term
+//!   of the last one is taken to have died; whoever begins another one doubles the term. Raising a stock removes the
+//!   marks.
+//! - *Clocks ahead.* A mark that reaches more than ten seconds into the future does not count, and whoever meets it
+//!   removes it. Nor does a wave that is dated more than a second into the future.
 //! - *The end.* Settlement reclaims the leases of a budget that is over. A partition may still hold units for
 //!   somebody, and these come back to the lease later. So the budget is put to rest only when no partition has
 //!   anything left or held. Until then settlement looks again, after as long again as the budget has been over, at

@@ -6,8 +6,8 @@ use domain::transaction::{Answer, CommitError, MapKey, Read, Value, Write};
 use store::plan::Decided;
 use store::{Binding, Context, Plan};
 
-use crate::record::{CREDITED, HELD, LEFT, Lease, RECALL_MS, RETURNED, SOLD_OUT_UNTIL};
-use crate::steps::{RECALL_DONE, RECALLED_AT, credited, returned, settle, take_back};
+use crate::record::{CREDITED, HELD, LEFT, Lease, RETURNED, SOLD_OUT_UNTIL};
+use crate::steps::{RECALL_DONE, RECALL_TOOK, RECALLED_AT, credited, returned, settle, take_back};
 use crate::{Place, World, demand};
 
 /// Partitions that one wave of commits calls back from.
@@ -15,26 +15,24 @@ const WAVE: usize = 256;
 /// Passes over partitions whose commits were lost, or met others.
 const PASSES_MAX: u32 = 4;
 
-/// Whether a calling back was so lately that another one would find the same. One that a clock far ahead dated
-/// was at nobody knows what time: its date must not keep others from calling back until they reach it.
-pub(crate) fn is_recent(recalled_at: i64, now: i64) -> bool {
-    (recalled_at - RECALL_MS..recalled_at + RECALL_MS).contains(&now)
-}
-
 /// Calls back from all partitions, and says so in the pool before and afterwards; `false` where somebody
-/// else began to do so after `recalled_at`.
+/// else began to do so after `recalled_at`. Whoever gave up waiting for the last one says for how long: it may be at it
+/// still, and the next one must have more time.
 pub(crate) async fn recall<W: World>(
     world: &W,
     place: &Place,
     recalled_at: i64,
+    waited_ms: Option<i64>,
 ) -> Result<bool, CommitError> {
     let context = world.context();
+    let began = context.time().0;
     // Another one than before, because whoever begins demands the one that was seen.
-    let at = Value::Integer(context.now.0 + i64::from(context.now.0 == recalled_at));
-    let set = |field: &str| Write::Set(place.pool.clone(), field.into(), at.clone());
+    let at = Value::Integer(began + i64::from(began == recalled_at));
+    let set = |field: &str, value| Write::Set(place.pool.clone(), field.into(), value);
     let mut begin = Plan::new();
     begin.demand_all((), demand(&place.pool, &RECALLED_AT.into(), recalled_at));
-    begin.write(set(RECALLED_AT));
+    begin.write(set(RECALLED_AT, at.clone()));
+    begin.write_all(waited_ms.map(|ms| set(RECALL_TOOK, Value::Integer(ms))));
     if let Err(refused) = context.commit(place.partition, begin).await? {
         // The binding tries once more where a reply is lost, and then meets its own first attempt.
         // Two who begin in the same millisecond may both go on.
@@ -43,7 +41,9 @@ pub(crate) async fn recall<W: World>(
         }
     }
     call_back_all(world, place).await?;
-    context.write(place.partition, [set(RECALL_DONE)]).await?;
+    let took = set(RECALL_TOOK, Value::Integer(context.time().0.saturating_sub(began)));
+    // Also where somebody took this one to have died: what it found is true, and all must know how long it takes.
+    context.write(place.partition, [set(RECALL_DONE, at), took]).await?;
     Ok(true)
 }
 
@@ -267,24 +267,4 @@ fn reading(read: Read) -> Plan<()> {
 /// The answers of a plan that demands nothing.
 fn answers(decided: Decided<()>) -> Result<Vec<Answer>, CommitError> {
     decided.map_err(|_| unexpected())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_calling_back_is_recent_for_a_second_on_either_side() {
-        for (recalled_at, expected) in [
-            (3_999, false),
-            (4_000, false),
-            (4_001, true),
-            (5_000, true),
-            (6_000, true),
-            (6_001, false),
-            (605_000, false),
-        ] {
-            assert_eq!(is_recent(recalled_at, 5_000), expected, "{recalled_at}");
-        }
-    }
 }

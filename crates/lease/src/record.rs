@@ -6,9 +6,17 @@ use domain::transaction::{Answer, CommitError, Field, Guard, MapKey, Read, Value
 
 use crate::demand;
 
-/// The leases of idle partitions are called back at most this often, and for as long nobody asks
-/// again: a million refused requests a second must not become a million waves over all partitions.
-pub(crate) const RECALL_MS: i64 = 1_000;
+/// For as long, at least, counts what a calling back found; and as far may clocks differ.
+pub(crate) const TERM_MS_MIN: i64 = 1_000;
+/// The longest that it counts.
+pub(crate) const TERM_MS_MAX: i64 = 10_000;
+
+/// How long counts what a calling back found, from its beginning, by how long it took: a million refused requests a
+/// second must not become a million waves over all partitions. Twice as long as it took, so that it is at rest for
+/// half of the time however slow the store is.
+pub(crate) fn term_ms(took_ms: i64) -> i64 {
+    took_ms.saturating_mul(2).clamp(TERM_MS_MIN, TERM_MS_MAX)
+}
 
 /// What one partition has of a budget. Units given here are `credited - returned - left - held`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,14 +72,14 @@ impl Lease {
     }
 }
 
-/// Whether nothing is left anywhere, by what [`SOLD_OUT_UNTIL`] holds: for a second at most. A mark that says more
+/// Whether nothing is left anywhere, by what [`SOLD_OUT_UNTIL`] holds: for ten seconds at most. A mark that says more
 /// was written by a clock that is ahead of this one, and says nothing.
 ///
 /// # Errors
 /// It holds no integer.
 pub fn is_sold_out(mark: Option<&Value>, now: UnixMillis) -> Result<bool, CommitError> {
     let until = integer(mark)?;
-    Ok(until > now.0 && until <= now.0.saturating_add(RECALL_MS))
+    Ok(until > now.0 && until <= now.0.saturating_add(TERM_MS_MAX))
 }
 
 /// Where the units come from that are given.
@@ -174,14 +182,29 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_counts_for_a_second_and_not_where_a_clock_ahead_wrote_it() {
+    fn what_was_found_counts_for_twice_as_long_as_it_took_within_bounds() {
+        for (took, expected) in [
+            (i64::MIN, 1_000),
+            (0, 1_000),
+            (500, 1_000),
+            (501, 1_002),
+            (5_000, 10_000),
+            (5_001, 10_000),
+            (i64::MAX, 10_000),
+        ] {
+            assert_eq!(term_ms(took), expected, "{took}");
+        }
+    }
+
+    #[test]
+    fn a_mark_counts_for_ten_seconds_and_not_where_a_clock_ahead_wrote_it() {
         for (until, expected) in [
             (None, false),
             (Some(4_999), false),
             (Some(5_000), false),
             (Some(5_001), true),
-            (Some(6_000), true),
-            (Some(6_001), false),
+            (Some(15_000), true),
+            (Some(15_001), false),
             (Some(605_000), false),
         ] {
             let mark = until.map(Value::Integer);

@@ -4,18 +4,22 @@ use std::ops::RangeInclusive;
 
 use domain::answers::integers;
 use domain::partition::Partition;
-use domain::transaction::{CommitError, Value, Write};
+use domain::transaction::{Answer, CommitError, Value, Write};
 use store::attempts;
 
-use crate::recall::{is_recent, recall};
-use crate::record::{Lease, RECALL_MS, SOLD_OUT_UNTIL, Source};
+use crate::recall::recall;
+use crate::record::{Lease, SOLD_OUT_UNTIL, Source, TERM_MS_MIN, term_ms};
 use crate::size::{free_for, shares, size, size_unseen};
 use crate::steps::{NotTaken, remember_credited, settle, take};
 use crate::{Budget, World};
 
-/// As long as a wave over all partitions takes.
+/// As long as a wave over all partitions takes on a store that is fast. Each pause is twice the one before, up to 16 times
+/// this.
 const PAUSE_MS: u64 = 20;
-/// Pauses, while somebody else calls back. Whoever has not done so by then is taken to have died.
+/// See [`PAUSE_MS`].
+const DOUBLED_MAX: u32 = 4;
+/// Pauses, while somebody else calls back: 15 seconds, longer than it counts. Whoever has not done so by then is taken to
+/// have died.
 const PAUSES_MAX: u32 = 50;
 
 /// What came of asking for more.
@@ -71,7 +75,34 @@ struct Pool {
     free: i64,
     recalled_at: i64,
     done: i64,
+    /// How long what the last calling back found counts, and how long the next one may take.
+    term: i64,
     credited: i64,
+}
+
+impl Pool {
+    /// What a commit that did not take a lease read.
+    fn read(answer: Option<&Answer>) -> Result<Self, CommitError> {
+        let [free, recalled_at, done, took, credited] = integers(answer)?;
+        Ok(Self { free, recalled_at, done, term: term_ms(took), credited })
+    }
+
+    /// Whether a calling back of a moment began less than a term before another one. One that a clock far ahead dated
+    /// was at nobody knows what time: its date must not keep others from calling back until they reach it.
+    fn is_recent(&self, began: i64, before: i64, time: i64) -> bool {
+        let is_past = began <= time.saturating_add(TERM_MS_MIN);
+        is_past && before < began.saturating_add(self.term)
+    }
+
+    /// Whether one is under way, as far as anybody can tell.
+    fn is_calling_back(&self, time: i64) -> bool {
+        self.done != self.recalled_at && self.is_recent(self.recalled_at, time, time)
+    }
+
+    /// Whether what one found counts for a request of a moment: another one would find the same.
+    fn has_called_back(&self, now: i64, time: i64) -> bool {
+        self.is_recent(self.done, now, time)
+    }
 }
 
 impl<W: World> Asking<'_, W> {
@@ -89,7 +120,7 @@ impl<W: World> Asking<'_, W> {
             let plan = take(place, self.partition, self.lease.credited, size, free_for);
             let refused = match self.world.context().commit(place.partition, plan).await? {
                 Ok(answers) => {
-                    let [free, _, _, credited] = integers(answers.first())?;
+                    let Pool { free, credited, .. } = Pool::read(answers.first())?;
                     self.budget.free.set(Some(free));
                     let units = self.need.min(self.lease.left + size);
                     let source = Source::Credit(self.lease.credited, credited);
@@ -97,12 +128,12 @@ impl<W: World> Asking<'_, W> {
                 }
                 Err(refused) => refused,
             };
-            let [free, recalled_at, done, credited] = integers(refused.reads.first())?;
-            let pool = Pool { free, recalled_at, done, credited };
+            let pool = Pool::read(refused.reads.first())?;
             if refused.why != NotTaken::TooLittle || !self.must_wait(&pool) {
                 break (refused.why, pool);
             }
-            (self.world.context().pause)(PAUSE_MS).await;
+            let pause_ms = PAUSE_MS << self.pauses.min(DOUBLED_MAX);
+            self.world.context().timer.pause(pause_ms).await;
             self.pauses += 1;
         };
         match why {
@@ -120,9 +151,9 @@ impl<W: World> Asking<'_, W> {
 
     /// Whether somebody else calls back right now.
     fn must_wait(&self, pool: &Pool) -> bool {
-        let is_under_way = pool.done != pool.recalled_at
-            && self.world.context().now.0 < pool.recalled_at + RECALL_MS;
-        pool.free < self.need && !self.called_back && is_under_way && self.pauses < PAUSES_MAX
+        let (now, time) = (self.world.context().now.0, self.world.context().time().0);
+        let must = pool.is_calling_back(time) && !pool.has_called_back(now, time);
+        pool.free < self.need && !self.called_back && must && self.pauses < PAUSES_MAX
     }
 
     /// Brings home what the pool credited, where it is too little; unless somebody else has. It was taken for
@@ -144,11 +175,11 @@ impl<W: World> Asking<'_, W> {
 
     /// Takes less, calls back, or finds that nothing is left.
     async fn too_little(&mut self, pool: &Pool) -> Result<Option<Refill>, CommitError> {
-        let Pool { free, recalled_at, done, .. } = *pool;
-        let now = self.world.context().now.0;
+        let free = pool.free;
+        let (now, time) = (self.world.context().now.0, self.world.context().time().0);
         if free >= self.need {
             self.budget.free.set(Some(free));
-        } else if self.called_back || (done == recalled_at && is_recent(recalled_at, now)) {
+        } else if self.called_back || pool.has_called_back(now, time) {
             if free > 0 && self.lease.left + free >= self.least {
                 self.budget.free.set(Some(free));
                 self.rest = Some(free);
@@ -156,28 +187,81 @@ impl<W: World> Asking<'_, W> {
                 let units = self.need.min(self.lease.left);
                 return Ok(Some(Refill::Ready(Source::Left, units)));
             } else {
-                self.remember_sold_out(recalled_at.min(now) + RECALL_MS).await?;
+                self.remember_sold_out(pool.done.min(time) + pool.term).await?;
                 return Ok(Some(Refill::SoldOut));
             }
         } else {
-            self.called_back = recall(self.world, &self.budget.place, recalled_at).await?;
+            let waited = (self.pauses > 0 && pool.done != pool.recalled_at).then_some(pool.term);
+            let place = &self.budget.place;
+            self.called_back = recall(self.world, place, pool.recalled_at, waited).await?;
             if self.called_back {
                 // What this partition had is in the pool, too.
                 self.lease.left = 0;
             }
+            // Whoever has begun instead is waited for from the start.
+            self.pauses = 0;
         }
         Ok(None)
     }
 
-    /// So that the next one is refused in one round trip. The pool called back less than a second before
+    /// So that the next one is refused in one round trip. The pool called back less than a term ([`term_ms`]) before
     /// that moment, and whatever was given back later is found after it.
     async fn remember_sold_out(&self, until: i64) -> Result<(), CommitError> {
         let context = self.world.context();
         let (record, field) = (self.budget.place.lease.clone(), SOLD_OUT_UNTIL.into());
-        let write = match until > context.now.0 {
+        let write = match until > context.time().0 {
             true => Write::Set(record, field, Value::Integer(until)),
             false => Write::Unset(record, field),
         };
         context.write(self.partition, [write]).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool(recalled_at: i64, done: i64, took: i64) -> Pool {
+        Pool { free: 0, recalled_at, done, term: term_ms(took), credited: 0 }
+    }
+
+    #[test]
+    fn what_was_found_counts_for_its_term_and_for_whoever_asked_before() {
+        // When it began, how long it took; when the request began, what time it is by now.
+        for (recalled_at, took, now, time, expected) in [
+            (4_000, 0, 5_000, 5_000, false),
+            (4_001, 0, 5_000, 5_000, true),
+            (5_000, 0, 5_000, 5_000, true),
+            (6_000, 0, 5_000, 5_000, true),
+            // By a clock that is ahead.
+            (6_001, 0, 5_000, 5_000, false),
+            (605_000, 0, 5_000, 5_000, false),
+            // The request waited for it.
+            (7_000, 0, 5_000, 9_000, true),
+            (3_000, 1_500, 5_000, 9_000, true),
+            (3_000, 1_000, 5_000, 9_000, false),
+        ] {
+            let done = pool(recalled_at, recalled_at, took);
+            assert_eq!(done.has_called_back(now, time), expected, "{recalled_at} {took}");
+            assert!(!done.is_calling_back(time));
+        }
+    }
+
+    #[test]
+    fn one_that_is_under_way_has_twice_as_long_as_the_last_one_took() {
+        for (recalled_at, took, expected) in [
+            (4_000, 0, false),
+            (4_001, 0, true),
+            (6_000, 0, true),
+            (6_001, 0, false),
+            (1_001, 2_000, true),
+            (1_000, 2_000, false),
+        ] {
+            let under_way = pool(recalled_at, 0, took);
+            assert_eq!(under_way.is_calling_back(5_000), expected, "{recalled_at} {took}");
+            assert!(!under_way.has_called_back(5_000, 5_000));
+            let other = pool(recalled_at, 4_500, took);
+            assert!(other.has_called_back(5_000, 5_000), "one before it has ended");
+        }
     }
 }

@@ -9,8 +9,10 @@ use crate::{Place, demand};
 
 /// When the last one began to call back, in unix milliseconds.
 pub(crate) const RECALLED_AT: &str = "recalled";
-/// Which of those has come to its end.
+/// When the last one began of those that have come to their end.
 pub(crate) const RECALL_DONE: &str = "done";
+/// How many milliseconds that one took; more, while another one takes longer.
+pub(crate) const RECALL_TOOK: &str = "took";
 /// Units that the pool may still lease out. Whoever sets up a budget adds them.
 pub const FREE: &str = "free";
 /// 1 once any unit was leased out.
@@ -57,7 +59,11 @@ pub(crate) fn take(
     plan.write(Write::Set(pool.clone(), LEASED.into(), Value::Integer(1)));
     plan.read(Read::Fields(
         pool.clone(),
-        vec![FREE.into(), RECALLED_AT.into(), RECALL_DONE.into(), credited(partition)],
+        [FREE, RECALLED_AT, RECALL_DONE, RECALL_TOOK]
+            .map(Field::from)
+            .into_iter()
+            .chain([credited(partition)])
+            .collect(),
     ));
     plan
 }

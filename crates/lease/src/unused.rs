@@ -163,7 +163,7 @@ mod tests {
             store,
             partitions: Partitions::new(4).unwrap(),
             now: UnixMillis(0),
-            pause: |_| Box::pin(std::future::ready(())),
+            timer: store::Timer::still(),
         }
     }
 

@@ -14,7 +14,7 @@ use domain::partition::{Partition, Partitions};
 use domain::time::UnixMillis;
 use domain::transaction::{Answer, CommitError, MapKey, Outcome, Read, Transaction, Value, Write};
 use futures::executor::block_on;
-use futures::future::join_all;
+use futures::future::{join, join_all, maybe_done};
 use lease::{
     Budget, CREDITED, FREE, Lease, Place, RETURNED, Refill, SOLD_OUT_UNTIL, Source, Why, World,
     call_back_all, forget_sold_out, is_low, is_sold_out, refill,
@@ -23,7 +23,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence::WithSource;
 use store::plan::{Plan, Refused};
-use store::{Context, attempts};
+use store::{Context, Timer, attempts};
 
 /// The largest amount.
 const AMOUNT_MAX: i64 = 500;
@@ -129,10 +129,13 @@ impl World for Rain {
             store: self,
             partitions: self.partitions,
             now: UnixMillis(self.clock.get()),
-            pause: |_| {
-                PAUSES.set(PAUSES.get() + 1);
-                Box::pin(turn())
-            },
+            timer: Timer::begin(
+                |_| {
+                    PAUSES.set(PAUSES.get() + 1);
+                    Box::pin(turn())
+                },
+                || 0,
+            ),
         }
     }
 }
@@ -399,7 +402,7 @@ fn the_last_cents_are_given_where_they_are_enough() {
     assert_eq!(rain.check(), 1_000);
 }
 
-/// Within a second of the last calling back, what other partitions have left stays there; what the own one
+/// Within a term of the last calling back, what other partitions have left stays there; what the own one
 /// has is given.
 #[test]
 fn what_a_partition_has_is_given_while_nothing_is_free() {
@@ -457,7 +460,7 @@ fn a_calling_back_that_was_abandoned_by_a_clock_ahead_is_done_by_the_next() {
 
     assert_eq!(PAUSES.get(), 0);
     assert_eq!(block_on(rain.give(homes[2], 61..=61)).unwrap(), Some(61), "called back");
-    assert_eq!(PAUSES.get(), 50, "the other one may still be at it");
+    assert_eq!(PAUSES.get(), 0, "nobody knows when it was");
     let counts = rain.fields(place.partition, &place.pool, ["recalled", "done"]);
     assert_eq!(counts, [rain.clock.get(); 2]);
     assert_eq!(rain.check(), 1_000);
@@ -547,4 +550,139 @@ fn a_budget_is_low_where_not_every_share_is_worth_a_gift() {
         rain.free.set(seen);
         assert_eq!(is_low(&rain, &rain.budget(), 10), expected, "{seen:?} of {total}");
     }
+}
+
+/// What a calling back found counts for so long, where it did not take long.
+const TERM_MS: u64 = 1_000;
+/// Milliseconds that each commit of a slow store takes.
+const SLOW_COMMIT_MS: u64 = 5;
+/// Partitions from which a wave takes longer than a second of a slow store.
+const SLOW_PARTITIONS: u32 = 256;
+/// People who are told that nothing is left, and ask again.
+const REFUSED: usize = 32;
+/// How long they do so.
+const ASKING_MS: u64 = 60_000;
+
+thread_local! {
+    /// The time of a slow store's world.
+    static SLOW_CLOCK_MS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// A store that commits one transaction after the other, each in its time.
+struct Slow {
+    memory: Memory,
+    /// When it has nothing more to do.
+    idle_at: Cell<u64>,
+    /// When waves began and ended.
+    waves: RefCell<Vec<(u64, &'static str)>>,
+}
+
+/// All of them, each once in a turn: [`join_all`] leaves out most of many that wait by turns.
+async fn all_by_turns<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut all: Vec<_> = futures.map(|one| Box::pin(maybe_done(one))).collect();
+    poll_fn(|context| {
+        let mut is_done = true;
+        for one in &mut all {
+            is_done &= one.as_mut().poll(context).is_ready();
+        }
+        if is_done { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    all.iter_mut().filter_map(|one| one.as_mut().take_output()).collect()
+}
+
+/// Until a moment of a slow store's world.
+async fn until(ms: u64) {
+    while SLOW_CLOCK_MS.get() < ms {
+        turn().await;
+    }
+}
+
+impl Binding for Slow {
+    async fn commit(
+        &self,
+        partition: Partition,
+        transaction: &Transaction,
+    ) -> Result<Outcome, CommitError> {
+        let done_at = self.idle_at.get().max(SLOW_CLOCK_MS.get()) + SLOW_COMMIT_MS;
+        self.idle_at.set(done_at);
+        until(done_at).await;
+        let outcome = self.memory.commit(partition, transaction).await;
+        for name in ["recalled", "done"] {
+            let is_name =
+                |write: &Write| matches!(write, Write::Set(_, field, _) if *field == name.into());
+            if transaction.writes.iter().any(is_name)
+                && matches!(outcome, Ok(Outcome::Committed(_)))
+            {
+                self.waves.borrow_mut().push((done_at, name));
+            }
+        }
+        outcome
+    }
+
+    async fn commit_some(
+        &self,
+        transactions: &[(Partition, Transaction)],
+    ) -> Vec<Result<Outcome, CommitError>> {
+        all_by_turns(transactions.iter().map(|(partition, one)| self.commit(*partition, one))).await
+    }
+}
+
+/// Clocks of two people differ: two who begin in the same millisecond would both go on.
+fn at_slow_store(store: &Slow, person: usize) -> Context<'_, Slow> {
+    let timer =
+        Timer::begin(|ms| Box::pin(until(SLOW_CLOCK_MS.get() + ms)), || SLOW_CLOCK_MS.get());
+    let now = UnixMillis(1_771_257_600_000 + SLOW_CLOCK_MS.get() as i64 + person as i64);
+    Context { store, partitions: Partitions::new(SLOW_PARTITIONS).unwrap(), now, timer }
+}
+
+/// A sale is over, and a wave takes longer than a second. Waves begin one after the other and leave the store
+/// half of its time, however many ask.
+#[test]
+fn waves_of_a_slow_store_do_not_make_it_slower() {
+    let store = Slow { memory: Memory::new(), idle_at: Cell::new(0), waves: RefCell::default() };
+    let partitions = Partitions::new(SLOW_PARTITIONS).unwrap();
+    let partition = partitions.of_configuration("pool");
+    let place = Place { partition, pool: "p".into(), lease: "l".into() };
+    let working = Cell::new(REFUSED);
+    let refused = async |person: usize| {
+        let homes: Vec<_> = partitions.all().collect();
+        let mut home = homes.iter().copied().cycle().skip(person * 8);
+        while SLOW_CLOCK_MS.get() < ASKING_MS {
+            let (context, free, home) =
+                (at_slow_store(&store, person), Cell::new(None), home.next().unwrap());
+            let budget = Budget { place: place.clone(), total: 0, free: &free };
+            let mark = Read::Fields(place.lease.clone(), vec![SOLD_OUT_UNTIL.into()]);
+            let answers = context.read(home, vec![mark]).await.unwrap();
+            let [until] = integers(answers.first()).unwrap();
+            if !is_sold_out(Some(&Value::Integer(until)), context.now).unwrap() {
+                let found = refill(&context, &budget, home, Lease::default(), 1..=1).await;
+                assert_eq!(found, Ok(Refill::SoldOut));
+            }
+        }
+        working.set(working.get() - 1);
+    };
+    let clock = async {
+        while working.get() > 0 {
+            SLOW_CLOCK_MS.set(SLOW_CLOCK_MS.get() + SLOW_COMMIT_MS);
+            turn().await;
+        }
+    };
+    block_on(join(clock, all_by_turns((0..REFUSED).map(refused))));
+    let waves = store.waves.into_inner();
+    let mut begun: Vec<u64> = Vec::new();
+    let mut took = 0;
+    for (index, (at, name)) in waves.iter().enumerate() {
+        match (index % 2, *name) {
+            (0, "recalled") => {
+                // Whoever waits for the first one cannot know yet how long it takes.
+                let is_known = begun.len() > 1;
+                assert!(!is_known || at - begun[begun.len() - 1] >= 2 * took, "{waves:?}");
+                begun.push(*at);
+            }
+            (1, "done") => took = at - begun[begun.len() - 1],
+            _ => panic!("two at once: {waves:?}"),
+        }
+    }
+    assert!(took > TERM_MS && begun.len() > 10, "{waves:?}");
 }

@@ -30,7 +30,7 @@ fn at(store: &Memory, ms: i64) -> Context<'_, Memory> {
         store,
         partitions: Partitions::new(2).unwrap(),
         now: UnixMillis(START + ms),
-        pause: |_| Box::pin(std::future::ready(())),
+        timer: store::Timer::still(),
     }
 }
 

@@ -52,7 +52,7 @@ impl<T> Cache<T> {
                 Some(Entry::Reading) => {}
                 None => break,
             }
-            (context.pause)(1).await;
+            context.timer.pause(1).await;
         }
         self.put(id, Some(Entry::Reading));
         // Whoever reads may be given up half-way, with its client: then the mark goes with it.

@@ -10,6 +10,7 @@ use domain::time::UnixMillis;
 use domain::transaction::{Answer, CommitError, Outcome, Read, Transaction, Write};
 
 use crate::plan::{Decided, Plan, Reasons};
+use crate::timer::Timer;
 use crate::wave;
 
 /// One request's world.
@@ -21,8 +22,8 @@ pub struct Context<'a, B> {
     pub partitions: Partitions,
     /// The time of the request.
     pub now: UnixMillis,
-    /// Waits so many milliseconds.
-    pub pause: fn(u64) -> Pin<Box<dyn Future<Output = ()>>>,
+    /// What passes of time meanwhile.
+    pub timer: Timer,
 }
 
 impl<B> Clone for Context<'_, B> {
@@ -37,6 +38,11 @@ impl<'a, B: Binding> Context<'a, B> {
     /// Where a user lives.
     pub fn home(&self, user: UserId) -> Partition {
         self.partitions.locate(user).partition
+    }
+
+    /// What time it is by now: [`now`](Self::now) is when the request began.
+    pub fn time(&self) -> UnixMillis {
+        UnixMillis(self.now.0.saturating_add(self.timer.passed_ms()))
     }
 
     /// Commits one plan: the answers to its reads, or why nothing was written.
@@ -160,7 +166,7 @@ pub(crate) mod tests {
             store,
             partitions: Partitions::default(),
             now: UnixMillis(now),
-            pause: |_| Box::pin(std::future::ready(())),
+            timer: crate::Timer::still(),
         }
     }
 

@@ -49,6 +49,7 @@ pub mod quarantine;
 pub mod retention;
 pub mod sealed;
 pub mod sweep;
+pub mod timer;
 pub mod versioned;
 pub mod wave;
 
@@ -59,4 +60,5 @@ pub use context::Context;
 pub use failure::Failure;
 pub use plan::{Plan, Refused};
 pub use sweep::Sweep;
+pub use timer::Timer;
 pub use versioned::{Seen, Versioned};

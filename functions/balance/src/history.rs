@@ -309,7 +309,6 @@ async fn add_months<B: Binding>(
 
 #[cfg(test)]
 mod tests {
-    use std::pin::Pin;
 
     use binding::memory::Memory;
     use domain::partition::Partitions;
@@ -371,9 +370,8 @@ mod tests {
     const START_MS: i64 = 1_771_257_600_000;
 
     fn context(store: &Memory) -> Context<'_, Memory> {
-        let pause = |_| -> Pin<Box<dyn Future<Output = ()>>> { Box::pin(std::future::ready(())) };
         let partitions = Partitions::new(4).unwrap();
-        Context { store, partitions, now: UnixMillis(START_MS), pause }
+        Context { store, partitions, now: UnixMillis(START_MS), timer: store::Timer::still() }
     }
 
     /// Behind the entries come their months, whatever the size of a page; and nothing twice.

@@ -128,12 +128,7 @@ async fn answer(operation: Operation, call: &Call, stages: &mut Stages) -> Resul
 }
 
 fn context<'a>(config: &Config, store: &'a Store) -> Context<'a, Store> {
-    Context {
-        store,
-        partitions: config.partitions,
-        now: store.now(),
-        pause: |ms| Box::pin(edge::clock::pause(ms)),
-    }
+    Context { store, partitions: config.partitions, now: store.now(), timer: edge::clock::timer() }
 }
 
 /// What came of a command.

@@ -151,7 +151,7 @@ fn context<'a>(
         store,
         partitions: config.partitions,
         now: store.now(),
-        pause: |ms| Box::pin(edge::clock::pause(ms)),
+        timer: edge::clock::timer(),
     };
     Context { base, stage: &config.stage, templates, lease_share: lease::SHARE }
 }

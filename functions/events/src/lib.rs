@@ -140,12 +140,7 @@ async fn mark_paid(events: &[Event], config: &Config) -> Result<(), CommitError>
 }
 
 fn context<'a>(store: &'a Store, config: &Config) -> Context<'a, Store> {
-    Context {
-        store,
-        partitions: config.partitions,
-        now: store.now(),
-        pause: |ms| Box::pin(edge::clock::pause(ms)),
-    }
+    Context { store, partitions: config.partitions, now: store.now(), timer: edge::clock::timer() }
 }
 
 /// Pays for packets: from then on they can be opened.

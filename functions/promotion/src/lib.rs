@@ -151,12 +151,8 @@ fn context<'a, B>(
     catalogue: &'a Catalogue,
     now: UnixMillis,
 ) -> Context<'a, B> {
-    let world = store::Context {
-        store,
-        partitions: config.partitions,
-        now,
-        pause: |ms| Box::pin(edge::clock::pause(ms)),
-    };
+    let world =
+        store::Context { store, partitions: config.partitions, now, timer: edge::clock::timer() };
     Context { world, catalogue }
 }
 

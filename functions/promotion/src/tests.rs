@@ -81,7 +81,7 @@ impl<B: Binding> Shop<B> {
             store,
             partitions: *partitions,
             now: UnixMillis(START + ms),
-            pause: |_| Box::pin(std::future::ready(())),
+            timer: store::Timer::still(),
         };
         Context { world, catalogue }
     }

@@ -116,7 +116,7 @@ async fn answer(operation: Operation, call: &Call, stages: &mut Stages) -> Resul
         store: store.as_ref(),
         partitions: call.config.partitions,
         now: store.now(),
-        pause: |ms| Box::pin(edge::clock::pause(ms)),
+        timer: edge::clock::timer(),
     };
     let done = perform(&context, &call.config.stage, &settings, command).await?;
     stages.end("commit");

@@ -44,7 +44,7 @@ fn at<B>(store: &B, now_ms: i64) -> Context<'_, B> {
         store,
         partitions: Partitions::new(4).unwrap(),
         now: UnixMillis(now_ms),
-        pause: |_| Box::pin(std::future::ready(())),
+        timer: store::Timer::still(),
     }
 }
 

@@ -17,7 +17,6 @@
     allow(unsafe_code, reason = "the exports that wit-bindgen generates")
 )]
 
-use std::pin::Pin;
 use std::rc::Rc;
 
 use coupons::context::Templates;
@@ -162,8 +161,7 @@ fn books<'a>(
     templates: &'a Templates,
 ) -> Books<'a, Store> {
     let (now, partitions, stage) = (store.now(), config.partitions, &*config.stage);
-    let pause = |ms| -> Pin<Box<dyn Future<Output = ()>>> { Box::pin(edge::clock::pause(ms)) };
-    let base = wallet::context::Context { store, partitions, now, pause };
+    let base = wallet::context::Context { store, partitions, now, timer: edge::clock::timer() };
     let lease_share = lease::SHARE;
     let coupons = coupons::context::Context { base, stage, templates, lease_share };
     Books { wallets: base, coupons, stage, keys }

@@ -3,7 +3,6 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::pin::Pin;
 
 use binding::memory::Memory;
 use coupons::context::Templates;
@@ -107,8 +106,7 @@ impl Store {
 }
 
 fn context<B>(store: &B, now: UnixMillis) -> store::Context<'_, B> {
-    let pause = |_| -> Pin<Box<dyn Future<Output = ()>>> { Box::pin(std::future::ready(())) };
-    store::Context { store, partitions: partitions(), now, pause }
+    store::Context { store, partitions: partitions(), now, timer: store::Timer::still() }
 }
 
 /// Does something with the books that a store holds.

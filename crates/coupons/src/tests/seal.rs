@@ -42,7 +42,7 @@ fn at<'a, B>(store: &'a B, templates: &'a Templates, now_ms: i64) -> Context<'a,
         store,
         partitions: partitions(),
         now: UnixMillis(now_ms),
-        pause: |_| Box::pin(std::future::ready(())),
+        timer: store::Timer::still(),
     };
     Context { base, stage: "live", templates, lease_share: lease::SHARE }
 }

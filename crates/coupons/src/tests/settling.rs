@@ -60,7 +60,7 @@ fn context<'a, B>(store: &'a B, templates: &'a Templates, ms: i64) -> Context<'a
         store,
         partitions: Partitions::new(4).unwrap(),
         now: UnixMillis(START.0 + ms),
-        pause: |_| Box::pin(std::future::ready(())),
+        timer: store::Timer::still(),
     };
     Context { base, stage: "live", templates, lease_share: lease::SHARE }
 }

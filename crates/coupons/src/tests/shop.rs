@@ -53,7 +53,7 @@ impl Shop {
             store: &self.store,
             partitions: Partitions::new(4).unwrap(),
             now,
-            pause: |_| Box::pin(std::future::ready(())),
+            timer: store::Timer::still(),
         };
         Context { base, stage: "live", templates, lease_share: lease::SHARE }
     }

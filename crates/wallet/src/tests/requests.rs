@@ -19,7 +19,7 @@ pub fn at<B>(store: &B, now_ms: i64) -> Context<'_, B> {
         store,
         partitions: Partitions::new(4).unwrap(),
         now: UnixMillis(now_ms),
-        pause: |_| Box::pin(std::future::ready(())),
+        timer: store::Timer::still(),
     }
 }
 

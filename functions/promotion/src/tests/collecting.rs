@@ -30,7 +30,7 @@ fn world<B: Binding>(store: &B, ms: i64) -> store::Context<'_, B> {
         store,
         partitions: partitions(),
         now: UnixMillis(START + ms),
-        pause: |_| Box::pin(std::future::ready(())),
+        timer: store::Timer::still(),
     }
 }
 

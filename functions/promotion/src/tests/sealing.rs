@@ -386,7 +386,7 @@ fn a_crash_after_any_call_of_a_sweep_leaves_the_rest_to_the_next_one() {
                     store: &crashing,
                     partitions: shop.partitions,
                     now: UnixMillis(START + at),
-                    pause: |_| Box::pin(std::future::ready(())),
+                    timer: store::Timer::still(),
                 };
                 let context = Context { world, catalogue: &catalogue };
                 // The one for keys may end at the crash, too.
@@ -430,7 +430,7 @@ fn who_publishes_while_it_is_sealed_is_refused_or_keeps_it_whole() {
                         store: memory,
                         partitions,
                         now: UnixMillis(START + at + skew),
-                        pause: |_| Box::pin(std::future::ready(())),
+                        timer: store::Timer::still(),
                     };
                     let context = Context { world, catalogue: &catalogue };
                     if is_publishing {

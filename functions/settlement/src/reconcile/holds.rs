@@ -371,12 +371,8 @@ mod tests {
     /// Looks again and again, each time with as many commits as a call may make already, or some less.
     fn look_at(store: &Memory, left: u64) -> (Vec<String>, u32) {
         let partitions = Partitions::new(1).unwrap();
-        let context = store::Context {
-            store,
-            partitions,
-            now: UnixMillis(0),
-            pause: |_| Box::pin(std::future::ready(())),
-        };
+        let context =
+            store::Context { store, partitions, now: UnixMillis(0), timer: store::Timer::still() };
         let keys = SigningKeys::parse(&format!("dev-1:{}", "A".repeat(43)), true).unwrap();
         let keys = super::super::VerifyingKeys::parse(&keys.verifying_text(), true).unwrap();
         let (mut report, mut after) = (Report::default(), None);
