@@ -10,7 +10,7 @@ pub fn context<'a, B>(store: &'a B, templates: &'a Templates, lease_share: i64) 
         store,
         partitions: Partitions::default(),
         now: UnixMillis(1_771_257_600_000),
-        pause: |_| Box::pin(tokio::task::yield_now()),
+        timer: store::Timer::begin(|_| Box::pin(tokio::task::yield_now()), || 0),
     };
     Context { base, stage: "live", templates, lease_share }
 }

@@ -46,7 +46,10 @@ async fn shop(place: &Place, activities: usize) -> App {
                 store,
                 partitions,
                 now,
-                pause: |ms| Box::pin(tokio::time::sleep(Duration::from_millis(ms))),
+                timer: store::Timer::begin(
+                    |ms| Box::pin(tokio::time::sleep(Duration::from_millis(ms))),
+                    || 0,
+                ),
             };
             let context = Context { world, catalogue: &catalogue };
             // Boxed: its type is too deep to be laid out.
