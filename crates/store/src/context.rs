@@ -166,7 +166,7 @@ pub(crate) mod tests {
             store,
             partitions: Partitions::default(),
             now: UnixMillis(now),
-            timer: crate::Timer::still(),
+            timer: Timer::still(),
         }
     }
 
