@@ -295,9 +295,14 @@ impl<B: Binding> World for Context<'_, B> {
         self.lease_share
     }
 
-    async fn before_recall(&self, partitions: &[Partition]) -> Result<(), CommitError> {
+    async fn before_recall(
+        &self,
+        partitions: &[Partition],
+        now: UnixMillis,
+    ) -> Result<(), CommitError> {
+        let context = Context { base: store::Context { now, ..self.base }, ..*self };
         // What is stuck keeps its own unit and no other; a sweep tells of it.
         // Boxed, because the compiler follows types only so deep.
-        Box::pin(expire_before_recall(self, partitions)).await.map(drop)
+        Box::pin(expire_before_recall(&context, partitions)).await.map(drop)
     }
 }

@@ -130,6 +130,11 @@ impl Partition {
         Self { space: self.space, index: self.index % count }
     }
 
+    /// Its number among those of its kind, from 0.
+    pub fn index(self) -> u16 {
+        self.index
+    }
+
     fn users(index: u64) -> Self {
         // At most 4,096 partitions, so that the index fits.
         Self { space: Space::Users, index: index as u16 }

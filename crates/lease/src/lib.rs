@@ -38,16 +38,19 @@
 //!   (`tests/tests/load/leases.rs` prints other sizes). A lease is never smaller than what one request needs,
 //!   except for the rest of the budget. Where units are given in amounts, the last amount may therefore be smaller.
 //! - *Given units are counted nowhere*: they are what was credited, less what was returned, is left, or is held.
-//! - *Reclaiming.* Before anybody is told that nothing is left, one request reclaims leases from all partitions
-//!   ([`call_back`]); the others wait for it. Partitions then remember "sold out" until a term after that wave began,
-//!   and the next wave finds whatever came back later. The *term* is a second, or twice as long as the wave took where
-//!   that is longer, and ten seconds at most. So however slow the store is, waves take half of the time and do not run
-//!   side by side. (The term was a fixed second at first. Once a sale was over and a wave took longer than that,
-//!   each refusal began a wave of its own, and the waves kept each other slow.) A wave that has not ended within the term
-//!   of the last one is taken to have died; whoever begins another one doubles the term. Raising a stock removes the
-//!   marks.
+//! - *Reclaiming.* Before anybody is told that nothing is left, one request reclaims leases from all partitions in a
+//!   wave ([`call_back`]); the others wait for it. Partitions then remember "sold out" until a term after that wave
+//!   began, and the next wave finds whatever came back later. The *term* is twice as long as the wave took, between one
+//!   second and ten. So as long as a wave takes less than five seconds, waves take at most half of the time, and do not run
+//!   side by side. (The term was a fixed second at first. Once a sale was over and a wave took longer than that, each
+//!   refusal began a wave of its own, and the waves kept each other slow.)
+//! - *Waves that do not end.* Who waits for a wave loses patience after a term of the last one that ended, and begins another
+//!   one, which is given twice the patience; of one that began ten seconds ago nobody expects an end. Where a
+//!   wave fails the pool says so, and nobody begins another one for a second: who asks meanwhile is told
+//!   that the store is unavailable, as is who has waited for 15 seconds.
+//! - *A raised stock* removes the marks.
 //! - *Clocks ahead.* A mark that reaches more than ten seconds into the future does not count, and whoever meets it
-//!   removes it. Nor does a wave that is dated more than a second into the future.
+//!   removes it. Nor does what a wave found that is dated more than a second into the future.
 //! - *The end.* Settlement reclaims the leases of a budget that is over. A partition may still hold units for
 //!   somebody, and these come back to the lease later. So the budget is put to rest only when no partition has
 //!   anything left or held. Until then settlement looks again, after as long again as the budget has been over, at
@@ -56,17 +59,19 @@
 use std::cell::Cell;
 
 use domain::partition::Partition;
+use domain::time::UnixMillis;
 use domain::transaction::{CommitError, Field, Guard, MapKey};
 use store::{Binding, Context};
 
-mod recall;
+mod pool;
+mod reclaim;
 mod record;
 mod refill;
 mod size;
 mod steps;
 mod unused;
 
-pub use recall::{
+pub use reclaim::{
     call_back, call_back_all, close, close_all, forget_sold_out, given_if_home, is_all_home,
 };
 pub use record::{
@@ -99,6 +104,7 @@ pub trait World {
     fn before_recall(
         &self,
         _partitions: &[Partition],
+        _now: UnixMillis,
     ) -> impl Future<Output = Result<(), CommitError>> {
         async { Ok(()) }
     }

@@ -5,18 +5,7 @@ use domain::time::UnixMillis;
 use domain::transaction::{Answer, CommitError, Field, Guard, MapKey, Read, Value, Write};
 
 use crate::demand;
-
-/// For as long, at least, counts what a calling back found; and as far may clocks differ.
-pub(crate) const TERM_MS_MIN: i64 = 1_000;
-/// The longest that it counts.
-pub(crate) const TERM_MS_MAX: i64 = 10_000;
-
-/// How long counts what a calling back found, from its beginning, by how long it took: a million refused requests a
-/// second must not become a million waves over all partitions. Twice as long as it took, so that it is at rest for
-/// half of the time however slow the store is.
-pub(crate) fn term_ms(took_ms: i64) -> i64 {
-    took_ms.saturating_mul(2).clamp(TERM_MS_MIN, TERM_MS_MAX)
-}
+use crate::pool::TERM_MS_MAX;
 
 /// What one partition has of a budget. Units given here are `credited - returned - left - held`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -179,21 +168,6 @@ mod tests {
             |field: &str, count| Write::Set(record.clone(), field.into(), Value::Integer(count));
         let add = Write::Add(record.clone(), LEFT.into(), 12);
         assert_eq!(credit.writes, [set(CREDITED, 25), set(SIZE, 15), unset, add]);
-    }
-
-    #[test]
-    fn what_was_found_counts_for_twice_as_long_as_it_took_within_bounds() {
-        for (took, expected) in [
-            (i64::MIN, 1_000),
-            (0, 1_000),
-            (500, 1_000),
-            (501, 1_002),
-            (5_000, 10_000),
-            (5_001, 10_000),
-            (i64::MAX, 10_000),
-        ] {
-            assert_eq!(term_ms(took), expected, "{took}");
-        }
     }
 
     #[test]

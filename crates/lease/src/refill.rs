@@ -2,25 +2,24 @@
 
 use std::ops::RangeInclusive;
 
-use domain::answers::integers;
 use domain::partition::Partition;
-use domain::transaction::{Answer, CommitError, Value, Write};
-use store::attempts;
+use domain::transaction::{CommitError, Guard, Value, Write};
+use store::{Plan, attempts};
 
-use crate::recall::recall;
-use crate::record::{Lease, SOLD_OUT_UNTIL, Source, TERM_MS_MIN, term_ms};
+use crate::pool::Pool;
+use crate::reclaim::run_wave;
+use crate::record::{LEFT, Lease, SOLD_OUT_UNTIL, Source};
 use crate::size::{free_for, shares, size, size_unseen};
 use crate::steps::{NotTaken, remember_credited, settle, take};
 use crate::{Budget, World};
 
 /// As long as a wave over all partitions takes on a store that is fast. Each pause is twice the one before, up to 16 times
 /// this.
-const PAUSE_MS: u64 = 20;
+const PAUSE_MS: i64 = 20;
 /// See [`PAUSE_MS`].
 const DOUBLED_MAX: u32 = 4;
-/// Pauses, while somebody else calls back: 15 seconds, longer than it counts. Whoever has not done so by then is taken to
-/// have died.
-const PAUSES_MAX: u32 = 50;
+/// Nobody waits longer: somebody who asked a shop for a coupon has given up by then.
+const WAITED_MS_MAX: i64 = 15_000;
 
 /// What came of asking for more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,13 +33,13 @@ pub enum Refill {
 
 /// More for a partition that has less left than is needed: takes a lease, or finds the one that is under
 /// way to it. Of `least..=need` units, at least one, it says how many can be given: less than `need` only
-/// where the pool has no more, and others had none when they were last called back, at most a second ago.
+/// where the pool has no more, and others had none in the last wave that counts.
 ///
 /// The lease is as it was read a moment ago. Where it has changed since, the commit that gives will tell,
 /// and the lease is to be read again.
 ///
 /// # Errors
-/// The store's.
+/// The store's; `Unavailable`, too, where nobody could find out what is left.
 pub async fn refill<W: World>(
     world: &W,
     budget: &Budget<'_>,
@@ -49,9 +48,19 @@ pub async fn refill<W: World>(
     wanted: RangeInclusive<i64>,
 ) -> Result<Refill, CommitError> {
     let (least, need) = wanted.into_inner();
-    let (pauses, rest, called_back) = (0, None, false);
-    let mut asking =
-        Asking { world, budget, partition, lease, least, need, rest, pauses, called_back };
+    let (rest, watch, waited_ms, has_reclaimed) = (None, Watch::default(), 0, false);
+    let mut asking = Asking {
+        world,
+        budget,
+        partition,
+        lease,
+        least,
+        need,
+        rest,
+        watch,
+        waited_ms,
+        has_reclaimed,
+    };
     // Each lost attempt is another partition's success, and makes the guess of what is free better.
     attempts("take a lease", async || asking.attempt().await).await
 }
@@ -66,49 +75,44 @@ struct Asking<'a, W> {
     need: i64,
     /// What the pool has, where the next attempt is to take less than is needed.
     rest: Option<i64>,
+    watch: Watch,
+    /// The sum of all pauses.
+    waited_ms: i64,
+    /// By a wave of this request.
+    has_reclaimed: bool,
+}
+
+/// A wave of somebody else, as long as it is the last one that began.
+#[derive(Default)]
+struct Watch {
+    stamp: i64,
     pauses: u32,
-    called_back: bool,
+    watched_ms: i64,
 }
 
-/// What the pool says of itself.
-struct Pool {
-    free: i64,
-    recalled_at: i64,
-    done: i64,
-    /// How long what the last calling back found counts, and how long the next one may take.
-    term: i64,
-    credited: i64,
-}
-
-impl Pool {
-    /// What a commit that did not take a lease read.
-    fn read(answer: Option<&Answer>) -> Result<Self, CommitError> {
-        let [free, recalled_at, done, took, credited] = integers(answer)?;
-        Ok(Self { free, recalled_at, done, term: term_ms(took), credited })
+impl Watch {
+    /// For how long this one has been watched.
+    fn see(&mut self, stamp: i64) -> i64 {
+        if self.stamp != stamp {
+            *self = Self { stamp, ..Self::default() };
+        }
+        self.watched_ms
     }
 
-    /// Whether a calling back of a moment began less than a term before another one. One that a clock far ahead dated
-    /// was at nobody knows what time: its date must not keep others from calling back until they reach it.
-    fn is_recent(&self, began: i64, before: i64, time: i64) -> bool {
-        let is_past = began <= time.saturating_add(TERM_MS_MIN);
-        is_past && before < began.saturating_add(self.term)
-    }
-
-    /// Whether one is under way, as far as anybody can tell.
-    fn is_calling_back(&self, time: i64) -> bool {
-        self.done != self.recalled_at && self.is_recent(self.recalled_at, time, time)
-    }
-
-    /// Whether what one found counts for a request of a moment: another one would find the same.
-    fn has_called_back(&self, now: i64, time: i64) -> bool {
-        self.is_recent(self.done, now, time)
+    /// The next pause.
+    fn pause_ms(&mut self) -> i64 {
+        let pause_ms = PAUSE_MS << self.pauses.min(DOUBLED_MAX);
+        self.pauses += 1;
+        self.watched_ms += pause_ms;
+        pause_ms
     }
 }
 
 impl<W: World> Asking<'_, W> {
-    /// Asks the pool once; waits first for somebody else who calls back.
+    /// Asks the pool once; waits first for somebody else who reclaims leases.
     async fn attempt(&mut self) -> Result<Option<Refill>, CommitError> {
         let place = &self.budget.place;
+        let mut has_waited = false;
         let (why, pool) = loop {
             let shares = shares(self.world);
             let asked = self.rest.take().unwrap_or(self.need);
@@ -120,7 +124,7 @@ impl<W: World> Asking<'_, W> {
             let plan = take(place, self.partition, self.lease.credited, size, free_for);
             let refused = match self.world.context().commit(place.partition, plan).await? {
                 Ok(answers) => {
-                    let Pool { free, credited, .. } = Pool::read(answers.first())?;
+                    let Pool { free, credited, .. } = Pool::answered(answers.first())?;
                     self.budget.free.set(Some(free));
                     let units = self.need.min(self.lease.left + size);
                     let source = Source::Credit(self.lease.credited, credited);
@@ -128,14 +132,24 @@ impl<W: World> Asking<'_, W> {
                 }
                 Err(refused) => refused,
             };
-            let pool = Pool::read(refused.reads.first())?;
+            let pool = Pool::answered(refused.reads.first())?;
             if refused.why != NotTaken::TooLittle || !self.must_wait(&pool) {
                 break (refused.why, pool);
             }
-            let pause_ms = PAUSE_MS << self.pauses.min(DOUBLED_MAX);
-            self.world.context().timer.pause(pause_ms).await;
-            self.pauses += 1;
+            if self.waited_ms >= WAITED_MS_MAX {
+                return Err(unknown("others still look for it"));
+            }
+            let pause_ms = self.watch.pause_ms();
+            self.world.context().timer.pause(pause_ms.unsigned_abs()).await;
+            self.waited_ms += pause_ms;
+            has_waited = true;
         };
+        if has_waited {
+            // The wave may have taken home what there was.
+            let read = Lease::read(place.lease.clone());
+            let answers = self.world.context().read(self.partition, vec![read]).await?;
+            self.lease = Lease::answered(answers.first())?;
+        }
         match why {
             NotTaken::Forgotten => {
                 let credited = self.lease.credited;
@@ -149,11 +163,12 @@ impl<W: World> Asking<'_, W> {
         }
     }
 
-    /// Whether somebody else calls back right now.
-    fn must_wait(&self, pool: &Pool) -> bool {
+    /// Whether somebody else reclaims leases right now.
+    fn must_wait(&mut self, pool: &Pool) -> bool {
         let (now, time) = (self.world.context().now.0, self.world.context().time().0);
-        let must = pool.is_calling_back(time) && !pool.has_called_back(now, time);
-        pool.free < self.need && !self.called_back && must && self.pauses < PAUSES_MAX
+        let may_come = pool.may_be_under_way(time) && !pool.counts(now, time);
+        let is_watched = self.watch.see(pool.wave) < pool.patience_ms();
+        pool.free < self.need && !self.has_reclaimed && may_come && is_watched
     }
 
     /// Brings home what the pool credited, where it is too little; unless somebody else has. It was taken for
@@ -173,13 +188,13 @@ impl<W: World> Asking<'_, W> {
         Ok(is_enough.then_some(Refill::Ready(Source::Left, self.need)))
     }
 
-    /// Takes less, calls back, or finds that nothing is left.
+    /// Takes less, reclaims leases, or finds that nothing is left.
     async fn too_little(&mut self, pool: &Pool) -> Result<Option<Refill>, CommitError> {
         let free = pool.free;
         let (now, time) = (self.world.context().now.0, self.world.context().time().0);
         if free >= self.need {
             self.budget.free.set(Some(free));
-        } else if self.called_back || pool.has_called_back(now, time) {
+        } else if self.has_reclaimed || pool.counts(now, time) {
             if free > 0 && self.lease.left + free >= self.least {
                 self.budget.free.set(Some(free));
                 self.rest = Some(free);
@@ -187,81 +202,42 @@ impl<W: World> Asking<'_, W> {
                 let units = self.need.min(self.lease.left);
                 return Ok(Some(Refill::Ready(Source::Left, units)));
             } else {
-                self.remember_sold_out(pool.done.min(time) + pool.term).await?;
+                self.remember_sold_out(pool.counts_until()).await?;
                 return Ok(Some(Refill::SoldOut));
             }
+        } else if pool.has_failed(time) {
+            return Err(unknown("the last look for it failed"));
         } else {
-            let waited = (self.pauses > 0 && pool.done != pool.recalled_at).then_some(pool.term);
             let place = &self.budget.place;
-            self.called_back = recall(self.world, place, pool.recalled_at, waited).await?;
-            if self.called_back {
+            self.has_reclaimed = run_wave(self.world, place, pool, self.partition).await?;
+            if self.has_reclaimed {
                 // What this partition had is in the pool, too.
                 self.lease.left = 0;
             }
-            // Whoever has begun instead is waited for from the start.
-            self.pauses = 0;
         }
         Ok(None)
     }
 
-    /// So that the next one is refused in one round trip. The pool called back less than a term ([`term_ms`]) before
-    /// that moment, and whatever was given back later is found after it.
+    /// So that the next one is refused in one round trip. The wave that found it began less than a term before that
+    /// moment, and whatever was given back later is found after it. What has come back to this partition since is not
+    /// hidden.
     async fn remember_sold_out(&self, until: i64) -> Result<(), CommitError> {
         let context = self.world.context();
-        let (record, field) = (self.budget.place.lease.clone(), SOLD_OUT_UNTIL.into());
-        let write = match until > context.time().0 {
-            true => Write::Set(record, field, Value::Integer(until)),
-            false => Write::Unset(record, field),
-        };
-        context.write(self.partition, [write]).await
+        let record = &self.budget.place.lease;
+        let mut plan = Plan::<()>::new();
+        if until > context.time().0 {
+            let no_more = Guard::IntegerAtMost(record.clone(), LEFT.into(), self.lease.left);
+            plan.demand((), no_more);
+            plan.write(Write::Set(record.clone(), SOLD_OUT_UNTIL.into(), Value::Integer(until)));
+        } else {
+            plan.write(Write::Unset(record.clone(), SOLD_OUT_UNTIL.into()));
+        }
+        context.commit(self.partition, plan).await?.ok();
+        Ok(())
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn pool(recalled_at: i64, done: i64, took: i64) -> Pool {
-        Pool { free: 0, recalled_at, done, term: term_ms(took), credited: 0 }
-    }
-
-    #[test]
-    fn what_was_found_counts_for_its_term_and_for_whoever_asked_before() {
-        // When it began, how long it took; when the request began, what time it is by now.
-        for (recalled_at, took, now, time, expected) in [
-            (4_000, 0, 5_000, 5_000, false),
-            (4_001, 0, 5_000, 5_000, true),
-            (5_000, 0, 5_000, 5_000, true),
-            (6_000, 0, 5_000, 5_000, true),
-            // By a clock that is ahead.
-            (6_001, 0, 5_000, 5_000, false),
-            (605_000, 0, 5_000, 5_000, false),
-            // The request waited for it.
-            (7_000, 0, 5_000, 9_000, true),
-            (3_000, 1_500, 5_000, 9_000, true),
-            (3_000, 1_000, 5_000, 9_000, false),
-        ] {
-            let done = pool(recalled_at, recalled_at, took);
-            assert_eq!(done.has_called_back(now, time), expected, "{recalled_at} {took}");
-            assert!(!done.is_calling_back(time));
-        }
-    }
-
-    #[test]
-    fn one_that_is_under_way_has_twice_as_long_as_the_last_one_took() {
-        for (recalled_at, took, expected) in [
-            (4_000, 0, false),
-            (4_001, 0, true),
-            (6_000, 0, true),
-            (6_001, 0, false),
-            (1_001, 2_000, true),
-            (1_000, 2_000, false),
-        ] {
-            let under_way = pool(recalled_at, 0, took);
-            assert_eq!(under_way.is_calling_back(5_000), expected, "{recalled_at} {took}");
-            assert!(!under_way.has_called_back(5_000, 5_000));
-            let other = pool(recalled_at, 4_500, took);
-            assert!(other.has_called_back(5_000, 5_000), "one before it has ended");
-        }
-    }
+/// Nobody knows whether anything is left.
+fn unknown(why: &str) -> CommitError {
+    CommitError::Unavailable(format!("what is left of a budget: {why}"))
 }

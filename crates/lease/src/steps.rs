@@ -4,15 +4,10 @@ use domain::partition::Partition;
 use domain::transaction::{Field, Guard, MapKey, Read, Value, Write};
 use store::Plan;
 
+use crate::pool::Pool;
 use crate::record::{CREDITED, LEFT, Lease, RETURNED, SOLD_OUT_UNTIL};
 use crate::{Place, demand};
 
-/// When the last one began to call back, in unix milliseconds.
-pub(crate) const RECALLED_AT: &str = "recalled";
-/// When the last one began of those that have come to their end.
-pub(crate) const RECALL_DONE: &str = "done";
-/// How many milliseconds that one took; more, while another one takes longer.
-pub(crate) const RECALL_TOOK: &str = "took";
 /// Units that the pool may still lease out. Whoever sets up a budget adds them.
 pub const FREE: &str = "free";
 /// 1 once any unit was leased out.
@@ -57,14 +52,7 @@ pub(crate) fn take(
     plan.write(Write::Add(pool.clone(), credited(partition), size));
     plan.write(Write::Add(pool.clone(), FREE.into(), -size));
     plan.write(Write::Set(pool.clone(), LEASED.into(), Value::Integer(1)));
-    plan.read(Read::Fields(
-        pool.clone(),
-        [FREE, RECALLED_AT, RECALL_DONE, RECALL_TOOK]
-            .map(Field::from)
-            .into_iter()
-            .chain([credited(partition)])
-            .collect(),
-    ));
+    plan.read(Read::Fields(pool.clone(), Pool::fields(credited(partition))));
     plan
 }
 

@@ -455,14 +455,14 @@ fn a_calling_back_that_was_abandoned_by_a_clock_ahead_is_done_by_the_next() {
     let ahead = rain.clock.get() + 600_000;
     rain.write(
         place.partition,
-        Write::Set(place.pool.clone(), "recalled".into(), Value::Integer(ahead)),
+        Write::Set(place.pool.clone(), "wave".into(), Value::Integer(ahead * 1_000)),
     );
 
     assert_eq!(PAUSES.get(), 0);
     assert_eq!(block_on(rain.give(homes[2], 61..=61)).unwrap(), Some(61), "called back");
-    assert_eq!(PAUSES.get(), 0, "nobody knows when it was");
-    let counts = rain.fields(place.partition, &place.pool, ["recalled", "done"]);
-    assert_eq!(counts, [rain.clock.get(); 2]);
+    assert_eq!(PAUSES.get(), 7, "the other one may still be at it: a second");
+    let counts = rain.fields(place.partition, &place.pool, ["wave", "ended"]);
+    assert_eq!(counts.map(|stamp| stamp / 1_000), [rain.clock.get(); 2]);
     assert_eq!(rain.check(), 1_000);
 }
 
@@ -487,8 +487,8 @@ fn what_a_clock_ahead_found_sold_out_is_sold_out_for_nobody_else() {
     assert_eq!(give(1, 1..=1), Some(1), "called back");
     assert_eq!(PAUSES.get(), 0);
     assert_eq!(mark(), [0], "it is gone");
-    let counts = rain.fields(place.partition, &place.pool, ["recalled", "done"]);
-    assert_eq!(counts, [clock; 2]);
+    let counts = rain.fields(place.partition, &place.pool, ["wave", "ended"]);
+    assert_eq!(counts.map(|stamp| stamp / 1_000), [clock; 2]);
     // Where nothing is left this clock says so, for a second of its own.
     assert_eq!(give(1, 1..=1), None);
     assert_eq!(mark(), [clock + 1_000]);
@@ -554,10 +554,8 @@ fn a_budget_is_low_where_not_every_share_is_worth_a_gift() {
 
 /// What a calling back found counts for so long, where it did not take long.
 const TERM_MS: u64 = 1_000;
-/// Milliseconds that each commit of a slow store takes.
-const SLOW_COMMIT_MS: u64 = 5;
-/// Partitions from which a wave takes longer than a second of a slow store.
-const SLOW_PARTITIONS: u32 = 256;
+/// How often everybody has a turn.
+const TICK_MS: u64 = 5;
 /// People who are told that nothing is left, and ask again.
 const REFUSED: usize = 32;
 /// How long they do so.
@@ -571,6 +569,10 @@ thread_local! {
 /// A store that commits one transaction after the other, each in its time.
 struct Slow {
     memory: Memory,
+    partitions: Partitions,
+    commit_ms: u64,
+    /// The one with which it fails.
+    broken: Option<Partition>,
     /// When it has nothing more to do.
     idle_at: Cell<u64>,
     /// When waves began and ended.
@@ -604,11 +606,14 @@ impl Binding for Slow {
         partition: Partition,
         transaction: &Transaction,
     ) -> Result<Outcome, CommitError> {
-        let done_at = self.idle_at.get().max(SLOW_CLOCK_MS.get()) + SLOW_COMMIT_MS;
+        let done_at = self.idle_at.get().max(SLOW_CLOCK_MS.get()) + self.commit_ms;
         self.idle_at.set(done_at);
         until(done_at).await;
+        if self.broken == Some(partition) {
+            return Err(CommitError::Unavailable("broken".into()));
+        }
         let outcome = self.memory.commit(partition, transaction).await;
-        for name in ["recalled", "done"] {
+        for name in ["wave", "ended", "failed"] {
             let is_name =
                 |write: &Write| matches!(write, Write::Set(_, field, _) if *field == name.into());
             if transaction.writes.iter().any(is_name)
@@ -628,61 +633,105 @@ impl Binding for Slow {
     }
 }
 
-/// Clocks of two people differ: two who begin in the same millisecond would both go on.
-fn at_slow_store(store: &Slow, person: usize) -> Context<'_, Slow> {
+fn at_slow_store(store: &Slow) -> Context<'_, Slow> {
     let timer =
         Timer::begin(|ms| Box::pin(until(SLOW_CLOCK_MS.get() + ms)), || SLOW_CLOCK_MS.get());
-    let now = UnixMillis(1_771_257_600_000 + SLOW_CLOCK_MS.get() as i64 + person as i64);
-    Context { store, partitions: Partitions::new(SLOW_PARTITIONS).unwrap(), now, timer }
+    let now = UnixMillis(1_771_257_600_000 + SLOW_CLOCK_MS.get() as i64);
+    Context { store, partitions: store.partitions, now, timer }
 }
 
-/// A sale is over, and a wave takes longer than a second. Waves begin one after the other and leave the store
-/// half of its time, however many ask.
-#[test]
-fn waves_of_a_slow_store_do_not_make_it_slower() {
-    let store = Slow { memory: Memory::new(), idle_at: Cell::new(0), waves: RefCell::default() };
-    let partitions = Partitions::new(SLOW_PARTITIONS).unwrap();
+/// A sale is over, and many ask all the same. When waves began, ended and failed, and how many were told that nobody
+/// knows what is left.
+fn ask_slow_store(
+    partitions: u32,
+    commit_ms: u64,
+    broken: Option<usize>,
+) -> (Vec<(u64, &'static str)>, u32) {
+    SLOW_CLOCK_MS.set(0);
+    let partitions = Partitions::new(partitions).unwrap();
+    let homes: Vec<_> = partitions.all().collect();
+    let store = Slow {
+        memory: Memory::new(),
+        partitions,
+        commit_ms,
+        broken: broken.map(|index| homes[index]),
+        idle_at: Cell::new(0),
+        waves: RefCell::default(),
+    };
     let partition = partitions.of_configuration("pool");
     let place = Place { partition, pool: "p".into(), lease: "l".into() };
-    let working = Cell::new(REFUSED);
+    let (working, unknown) = (Cell::new(REFUSED), Cell::new(0));
     let refused = async |person: usize| {
-        let homes: Vec<_> = partitions.all().collect();
         let mut home = homes.iter().copied().cycle().skip(person * 8);
         while SLOW_CLOCK_MS.get() < ASKING_MS {
-            let (context, free, home) =
-                (at_slow_store(&store, person), Cell::new(None), home.next().unwrap());
+            let (context, free) = (at_slow_store(&store), Cell::new(None));
+            let home = home.next().unwrap();
             let budget = Budget { place: place.clone(), total: 0, free: &free };
             let mark = Read::Fields(place.lease.clone(), vec![SOLD_OUT_UNTIL.into()]);
-            let answers = context.read(home, vec![mark]).await.unwrap();
+            let Ok(answers) = context.read(home, vec![mark]).await else { continue };
             let [until] = integers(answers.first()).unwrap();
-            if !is_sold_out(Some(&Value::Integer(until)), context.now).unwrap() {
-                let found = refill(&context, &budget, home, Lease::default(), 1..=1).await;
-                assert_eq!(found, Ok(Refill::SoldOut));
+            if is_sold_out(Some(&Value::Integer(until)), context.now).unwrap() {
+                continue;
+            }
+            match refill(&context, &budget, home, Lease::default(), 1..=1).await {
+                Ok(found) => assert_eq!(found, Refill::SoldOut),
+                Err(CommitError::Unavailable(_)) => unknown.set(unknown.get() + 1),
+                Err(error) => panic!("{error}"),
             }
         }
         working.set(working.get() - 1);
     };
     let clock = async {
         while working.get() > 0 {
-            SLOW_CLOCK_MS.set(SLOW_CLOCK_MS.get() + SLOW_COMMIT_MS);
+            SLOW_CLOCK_MS.set(SLOW_CLOCK_MS.get() + TICK_MS);
             turn().await;
         }
     };
     block_on(join(clock, all_by_turns((0..REFUSED).map(refused))));
-    let waves = store.waves.into_inner();
+    (store.waves.into_inner(), unknown.get())
+}
+
+/// A wave takes longer than a second. Waves begin one after the other and leave the store half of its time, however
+/// many ask.
+#[test]
+fn waves_of_a_slow_store_do_not_make_it_slower() {
+    let (waves, unknown) = ask_slow_store(256, 5, None);
     let mut begun: Vec<u64> = Vec::new();
     let mut took = 0;
     for (index, (at, name)) in waves.iter().enumerate() {
         match (index % 2, *name) {
-            (0, "recalled") => {
+            (0, "wave") => {
                 // Whoever waits for the first one cannot know yet how long it takes.
                 let is_known = begun.len() > 1;
                 assert!(!is_known || at - begun[begun.len() - 1] >= 2 * took, "{waves:?}");
                 begun.push(*at);
             }
-            (1, "done") => took = at - begun[begun.len() - 1],
+            (1, "ended") => took = at - begun[begun.len() - 1],
             _ => panic!("two at once: {waves:?}"),
         }
     }
     assert!(took > TERM_MS && begun.len() > 10, "{waves:?}");
+    assert_eq!(unknown, 0);
+}
+
+/// One commit takes longer than the shortest term, and a wave longer than the longest.
+#[test]
+fn waves_of_a_store_that_hardly_answers_are_few() {
+    let (waves, unknown) = ask_slow_store(256, 50, None);
+    let count = |name| waves.iter().filter(|(_, one)| *one == name).count();
+    assert!(count("wave") <= 8 && count("ended") >= 3, "{waves:?}");
+    assert_eq!(unknown, 0);
+}
+
+/// One partition cannot be reached, so that nobody can say that nothing is left. Waves fail one after the other.
+#[test]
+fn waves_that_fail_are_few_and_nobody_waits_for_them_for_ever() {
+    let (waves, unknown) = ask_slow_store(256, 5, Some(77));
+    let count = |name| waves.iter().filter(|(_, one)| *one == name).count();
+    assert!(count("ended") == 0 && count("wave").abs_diff(count("failed")) <= 1, "{waves:?}");
+    // A second of rest behind each.
+    assert!((10..30).contains(&count("failed")), "{waves:?}");
+    assert!(unknown > 100, "{unknown}");
+    let end = waves.last().map_or(0, |(at, _)| *at);
+    assert!(end < ASKING_MS + 5_000, "somebody waits too long: {end}");
 }

@@ -1,60 +1,100 @@
-//! Calling back: what lies idle in partitions goes to the pool, for whoever needs it.
+//! Reclaiming: what lies idle in partitions goes to the pool, for whoever needs it.
 
 use domain::answers::{fields, integer, unexpected};
 use domain::partition::Partition;
+use domain::time::UnixMillis;
 use domain::transaction::{Answer, CommitError, MapKey, Read, Value, Write};
 use store::plan::Decided;
 use store::{Binding, Context, Plan};
 
+use crate::pool::{ENDED, FAILED, FAILED_AT, PATIENCE, Pool, TOOK, WAVE, is_believable, stamp};
 use crate::record::{CREDITED, HELD, LEFT, Lease, RETURNED, SOLD_OUT_UNTIL};
-use crate::steps::{RECALL_DONE, RECALL_TOOK, RECALLED_AT, credited, returned, settle, take_back};
+use crate::steps::{credited, returned, settle, take_back};
 use crate::{Place, World, demand};
 
-/// Partitions that one wave of commits calls back from.
-const WAVE: usize = 256;
+/// Partitions to which commits are sent at once.
+const WAVE_PARTITIONS: usize = 256;
 /// Passes over partitions whose commits were lost, or met others.
 const PASSES_MAX: u32 = 4;
 
-/// Calls back from all partitions, and says so in the pool before and afterwards; `false` where somebody
-/// else began to do so after `recalled_at`. Whoever gave up waiting for the last one says for how long: it may be at it
-/// still, and the next one must have more time.
-pub(crate) async fn recall<W: World>(
+/// Reclaims leases from all partitions, and says so in the pool before and afterwards; `false` where somebody else began to
+/// do so since the pool was seen. It is done for a request of a partition.
+///
+/// Whoever begins while another wave may be under way demands more patience for this one: a store that is slow must not
+/// have one wave more each second.
+///
+/// # Errors
+/// The store's. The pool tells that the wave failed, where the store takes that.
+pub(crate) async fn run_wave<W: World>(
     world: &W,
     place: &Place,
-    recalled_at: i64,
-    waited_ms: Option<i64>,
+    pool: &Pool,
+    partition: Partition,
 ) -> Result<bool, CommitError> {
     let context = world.context();
-    let began = context.time().0;
+    let began = context.time();
+    let own = stamp(began.0, partition);
     // Another one than before, because whoever begins demands the one that was seen.
-    let at = Value::Integer(began + i64::from(began == recalled_at));
-    let set = |field: &str, value| Write::Set(place.pool.clone(), field.into(), value);
+    let own = own + i64::from(own == pool.wave);
+    let set =
+        |field: &str, value| Write::Set(place.pool.clone(), field.into(), Value::Integer(value));
     let mut begin = Plan::new();
-    begin.demand_all((), demand(&place.pool, &RECALLED_AT.into(), recalled_at));
-    begin.write(set(RECALLED_AT, at.clone()));
-    begin.write_all(waited_ms.map(|ms| set(RECALL_TOOK, Value::Integer(ms))));
+    begin.demand_all((), demand(&place.pool, &WAVE.into(), pool.wave));
+    begin.write(set(WAVE, own));
+    if pool.may_be_under_way(began.0) {
+        begin.write(set(PATIENCE, pool.patience_ms() * 2));
+    }
     if let Err(refused) = context.commit(place.partition, begin).await? {
         // The binding tries once more where a reply is lost, and then meets its own first attempt.
-        // Two who begin in the same millisecond may both go on.
-        if refused.field()? != Some(&at) {
+        if refused.field()? != Some(&Value::Integer(own)) {
             return Ok(false);
         }
     }
-    call_back_all(world, place).await?;
-    let took = set(RECALL_TOOK, Value::Integer(context.time().0.saturating_sub(began)));
-    // Also where somebody took this one to have died: what it found is true, and all must know how long it takes.
-    context.write(place.partition, [set(RECALL_DONE, at), took]).await?;
+
+    if let Err(error) = reclaim_all_of(world, place, began).await {
+        let mut fail = Plan::<()>::new();
+        fail.demand_all((), demand(&place.pool, &WAVE.into(), own));
+        fail.write_all([set(FAILED, own), set(FAILED_AT, context.time().0)]);
+        // Where this fails, too, others wait until they lose patience.
+        context.commit(place.partition, fail).await.ok();
+        return Err(error);
+    }
+
+    let ended = [
+        set(ENDED, own),
+        set(TOOK, context.time().0.saturating_sub(began.0)),
+        Write::Unset(place.pool.clone(), PATIENCE.into()),
+    ];
+    let mut end = Plan::new();
+    end.demand_all((), demand(&place.pool, &ENDED.into(), pool.ended));
+    end.write_all(ended.clone());
+    if let Err(refused) = context.commit(place.partition, end).await? {
+        // What a later one found is newer, unless a clock that is ahead dated it.
+        let other = integer(refused.field()?)?;
+        if other < own || !is_believable(other, context.time().0) {
+            context.write(place.partition, ended).await?;
+        }
+    }
     Ok(true)
 }
 
-/// Calls back from all partitions, whenever that was done last.
+/// Reclaims leases from all partitions, whenever that was done last.
 ///
 /// # Errors
 /// The store's.
 pub async fn call_back_all<W: World>(world: &W, place: &Place) -> Result<(), CommitError> {
+    reclaim_all_of(world, place, world.context().time()).await
+}
+
+/// What has expired at a moment goes back first.
+async fn reclaim_all_of<W: World>(
+    world: &W,
+    place: &Place,
+    now: UnixMillis,
+) -> Result<(), CommitError> {
     let partitions: Vec<_> = world.context().partitions.all().collect();
-    for wave in partitions.chunks(WAVE) {
-        world.before_recall(wave).await?;
+    for wave in partitions.chunks(WAVE_PARTITIONS) {
+        world.before_recall(wave, now).await?;
         call_back(world, place, wave).await?;
     }
     Ok(())
@@ -82,7 +122,7 @@ pub async fn given_if_home<B: Binding>(
 ) -> Result<Option<i64>, CommitError> {
     let partitions: Vec<_> = context.partitions.all().collect();
     let mut given = 0;
-    for wave in partitions.chunks(WAVE) {
+    for wave in partitions.chunks(WAVE_PARTITIONS) {
         let counts = wave.iter().flat_map(|one| [credited(*one), returned(*one)]).collect();
         let mut reads = vec![(place.partition, Read::Fields(place.pool.clone(), counts))];
         reads.extend(wave.iter().map(|one| (*one, Lease::read(place.lease.clone()))));
@@ -126,7 +166,7 @@ pub async fn close_all<B: Binding>(
 ) -> Result<bool, CommitError> {
     let partitions: Vec<_> = context.partitions.all().collect();
     let mut is_all = true;
-    for wave in partitions.chunks(WAVE) {
+    for wave in partitions.chunks(WAVE_PARTITIONS) {
         let reads = wave.iter().map(|one| (*one, Lease::read(place.lease.clone()))).collect();
         let mut plans = Vec::new();
         for (partition, lease) in wave.iter().zip(context.read_all(reads).await?) {
@@ -144,7 +184,7 @@ pub async fn close_all<B: Binding>(
 }
 
 /// Lets all partitions forget that nothing is left, once the pool has more. Whoever asked the pool before that may
-/// still say so afterwards, as may a partition with which the store fails: that ends within a second.
+/// still say so afterwards, as may a partition with which the store fails: that ends within a term.
 pub async fn forget_sold_out<W: World>(world: &W, place: &Place) {
     let context = world.context();
     let forget = |partition| {
@@ -192,12 +232,19 @@ async fn pass<W: World>(
     let mut wave: Vec<_> = partitions.iter().map(read_lease).collect();
     wave.push((place.partition, reading(Read::Fields(place.pool.clone(), counts))));
     let mut results = context.commit_some(wave).await;
-    let answers = answers(results.pop().ok_or_else(unexpected)??)?;
-    let counts = fields(answers.first())?;
+    let counts = results.pop().ok_or_else(unexpected)?;
     if results.iter().all(Result::is_err) {
         // A store that is gone will be so in the next pass.
         return results.pop().map_or(Ok(Vec::new()), |result| result.map(|_| Vec::new()));
     }
+    let answers = match counts {
+        Ok(decided) => answers(decided)?,
+        Err(error) => {
+            *failure = Some(error);
+            return Ok(partitions.to_vec());
+        }
+    };
+    let counts = fields(answers.first())?;
 
     // The partitions' step.
     let (mut again, mut steps, mut returns) = (Vec::new(), Vec::new(), Vec::new());
