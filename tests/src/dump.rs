@@ -17,14 +17,8 @@ const DUMP: &str = "local found = {} \
     end \
     return found";
 
-/// Every string of the store, with its length and its bits.
-const IDS: &str = "local found = {} \
-    for _, key in ipairs(redis.call('KEYS', '*')) do \
-        if redis.call('TYPE', key).ok == 'string' then \
-            found[#found + 1] = {key, redis.call('STRLEN', key), redis.call('BITCOUNT', key)} \
-        end \
-    end \
-    return found";
+/// Keys that are read at once.
+const KEYS: usize = 1_000;
 
 /// The fields of a record; members of an ordered set with 0 each.
 pub type Record = BTreeMap<Vec<u8>, Value>;
@@ -54,36 +48,71 @@ pub fn open(address: &str) -> redis::Connection {
 /// # Panics
 /// The server does not answer, or holds what is not ours.
 pub fn read(connection: &mut redis::Connection) -> Records {
-    let dump: Vec<(Vec<u8>, Vec<Vec<u8>>)> =
+    let dump: Vec<(String, Vec<Vec<u8>>)> =
         redis::cmd("EVAL").arg(DUMP).arg(0).query(connection).expect("the server runs scripts");
-    let record = |(key, fields): (Vec<u8>, Vec<Vec<u8>>)| {
-        let key = String::from_utf8(key).expect("names are text");
-        let (_, rest) = key.split_once('{').expect("a hash tag");
-        let (partition, name) = rest.split_once("}:").expect("a hash tag");
-        let name = name.strip_prefix(['m', 'o']).expect("a map or an ordered set").to_owned();
-        let fields = fields.chunks(2).map(|pair| (pair[0].clone(), value(&pair[1])));
-        ((partition.to_owned(), name), fields.collect())
-    };
-    dump.into_iter().map(record).collect()
+    dump.into_iter().map(|(key, fields)| record(&key, &fields)).collect()
 }
 
-/// The sets of ids of the store: the name of each with the bytes of one of its parts, and how many ids are in that. As the
-/// binding writes them: bitmaps, and buckets of seven bytes an id.
+/// A set of ids: its name, the bytes of one of its parts, and how many ids are in that.
+pub type IdsPart = (String, u64, u64);
+
+/// All records, and all sets of ids, which the binding writes as bitmaps and as buckets of seven bytes an id. Faster than
+/// [`read`] where a store has tens of thousands of records, and of one moment only where nobody writes meanwhile.
 ///
 /// # Panics
 /// The server does not answer, or holds what is not ours.
-pub fn ids(connection: &mut redis::Connection) -> Vec<(String, u64, u64)> {
-    let found: Vec<(String, u64, u64)> =
-        redis::cmd("EVAL").arg(IDS).arg(0).query(connection).expect("the server runs scripts");
-    let part = |(key, bytes, bits): (String, u64, u64)| {
-        let (_, name) = key.split_once("}:").expect("a hash tag");
-        let (name, _) = name.rsplit_once(':').expect("a part of a set");
-        match name.strip_prefix('b') {
-            Some(name) => (name.to_owned(), bytes, bits),
-            None => (name.strip_prefix('s').expect("a set").to_owned(), bytes, bytes / 7),
+pub fn read_at_rest(connection: &mut redis::Connection) -> (Records, Vec<IdsPart>) {
+    let keys: Vec<String> =
+        redis::cmd("KEYS").arg("*").query(connection).expect("the server runs commands");
+    let (mut records, mut ids) = (Records::new(), Vec::new());
+    for keys in keys.chunks(KEYS) {
+        let mut pipe = redis::pipe();
+        for key in keys {
+            match kind_of(key) {
+                'm' => pipe.cmd("HGETALL").arg(key),
+                'o' => pipe.cmd("ZRANGE").arg(key).arg(0).arg(-1).arg("WITHSCORES"),
+                'b' => pipe.cmd("BITCOUNT").arg(key).cmd("STRLEN").arg(key),
+                _ => pipe.cmd("STRLEN").arg(key),
+            };
         }
-    };
-    found.into_iter().map(part).collect()
+        let answers: Vec<redis::Value> = pipe.query(connection).expect("the server runs commands");
+        let mut answers = answers.into_iter();
+        for key in keys {
+            let mut next = || answers.next().expect("an answer to each command");
+            match kind_of(key) {
+                'm' | 'o' => {
+                    let fields: Vec<Vec<u8>> = redis::from_redis_value(&next()).expect("texts");
+                    records.extend([record(key, &fields)]);
+                }
+                kind => {
+                    let mut count = || redis::from_redis_value(&next()).expect("a count");
+                    let bits: Option<u64> = (kind == 'b').then(&mut count);
+                    let bytes: u64 = count();
+                    let (_, name) = key.split_once("}:").expect("a hash tag");
+                    let (name, _) = name[1..].rsplit_once(':').expect("a part of a set");
+                    ids.push((name.to_owned(), bytes, bits.unwrap_or(bytes / 7)));
+                }
+            }
+        }
+    }
+    (records, ids)
+}
+
+/// What the binding keeps at a key: a map, an ordered set, a bitmap, or a bucket of ids.
+fn kind_of(key: &str) -> char {
+    let (_, name) = key.split_once("}:").expect("a hash tag");
+    let kind = name.chars().next().expect("a kind");
+    assert!("mobs".contains(kind), "{key} is not ours");
+    kind
+}
+
+/// A record, and where it lies.
+fn record(key: &str, fields: &[Vec<u8>]) -> ((String, String), Record) {
+    let (_, rest) = key.split_once('{').expect("a hash tag");
+    let (partition, name) = rest.split_once("}:").expect("a hash tag");
+    let name = name.strip_prefix(['m', 'o']).expect("a map or an ordered set").to_owned();
+    let fields = fields.chunks(2).map(|pair| (pair[0].clone(), value(&pair[1])));
+    ((partition.to_owned(), name), fields.collect())
 }
 
 /// As the binding writes values: decimal digits, or `=` and bytes.

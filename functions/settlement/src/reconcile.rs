@@ -23,7 +23,8 @@
 //! - Promotions: a user's uses with the user's orders, orders under way with their index, the uses of all with the
 //!   holds, and each hold with its order.
 //!
-//! A call stops between packets, users or holds once it has asked the store 1,500 times. A record that never keeps
+//! Sixteen packets, or wallets, are looked at at the same time. A call stops between them, or between users' orders or
+//! holds, once it has asked the store 1,500 times. A record that never keeps
 //! still, or is too much for one look, counts as `unsettled`.
 
 use std::cell::{Cell, RefCell};
@@ -41,6 +42,7 @@ use domain::transaction::{
     Value,
 };
 use edge::store::Binding;
+use futures::future::join_all;
 use lease::{FREE, credited, returned};
 use store::quarantine;
 use store::sealed;
@@ -73,6 +75,8 @@ const LISTS_MAX: u32 = 4_096;
 const SUM_USERS_MAX: usize = 65_536;
 /// Looks at sums that change while they are added up.
 const LOOKS_MAX: u32 = 4;
+/// Wallets, or packets, that are looked at at the same time: what a call waits for is the way to the store.
+const AT_ONCE: usize = 16;
 /// Fields that are read at once.
 const FIELDS: usize = 1_000;
 
@@ -207,6 +211,12 @@ impl Report {
             let place = place.into();
             self.differences.push(Difference { what, place, expected, found });
         }
+    }
+
+    /// What a look at one place found.
+    fn take(&mut self, other: Self) {
+        self.differences.extend(other.differences);
+        self.unsettled += other.unsettled;
     }
 
     /// Something that must not be.
@@ -606,16 +616,22 @@ async fn check_wallets<B: Binding>(
     // Who is on the lists of several days is looked at once in a call.
     let mut seen = BTreeSet::new();
     for (day, bucket, behind) in look.lists_behind(partition, CHANGED, after).await? {
-        for user in look.listed(partition, CHANGED, (day, bucket, behind), report).await? {
-            if !seen.insert(user) {
-                continue;
+        let mut users = look.listed(partition, CHANGED, (day, bucket, behind), report).await?;
+        users.retain(|user| seen.insert(*user));
+        for some in users.chunks(AT_ONCE) {
+            let checks = some.iter().map(async |user| {
+                let mut found = Report::default();
+                let result = user::check(look, *user, &mut found).await;
+                (user, found, result)
+            });
+            for (user, found, result) in join_all(checks).await {
+                report.take(found);
+                report.isolate(|| format!("user {user}"), result)?;
+                report.users += 1;
             }
-            let result = user::check(look, user, report).await;
-            report.isolate(|| format!("user {user}"), result)?;
-            report.users += 1;
             let is_much = report.users >= USERS_MAX || look.lists.get() >= LISTS_MAX;
-            if is_much || look.is_enough() {
-                return Ok(Some((day, bucket, user)));
+            if let (true, Some(last)) = (is_much || look.is_enough(), some.last()) {
+                return Ok(Some((day, bucket, *last)));
             }
         }
     }

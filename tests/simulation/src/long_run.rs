@@ -726,8 +726,7 @@ impl Run {
     async fn check(&mut self, day: u64) {
         let differences = differences(&self.app).await;
         assert_eq!(differences, Vec::<Value>::new(), "day {day}");
-        let records = dump::read(&mut self.connection);
-        let ids = dump::ids(&mut self.connection);
+        let (records, ids) = dump::read_at_rest(&mut self.connection);
         let memory = memory(&self.place).await.saturating_sub(self.empty_memory);
         let mut size = Size { day, memory, ..Size::default() };
         for ((_, name), record) in &records {

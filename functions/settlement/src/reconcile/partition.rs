@@ -11,6 +11,7 @@ use domain::transaction::{
     Answer, CommitError, Field, Member, READ_FIELDS_MAX, Range, Read, Value,
 };
 use edge::store::Binding;
+use futures::future::join_all;
 use lease::Lease;
 use store::numbers::{Family, Number};
 use store::published::{BODY, VERSION, version};
@@ -21,7 +22,7 @@ use wallet::rain::{self, Listed, Stored};
 use wallet::records;
 use wallet::withdraw::{State, Withdrawal};
 
-use super::{FIELDS, LOOKS_MAX, Look, Report, Scope, What, map};
+use super::{AT_ONCE, FIELDS, LOOKS_MAX, Look, Report, Scope, What, map};
 
 /// Wallets that are read at once.
 const WALLETS: usize = 32;
@@ -405,19 +406,27 @@ pub(super) async fn check_packets<B: Binding>(
         true
     })
     .await?;
-    for member in packets {
-        let name = due::due(&member).map(|due| String::from_utf8_lossy(due.what).into_owned());
-        let (name, result) = match name {
-            Ok(packet) => {
-                let result = check_packet(look, partition, &packet, report).await;
-                (packet, result)
-            }
-            Err(error) => (due::words(&member), Err(error)),
-        };
-        report.isolate(|| format!("packet {name}"), result)?;
-        report.packets += 1;
-        if look.is_enough() {
-            return Ok(Some(member));
+    let packets: Vec<_> = packets.into_iter().collect();
+    for some in packets.chunks(AT_ONCE) {
+        let checks = some.iter().map(async |member| {
+            let mut found = Report::default();
+            let name = due::due(member).map(|due| String::from_utf8_lossy(due.what).into_owned());
+            let (name, result) = match name {
+                Ok(packet) => {
+                    let result = check_packet(look, partition, &packet, &mut found).await;
+                    (packet, result)
+                }
+                Err(error) => (due::words(member), Err(error)),
+            };
+            (name, found, result)
+        });
+        for (name, found, result) in join_all(checks).await {
+            report.take(found);
+            report.isolate(|| format!("packet {name}"), result)?;
+            report.packets += 1;
+        }
+        if let (true, Some(last)) = (look.is_enough(), some.last()) {
+            return Ok(Some(last.clone()));
         }
     }
     Ok(None)
@@ -446,38 +455,49 @@ async fn check_packet<B: Binding>(
         sum += integer(Some(cents))?;
     }
     report.add(What::PacketDiffers, packet, details.order.total, sum);
-    for opening in &details.openings {
-        let number = Field::from(packet::opening_number(packet).as_str());
-        let home = look.context.home(opening.user);
-        let name = packet::opening_number(packet);
-        // One whose entry was carried left a mark.
-        let mark = Number {
-            family: Family::Openings,
-            user: opening.user,
-            number: &name,
-            ordered_at: None,
-        };
-        let reads = vec![
-            Read::Fields(records::pending(opening.user), vec![number.clone()]),
-            Read::Fields(records::posted(opening.user), vec![number]),
-            mark.read_forgotten(look.context.partitions),
-        ];
-        // First whether its payment is under way: whoever ends that has paid before.
-        let mark = due::of_user(opening.user, packet);
-        let at = UnixMillis(opening.at);
-        let mut owed = vec![records::OWED.has(at, &mark)];
-        owed.extend(quarantine::has(records::OWED, at, &mark));
-        if look.read(partition, owed).await?.contains(&Answer::Contains(true)) {
-            continue;
-        }
-        let answers = look.read(home, reads).await?;
-        let paid = answers.iter().any(|answer| match answer {
-            Answer::Fields(values) => values.iter().any(Option::is_some),
-            answer => *answer == Answer::Contains(true),
+    for some in details.openings.chunks(AT_ONCE) {
+        // First whether their payments are under way: whoever ends one of them has paid before.
+        let owed = some.iter().map(|opening| {
+            let (at, mark) = (UnixMillis(opening.at), due::of_user(opening.user, packet));
+            let aside = quarantine::has(records::OWED, at, &mark);
+            [records::OWED.has(at, &mark)].into_iter().chain(aside).collect::<Vec<_>>()
         });
-        if !paid {
-            report.broken(What::OpeningUnpaid, format!("{packet}/{}", opening.user));
+        let owed: Vec<_> = owed.collect();
+        let answers = look.read(partition, owed.concat()).await?;
+        let mut answers = answers.into_iter();
+        let is_owed = |reads: &Vec<Read>| {
+            answers.by_ref().take(reads.len()).any(|one| one == Answer::Contains(true))
+        };
+        let is_owed: Vec<_> = owed.iter().map(is_owed).collect();
+        let rest = some.iter().zip(is_owed).filter(|(_, is_owed)| !is_owed);
+        let paid = rest
+            .map(async |(opening, _)| (opening.user, is_paid(look, packet, opening.user).await));
+        for (user, paid) in join_all(paid).await {
+            if !paid? {
+                report.broken(What::OpeningUnpaid, format!("{packet}/{user}"));
+            }
         }
     }
     Ok(())
+}
+
+/// Whether what a user got of a packet has a token, an entry, or a mark of one that was carried.
+async fn is_paid<B: Binding>(
+    look: &Look<'_, '_, B>,
+    packet: &str,
+    user: UserId,
+) -> Result<bool, CommitError> {
+    let name = packet::opening_number(packet);
+    let number = Field::from(name.as_str());
+    let mark = Number { family: Family::Openings, user, number: &name, ordered_at: None };
+    let reads = vec![
+        Read::Fields(records::pending(user), vec![number.clone()]),
+        Read::Fields(records::posted(user), vec![number]),
+        mark.read_forgotten(look.context.partitions),
+    ];
+    let answers = look.read(look.context.home(user), reads).await?;
+    Ok(answers.iter().any(|answer| match answer {
+        Answer::Fields(values) => values.iter().any(Option::is_some),
+        answer => *answer == Answer::Contains(true),
+    }))
 }
