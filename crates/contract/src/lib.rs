@@ -5,7 +5,8 @@
 //! - [`openapi`]: the OpenAPI document, with [`operations`], [`schemas`] and what all routes [`share`](shared); what is
 //!   still written by hand stands in `parts.json` ([`parts`])
 //! - [`manifest`]: `spin.toml` and `spin-nudge.toml`, with what is watched ([`crates`])
-//! - [`readme`]: the table of routes
+//! - [`variables`]: the example of an environment, `.env.example`
+//! - [`readme`]: the tables of routes and variables
 //!
 //! [`json`] writes JSON in an order that reads well. Nothing here needs what it writes.
 
@@ -23,6 +24,7 @@ pub mod parts;
 pub mod readme;
 pub mod schemas;
 pub mod shared;
+pub mod variables;
 
 /// The command that writes the files.
 pub const COMMAND: &str = "cargo xtask generate";
@@ -36,7 +38,7 @@ pub struct File {
     pub text: String,
 }
 
-/// The contracts of all functions, in the order in which they are shown.
+/// The contracts of all functions, in the order in which they are shown. `cargo xtask generate` adds those of new folders.
 #[must_use]
 pub fn functions() -> Vec<Function> {
     vec![
@@ -65,7 +67,8 @@ pub fn files(repository: &Path) -> anyhow::Result<Vec<File>> {
         File { path: openapi::PATH, text: json::text(&document) },
         File { path: manifest::PATH, text: manifest::http(&functions, &crates)? },
         File { path: manifest::PATH_NUDGE, text: manifest::redis(&functions, &crates)? },
-        File { path: readme::PATH, text: readme::with_routes(&before, &functions, &document)? },
+        File { path: variables::PATH, text: variables::environment(&functions) },
+        File { path: readme::PATH, text: readme::with_tables(&before, &functions, &document)? },
     ])
 }
 

@@ -22,7 +22,7 @@ const AUTHORS: &str = "The Hongbao maintainers";
 const STORE: &str = "key_value_stores = [\"default\"]\n\
     allowed_outbound_hosts = [\"redis://*:*\", \"rediss://*:*\"]\n";
 /// The variable that holds the address of the channels. Only the manifest knows it.
-const ADDRESS: &str = "nudge_address";
+pub(crate) const ADDRESS: &str = "nudge_address";
 
 /// The manifest for HTTP.
 ///
@@ -180,8 +180,8 @@ fn component(text: &mut String, given: &Component<'_>, crates: &Crates) -> anyho
     for one in variable::ALL.iter().filter(|one| variables.contains(one)) {
         writeln!(text, "{} = \"{{{{ {} }}}}\"", one.name, one.name)?;
     }
-    let command =
-        format!("cargo build --release --target wasm32-unknown-unknown --package {function}");
+    // Not cargo alone: the default toolchain may lack the target, and the project's own set-up provides it.
+    let command = format!("cargo xtask build {function}");
     write!(text, "\n[component.{id}.build]\ncommand = {}\nwatch = [\n", string(&command)?)?;
     let mut watched: Vec<String> = vec!["Cargo.lock".into(), "Cargo.toml".into()];
     for folder in crates.of(function) {

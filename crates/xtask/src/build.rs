@@ -14,15 +14,19 @@ use crate::workspace::{self, Component, WASM_TARGET};
 const LINKER_VARIABLE: &str = "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER";
 
 /// Sets up what is missing and builds the components.
-#[derive(clap::Args)]
-pub struct Arguments {}
+#[derive(clap::Args, Default)]
+pub struct Arguments {
+    /// The components, by name [default: all].
+    #[arg(value_name = "COMPONENT")]
+    names: Vec<String>,
+}
 
-/// Builds all components and prints their sizes.
+/// Builds components and prints their sizes.
 ///
 /// # Errors
-/// When the toolchain cannot be provided or a component does not build.
-pub fn run(_: &Arguments) -> anyhow::Result<()> {
-    let components = workspace::components()?;
+/// When a component does not exist or does not build, or the toolchain cannot be provided.
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let components = chosen(workspace::components()?, &arguments.names)?;
     build(&components)?;
     for component in components {
         let file = workspace::root().join(&component.artefact);
@@ -30,6 +34,16 @@ pub fn run(_: &Arguments) -> anyhow::Result<()> {
         println!("{:>9} bytes  {}", size, component.artefact.display());
     }
     Ok(())
+}
+
+fn chosen(all: Vec<Component>, names: &[String]) -> anyhow::Result<Vec<Component>> {
+    let is_known = |name: &String| all.iter().any(|component| component.package == *name);
+    if let Some(name) = names.iter().find(|name| !is_known(name)) {
+        let known: Vec<_> = all.iter().map(|component| component.package.as_str()).collect();
+        bail!("there is no component {name}, but {}", known.join(", "));
+    }
+    let is_chosen = |component: &Component| names.is_empty() || names.contains(&component.package);
+    Ok(all.into_iter().filter(is_chosen).collect())
 }
 
 /// Builds the components, in one run of cargo: they share most of their dependencies.
@@ -95,6 +109,23 @@ mod tests {
 
     fn new_user() -> Vec<Component> {
         vec![Component { package: "new-user".to_owned(), artefact: PathBuf::new() }]
+    }
+
+    #[test]
+    fn names_choose_among_the_components_and_an_unknown_one_is_refused() {
+        let component =
+            |name: &str| Component { package: name.to_owned(), artefact: PathBuf::new() };
+        let choose = |names: &[&str]| {
+            let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+            chosen(["coupon", "events", "root"].map(component).into(), &names)
+        };
+        let packages = |names: &[&str]| -> Vec<_> {
+            choose(names).unwrap().into_iter().map(|one| one.package).collect()
+        };
+        assert_eq!(packages(&[]), ["coupon", "events", "root"]);
+        assert_eq!(packages(&["root", "coupon"]), ["coupon", "root"]);
+        let error = choose(&["coupons"]).unwrap_err().to_string();
+        assert_eq!(error, "there is no component coupons, but coupon, events, root");
     }
 
     #[test]

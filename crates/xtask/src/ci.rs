@@ -45,7 +45,11 @@ const STAGES: &[Stage] = &[
     Stage { name: "format", needs: &[], check: |_| format() },
     Stage { name: "set-up", needs: &[], check: |_| setup::run(&setup::Arguments {}) },
     Stage { name: "dependencies", needs: &[], check: |_| dependencies() },
-    Stage { name: "components", needs: &["set-up"], check: |_| build::run(&build::Arguments {}) },
+    Stage {
+        name: "components",
+        needs: &["set-up"],
+        check: |_| build::run(&build::Arguments::default()),
+    },
     Stage { name: "native build", needs: &[], check: build_native },
     Stage { name: "lints", needs: &["native build"], check: lints },
     Stage { name: "generated files", needs: &["native build"], check: generated_files },

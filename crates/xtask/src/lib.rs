@@ -9,7 +9,7 @@
 //! - [`import`]: the backfill, users who paid before the app existed
 //! - [`bulk`]: coupons for the users of a file
 //! - [`export`]: what the store holds of a day, into a file
-//! - [`generate`]: the OpenAPI document, the manifests and the table of routes, from the contracts of the functions
+//! - [`generate`]: the OpenAPI document, the manifests and the tables of the README, from the contracts of the functions
 //! - [`test`], [`simulate`], [`bench`], [`ci`]: what they say
 //! - [`defects`]: deliberate faults in the product, which the simulation must find
 //! - [`mutants`]: deliberate faults in the rules, which tests must find
