@@ -84,7 +84,8 @@ pub struct ShopOrder;
 #[derive(Debug)]
 pub struct OrderedAt;
 
-/// What may be left out and may be null as well, because answers leave nothing out, for `#[schemars(with = "...")]`.
+/// What may be left out and may be null as well, because answers leave nothing out, for `#[schemars(with = "...")]`. An
+/// `Option` would lose its null: the generator takes it from what may be left out.
 #[derive(Debug)]
 pub struct OrNull<T>(PhantomData<T>);
 

@@ -37,7 +37,7 @@ pub const TIMES_MAX: u32 = 1_000_000;
 #[serde(deny_unknown_fields)]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 pub struct Activity {
-    /// That of the route, or left out there.
+    /// That of the route; it may be left out there.
     #[serde(default)]
     #[cfg_attr(not(target_arch = "wasm32"), schemars(!default, with = "Option<Part<'_>>"))]
     pub id: String,
@@ -119,8 +119,7 @@ pub struct Products {
     pub exclude: Vec<Selector>,
 }
 
-/// SKUs that are sent in parts, and that only an index knows: an evaluation without one selects
-/// nothing by them.
+/// SKUs that are sent in parts. Only an index knows them: an evaluation without one selects nothing by them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
@@ -437,7 +436,7 @@ pub struct Limits {
     pub counted: Counted,
 }
 
-/// Uses that there may be.
+/// As many uses as one may have.
 #[cfg(not(target_arch = "wasm32"))]
 #[derive(Debug, schemars::JsonSchema)]
 #[schemars(inline)]
