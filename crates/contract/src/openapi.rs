@@ -31,7 +31,7 @@ pub fn document(functions: &[Function]) -> anyhow::Result<Value> {
         for route in &function.routes {
             let value = operation(function, route, &mut schemas, &mut parameters)?;
             let id = route.operation.id;
-            ensure!(ids.insert(id), "{id} is the name of two operations");
+            ensure!(ids.insert(id), "{id:?} is the name of two operations");
             let operations = paths.entry(route.path).or_insert_with(|| json!({}));
             let method = route.verb.name().to_lowercase();
             ensure!(operations.get(&method).is_none(), "{method} {} stands twice", route.path);

@@ -46,7 +46,10 @@ pub struct Activity {
     pub name: String,
     /// What product pages show.
     #[serde(default)]
-    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(max = LABELS_MAX), inner(length(min = 1, max = LABEL_BYTES_MAX))))]
+    #[cfg_attr(
+        not(target_arch = "wasm32"),
+        schemars(length(max = LABELS_MAX), inner(length(min = 1, max = LABEL_BYTES_MAX)))
+    )]
     pub labels: Vec<String>,
     /// From when on it applies.
     pub from: UnixMillis,
@@ -273,8 +276,8 @@ pub struct Tier {
     pub benefit: Benefit,
 }
 
-/// What a unit must reach, in cents or pieces; `for_every_...` may be met up to `times_max` times. Amounts are those that
-/// earlier layers leave.
+/// What a unit must reach, in cents or pieces; `for_every_...` may be met up to `times_max` times. Amounts are those
+/// that earlier layers leave.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]

@@ -58,8 +58,8 @@ pub struct Context<'a> {
     #[serde(borrow)]
     #[cfg_attr(not(target_arch = "wasm32"), schemars(length(max = SEGMENTS_MAX)))]
     pub segments: Vec<Cow<'a, str>>,
-    /// Whether the customer has no paid order yet; null where that is not known. Of nobody in particular; of a `user` the
-    /// store says it.
+    /// Whether the customer has no paid order yet; null where that is not known. Of nobody in particular; of a `user`
+    /// the store says it.
     #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "OrNull<bool>"))]
     pub is_new: Option<bool>,
     /// The moment that is asked about. Now, where nothing is said.

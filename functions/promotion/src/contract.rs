@@ -17,7 +17,8 @@ mod purchases;
 /// The contract.
 #[must_use]
 pub fn contract() -> Function {
-    let description = "What a cart costs under all activities, and why; purchase limits, prices and stock states.";
+    let description = "What a cart costs under all activities, and why; purchase limits, prices and \
+                       stock states.";
     Function::new("promotion", description, ROUTES, promise).reads(&[&OF_STORE, &OF_CALLERS])
 }
 
@@ -81,10 +82,14 @@ impl Alike for Promise {
 
     fn refuses_carts(self) -> Self {
         self.malformed(
-            "The cart is wrong; `field` names where. `amount_out_of_range`: more than 9007199254740991 cents.",
+            "The cart is wrong; `field` names where. `amount_out_of_range`: more than \
+                 9007199254740991 cents.",
             &["too_many", "invalid_id", "duplicate_line", "amount_out_of_range"],
         )
-        .refuses("The cart has more than 1,000 activities.", [TOO_MANY_ACTIVITIES.0])
+        .refuses(
+            "The cart has more than 1,000 activities.",
+            [Refusal::TooManyActivities(String::new())],
+        )
     }
 
     fn needs_draft(self) -> Self {

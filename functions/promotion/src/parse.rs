@@ -92,7 +92,10 @@ struct ItemBody<'a> {
 #[serde(deny_unknown_fields)]
 #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 pub(crate) struct PartBody {
-    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1, max = SKUS_MAX), with = "Vec<Key>"))]
+    #[cfg_attr(
+        not(target_arch = "wasm32"),
+        schemars(length(min = 1, max = SKUS_MAX), with = "Vec<Key>")
+    )]
     skus: Vec<String>,
 }
 
