@@ -2,8 +2,7 @@
 //!
 //! A function says once what its routes promise and what its component is given (`src/contract.rs` beside its route
 //! table, in the words of [`edge::contract`]). From that come
-//! - [`openapi`]: the OpenAPI document, with [`operations`], [`schemas`] and what all routes [`share`](shared); what is
-//!   still written by hand stands in `parts.json` ([`parts`])
+//! - [`openapi`]: the OpenAPI document, with [`operations`], [`schemas`] and what all routes [`share`](shared)
 //! - [`manifest`]: `spin.toml` and `spin-nudge.toml`, with what is watched ([`crates`])
 //! - [`variables`]: the example of an environment, `.env.example`
 //! - [`readme`]: the tables of routes and variables
@@ -20,7 +19,6 @@ pub mod json;
 pub mod manifest;
 pub mod openapi;
 pub mod operations;
-pub mod parts;
 pub mod readme;
 pub mod schemas;
 pub mod shared;
@@ -59,7 +57,7 @@ pub fn functions() -> Vec<Function> {
 /// A contract contradicts itself or another one, or a file cannot be read.
 pub fn files(repository: &Path) -> anyhow::Result<Vec<File>> {
     let functions = functions();
-    let document = openapi::document(&functions, repository)?;
+    let document = openapi::document(&functions)?;
     let crates = crates::Crates::read(repository, &functions)?;
     let before = std::fs::read_to_string(repository.join(readme::PATH))
         .with_context(|| format!("cannot read {}", readme::PATH))?;

@@ -1,14 +1,12 @@
 //! The OpenAPI document.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
-use anyhow::{bail, ensure};
+use anyhow::ensure;
 use edge::contract::{self, Function};
 use serde_json::{Map, Value, json};
 
 use crate::operations::{Parameters, operation};
-use crate::parts::Parts;
 use crate::schemas::Schemas;
 use crate::shared;
 
@@ -24,25 +22,16 @@ const DESCRIPTION: &str = "JSON in snake_case. Ids and every 64-bit number are s
 ///
 /// # Errors
 /// A contract contradicts itself, or another one.
-pub fn document(functions: &[Function], repository: &Path) -> anyhow::Result<Value> {
-    let mut parts = Parts::read(repository)?;
+pub fn document(functions: &[Function]) -> anyhow::Result<Value> {
     let mut schemas = Schemas::default();
     let mut parameters = Parameters::new();
     let mut paths: Map<String, Value> = Map::new();
     let mut ids = BTreeSet::new();
     for function in functions {
         for route in &function.routes {
-            let value = match &route.operation {
-                Some(described) => {
-                    operation(function, route, described, &mut schemas, &mut parameters)?
-                }
-                None => parts.take(route)?,
-            };
-            let id = value["operationId"].as_str().unwrap_or_default().to_owned();
-            ensure!(
-                !id.is_empty() && ids.insert(id.clone()),
-                "{id:?} is the name of two operations"
-            );
+            let value = operation(function, route, &mut schemas, &mut parameters)?;
+            let id = route.operation.id;
+            ensure!(ids.insert(id), "{id:?} is the name of two operations");
             let operations = paths.entry(route.path).or_insert_with(|| json!({}));
             let method = route.verb.name().to_lowercase();
             ensure!(operations.get(&method).is_none(), "{method} {} stands twice", route.path);
@@ -50,14 +39,13 @@ pub fn document(functions: &[Function], repository: &Path) -> anyhow::Result<Val
         }
     }
     schemas.answered(contract::problem());
-    let mut components = json!({
+    let components = json!({
         "securitySchemes": shared::security_schemes(),
         "headers": shared::headers(),
         "parameters": parameters,
         "responses": shared::responses().into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>(),
         "schemas": schemas.named()?,
     });
-    add(&mut components, parts.components()?)?;
     let document = json!({
         "openapi": "3.1.0",
         "info": {
@@ -89,20 +77,6 @@ fn tags(functions: &[Function], paths: &Map<String, Value>) -> Vec<Value> {
     all.filter(|(name, _)| used(name))
         .map(|(name, description)| json!({"name": name, "description": description}))
         .collect()
-}
-
-/// Adds components that are written by hand.
-fn add(components: &mut Value, by_hand: Map<String, Value>) -> anyhow::Result<()> {
-    for (kind, members) in by_hand {
-        let Value::Object(members) = members else { bail!("parts.json: {kind} is no object") };
-        for (name, member) in members {
-            if components[&kind].get(&name).is_some() {
-                bail!("parts.json: {kind}/{name} follows from a contract by now: take it out");
-            }
-            components[&kind][name] = member;
-        }
-    }
-    Ok(())
 }
 
 /// All that is referred to is there, and all that is there is referred to, but for what no operation has.

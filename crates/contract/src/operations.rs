@@ -24,10 +24,10 @@ pub type Parameters = BTreeMap<String, Value>;
 pub fn operation(
     function: &Function,
     route: &Described,
-    operation: &Operation,
     schemas: &mut Schemas,
     shared: &mut Parameters,
 ) -> anyhow::Result<Value> {
+    let operation = &route.operation;
     ensure!(
         names(route.path) == path_parameters(operation),
         "{}: the path {} has other parameters",
@@ -73,7 +73,7 @@ pub fn operation(
 }
 
 /// The parameters of a path.
-pub(crate) fn names(path: &str) -> BTreeSet<&str> {
+fn names(path: &str) -> BTreeSet<&str> {
     let segments = path.split('/');
     segments.filter_map(|one| one.strip_prefix('{')?.strip_suffix('}')).collect()
 }
@@ -108,8 +108,8 @@ fn parameter(
     if let Some(description) = one.description {
         value["description"] = description.into();
     }
-    if let Some(example) = one.example {
-        value["example"] = example.into();
+    if let Some(example) = &one.example {
+        value["example"] = example.clone();
     }
     if one.place != Place::Path {
         return Ok(value);
@@ -122,7 +122,7 @@ fn parameter(
 }
 
 /// The name of something shared, after its parameter.
-pub(crate) fn in_pascal_case(name: &str) -> String {
+fn in_pascal_case(name: &str) -> String {
     let words = name.split('_').map(|word| word[..1].to_uppercase() + &word[1..]);
     words.collect()
 }
@@ -153,10 +153,10 @@ fn responses(
     }
     if let Some(malformed) = &operation.malformed {
         let has_query = operation.parameters.iter().any(|one| one.place == Place::Query);
-        let of_body = if operation.body.is_some() { BODY_CODES } else { &[] };
+        let of_body = operation.body.as_ref().map(|body| body_codes(body, schemas));
         let of_query = if has_query { QUERY_CODES } else { &[] };
         let mut codes: Vec<&str> = Vec::new();
-        for code in [of_body, of_query, malformed.codes].concat() {
+        for code in [&of_body.unwrap_or_default(), of_query, malformed.codes].concat() {
             if !codes.contains(&code) {
                 codes.push(code);
             }
@@ -188,6 +188,15 @@ fn responses(
     }
     let responses = responses.into_iter().map(|(status, value)| (status.to_string(), value));
     Ok(Value::Object(responses.collect()))
+}
+
+/// The codes of a body. Where no member is required, none is missing.
+fn body_codes(body: &Body, schemas: &mut Schemas) -> Vec<&'static str> {
+    let requires = body.contents.iter().any(|one| {
+        let schema = schemas.taken(one.schema);
+        ["required", "$ref"].iter().any(|member| schema.get(member).is_some())
+    });
+    BODY_CODES.iter().copied().filter(|code| requires || *code != "missing_field").collect()
 }
 
 fn answer(one: &Answer, schemas: &mut Schemas) -> Value {

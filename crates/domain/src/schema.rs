@@ -4,6 +4,7 @@
 //! follows from the direction that the generator asks for.
 
 use std::borrow::Cow;
+use std::marker::PhantomData;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
@@ -79,6 +80,29 @@ pub struct SignedAmount;
 #[derive(Debug)]
 pub struct ShopOrder;
 
+/// When something was ordered, for `#[schemars(with = "...")]`.
+#[derive(Debug)]
+pub struct OrderedAt;
+
+/// What may be left out and may be null as well, because answers leave nothing out, for `#[schemars(with = "...")]`. An
+/// `Option` would lose its null: the generator takes it from what may be left out.
+#[derive(Debug)]
+pub struct OrNull<T>(PhantomData<T>);
+
+impl<T: JsonSchema> JsonSchema for OrNull<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("{}_or_null", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({"oneOf": [generator.subschema_for::<T>(), {"type": "null"}]})
+    }
+}
+
 /// Text or an integer.
 fn text_or_integer(text: Schema, maximum: u64) -> Schema {
     json_schema!({"oneOf": [text, {"type": "integer", "minimum": 0, "maximum": maximum}]})
@@ -149,3 +173,12 @@ named!(ShopOrder, "Order", _generator => json_schema!({
     "maxLength": SHOP_ORDER_BYTES_MAX,
     "description": "The shop's number of the order.",
 }));
+named!(OrderedAt, "OrderedAt", generator => {
+    let mut schema = generator.subschema_for::<UnixMillis>();
+    schema.insert("description".to_owned(), ORDERED_AT.into());
+    schema
+});
+
+const ORDERED_AT: &str = "When it was ordered, as the caller says; at most 5 minutes in the future. It is part \
+     of the number: whoever sends it always sends it, and always the same. Once what has \
+     ended is forgotten, a number with a time costs nothing to remember.";

@@ -47,8 +47,8 @@ pub struct Described {
     pub path: &'static str,
     /// Who may call.
     pub access: Access,
-    /// What is promised; nothing where that is still written by hand.
-    pub operation: Option<Operation>,
+    /// What is promised.
+    pub operation: Operation,
 }
 
 /// A Redis channel.
@@ -68,7 +68,7 @@ impl Function {
         name: &'static str,
         description: &'static str,
         routes: &[Route<O>],
-        describe: impl Fn(O) -> Option<Operation>,
+        describe: impl Fn(O) -> Operation,
     ) -> Self {
         let described = |route: &Route<O>| Described {
             verb: route.verb,

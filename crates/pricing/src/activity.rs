@@ -14,8 +14,20 @@
 
 use domain::integer::Count;
 use domain::money::{Amount, Currency};
+#[cfg(not(target_arch = "wasm32"))]
+use domain::order_number::Part;
+#[cfg(not(target_arch = "wasm32"))]
+use domain::schema::OrNull;
 use domain::time::UnixMillis;
 use serde::{Deserialize, Serialize};
+
+#[cfg(not(target_arch = "wasm32"))]
+use crate::cart::{Key, QUANTITY_MAX};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::validation::{
+    GIFT_QUANTITY_MAX, KEYS_MAX, LABEL_BYTES_MAX, LABELS_MAX, LAYER_MAX, NAME_BYTES_MAX,
+    SELECTORS_MAX, SKU_LIST_PARTS_MAX, TIERS_MAX,
+};
 
 /// Times that a "for every" condition may count at the most. It bounds the gifts of a unit.
 pub const TIMES_MAX: u32 = 1_000_000;
@@ -23,14 +35,21 @@ pub const TIMES_MAX: u32 = 1_000_000;
 /// One promotion.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 pub struct Activity {
-    /// `[a-z0-9-]{1,32}`. Where a route names the activity it may be left out.
+    /// That of the route; it may be left out there.
     #[serde(default)]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(!default, with = "Option<Part<'_>>"))]
     pub id: String,
     /// For operators.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1, max = NAME_BYTES_MAX)))]
     pub name: String,
     /// What product pages show.
     #[serde(default)]
+    #[cfg_attr(
+        not(target_arch = "wasm32"),
+        schemars(length(max = LABELS_MAX), inner(length(min = 1, max = LABEL_BYTES_MAX)))
+    )]
     pub labels: Vec<String>,
     /// From when on it applies.
     pub from: UnixMillis,
@@ -41,21 +60,24 @@ pub struct Activity {
     pub enabled: bool,
     /// Of all its amounts, and of the carts that it applies to.
     pub currency: Currency,
-    /// For whom and for which products.
+    /// For whom and for which products; an empty list demands nothing.
     #[serde(default)]
     pub dimensions: Dimensions,
     /// Which lines are counted together.
     pub scope: Scope,
     /// What is asked and what is given. Of each unit the last tier that it meets applies.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1, max = TIERS_MAX)))]
     pub tiers: Vec<Tier>,
     /// Cents that it takes off one cart at the most, all units together.
     #[serde(default)]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "OrNull<Amount>"))]
     pub maximum_discount: Option<Amount>,
     /// What it may be combined with.
     #[serde(default)]
     pub stacking: Stacking,
-    /// How often it may be used.
+    /// How often it may be used: `per_user`, `total` or both.
     #[serde(default)]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "OrNull<Limits>"))]
     pub limits: Option<Limits>,
 }
 
@@ -66,6 +88,7 @@ fn enabled_default() -> bool {
 /// Who has what an activity gives, and for which products. An empty list demands nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 pub struct Dimensions {
     /// One of these platforms, for example `app`.
     pub platforms: Keys,
@@ -77,7 +100,8 @@ pub struct Dimensions {
     pub segments: Keys,
     /// Only users without a paid order.
     pub new_users_only: bool,
-    /// The products.
+    /// The products: lines that an `include` matches or whose SKU is in the list, all where there is neither, without
+    /// those that an `exclude` matches.
     pub products: Products,
 }
 
@@ -85,29 +109,40 @@ pub struct Dimensions {
 /// list, all where there is neither, but for those that an `exclude` selector matches.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 pub struct Products {
     /// One of these must match.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(max = SELECTORS_MAX)))]
     pub include: Vec<Selector>,
-    /// SKUs that are too many to be written here.
+    /// SKUs that are too many to be written here: they are sent in parts, to a draft. Another content has another name.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "OrNull<SkuList>"))]
     pub sku_list: Option<SkuList>,
     /// None of these may match.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(max = SELECTORS_MAX)))]
     pub exclude: Vec<Selector>,
 }
 
-/// SKUs that are sent in parts, and that only an index knows: an evaluation without one selects
-/// nothing by them.
+/// SKUs that are sent in parts. Only an index knows them: an evaluation without one selects nothing by them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 pub struct SkuList {
-    /// `[a-z0-9-]{1,32}`. What is in a list does not change; another content has another name.
+    /// What is in a list does not change; another content has another name.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Part<'_>"))]
     pub name: String,
-    /// In how many parts it is sent: 1 to 1,000.
+    /// In how many parts it is sent.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = 1, max = SKU_LIST_PARTS_MAX)))]
     pub parts: u32,
 }
 
 /// Matches a line that is in every list that is not empty: brand A or B, and in shop C.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(
+    not(target_arch = "wasm32"),
+    derive(schemars::JsonSchema),
+    schemars(extend("minProperties" = 1))
+)]
 pub struct Selector {
     /// One of these SKUs.
     pub skus: Keys,
@@ -157,10 +192,14 @@ impl KeyKind {
         [Self::Sku, Self::Spu, Self::Shop, Self::Brand, Self::Category];
 }
 
-/// A set of keys: read in any order, kept sorted, so that finding one takes a logarithm of steps.
+/// A set of keys: read in any order, kept and written sorted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Vec<String>")]
-pub struct Keys(Vec<String>);
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(!from))]
+pub struct Keys(
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(max = KEYS_MAX), with = "Vec<Key>"))]
+    Vec<String>,
+);
 
 impl Keys {
     /// Whether the set has this key.
@@ -195,6 +234,7 @@ impl From<Vec<String>> for Keys {
 /// Which of the selected lines are counted together, as one unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 pub enum Scope {
     /// Lines of one SKU.
     Sku,
@@ -227,6 +267,7 @@ impl Scope {
 /// What a unit must reach, and what it is given then.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 pub struct Tier {
     /// What it must reach.
     #[serde(default)]
@@ -235,9 +276,11 @@ pub struct Tier {
     pub benefit: Benefit,
 }
 
-/// What a unit must reach. Amounts are those that earlier layers leave.
+/// What a unit must reach, in cents or pieces; `for_every_...` may be met up to `times_max` times. Amounts are those
+/// that earlier layers leave.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 pub enum Condition {
     /// Nothing.
     #[default]
@@ -250,6 +293,7 @@ pub enum Condition {
     /// This many pieces; met once.
     QuantityAtLeast {
         /// Pieces.
+        #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = 1, max = QUANTITY_MAX)))]
         quantity: u32,
     },
     /// Met once for every so many cents.
@@ -258,15 +302,18 @@ pub enum Condition {
         amount: Amount,
         /// Times that count at the most.
         #[serde(default = "times_max_default")]
+        #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = 1, max = TIMES_MAX)))]
         times_max: u32,
     },
     /// Met once for every so many pieces. What a benefit does to pieces it does to the pieces that
     /// were counted, the dearest first; the rest are sold as if there were no activity.
     ForEveryQuantity {
         /// Pieces.
+        #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = 1, max = QUANTITY_MAX)))]
         quantity: u32,
         /// Times that count at the most.
         #[serde(default = "times_max_default")]
+        #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = 1, max = TIMES_MAX)))]
         times_max: u32,
     },
 }
@@ -275,10 +322,12 @@ fn times_max_default() -> u32 {
     TIMES_MAX
 }
 
-/// What a unit is given. Fractions of a cent are rounded once a unit: to the nearest cent, half a
-/// cent in favour of the customer.
+/// What a unit is given. `amount_off`, `cheapest_free` and `gift` count each time that the condition is met; the others
+/// act on each piece. Fractions of a cent are rounded once a unit: to the nearest cent, half a cent in favour of the
+/// customer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 pub enum Benefit {
     /// Cents off the unit, each time that the condition is met; never more than the unit costs.
     AmountOff {
@@ -287,7 +336,8 @@ pub enum Benefit {
     },
     /// A part of each piece's price off.
     PercentOff {
-        /// 1 to 100.
+        /// The part.
+        #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = 1, max = 100)))]
         percent: u8,
     },
     /// Each piece that costs more costs this.
@@ -298,20 +348,25 @@ pub enum Benefit {
     /// Pieces in the order of their prices, the dearest first: every n-th costs a part of its price.
     NthItemAtPercent {
         /// 2 for the second, fourth, sixth piece and so on.
+        #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = 2, max = QUANTITY_MAX)))]
         nth: u32,
-        /// What is paid for it, 0 to 99; 0 is free.
+        /// What is paid for it; 0 is free.
+        #[cfg_attr(not(target_arch = "wasm32"), schemars(range(max = 99)))]
         percent: u8,
     },
     /// The cheapest pieces of the unit cost nothing.
     CheapestFree {
         /// Pieces, each time that the condition is met.
+        #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = 1, max = QUANTITY_MAX)))]
         count: u32,
     },
     /// A present.
     Gift {
         /// Of this SKU.
+        #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Key"))]
         sku: String,
         /// Pieces, each time that the condition is met.
+        #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = 1, max = GIFT_QUANTITY_MAX)))]
         quantity: u32,
     },
     /// The cart is sent at no cost.
@@ -326,20 +381,26 @@ pub enum Benefit {
 /// outside of groups come first, by priority and id; then the groups by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 pub struct Stacking {
-    /// 0 to 15.
+    /// Layers act in ascending order, each on what the ones before leave.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(range(max = LAYER_MAX)))]
     pub layer: u8,
     /// The smaller number goes first; equal ones go by id.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(range(max = u32::MAX)))]
     pub priority: u32,
-    /// The group, within the layer, of which one is given.
+    /// The group, within the layer, of which one activity is given.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "OrNull<Exclusive>"))]
     pub exclusive: Option<Exclusive>,
 }
 
 /// A group of which one activity is given.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 pub struct Exclusive {
-    /// `[a-z0-9-]{1,32}`.
+    /// Its name.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Part<'_>"))]
     pub group: String,
     /// Which one. Where members differ, the first of those that have something to give decides.
     #[serde(default)]
@@ -349,6 +410,7 @@ pub struct Exclusive {
 /// Which member of a group is given, of those that have something to give.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 pub enum Mode {
     /// The first by priority and id.
     #[default]
@@ -362,21 +424,31 @@ pub enum Mode {
 /// `for_every_quantity` 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 pub struct Limits {
     /// Uses of one user.
     #[serde(default)]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "OrNull<Uses>"))]
     pub per_user: Option<u32>,
     /// Uses of all users.
     #[serde(default)]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "OrNull<Count>"))]
     pub total: Option<Count>,
     /// What the uses are counted for.
     #[serde(default)]
     pub counted: Counted,
 }
 
+/// As many uses as one may have.
+#[cfg(not(target_arch = "wasm32"))]
+#[derive(Debug, schemars::JsonSchema)]
+#[schemars(inline)]
+pub struct Uses(#[schemars(range(min = 1, max = u32::MAX))] pub u32);
+
 /// What uses are counted for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 pub enum Counted {
     /// The activity; its units take from one number, in the order of their keys.
     #[default]

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use domain::error::InvalidInput;
 use domain::money::{Amount, Currency};
+#[cfg(not(target_arch = "wasm32"))]
+use domain::schema::OrNull;
 use domain::time::UnixMillis;
 use domain::transaction::INTEGER_MAX;
 use serde::Deserialize;
@@ -18,6 +20,11 @@ pub const QUANTITY_MAX: u32 = 1_000_000;
 pub const KEY_BYTES_MAX: usize = 64;
 /// Segments of one user.
 pub const SEGMENTS_MAX: usize = 64;
+
+/// What something is known by: a SKU, an SPU, a shop, a brand, a category and the like.
+#[cfg(not(target_arch = "wasm32"))]
+#[derive(Debug, schemars::JsonSchema)]
+pub struct Key(#[schemars(length(min = 1, max = KEY_BYTES_MAX))] pub String);
 
 /// A cart.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -36,6 +43,7 @@ pub struct Cart<'a> {
 /// What is known of the customer and the place of sale. An empty text is one that is not known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 pub struct Context<'a> {
     /// For example `app`.
     #[serde(borrow)]
@@ -48,11 +56,14 @@ pub struct Context<'a> {
     pub region: Cow<'a, str>,
     /// The segments that the user is in; at most 64.
     #[serde(borrow)]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(max = SEGMENTS_MAX)))]
     pub segments: Vec<Cow<'a, str>>,
-    /// Whether the user has no paid order yet; `None` while it is not known who they are.
+    /// Whether the customer has no paid order yet; null where that is not known. Of nobody in particular; of a `user`
+    /// the store says it.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "OrNull<bool>"))]
     pub is_new: Option<bool>,
-    /// The moment that is asked about. Required for an evaluation; who accepts requests without it
-    /// sets the present.
+    /// The moment that is asked about. Now, where nothing is said.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "OrNull<UnixMillis>"))]
     pub at: Option<UnixMillis>,
 }
 
@@ -60,26 +71,34 @@ pub struct Context<'a> {
 /// and in a scope of that kind it takes no part.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 pub struct Line<'a> {
     /// Its id, unique in the cart.
     #[serde(borrow)]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Key"))]
     pub line: Cow<'a, str>,
     /// The article.
     #[serde(borrow)]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Key"))]
     pub sku: Cow<'a, str>,
     /// The product.
     #[serde(borrow, default)]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(max = KEY_BYTES_MAX)))]
     pub spu: Cow<'a, str>,
     /// The shop.
     #[serde(borrow, default)]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(max = KEY_BYTES_MAX)))]
     pub shop: Cow<'a, str>,
     /// The brand.
     #[serde(borrow, default)]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(max = KEY_BYTES_MAX)))]
     pub brand: Cow<'a, str>,
     /// The category.
     #[serde(borrow, default)]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(max = KEY_BYTES_MAX)))]
     pub category: Cow<'a, str>,
-    /// Pieces: 1 to 1,000,000.
+    /// Pieces.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = 1, max = QUANTITY_MAX)))]
     pub quantity: u32,
     /// Cents a piece; not negative.
     pub unit_price: Amount,

@@ -1,6 +1,8 @@
 //! What is answered. All amounts are cents of the cart's currency.
 
 use domain::money::Amount;
+#[cfg(not(target_arch = "wasm32"))]
+use domain::order_number::Part;
 use domain::time::UnixMillis;
 use serde::Serialize;
 
@@ -10,6 +12,7 @@ use crate::explain::Explanation;
 /// What a cart costs, and why. The discounts of `lines`, those of `units`, and `discount` have the
 /// same sum.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
 pub struct Evaluation<'a> {
     /// Every line, by id.
     pub lines: Vec<LineTotal<'a>>,
@@ -26,7 +29,7 @@ pub struct Evaluation<'a> {
     pub free_shipping: bool,
     /// The next moment at which an activity that is switched on and was considered starts or ends:
     /// until then this answer holds for the same cart, customer and activities, as long as purchase
-    /// limits leave as much. `None`: no such moment is known.
+    /// limits leave as much. Null: no such moment is known.
     pub valid_until: Option<UnixMillis>,
     /// Every activity that was considered, once: by layer, priority and id.
     pub explanations: Vec<Explanation<'a>>,
@@ -34,6 +37,7 @@ pub struct Evaluation<'a> {
 
 /// What one line costs: `subtotal` less `discount` is `total`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 pub struct LineTotal<'a> {
     /// The line's id.
     pub line: &'a str,
@@ -47,8 +51,10 @@ pub struct LineTotal<'a> {
 
 /// What one unit was given by one activity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 pub struct UnitGiven<'a> {
     /// The activity's id.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Part<'_>"))]
     pub activity: &'a str,
     /// Which lines the activity counts together.
     pub scope: Scope,
@@ -60,7 +66,7 @@ pub struct UnitGiven<'a> {
     pub discounts: Vec<Amount>,
     /// The sum of `discounts`.
     pub discount: Amount,
-    /// Uses that the purchase limits count.
+    /// Uses that the purchase limits count: what an order of it takes, see `POST /v1/users/{user}/purchases`.
     pub uses: u32,
     /// What is given in addition.
     pub gifts: Vec<GiftGiven<'a>>,
@@ -68,6 +74,7 @@ pub struct UnitGiven<'a> {
 
 /// A present.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 pub struct GiftGiven<'a> {
     /// Its SKU.
     pub sku: &'a str,

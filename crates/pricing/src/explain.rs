@@ -2,12 +2,19 @@
 
 use domain::integer::Count;
 use domain::money::Amount;
+#[cfg(not(target_arch = "wasm32"))]
+use domain::order_number::Part;
 use serde::Serialize;
 
 /// What became of an activity. A step comes before those that are listed after it: the code is that
 /// of the first step that failed; of several units, that of the one that came furthest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(
+    not(target_arch = "wasm32"),
+    derive(schemars::JsonSchema),
+    schemars(rename = "ExplanationCode")
+)]
 pub enum Code {
     /// It is switched off.
     Disabled,
@@ -48,6 +55,7 @@ pub enum Code {
 /// What is missing for the first tier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 pub enum Shortfall {
     /// Cents.
     Amount(Amount),
@@ -79,14 +87,16 @@ impl From<Code> for Reason {
 
 /// What became of one activity that was considered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 pub struct Explanation<'a> {
     /// The activity's id.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Part<'_>"))]
     pub activity: &'a str,
     /// Whether it was given.
     pub applied: bool,
     /// `applied`, or the step that failed.
     pub code: Code,
-    /// What is missing, for `amount_too_low` and `quantity_too_low`.
+    /// What is missing for the first tier, with `amount_too_low` and `quantity_too_low`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shortfall: Option<Shortfall>,
 }

@@ -16,16 +16,16 @@ use crate::activity::{
 use crate::cart::{KEY_BYTES_MAX, QUANTITY_MAX};
 
 /// Bytes of a name.
-const NAME_BYTES_MAX: usize = 128;
+pub(crate) const NAME_BYTES_MAX: usize = 128;
 /// Labels of one activity.
-const LABELS_MAX: usize = 8;
+pub(crate) const LABELS_MAX: usize = 8;
 /// Bytes of a label: some words.
-const LABEL_BYTES_MAX: usize = 64;
+pub(crate) const LABEL_BYTES_MAX: usize = 64;
 /// Keys in one list: as much as an operator still writes by hand. Who selects hundreds of thousands
 /// of SKUs keeps them in an index, and evaluates with those of the cart.
-const KEYS_MAX: usize = 1_000;
+pub(crate) const KEYS_MAX: usize = 1_000;
 /// Parts of one list of SKUs: of 1,000 SKUs each a million.
-const SKU_LIST_PARTS_MAX: u32 = 1_000;
+pub const SKU_LIST_PARTS_MAX: u32 = 1_000;
 /// Selectors that include, and as many that exclude.
 pub const SELECTORS_MAX: usize = 16;
 /// Tiers of one activity.
@@ -33,7 +33,7 @@ pub const TIERS_MAX: usize = 10;
 /// The highest layer.
 pub const LAYER_MAX: u8 = 15;
 /// Pieces of one gift.
-const GIFT_QUANTITY_MAX: u32 = 1_000;
+pub(crate) const GIFT_QUANTITY_MAX: u32 = 1_000;
 
 type Checked = Result<(), InvalidInput>;
 

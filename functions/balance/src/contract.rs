@@ -20,7 +20,7 @@ type Withdrawal = WithdrawalAnswer<'static>;
 #[must_use]
 pub fn contract() -> Function {
     let description = "What a user has, posted or not, what moved, and withdrawals in two phases.";
-    Function::new("balance", description, ROUTES, |operation| Some(promise(operation))).reads(&[
+    Function::new("balance", description, ROUTES, promise).reads(&[
         &OF_STORE,
         &OF_CALLERS,
         &[TOKEN_VERIFYING_KEYS, WALLET_CURRENCY, DEVELOPMENT],

@@ -25,7 +25,7 @@ pub fn contract() -> Function {
                        order number under which it was given.";
     let group_buy = "A new user has one chance a campaign to open a group; a group that succeeds earns \
                      a coupon.";
-    Function::new("coupon", description, ROUTES, |operation| Some(promise(operation)))
+    Function::new("coupon", description, ROUTES, promise)
         .reads(&[&OF_STORE, &OF_CALLERS])
         .tag("group-buy", group_buy)
 }

@@ -5,15 +5,13 @@ use domain::ids::{BATCH_USERS_MAX, IdInput, UserId};
 use domain::money::{Amount, Currency};
 use domain::order_number::{OrderNumber, Part, SHOP_ORDER_BYTES_MAX};
 #[cfg(not(target_arch = "wasm32"))]
-use domain::schema::ShopOrder;
+use domain::schema::{OrderedAt, ShopOrder};
 use domain::time::UnixMillis;
 use domain::transaction::INTEGER_MAX;
 use edge::{Call, Problem};
 use serde::Deserialize;
 
 use crate::Operation;
-#[cfg(not(target_arch = "wasm32"))]
-use crate::contract::shapes::OrderedAt;
 use coupons::bulk::Batch;
 use coupons::group_buy::{Campaign, Opening};
 use coupons::issue::{Claim, Number};

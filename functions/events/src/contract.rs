@@ -22,13 +22,11 @@ const TYPES: [&str; 5] =
 #[must_use]
 pub fn contract() -> Function {
     let description = "What happened elsewhere, as CloudEvents 1.0.";
-    Function::new("events", description, ROUTES, |operation| Some(promise(operation)))
-        .reads(&[&OF_STORE, &OF_CALLERS])
-        .listens(
-            "hongbao-events",
-            "Handles messages that are events, or batches of them.",
-            &[&OF_STORE],
-        )
+    Function::new("events", description, ROUTES, promise).reads(&[&OF_STORE, &OF_CALLERS]).listens(
+        "hongbao-events",
+        "Handles messages that are events, or batches of them.",
+        &[&OF_STORE],
+    )
 }
 
 fn promise(operation: Operation) -> Promise {

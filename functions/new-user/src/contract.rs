@@ -13,8 +13,7 @@ use crate::{Operation, ROUTES};
 #[must_use]
 pub fn contract() -> Function {
     let description = "A user is new while they have no successfully paid order.";
-    Function::new("new-user", description, ROUTES, |operation| Some(promise(operation)))
-        .reads(&[&OF_STORE, &OF_CALLERS])
+    Function::new("new-user", description, ROUTES, promise).reads(&[&OF_STORE, &OF_CALLERS])
 }
 
 fn promise(operation: Operation) -> Promise {

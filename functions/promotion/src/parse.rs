@@ -7,11 +7,15 @@ use domain::ids::{IdInput, UserId};
 use domain::integer::Count;
 use domain::money::{Amount, Currency};
 use domain::order_number::{OrderNumber, Part};
+#[cfg(not(target_arch = "wasm32"))]
+use domain::schema::OrderedAt;
 use domain::time::UnixMillis;
 use edge::{Call, Problem};
 use litemap::LiteMap;
 use pricing::activity::{Activity, TIMES_MAX};
 use pricing::cart::{Cart, Context, KEY_BYTES_MAX, Line};
+#[cfg(not(target_arch = "wasm32"))]
+use pricing::cart::{Key, LINES_MAX};
 use serde::Deserialize;
 
 use crate::Operation;
@@ -31,100 +35,149 @@ pub const USES_MAX: usize = 500;
 /// Users by whom a draft is tried by name.
 pub const USERS_MAX: usize = 500;
 
+/// A cart that is asked about.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct EvaluateBody<'a> {
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(rename = "Cart"))]
+pub(crate) struct EvaluateBody<'a> {
     user: Option<IdInput>,
     currency: Currency,
     #[serde(borrow, default)]
     context: Context<'a>,
     #[serde(borrow)]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(max = LINES_MAX)))]
     lines: Vec<Line<'a>>,
 }
 
+/// Items that pages show.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct LabelsBody<'a> {
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
+pub(crate) struct LabelsBody<'a> {
     user: Option<IdInput>,
     currency: Currency,
     #[serde(borrow, default)]
     context: Context<'a>,
     #[serde(borrow)]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1, max = ITEMS_MAX)))]
     items: Vec<ItemBody<'a>>,
 }
 
+/// An item. A key that is left out or empty is not known.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 struct ItemBody<'a> {
     #[serde(borrow)]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Key"))]
     sku: Cow<'a, str>,
     #[serde(borrow, default)]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(max = KEY_BYTES_MAX)))]
     spu: Cow<'a, str>,
     #[serde(borrow, default)]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(max = KEY_BYTES_MAX)))]
     shop: Cow<'a, str>,
     #[serde(borrow, default)]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(max = KEY_BYTES_MAX)))]
     brand: Cow<'a, str>,
     #[serde(borrow, default)]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(max = KEY_BYTES_MAX)))]
     category: Cow<'a, str>,
+    /// The stored one, where none is given.
     unit_price: Option<Amount>,
 }
 
+/// A part of a list of SKUs.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct PartBody {
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
+pub(crate) struct PartBody {
+    #[cfg_attr(
+        not(target_arch = "wasm32"),
+        schemars(length(min = 1, max = SKUS_MAX), with = "Vec<Key>")
+    )]
     skus: Vec<String>,
 }
 
+/// A draft that is to be live.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct PublishBody {
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
+pub(crate) struct PublishBody {
+    /// Of the draft.
     version: Count,
 }
 
+/// For whom a draft holds. The same users for all activities; who is in at 5 % is in at 10 %.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RolloutBody {
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
+pub(crate) struct RolloutBody {
+    /// Of all users.
     #[serde(default)]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(range(max = 100)))]
     percent: u8,
+    /// By name.
     #[serde(default)]
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(max = USERS_MAX)))]
     users: Vec<IdInput>,
 }
 
+/// Changes of prices and stock states.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct PricesBody {
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
+pub(crate) struct PricesBody {
     currency: Currency,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1, max = CHANGES_MAX)))]
     changes: Vec<ChangeBody>,
 }
 
+/// A change of a SKU: of its price, its stock state or both.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 struct ChangeBody {
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Key"))]
     sku: String,
     unit_price: Option<Amount>,
     in_stock: Option<bool>,
     changed_at: UnixMillis,
 }
 
+/// Uses that an order takes.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct TakeBody {
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
+pub(crate) struct TakeBody {
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Option<OrderNumber>"))]
     order_number: Option<String>,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Option<OrderedAt>"))]
     ordered_at: Option<UnixMillis>,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(min = 1, max = USES_MAX)))]
     uses: Vec<UseBody>,
 }
 
+/// What is said of an order that gives back.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct GiveBackBody {
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
+pub(crate) struct GiveBackBody {
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Option<OrderedAt>"))]
     ordered_at: Option<UnixMillis>,
 }
 
+/// Uses of an activity.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 struct UseBody {
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Part<'_>"))]
     activity: String,
+    /// Of the unit, where the activity counts `by_unit`.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Option<Key>"))]
     key: Option<String>,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = 1, max = TIMES_MAX)))]
     uses: u32,
 }
 

@@ -4,7 +4,11 @@ use domain::ids::UserId;
 use domain::integer::Count;
 use domain::money::Amount;
 use domain::order_number::OrderNumber;
+#[cfg(not(target_arch = "wasm32"))]
+use domain::order_number::Part;
 use domain::time::UnixMillis;
+#[cfg(not(target_arch = "wasm32"))]
+use edge::contract::operation::AsTaken;
 use edge::sweep::{self, Left};
 use edge::{Answer, Problem};
 use litemap::LiteMap;
@@ -15,117 +19,199 @@ use purchases::order::{Purchase, State};
 use serde::Serialize;
 
 use crate::labels::{Item, Label, Window};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::parse::USERS_MAX;
 use crate::prices::Tally;
 use crate::publish::Published;
 use crate::records::{Archived, Rollout};
 use crate::{Done, Sweeps};
 
+/// An activity, or its draft, and what there is beside it.
 #[derive(Serialize)]
-struct PublishedBody<'a> {
+#[cfg_attr(
+    not(target_arch = "wasm32"),
+    derive(schemars::JsonSchema),
+    schemars(rename = "SavedActivity")
+)]
+pub(crate) struct PublishedBody<'a> {
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Part<'_>"))]
     activity: &'a str,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Count"))]
     version: Option<Count>,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "AsTaken<Activity>"))]
     definition: &'a Activity,
+    /// The version of the draft.
     draft: Option<Count>,
     rollout: RolloutBody,
+    /// Parts that are there, of how many.
     #[serde(skip_serializing_if = "Option::is_none")]
     sku_list: Option<PartsBody>,
+    /// Versions that the index still knows.
     retiring: usize,
 }
 
+/// What is kept of an activity that was sealed.
 #[derive(Serialize)]
-struct ArchivedBody<'a> {
+#[cfg_attr(
+    not(target_arch = "wasm32"),
+    derive(schemars::JsonSchema),
+    schemars(rename = "SealedActivity")
+)]
+pub(crate) struct ArchivedBody<'a> {
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Part<'_>"))]
     activity: &'a str,
+    /// The last one that was given out.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Count"))]
     version: Option<Count>,
     sealed: SealedBody<'a>,
 }
 
+/// What an activity was.
 #[derive(Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 struct SealedBody<'a> {
+    /// When it was sealed.
     at: UnixMillis,
+    /// For operators; empty where it was withdrawn before.
     name: &'a str,
+    /// From when on its last version applied; left out where it was withdrawn before.
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<UnixMillis>,
+    /// Until when.
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<UnixMillis>,
 }
 
+/// A version of an activity.
 #[derive(Serialize)]
-struct VersionBody<'a> {
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
+pub(crate) struct VersionBody<'a> {
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Part<'_>"))]
     activity: &'a str,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Count"))]
     version: Option<Count>,
 }
 
+/// For whom the draft holds. The same users for all activities; who is in at 5 % is in at 10 %.
 #[derive(Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 struct RolloutBody {
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(range(max = 100)))]
     percent: u8,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(length(max = USERS_MAX)))]
     users: Vec<UserId>,
 }
 
+/// Parts of a list of SKUs.
 #[derive(Serialize)]
-struct PartsBody {
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
+pub(crate) struct PartsBody {
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Count"))]
     received: Option<Count>,
     parts: u32,
 }
 
+/// What pages show.
 #[derive(Serialize)]
-struct ItemsBody<'a> {
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
+pub(crate) struct ItemsBody<'a> {
     items: Vec<ItemBody<'a>>,
 }
 
+/// What pages show of an item.
 #[derive(Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 struct ItemBody<'a> {
     sku: &'a str,
     unit_price: Option<Amount>,
     in_stock: Option<bool>,
     labels: Vec<LabelBody<'a>>,
+    /// What one piece costs now and later; nothing where no price is known.
     windows: Vec<WindowBody<'a>>,
 }
 
+/// What an activity says of an item.
 #[derive(Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 struct LabelBody<'a> {
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Part<'_>"))]
     activity: &'a str,
     labels: &'a [String],
     until: UnixMillis,
 }
 
+/// What one piece costs from one moment to another.
 #[derive(Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 struct WindowBody<'a> {
     from: UnixMillis,
     until: Option<UnixMillis>,
     price: Amount,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Vec<Part<'_>>"))]
     activities: &'a [String],
 }
 
+/// What became of changes.
 #[derive(Serialize)]
-struct TallyBody {
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
+pub(crate) struct TallyBody {
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Count"))]
     applied: Option<Count>,
+    /// Overtaken by others of the batch.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Count"))]
     merged: Option<Count>,
+    /// Overtaken before.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Count"))]
     stale: Option<Count>,
 }
 
+/// What an order took.
 #[derive(Serialize)]
-struct PurchaseBody<'a> {
+#[cfg_attr(
+    not(target_arch = "wasm32"),
+    derive(schemars::JsonSchema),
+    schemars(rename = "Purchase")
+)]
+pub(crate) struct PurchaseBody<'a> {
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "OrderNumber"))]
     order_number: &'a str,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(extend("enum" = ["taking", "taken", "refused", "giving_back", "given_back"])))]
     state: &'static str,
+    /// Of activities with limits.
     uses: Vec<UsedBody<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     replayed: Option<bool>,
 }
 
+/// Uses of an activity.
 #[derive(Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 struct UsedBody<'a> {
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Part<'_>"))]
     activity: &'a str,
+    /// Of the unit, where the activity counts `by_unit`.
     #[serde(skip_serializing_if = "str::is_empty")]
     key: &'a str,
     uses: u32,
 }
 
+/// What a sweep did.
 #[derive(Serialize)]
-struct SweptBody {
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
+pub(crate) struct SweptBody {
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Count"))]
     activities: Option<Count>,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Count"))]
     retiring: Option<Count>,
+    /// Activities that are over for long with which a step was done: each takes some, hours apart. How long is said by
+    /// `PUT /v1/retention`.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Count"))]
     sealing: Option<Count>,
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Count"))]
     orders: Option<Count>,
+    /// Items that are set aside, by this call or before, in the partitions that it looks at: somebody has to look at
+    /// them.
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Count"))]
     quarantined: Option<Count>,
     #[serde(flatten)]
     left: Left,
@@ -133,23 +219,28 @@ struct SweptBody {
 
 /// Both evaluations, and where they differ.
 #[derive(Serialize)]
-struct ComparisonBody<'a> {
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
+pub(crate) struct ComparisonBody<'a> {
     live: &'a Evaluation<'a>,
     draft: &'a Evaluation<'a>,
     lines: Vec<LineDifference<'a>>,
     activities: Vec<ActivityDifference<'a>>,
 }
 
+/// A line that costs something else.
 #[derive(Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 struct LineDifference<'a> {
     line: &'a str,
     live: Amount,
     draft: Amount,
 }
 
-/// `null` where the activity was not considered.
+/// An activity of which something else became; null where it was not considered.
 #[derive(Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(inline))]
 struct ActivityDifference<'a> {
+    #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Part<'_>"))]
     activity: &'a str,
     live: Option<Code>,
     draft: Option<Code>,

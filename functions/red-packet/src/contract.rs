@@ -22,7 +22,7 @@ use crate::{Operation, ROUTES};
 pub fn contract() -> Function {
     let description = "Money that campaigns give in rains, and that users give each other in group \
                        packets. Whoever opens one has a signed token, which counts at once.";
-    Function::new("red-packet", description, ROUTES, |operation| Some(promise(operation))).reads(&[
+    Function::new("red-packet", description, ROUTES, promise).reads(&[
         &OF_STORE,
         &OF_CALLERS,
         &[TOKEN_SIGNING_KEYS, WALLET_CURRENCY, DEVELOPMENT],

@@ -16,7 +16,7 @@ const TAG: &str = "operations";
 #[must_use]
 pub fn contract() -> Function {
     let description = "Health, the OpenAPI document, and an answer for what no function has.";
-    Function::new("root", description, ROUTES, |operation| Some(promise(operation)))
+    Function::new("root", description, ROUTES, promise)
         .reads(&[&OF_STORE])
         .tag(TAG, "Health and this document.")
         .answers_the_rest()

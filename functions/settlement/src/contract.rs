@@ -27,7 +27,7 @@ const OF_TOKENS: [Variable; 2] = [TOKEN_SIGNING_KEYS, DEVELOPMENT];
 pub fn contract() -> Function {
     let description = "Posts tokens, finishes what a crash left half-way, and says where the books do \
                        not agree. For a schedule and for operators.";
-    Function::new("settlement", description, ROUTES, |operation| Some(promise(operation)))
+    Function::new("settlement", description, ROUTES, promise)
         .reads(&[&OF_STORE, &OF_CALLERS, &OF_TOKENS])
         .listens(
             "hongbao-settlement",

@@ -1,5 +1,7 @@
 //! What one operation promises: what it takes, what it answers, why it refuses.
 
+use std::borrow::Cow;
+
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
@@ -49,7 +51,7 @@ pub struct Parameter {
     /// What it is where it is left out.
     pub default: Option<Value>,
     /// An example.
-    pub example: Option<&'static str>,
+    pub example: Option<Value>,
 }
 
 /// Where a parameter stands.
@@ -111,7 +113,7 @@ pub struct Refused {
     /// The status.
     pub status: u16,
     /// What the codes mean.
-    pub description: &'static str,
+    pub description: Cow<'static, str>,
     /// The codes.
     pub codes: Vec<&'static str>,
     /// Whether a header says when asking again may help.
@@ -228,7 +230,7 @@ impl Operation {
     #[must_use]
     pub fn refuses<P: Into<Problem>>(
         mut self,
-        description: &'static str,
+        description: impl Into<Cow<'static, str>>,
         refusals: impl IntoIterator<Item = P>,
     ) -> Self {
         let problems: Vec<Problem> = refusals.into_iter().map(Into::into).collect();
@@ -241,6 +243,7 @@ impl Operation {
             }
         }
         let retries = problems.iter().any(|problem| problem.retry_after.is_some());
+        let description = description.into();
         self.refusals.push(Refused { status, description, codes, retries });
         self
     }
@@ -286,8 +289,8 @@ impl Parameter {
 
     /// An example.
     #[must_use]
-    pub fn example(mut self, example: &'static str) -> Self {
-        self.example = Some(example);
+    pub fn example(mut self, example: impl Into<Value>) -> Self {
+        self.example = Some(example.into());
         self
     }
 }
@@ -301,7 +304,7 @@ impl<T: JsonSchema> JsonSchema for AsTaken<T> {
         true
     }
 
-    fn schema_name() -> std::borrow::Cow<'static, str> {
+    fn schema_name() -> Cow<'static, str> {
         T::schema_name()
     }
 
@@ -319,7 +322,7 @@ impl<A: JsonSchema, B: JsonSchema> JsonSchema for Either<A, B> {
         true
     }
 
-    fn schema_name() -> std::borrow::Cow<'static, str> {
+    fn schema_name() -> Cow<'static, str> {
         format!("{}_or_{}", A::schema_name(), B::schema_name()).into()
     }
 

@@ -1,26 +1,11 @@
 //! Shapes of parameters, and of what is written by one type in several ways.
 
 use domain::integer::Count;
-use domain::named;
 use domain::order_number::Part;
 use domain::time::UnixMillis;
 use schemars::JsonSchema;
 
 use crate::parse::PAGE_MAX;
-
-/// When something was ordered.
-#[derive(Debug)]
-pub(crate) struct OrderedAt;
-
-named!(OrderedAt, "OrderedAt", generator => {
-    let mut schema = generator.subschema_for::<UnixMillis>();
-    schema.insert("description".to_owned(), ORDERED_AT.into());
-    schema
-});
-
-const ORDERED_AT: &str = "When it was ordered, as the caller says; at most 5 minutes in the future. It is part \
-     of the number: whoever sends it always sends it, and always the same. Once what has \
-     ended is forgotten, a number with a time costs nothing to remember.";
 
 /// Coupons of a page.
 #[derive(JsonSchema)]
