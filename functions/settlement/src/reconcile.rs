@@ -99,6 +99,14 @@ pub struct Cursor {
 /// A user of a day's list: the day, the bucket and the user.
 type OfDay = (i64, u64, UserId);
 
+/// A list of users of a day.
+struct List {
+    day: i64,
+    bucket: u64,
+    /// The user behind whom it is looked at.
+    behind: Option<UserId>,
+}
+
 /// Behind what of a partition a call goes on, in the order in which it is looked at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 enum Place {
@@ -350,15 +358,15 @@ impl<B: Binding> Look<'_, '_, B> {
         Ok(days)
     }
 
-    /// The lists of users of a partition that are to be looked at and are not empty, in order, from that of a user on;
-    /// with the user behind whom it goes on, who stands in the first of them.
+    /// The lists of users of a partition that are to be looked at and are not empty, in order, from that of a user on.
+    /// Lists that have few users come together: one read returns them.
     async fn lists_behind(
         &self,
         partition: Partition,
         lists: DayLists,
         after: Option<OfDay>,
-    ) -> Result<Vec<(i64, u64, Option<UserId>)>, CommitError> {
-        let mut found = Vec::new();
+    ) -> Result<Vec<Vec<List>>, CommitError> {
+        let (mut found, mut room): (Vec<Vec<List>>, u64) = (Vec::new(), 0);
         for day in self.days(partition, lists).await? {
             if after.is_some_and(|(last, ..)| day < last) {
                 continue;
@@ -373,30 +381,47 @@ impl<B: Binding> Look<'_, '_, B> {
                     }
                     None => None,
                 };
-                if size != Answer::Size(0) {
-                    found.push((day, bucket, behind));
+                let Answer::Size(size @ 1..) = size else { continue };
+                let list = List { day, bucket, behind };
+                match found.last_mut() {
+                    Some(last) if size <= room => last.push(list),
+                    _ => {
+                        found.push(vec![list]);
+                        room = u64::from(READ_FIELDS_MAX);
+                    }
                 }
+                room = room.saturating_sub(size);
             }
         }
         Ok(found)
     }
 
-    /// The users of a list, behind one. What is no user is told.
+    /// The users of some lists, in order. What is no user is told.
     async fn listed(
         &self,
         partition: Partition,
         lists: DayLists,
-        (day, bucket, behind): (i64, u64, Option<UserId>),
+        some: &[List],
         report: &mut Report,
-    ) -> Result<Vec<UserId>, CommitError> {
-        self.lists.set(self.lists.get() + 1);
-        let read = |after| lists.users(day, bucket, after);
+    ) -> Result<Vec<OfDay>, CommitError> {
+        self.lists.set(self.lists.get() + some.len() as u32);
+        let behind = |list: &List| list.behind.map(DayLists::member);
+        let first = |list: &List| lists.users(list.day, list.bucket, behind(list));
+        let first = self.read(partition, some.iter().map(first).collect()).await?;
         let mut users = Vec::new();
-        for member in self.members(partition, behind.map(DayLists::member), read).await? {
-            match DayLists::user_of(&member) {
-                Ok(user) => users.push(user),
-                Err(error) => {
-                    report.isolate(|| format!("{day}.{bucket} of {partition}"), Err(error))?;
+        for (List { day, bucket, .. }, page) in some.iter().zip(&first) {
+            let page = answers::page(Some(page))?;
+            let mut members = page.members.clone();
+            if let (true, Some(last)) = (page.has_more, page.members.last()) {
+                let read = |after| lists.users(*day, *bucket, after);
+                members.extend(self.members(partition, Some(last.clone()), read).await?);
+            }
+            for member in &members {
+                match DayLists::user_of(member) {
+                    Ok(user) => users.push((*day, *bucket, user)),
+                    Err(error) => {
+                        report.isolate(|| format!("{day}.{bucket} of {partition}"), Err(error))?;
+                    }
                 }
             }
         }
@@ -615,11 +640,11 @@ async fn check_wallets<B: Binding>(
 ) -> Result<Option<OfDay>, CommitError> {
     // Who is on the lists of several days is looked at once in a call.
     let mut seen = BTreeSet::new();
-    for (day, bucket, behind) in look.lists_behind(partition, CHANGED, after).await? {
-        let mut users = look.listed(partition, CHANGED, (day, bucket, behind), report).await?;
-        users.retain(|user| seen.insert(*user));
+    for lists in look.lists_behind(partition, CHANGED, after).await? {
+        let mut users = look.listed(partition, CHANGED, &lists, report).await?;
+        users.retain(|(.., user)| seen.insert(*user));
         for some in users.chunks(AT_ONCE) {
-            let checks = some.iter().map(async |user| {
+            let checks = some.iter().map(async |(.., user)| {
                 let mut found = Report::default();
                 let result = user::check(look, *user, &mut found).await;
                 (user, found, result)
@@ -631,7 +656,7 @@ async fn check_wallets<B: Binding>(
             }
             let is_much = report.users >= USERS_MAX || look.lists.get() >= LISTS_MAX;
             if let (true, Some(last)) = (is_much || look.is_enough(), some.last()) {
-                return Ok(Some((day, bucket, *last)));
+                return Ok(Some(*last));
             }
         }
     }

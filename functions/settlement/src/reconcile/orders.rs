@@ -82,13 +82,13 @@ pub(super) async fn check<B: Binding>(
 ) -> Result<Option<OfDay>, CommitError> {
     // Who is on the lists of several days is looked at once in a call.
     let mut seen = BTreeSet::new();
-    for (day, bucket, behind) in look.lists_behind(partition, PURCHASERS, after).await? {
-        let mut users = look.listed(partition, PURCHASERS, (day, bucket, behind), report).await?;
-        users.retain(|user| seen.insert(*user));
+    for lists in look.lists_behind(partition, PURCHASERS, after).await? {
+        let mut users = look.listed(partition, PURCHASERS, &lists, report).await?;
+        users.retain(|(.., user)| seen.insert(*user));
         for some in users.chunks(USERS) {
             let last = check_some(look, partition, some, report).await?;
-            if let (true, Some(last)) = (look.is_enough(), last) {
-                return Ok(Some((day, bucket, last)));
+            if look.is_enough() {
+                return Ok(last);
             }
         }
     }
@@ -99,18 +99,18 @@ pub(super) async fn check<B: Binding>(
 async fn check_some<B: Binding>(
     look: &Look<'_, '_, B>,
     partition: Partition,
-    users: &[UserId],
+    users: &[OfDay],
     report: &mut Report,
-) -> Result<Option<UserId>, CommitError> {
+) -> Result<Option<OfDay>, CommitError> {
     let (mut last, mut holds) = (None, Holds::new());
-    let pages = users.iter().map(|user| records::page_of_orders(*user, None)).collect();
+    let pages = users.iter().map(|(.., user)| records::page_of_orders(*user, None)).collect();
     let pages = look.read(partition, pages).await?;
-    for (user, page) in users.iter().zip(&pages) {
-        let first = answers::page(Some(page))?;
-        let result = check_user(look, partition, *user, first, &mut holds, report).await;
+    for (of_day, page) in users.iter().zip(&pages) {
+        let (first, (.., user)) = (answers::page(Some(page))?, *of_day);
+        let result = check_user(look, partition, user, first, &mut holds, report).await;
         report.isolate(|| format!("orders of user {user}"), result)?;
         report.users += 1;
-        last = Some(*user);
+        last = Some(*of_day);
         if look.is_enough() {
             break;
         }
