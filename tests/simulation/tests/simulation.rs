@@ -14,7 +14,7 @@ use simulation::plan::{FAULTS, Plan, Reduction};
 use simulation::run::run;
 use simulation::shrink::shrink;
 
-/// In all. Two minutes of two cores.
+/// In all. Some minutes of two cores: a schedule in which weeks pass takes five times as long as another.
 const SCHEDULES: u64 = 1_500;
 /// At the same time; each has a server of its own.
 const THREADS: usize = 2;
