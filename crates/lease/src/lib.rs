@@ -41,16 +41,17 @@
 //! - *Reclaiming.* Before anybody is told that nothing is left, one request reclaims leases from all partitions in a
 //!   wave ([`call_back`]); the others wait for it. Partitions then remember "sold out" until a term after that wave
 //!   began, and the next wave finds whatever came back later. The *term* is twice as long as the wave took, between one
-//!   second and ten. So as long as a wave takes less than five seconds, waves take at most half of the time, and do not run
-//!   side by side. (The term was a fixed second at first. Once a sale was over and a wave took longer than that, each
+//!   second and ten. So as long as a wave takes less than five seconds, the waves of one budget take at most half of the
+//!   time. (The term was a fixed second at first. Once a sale was over and a wave took longer than that, each
 //!   refusal began a wave of its own, and the waves kept each other slow.)
 //! - *Waves that do not end.* Who waits for a wave loses patience after a term of the last one that ended, and begins another
-//!   one, which is given twice the patience; of one that began ten seconds ago nobody expects an end. Where a
-//!   wave fails the pool says so, and nobody begins another one for a second: who asks meanwhile is told
-//!   that the store is unavailable, as is who has waited for 15 seconds.
+//!   one beside it, which is given twice the patience, ten seconds at most; of one that began ten seconds ago nobody
+//!   expects an end. Where a wave fails the pool says so, and nobody begins another one for a second: who asks
+//!   meanwhile is told that the store is unavailable, as is who has waited for 15 seconds.
 //! - *A raised stock* removes the marks.
 //! - *Clocks ahead.* A mark that reaches more than ten seconds into the future does not count, and whoever meets it
-//!   removes it. Nor does what a wave found that is dated more than a second into the future.
+//!   removes it. Nor does what a wave found that is dated more than a second into the future. Between clocks that are
+//!   minutes apart, which a store with a clock prevents, waves follow each other without rest, two at a time.
 //! - *The end.* Settlement reclaims the leases of a budget that is over. A partition may still hold units for
 //!   somebody, and these come back to the lease later. So the budget is put to rest only when no partition has
 //!   anything left or held. Until then settlement looks again, after as long again as the budget has been over, at

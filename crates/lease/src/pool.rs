@@ -1,7 +1,8 @@
 //! What a pool says of itself: what is free, and of the waves that reclaim leases from all partitions. Pure.
 //!
 //! A wave is named by its *stamp*: when it began, in microseconds, of which the last three digits are those of the
-//! partition for which it began. So of all who begin in one millisecond one is told from the others.
+//! partition for which it began. So those who begin in one millisecond are told apart, unless they ask for one partition, or
+//! for two whose numbers differ by a thousand: these both go on.
 
 use domain::answers::integers;
 use domain::partition::Partition;
@@ -84,9 +85,10 @@ impl Pool {
         Ok(Self { free, wave, ended, failed, credited, failed_at_ms, took_ms, patience_ms })
     }
 
-    /// Until when what the last wave found counts.
+    /// Until when what the last wave found counts: for its term, and for a second behind its end.
     pub fn counts_until(&self) -> i64 {
-        began_ms(self.ended).saturating_add(term_ms(self.took_ms))
+        let behind_end = self.took_ms.saturating_add(TERM_MS_MIN);
+        began_ms(self.ended).saturating_add(term_ms(self.took_ms).max(behind_end))
     }
 
     /// Whether what the last wave found counts for a request of a moment: another wave would find the same.
@@ -155,6 +157,9 @@ mod tests {
             (7_000, 0, 5_000, 9_000, true),
             (3_000, 1_500, 5_000, 9_000, true),
             (3_000, 1_000, 5_000, 9_000, false),
+            // It took longer than the longest term.
+            (3_000, 20_000, 23_999, 24_000, true),
+            (3_000, 20_000, 24_000, 24_000, false),
         ] {
             let counts = pool(0, ended, took).counts(request, time);
             assert_eq!(counts, expected, "{ended} {took}");

@@ -18,7 +18,7 @@ use crate::{Budget, World};
 const PAUSE_MS: i64 = 20;
 /// See [`PAUSE_MS`].
 const DOUBLED_MAX: u32 = 4;
-/// Nobody waits longer: somebody who asked a shop for a coupon has given up by then.
+/// Nobody waits longer for others: somebody who asked a shop for a coupon has given up by then.
 const WAITED_MS_MAX: i64 = 15_000;
 
 /// What came of asking for more.
@@ -49,6 +49,7 @@ pub async fn refill<W: World>(
 ) -> Result<Refill, CommitError> {
     let (least, need) = wanted.into_inner();
     let (rest, watch, waited_ms, has_reclaimed) = (None, Watch::default(), 0, false);
+    let asked_at_ms = world.context().time().0;
     let mut asking = Asking {
         world,
         budget,
@@ -58,6 +59,7 @@ pub async fn refill<W: World>(
         need,
         rest,
         watch,
+        asked_at_ms,
         waited_ms,
         has_reclaimed,
     };
@@ -76,6 +78,8 @@ struct Asking<'a, W> {
     /// What the pool has, where the next attempt is to take less than is needed.
     rest: Option<i64>,
     watch: Watch,
+    /// When it began to ask.
+    asked_at_ms: i64,
     /// The sum of all pauses.
     waited_ms: i64,
     /// By a wave of this request.
@@ -136,7 +140,8 @@ impl<W: World> Asking<'_, W> {
             if refused.why != NotTaken::TooLittle || !self.must_wait(&pool) {
                 break (refused.why, pool);
             }
-            if self.waited_ms >= WAITED_MS_MAX {
+            let passed_ms = self.world.context().time().0.saturating_sub(self.asked_at_ms);
+            if passed_ms.max(self.waited_ms) >= WAITED_MS_MAX {
                 return Err(unknown("others still look for it"));
             }
             let pause_ms = self.watch.pause_ms();
@@ -218,7 +223,7 @@ impl<W: World> Asking<'_, W> {
         Ok(None)
     }
 
-    /// So that the next one is refused in one round trip. The wave that found it began less than a term before that
+    /// So that the next one is refused in one round trip. The wave that found it began a term before that
     /// moment, and whatever was given back later is found after it. What has come back to this partition since is not
     /// hidden.
     async fn remember_sold_out(&self, until: i64) -> Result<(), CommitError> {

@@ -22,7 +22,7 @@ pub struct Context<'a, B> {
     pub partitions: Partitions,
     /// The time of the request.
     pub now: UnixMillis,
-    /// What passes of time meanwhile.
+    /// How much time has passed since.
     pub timer: Timer,
 }
 

@@ -23,7 +23,7 @@
 //! - Promotions: a user's uses with the user's orders, orders under way with their index, the uses of all with the
 //!   holds, and each hold with its order.
 //!
-//! Sixteen packets, or wallets, are looked at at the same time. A call stops between them, or between users' orders or
+//! Sixteen packets, or wallets, are looked at at the same time. A call stops behind them, or between users' orders or
 //! holds, once it has asked the store 1,500 times. A record that never keeps
 //! still, or is too much for one look, counts as `unsettled`.
 
@@ -75,7 +75,8 @@ const LISTS_MAX: u32 = 4_096;
 const SUM_USERS_MAX: usize = 65_536;
 /// Looks at sums that change while they are added up.
 const LOOKS_MAX: u32 = 4;
-/// Wallets, or packets, that are looked at at the same time: what a call waits for is the way to the store.
+/// Wallets, packets, or openings of a packet that are looked at at the same time: what a call waits for is the way to the
+/// store.
 const AT_ONCE: usize = 16;
 /// Fields that are read at once.
 const FIELDS: usize = 1_000;

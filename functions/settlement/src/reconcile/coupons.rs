@@ -310,7 +310,9 @@ async fn holdings<B: Binding>(
         let answers = look.read(partition, users.iter().flat_map(read).collect()).await?;
         let mut answers = answers.into_iter();
         for user in users {
-            let (mut kept, mut looks) = (Kept::answered(*user, answers.by_ref().take(2)), 1);
+            // Both are taken, also where the first of them cannot be read.
+            let own: Vec<_> = answers.by_ref().take(2).collect();
+            let (mut kept, mut looks) = (Kept::answered(*user, own), 1);
             // Whoever has pages is looked at once more, together with them.
             while let Ok(Kept { record, .. }) = &kept
                 && let Ok(pages) = record.page_count()

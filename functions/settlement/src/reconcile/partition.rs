@@ -464,14 +464,16 @@ async fn check_packet<B: Binding>(
         });
         let owed: Vec<_> = owed.collect();
         let answers = look.read(partition, owed.concat()).await?;
-        let mut answers = answers.into_iter();
-        let is_owed = |reads: &Vec<Read>| {
-            answers.by_ref().take(reads.len()).any(|one| one == Answer::Contains(true))
-        };
-        let is_owed: Vec<_> = owed.iter().map(is_owed).collect();
-        let rest = some.iter().zip(is_owed).filter(|(_, is_owed)| !is_owed);
-        let paid = rest
-            .map(async |(opening, _)| (opening.user, is_paid(look, packet, opening.user).await));
+        let mut answers = &answers[..];
+        let mut rest = Vec::new();
+        for (opening, reads) in some.iter().zip(&owed) {
+            let (own, others) = answers.split_at_checked(reads.len()).ok_or_else(unexpected)?;
+            answers = others;
+            if !own.contains(&Answer::Contains(true)) {
+                rest.push(opening.user);
+            }
+        }
+        let paid = rest.into_iter().map(async |user| (user, is_paid(look, packet, user).await));
         for (user, paid) in join_all(paid).await {
             if !paid? {
                 report.broken(What::OpeningUnpaid, format!("{packet}/{user}"));
