@@ -13,8 +13,7 @@ use crate::{Operation, ROUTES};
 pub fn contract() -> Function {
     let name = "{{project-name | kebab_case}}";
     let description = "Marks users, and says who is marked.";
-    Function::new(name, description, ROUTES, |operation| Some(promise(operation)))
-        .reads(&[&OF_STORE, &OF_CALLERS])
+    Function::new(name, description, ROUTES, promise).reads(&[&OF_STORE, &OF_CALLERS])
 }
 
 fn promise(operation: Operation) -> Promise {

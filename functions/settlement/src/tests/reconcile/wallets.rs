@@ -5,7 +5,7 @@ use store::retention::{Retention, Terms};
 use wallet::account::Account;
 use wallet::carried::Months;
 use wallet::withdraw::{self, Request};
-use wallet::{collect, posting};
+use wallet::{collect, packet, posting, records};
 
 use super::*;
 
@@ -208,4 +208,47 @@ fn a_call_stops_between_withdrawals_and_the_next_one_goes_on() {
 fn encoded(member: &Member) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(&member.0)
+}
+
+/// Of those who opened a packet some are owed what they got, in the index or set aside, and one has lost it: that one is
+/// told, whoever stands before and behind.
+#[test]
+fn of_many_openings_the_one_that_is_not_paid_is_told() {
+    const OPENERS: u64 = 5;
+    let number = number("p");
+    let packet = packet::name(USER, &number);
+    let home = records::home_of_packet(partitions(), &packet);
+    for (aside, lost) in (0..OPENERS).flat_map(|one| (0..OPENERS).map(move |other| (one, other))) {
+        let store = Watched::default();
+        let context = store.context();
+        let order = packet::Order {
+            sender: USER.0,
+            total: 500,
+            count: 5,
+            kind: packet::Kind::Equal,
+            funding: packet::Funding::Payment,
+            at: NOW.0,
+            ordered_at: None,
+        };
+        block_on(packet::send(&context, &number, &order, None, &mut || 0)).unwrap();
+        block_on(packet::pay(&context, &packet, &packet::Payment::NONE, &mut || 0)).unwrap();
+        let user = |index| UserId(100 + index);
+        for index in 0..OPENERS {
+            block_on(packet::open(&context, &packet, user(index))).unwrap();
+        }
+        let owed = |index| due::of_user(user(index), &packet);
+        let name = quarantine::name(records::OWED, &due::member(NOW, &owed(aside)));
+        let is_aside =
+            [records::OWED.remove(NOW, &owed(aside)), Write::AddMember(quarantine::names(), name)];
+        store.write(home, is_aside.to_vec());
+        if lost != aside {
+            store.write(home, vec![records::OWED.remove(NOW, &owed(lost))]);
+        }
+        let (report, _) = store.all(Scope::Full);
+        let of_code = report.differences.iter().filter(|one| one.what.code() == "opening_unpaid");
+        let told: Vec<_> = of_code.map(|one| one.place.clone()).collect();
+        let expected: Vec<_> =
+            (lost != aside).then(|| format!("{packet}/{}", user(lost).0)).into_iter().collect();
+        assert_eq!(told, expected, "{aside} {lost}");
+    }
 }
