@@ -26,8 +26,8 @@ const PROMOTION_BYTES_MAX: usize = 1_104_000;
 
 /// Bytes of the components for wallets: beside the 300 kB that every component has for the edge and the
 /// binding, Ed25519 and protobuf, and their rules. Red packets sign, and have rains, their leases, the paces of scenes and
-/// group packets.
-const RED_PACKET_BYTES_MAX: usize = 742_000;
+/// group packets. What a pool says of waves, and waiting for them, is 14 kB.
+const RED_PACKET_BYTES_MAX: usize = 758_000;
 /// The balance only believes tokens; its typed interface is in it. Withdrawals that end and months of a statement are 40 kB.
 const BALANCE_BYTES_MAX: usize = 608_000;
 /// Settlement finishes whatever the others begin, and knows all of their books. It reads every list by pages, passes over
