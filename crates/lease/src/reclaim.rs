@@ -24,7 +24,8 @@ const PASSES_MAX: u32 = 4;
 /// have one wave more each second.
 ///
 /// # Errors
-/// The store's. The pool tells that the wave failed, where the store takes that.
+/// The store's. Where leases could not be reclaimed the pool says that the wave failed, if the store takes that. Where only
+/// the end could not be written, others wait until they lose patience.
 pub(crate) async fn run_wave<W: World>(
     world: &W,
     place: &Place,

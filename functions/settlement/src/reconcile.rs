@@ -24,8 +24,8 @@
 //!   holds, and each hold with its order.
 //!
 //! Sixteen packets, or wallets, are looked at at the same time. A call stops behind them, or between users' orders or
-//! holds, once it has asked the store 1,500 times. A record that never keeps
-//! still, or is too much for one look, counts as `unsettled`.
+//! holds, once it has asked the store 1,500 times. A record that never keeps still, or is too much for one look, counts as
+//! `unsettled`.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;

@@ -17,7 +17,8 @@ const CLIENTS: u64 = 64;
 /// Attempts until an answer must be there.
 const ATTEMPTS_MAX: u32 = 100;
 
-/// What a wave over all partitions found counts for a second, or for twice as long as it took (`lease`); and what a busy machine adds to it.
+/// What a wave over all partitions found counts for a second, or for twice as long as it took (`lease`); and what a busy
+/// machine adds to it.
 const FREE_WITHIN: Duration = Duration::from_millis(1_500);
 
 /// How often each answer was given: an outcome, or the code of a refusal.
