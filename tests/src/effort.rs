@@ -7,12 +7,23 @@ use std::env;
 
 /// `1` under `cargo xtask test --fast`; in CI it is removed.
 const VARIABLE: &str = "HONGBAO_FAST";
+/// `1` where every fault shall hit every call on every store, by whoever sets it.
+const ALL_FAULTS: &str = "HONGBAO_ALL_FAULTS";
 /// By what fewer schedules are divided.
 const SHARE: u64 = 10;
 
 /// Whether tests shall do little.
 pub fn is_fast() -> bool {
-    env::var(VARIABLE).is_ok_and(|value| !matches!(value.as_str(), "" | "0"))
+    is_set(VARIABLE)
+}
+
+/// Whether nothing shall be left out that CI leaves out.
+pub fn is_exhaustive() -> bool {
+    is_set(ALL_FAULTS)
+}
+
+fn is_set(variable: &str) -> bool {
+    env::var(variable).is_ok_and(|value| !matches!(value.as_str(), "" | "0"))
 }
 
 /// Of so many schedules, or cases, how many shall run: all, or a tenth, which is at least one.

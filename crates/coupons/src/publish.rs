@@ -202,7 +202,8 @@ fn replace<B: Binding>(
     (number, plan)
 }
 
-/// A chain of fallbacks must end.
+/// A chain of fallbacks must end, and what a template newly names must exist. One that was sealed and collected ends a chain,
+/// as it does where coupons are issued; its id is never published again. So what was read can be published with one change.
 async fn check_fallbacks<B: Binding>(
     context: &Context<'_, B>,
     id: &str,
@@ -216,7 +217,15 @@ async fn check_fallbacks<B: Binding>(
             return wrong("fallback_circle", "the chain of fallbacks comes back to this template");
         }
         let Some((version, _)) = read_pool(context, &fallback).await? else {
-            return wrong("unknown_template", "there is no such template");
+            let is_new = template.fallback_template.as_ref() == Some(&fallback)
+                && read_pool(context, id).await?.is_none_or(|(before, _)| {
+                    before.record.fallback_template != template.fallback_template
+                });
+            return if is_new {
+                wrong("unknown_template", "there is no such template")
+            } else {
+                Ok(())
+            };
         };
         next = version.record.fallback_template;
     }

@@ -122,7 +122,8 @@ pub struct Template {
     #[serde(default = "low_water_percent_default")]
     #[cfg_attr(not(target_arch = "wasm32"), schemars(range(min = 0, max = 100)))]
     pub low_water_percent: u8,
-    /// Gives in its place then; at most 4 in a chain, without a circle.
+    /// Gives in its place then; at most 4 in a chain, without a circle. A chain ends at a template that is sealed and
+    /// collected: it can stay named, and not be named anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(not(target_arch = "wasm32"), schemars(with = "Option<Part<'_>>"))]
     pub fallback_template: Option<String>,

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use tokio::task::JoinSet;
@@ -90,6 +91,7 @@ struct Inner {
     listen: SocketAddr,
 }
 
+/// Futures are boxed here, so that they are compiled once and not again in each program that awaits them.
 impl App {
     /// Reads the manifests, resolves variables, opens the store and compiles the components (a
     /// fraction of a second each the first time in a process). Must run inside a tokio runtime.
@@ -136,7 +138,11 @@ impl App {
     ///
     /// When fuel is counted this waits until the guest has returned, so that all of the request's
     /// fuel is in the counters.
-    pub async fn request(&self, request: Request<Bytes>) -> Response<Bytes> {
+    pub fn request(&self, request: Request<Bytes>) -> BoxFuture<'_, Response<Bytes>> {
+        Box::pin(self.answer_or_cancel(request))
+    }
+
+    async fn answer_or_cancel(&self, request: Request<Bytes>) -> Response<Bytes> {
         let answered = self.answer(with_authority(request));
         let response = match &self.inner.shared.gate.control {
             None => answered.await,
@@ -167,7 +173,11 @@ impl App {
     }
 
     /// Listens where the options say, and starts the Redis triggers.
-    pub async fn serve(&self) -> std::io::Result<Server> {
+    pub fn serve(&self) -> BoxFuture<'_, std::io::Result<Server>> {
+        Box::pin(self.start())
+    }
+
+    async fn start(&self) -> std::io::Result<Server> {
         let mut triggers = JoinSet::new();
         for (address, channels) in &self.inner.redis {
             let shared = Arc::clone(&self.inner.shared);
@@ -179,7 +189,15 @@ impl App {
 
     /// Gives a message to the components that listen on the channel, as if Redis had sent it, and
     /// waits until they have handled it. The first error is returned, after all have run.
-    pub async fn publish(&self, channel: &str, payload: &[u8]) -> Result<(), MessageError> {
+    pub fn publish<'a>(
+        &'a self,
+        channel: &'a str,
+        payload: &'a [u8],
+    ) -> BoxFuture<'a, Result<(), MessageError>> {
+        Box::pin(self.publish_to_all(channel, payload))
+    }
+
+    async fn publish_to_all(&self, channel: &str, payload: &[u8]) -> Result<(), MessageError> {
         let components = self
             .inner
             .redis

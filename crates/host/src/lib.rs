@@ -83,5 +83,5 @@ pub use manifest::{Component, HttpTrigger, Manifest, ManifestError, RedisTrigger
 pub use options::{Fault, Faults, KeyValue, Options, Random, Reuse, Schedule, Stderr, Time};
 pub use redis_trigger::MessageError;
 pub use server::Server;
-pub use simulate::{ALL_FAULTS, Exhausted, Run, Simulated, exhaust, simulate};
+pub use simulate::{ALL_FAULTS, Exhausted, Run, Simulated, exhaust, exhaust_share, simulate};
 pub use variables::{ComponentVariables, VariableError};

@@ -129,6 +129,8 @@ pub struct Exhausted {
     pub calls: Vec<TracedCall>,
     /// How often the scenario ran, the first run included.
     pub runs: usize,
+    /// Each call was hit by one in so many of the faults.
+    pub share: usize,
 }
 
 /// Every kind of fault, with a delay that is longer than any patience.
@@ -159,17 +161,33 @@ pub fn exhaust<F>(
 where
     F: Future<Output = ()> + Send + 'static,
 {
+    exhaust_share(faults, |_| 1, options, scenario)
+}
+
+/// The same with a share of the faults, by the number of calls: each call is hit by one in so many of them, by turns, so that
+/// every fault hits as many calls as every other one.
+pub fn exhaust_share<F>(
+    faults: &[Fault],
+    share: impl Fn(usize) -> usize,
+    options: impl Fn(&Run) -> Options,
+    scenario: impl Fn(App, Run) -> F,
+) -> Result<Exhausted, LoadError>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
     let first = Run { number: 0, hit: None };
     let counted = run(&options, &scenario, first)?;
+    let share = share(counted.len()).max(1);
     let mut runs = 1;
-    for call in &counted {
-        for fault in faults.iter().filter(|fault| fault.applies_to(call.call)) {
+    for (place, call) in counted.iter().enumerate() {
+        let chosen = faults.iter().skip(place % share).step_by(share);
+        for fault in chosen.filter(|fault| fault.applies_to(call.call)) {
             let hit = Some((call.clone(), *fault));
             run(&options, &scenario, Run { number: runs, hit })?;
             runs += 1;
         }
     }
-    Ok(Exhausted { calls: counted, runs })
+    Ok(Exhausted { calls: counted, runs, share })
 }
 
 fn run<F>(

@@ -617,8 +617,46 @@ fn a_campaign_is_over_with_its_template() {
 
 /// Another template, which lives for ever.
 fn put_as<B: Binding>(store: &B, now_ms: i64, id: &str) {
-    let template = changed(&[("claim_until", json!("2099-01-01T00:00:00Z"))]);
-    with(store, now_ms, async |context| publish(context, id, &template).await).unwrap();
+    put_with(store, now_ms, id, "100", None).unwrap();
+}
+
+/// One with this stock and fallback.
+fn put_with<B: Binding>(
+    store: &B,
+    now_ms: i64,
+    id: &str,
+    stock: &str,
+    fallback: Option<&str>,
+) -> Result<i64, Failure> {
+    let until = ("claim_until", json!("2099-01-01T00:00:00Z"));
+    let template =
+        changed(&[until, ("stock", json!(stock)), ("fallback_template", json!(fallback))]);
+    with(store, now_ms, async |context| publish(context, id, &template).await)
+}
+
+#[test]
+fn what_fell_back_to_a_template_that_is_gone_can_still_be_changed() {
+    let store = store();
+    put_with(&store, START.0, "u", "5", Some("t")).unwrap();
+    put_as(&store, START.0, "v");
+    for now_ms in [OVER, OVER + DAY, OVER + 2 * DAY] {
+        templates(&store, now_ms);
+    }
+    let now_ms = OVER + 2 * DAY;
+    check_gone(&store, now_ms);
+    // As it is read, with another stock; and what falls back to it.
+    assert_eq!(put_with(&store, now_ms, "u", "6", Some("t")), Ok(2));
+    assert_eq!(put_with(&store, now_ms, "w", "6", Some("u")), Ok(1));
+    // Nothing falls back to it anew.
+    for id in ["v", "x"] {
+        let refused = put_with(&store, now_ms, id, "6", Some("t")).unwrap_err();
+        assert!(
+            matches!(&refused, Failure::Invalid(why) if why.code == "unknown_template"),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(put_with(&store, now_ms, "u", "7", None), Ok(3));
+    assert!(put_with(&store, now_ms, "u", "7", Some("t")).is_err());
 }
 
 #[test]

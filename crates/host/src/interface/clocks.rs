@@ -17,6 +17,7 @@ impl HasData for OwnClocks {
 }
 
 pub(super) fn add_to_linker(linker: &mut Linker<Instance>) -> wasmtime::Result<()> {
+    types::add_to_linker::<_, OwnClocks>(linker, |instance| instance)?;
     monotonic_clock::add_to_linker::<_, OwnClocks>(linker, |instance| instance)?;
     system_clock::add_to_linker::<_, OwnClocks>(linker, |instance| instance)
 }
