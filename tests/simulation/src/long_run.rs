@@ -8,8 +8,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
@@ -181,6 +181,12 @@ pub struct Report {
 }
 
 impl Report {
+    fn add(&mut self, gone: &BTreeMap<String, u64>) {
+        for (kind, number) in gone {
+            *self.gone.entry(kind.clone()).or_default() += number;
+        }
+    }
+
     /// The last days against those by which everything that is kept for a time has been there for as long: of 400 days the
     /// hundredth, of fewer the one after two thirds. The mean of ten days each, because campaigns come and go.
     pub fn growth(&self) -> Growth {
@@ -266,7 +272,7 @@ struct Run {
     place: Place,
     /// Of the empty server.
     empty_memory: u64,
-    connection: redis::Connection,
+    connection: Arc<Mutex<redis::Connection>>,
     scale: Scale,
     random: StdRng,
     users: Vec<User>,
@@ -281,7 +287,7 @@ struct Run {
 /// Something that is promised does not hold.
 pub async fn run(scale: Scale, mut told: impl FnMut(u64, Option<&Size>)) -> Report {
     let place = Place::redis();
-    let connection = dump::open(&place.address());
+    let connection = Arc::new(Mutex::new(dump::open(&place.address())));
     let mut options = place
         .options()
         .variable("partitions", PARTITIONS.to_string())
@@ -346,6 +352,51 @@ impl Drop for Ticking {
     fn drop(&mut self) {
         self.0.store(false, Ordering::Relaxed);
     }
+}
+
+/// What is called by a schedule.
+#[derive(Clone, Copy)]
+struct Scheduled {
+    path: &'static str,
+    /// The field that says whether anything is left.
+    left: &'static str,
+}
+
+const SETTLEMENT: Scheduled = Scheduled { path: "/v1/settlement", left: "left" };
+const COLLECTION: Scheduled = Scheduled { path: "/v1/collection", left: "has_more" };
+
+impl Scheduled {
+    /// Calls it until nothing is left; what went, by kind.
+    async fn call(self, app: &App) -> BTreeMap<String, u64> {
+        let Self { path, left } = self;
+        let mut all = BTreeMap::new();
+        for _ in 0..CALLS_MAX {
+            let reply = Ask::post(path, "{}").operator().of(app).await;
+            assert!((200..300).contains(&reply.status), "{path}: {reply:?}");
+            let body = reply.json();
+            assert_eq!(body["stuck_items"], json!([]), "{reply:?}");
+            assert_eq!(body.get("interrupted"), None, "{reply:?}");
+            for (kind, number) in body["gone"].as_object().into_iter().flatten() {
+                let number = number.as_str().and_then(|number| number.parse().ok());
+                *all.entry(kind.clone()).or_default() += number.unwrap_or(0_u64);
+            }
+            if body[left] == json!("0") || body[left] == json!(false) {
+                return all;
+            }
+        }
+        panic!("{path} goes on after {CALLS_MAX} calls");
+    }
+}
+
+/// Asks for many things, some at the same time; answers in their order.
+async fn at_once<T>(app: &App, asked: Vec<T>, ask: impl Fn(&T) -> Ask) -> Vec<(T, Reply)> {
+    let asked = asked.into_iter().map(|one| (ask(&one), one));
+    let answered = stream::iter(asked).map(async |(ask, one)| (one, ask.of(app).await));
+    answered.buffered(AT_ONCE).collect().await
+}
+
+fn lock(connection: &Mutex<redis::Connection>) -> MutexGuard<'_, redis::Connection> {
+    connection.lock().expect("no check has failed before")
 }
 
 /// What an answer says of a number: what must be the same when it is asked again.
@@ -449,13 +500,13 @@ impl Run {
         for hour in 0..HOURS.into() {
             self.hour(hour).await;
             self.app.advance_time(HOUR_MS);
-            self.call("/v1/settlement", &json!({}), "left").await;
             if hour % 6 == 0 {
                 self.must(purchase::sweep()).await;
             }
         }
+        self.call(SETTLEMENT).await;
         self.pay_out().await;
-        self.call("/v1/collection", &json!({}), "has_more").await;
+        self.call(COLLECTION).await;
         self.must(purchase::sweep()).await;
         self.ask_again().await;
         if day.is_multiple_of(self.scale.check_days) || day == self.scale.days {
@@ -465,58 +516,43 @@ impl Run {
     }
 
     /// Calls what a schedule calls, until nothing is left.
-    async fn call(&mut self, path: &str, body: &Value, left: &str) {
-        for _ in 0..CALLS_MAX {
-            let reply = self.must(Ask::post(path, body.to_string()).operator()).await;
-            let body = reply.json();
-            assert_eq!(body["stuck_items"], json!([]), "{reply:?}");
-            assert_eq!(body.get("interrupted"), None, "{reply:?}");
-            if let Some(gone) = body["gone"].as_object() {
-                for (kind, number) in gone {
-                    let number = number.as_str().and_then(|number| number.parse().ok());
-                    *self.report.gone.entry(kind.clone()).or_default() += number.unwrap_or(0_u64);
-                }
-            }
-            if body[left] == json!("0") || body[left] == json!(false) {
-                return;
-            }
-        }
-        panic!("{path} goes on after {CALLS_MAX} calls");
+    async fn call(&mut self, scheduled: Scheduled) {
+        let gone = scheduled.call(&self.app).await;
+        self.report.add(&gone);
     }
 
     /// Once a day all withdrawals that are left are posted; some have ended by themselves.
     async fn pay_out(&mut self) {
-        for user in &mut self.users {
-            for number in user.withdrawals.drain(..) {
-                let reply = wallet::post_withdrawal(user.id, &number).of(&self.app).await;
-                let code = reply.text("code").unwrap_or_default();
-                let is_ended = matches!(code.as_str(), "already_posted" | "already_voided");
-                assert!(reply.status == 200 || is_ended, "{reply:?}");
-            }
+        let users = self.users.iter_mut();
+        let asks: Vec<_> = users
+            .flat_map(|User { id, withdrawals, .. }| {
+                withdrawals.drain(..).map(|number| wallet::post_withdrawal(*id, &number))
+            })
+            .collect();
+        for (_, reply) in at_once(&self.app, asks, Ask::clone).await {
+            let code = reply.text("code").unwrap_or_default();
+            let is_ended = matches!(code.as_str(), "already_posted" | "already_voided");
+            assert!(reply.status == 200 || is_ended, "{reply:?}");
         }
     }
 
     /// What the server itself would collect by its clock.
     fn collect_by_the_server(&mut self) {
         let now = self.now_ms();
-        crate::books::collect(&mut self.connection, now);
+        crate::books::collect(&mut lock(&self.connection), now);
     }
 
-    /// An hour of everybody.
+    /// An hour of everybody, beside a settlement of the hour before.
     async fn hour(&mut self, hour: u64) {
         let asks: Vec<_> = (0..self.users.len())
             .filter_map(|index| Some((index, self.draw(index, hour)?)))
             .collect();
-        let app = self.app.clone();
-        let answered = stream::iter(asks).map(|(index, (action, ask))| {
-            let app = app.clone();
-            async move {
-                let reply = ask.of(&app).await;
-                (index, action, ask, reply)
-            }
-        });
-        let answered: Vec<_> = answered.buffered(AT_ONCE).collect().await;
-        for (index, action, ask, reply) in answered {
+        let (gone, answered) = tokio::join!(
+            SETTLEMENT.call(&self.app),
+            at_once(&self.app, asks, |(_, (_, ask))| ask.clone())
+        );
+        self.report.add(&gone);
+        for ((index, (action, ask)), reply) in answered {
             self.learn(index, action, ask, &reply);
         }
         let is_last = self.today.packets.len();
@@ -700,10 +736,12 @@ impl Run {
 
     /// Numbers of former days never act again.
     async fn ask_again(&mut self) {
-        for _ in 0..ASKED_AGAIN.min(self.acted.len()) {
-            let place = self.random.random_range(0..self.acted.len());
+        let places: Vec<_> = (0..ASKED_AGAIN.min(self.acted.len()))
+            .map(|_| self.random.random_range(0..self.acted.len()))
+            .collect();
+        let answered = at_once(&self.app, places, |place| self.acted[*place].ask.clone()).await;
+        for (place, reply) in answered {
             let Acted { action, ask, gave } = &self.acted[place];
-            let reply = ask.of(&self.app).await;
             let code = reply.text("code").unwrap_or_default();
             let name = format!("again: {action}: {} {code}", reply.status);
             *self.report.answers.entry(name).or_default() += 1;
@@ -722,13 +760,24 @@ impl Run {
         }
     }
 
-    /// All books agree, and the store holds nothing whose life is not declared.
+    /// All books agree, and the store holds nothing whose life is not declared. Neither changes anything, so that they are
+    /// read at the same time.
     async fn check(&mut self, day: u64) {
-        let differences = differences(&self.app).await;
+        let connection = Arc::clone(&self.connection);
+        let measured = tokio::task::spawn_blocking(move || Size::of(&mut lock(&connection)));
+        let (differences, measured) = tokio::join!(differences(&self.app), measured);
         assert_eq!(differences, Vec::<Value>::new(), "day {day}");
-        let (records, ids) = dump::read_at_rest(&mut self.connection);
         let memory = memory(&self.place).await.saturating_sub(self.empty_memory);
-        let mut size = Size { day, memory, ..Size::default() };
+        let size = Size { day, memory, ..measured.expect("the store can be measured") };
+        self.report.sizes.push(size);
+    }
+}
+
+impl Size {
+    /// Of what lies in a store that nobody writes to.
+    fn of(connection: &mut redis::Connection) -> Self {
+        let (records, ids) = dump::read_at_rest(connection);
+        let mut size = Self::default();
         for ((_, name), record) in &records {
             let fields = record.iter().map(|(field, value)| {
                 let value = match value {
@@ -752,6 +801,6 @@ impl Run {
         }
         let count: u64 = size.ids.values().sum();
         assert!(size.ids_bytes <= BYTES_A_NUMBER * count, "{size:?}");
-        self.report.sizes.push(size);
+        size
     }
 }

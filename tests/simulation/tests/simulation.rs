@@ -15,7 +15,11 @@ use simulation::run::run;
 use simulation::shrink::shrink;
 
 /// In all. Some minutes of two cores: a schedule in which weeks pass takes five times as long as another.
-const SCHEDULES: u64 = 1_500;
+const SCHEDULES: u64 = 600;
+/// Where nothing is left out.
+const SCHEDULES_OF_ALL: u64 = 1_500;
+/// Of all actions, states and faults one in so many may not be met by [`SCHEDULES`].
+const MISSED_SHARE: usize = 25;
 /// At the same time; each has a server of its own.
 const THREADS: usize = 2;
 /// A seed a line, and what it found.
@@ -46,7 +50,8 @@ fn what_failed_once_holds() {
 #[test]
 fn every_promise_holds_after_every_step() {
     let seeds = seeds();
-    let each = effort::schedules(SCHEDULES) / seeds.len() as u64;
+    let all = if effort::is_exhaustive() { SCHEDULES_OF_ALL } else { SCHEDULES };
+    let each = effort::schedules(all) / seeds.len() as u64;
     let seeds: Vec<_> =
         seeds.iter().flat_map(|seed| (0..each).map(|n| seed.wrapping_add(n))).collect();
     let done = run_seeds(&seeds);
@@ -56,18 +61,29 @@ fn every_promise_holds_after_every_step() {
         return;
     }
     let report = done.report;
+    let (mut all, mut missed) = (0, Vec::new());
+    let mut expect = |name: &str, is_there: bool| {
+        all += 1;
+        if !is_there {
+            missed.push(name.to_owned());
+        }
+    };
     for function in FUNCTIONS {
         for (action, _) in function.actions.iter().chain(function.later) {
             let name = format!("{}: {action}", function.name);
-            assert!(report.actions.contains_key(&name), "{name} was never done");
+            expect(&name, report.actions.contains_key(&name));
         }
         for state in function.states {
-            assert!(report.seen.contains_key(*state), "{state} was never seen");
+            expect(state, report.seen.contains_key(*state));
         }
     }
     for fault in FAULTS {
-        assert!(report.faults.contains_key(fault), "{fault} never happened");
+        expect(fault, report.faults.contains_key(fault));
     }
+    println!("not met: {missed:?}");
+    // What happens once in a thousand schedules may be missed by some hundreds.
+    let missed_max = if effort::is_exhaustive() { 0 } else { all / MISSED_SHARE };
+    assert!(missed.len() <= missed_max, "of {all} actions, states and faults: {missed:?}");
 }
 
 #[test]

@@ -11,11 +11,12 @@ pub const LATE_MS: u64 = 61_000;
 pub const FAILURES_MAX: u32 = 2;
 /// Few, so that a wave over all of them is short.
 const PARTITIONS: &str = "4";
-/// Scenarios with more calls are long.
+/// Scenarios with more calls are long: each call is hit by a share of the faults, by turns, unless all are asked for. On Redis
+/// by half of them; on the embedded store by a third, because what that store makes of a commit is hunted by the shorter
+/// ones.
+const CALLS_OF_LONG_ON_REDIS: usize = 80;
+/// The same on the embedded store.
 const CALLS_OF_LONG: usize = 40;
-/// One in so many faults hits a call of a long scenario on the embedded store. What that store makes of a commit is hunted
-/// by the shorter ones; what functions make of a failure, on Redis, where every fault hits every call.
-const SHARE_OF_LONG: usize = 3;
 
 /// The same calls in each run, on records of its own.
 pub fn options(place: &Place, prefix: String) -> Options {
@@ -46,10 +47,11 @@ pub fn hunt_with<F>(
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    let is_embedded = !matches!(place, Place::Redis(_));
-    let share = |calls| {
-        let is_long = is_embedded && calls > CALLS_OF_LONG && !effort::is_exhaustive();
-        if is_long { SHARE_OF_LONG } else { 1 }
+    let share = |calls| match place {
+        _ if effort::is_exhaustive() => 1,
+        Place::Redis(_) if calls > CALLS_OF_LONG_ON_REDIS => 2,
+        Place::Kv if calls > CALLS_OF_LONG => 3,
+        _ => 1,
     };
     let done = exhaust_share(&ALL_FAULTS, share, options, scenario);
     let done = done.unwrap_or_else(|error| panic!("{}", not_loaded(&error)));

@@ -643,7 +643,8 @@ fn what_fell_back_to_a_template_that_is_gone_can_still_be_changed() {
         templates(&store, now_ms);
     }
     let now_ms = OVER + 2 * DAY;
-    check_gone(&store, now_ms);
+    assert_eq!(live(&store), BTreeSet::from(["u".to_owned(), "v".to_owned()]));
+    assert!(is_sealed(put(&store, now_ms, &changed(&[]))));
     // As it is read, with another stock; and what falls back to it.
     assert_eq!(put_with(&store, now_ms, "u", "6", Some("t")), Ok(2));
     assert_eq!(put_with(&store, now_ms, "w", "6", Some("u")), Ok(1));
