@@ -7,7 +7,7 @@ use std::env;
 
 /// `1` under `cargo xtask test --fast`; in CI it is removed.
 const VARIABLE: &str = "HONGBAO_FAST";
-/// `1` where every fault shall hit every call on every store, and the largest sale be as large as can be.
+/// `1` where every fault shall hit every call on every store, and all schedules run.
 const ALL_FAULTS: &str = "HONGBAO_ALL_FAULTS";
 /// By what fewer schedules are divided.
 const SHARE: u64 = 10;
