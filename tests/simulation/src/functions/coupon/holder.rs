@@ -250,6 +250,10 @@ impl Holder {
             (true, 404) if matches!(known, Known::Given(_) | Known::Revoked) => {
                 self.numbers[index].is_forgotten(&step.world, &reply);
             }
+            // What was confirmed before and taken back since is told as it is.
+            (true, 200) if reply.text("outcome").as_deref() == Some("revoked") => {
+                self.numbers[index].is_revoked(&self.coupons, &reply);
+            }
             (true, 200) => {
                 let is_over = matches!(
                     known,
