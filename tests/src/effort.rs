@@ -8,7 +8,7 @@ use std::env;
 /// `1` under `cargo xtask test --fast`; in CI it is removed.
 const VARIABLE: &str = "HONGBAO_FAST";
 /// `1` where every fault shall hit every call on every store, and all schedules run.
-const ALL_FAULTS: &str = "HONGBAO_ALL_FAULTS";
+const EXHAUSTIVE: &str = "HONGBAO_EXHAUSTIVE";
 /// By what fewer schedules are divided.
 const SHARE: u64 = 10;
 
@@ -19,7 +19,7 @@ pub fn is_fast() -> bool {
 
 /// Whether nothing shall be left out that CI leaves out.
 pub fn is_exhaustive() -> bool {
-    is_set(ALL_FAULTS)
+    is_set(EXHAUSTIVE)
 }
 
 fn is_set(variable: &str) -> bool {

@@ -211,21 +211,16 @@ async fn check_fallbacks<B: Binding>(
 ) -> Result<(), Failure> {
     let wrong = |code, detail| Err(InvalidInput::new(code, "fallback_template", detail).into());
     let mut next = template.fallback_template.clone();
-    for _ in 0..FALLBACKS_MAX {
+    for depth in 0..FALLBACKS_MAX {
         let Some(fallback) = next else { return Ok(()) };
         if fallback == id {
             return wrong("fallback_circle", "the chain of fallbacks comes back to this template");
         }
         let Some((version, _)) = read_pool(context, &fallback).await? else {
-            let is_new = template.fallback_template.as_ref() == Some(&fallback)
-                && read_pool(context, id).await?.is_none_or(|(before, _)| {
-                    before.record.fallback_template != template.fallback_template
-                });
-            return if is_new {
-                wrong("unknown_template", "there is no such template")
-            } else {
-                Ok(())
-            };
+            if depth == 0 && !names_already(context, id, &fallback).await? {
+                return wrong("unknown_template", "there is no such template");
+            }
+            return Ok(());
         };
         next = version.record.fallback_template;
     }
@@ -233,6 +228,17 @@ async fn check_fallbacks<B: Binding>(
         None => Ok(()),
         Some(_) => wrong("fallback_too_deep", "a chain has at most 4 fallbacks"),
     }
+}
+
+/// Whether the version that is published falls back to this one.
+async fn names_already<B: Binding>(
+    context: &Context<'_, B>,
+    id: &str,
+    fallback: &str,
+) -> Result<bool, CommitError> {
+    let published = read_pool(context, id).await?;
+    Ok(published
+        .is_some_and(|(version, _)| version.record.fallback_template.as_deref() == Some(fallback)))
 }
 
 /// A version of a template, and what became of its coupons: a snapshot of each partition, one after the

@@ -1,4 +1,5 @@
-//! A hunt: a scenario runs once for each of its host calls and each fault, on each kind of store.
+//! A hunt: a scenario runs once for each of its host calls and each fault, on each kind of store; a long one for each call
+//! and a share of the faults.
 
 use end_to_end::app::{Place, not_loaded};
 use end_to_end::effort;

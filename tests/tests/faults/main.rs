@@ -1,5 +1,6 @@
 //! Every fault at every host call of an operation: first the calls of a scenario are counted, then it runs
-//! once for each call and each fault, and afterwards the state is right.
+//! once for each call and each fault, and afterwards the state is right. In long scenarios each call is hit by a share of the
+//! faults only, unless `HONGBAO_EXHAUSTIVE` is set.
 //!
 //! - [`hunt`]: how that is done
 //! - [`paid_marks`]: who is new
