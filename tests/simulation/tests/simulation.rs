@@ -18,8 +18,9 @@ use simulation::shrink::shrink;
 const SCHEDULES: u64 = 600;
 /// Where nothing is left out.
 const SCHEDULES_OF_ALL: u64 = 1_500;
-/// Of all actions, states and faults one in so many may not be met by [`SCHEDULES`].
-const MISSED_SHARE: usize = 25;
+/// Seeds that meet what happens once in a thousand schedules: a token restored from the client's copy, a payment that an
+/// operator credits. The fixed seed's schedules meet everything else, so that nothing depends on fresh ones.
+const MEET_WHAT_IS_RARE: [u64; 2] = [20_225, 20_277];
 /// At the same time; each has a server of its own.
 const THREADS: usize = 2;
 /// A seed a line, and what it found.
@@ -52,8 +53,8 @@ fn every_promise_holds_after_every_step() {
     let seeds = seeds();
     let all = if effort::is_exhaustive() { SCHEDULES_OF_ALL } else { SCHEDULES };
     let each = effort::schedules(all) / seeds.len() as u64;
-    let seeds: Vec<_> =
-        seeds.iter().flat_map(|seed| (0..each).map(|n| seed.wrapping_add(n))).collect();
+    let drawn = seeds.iter().flat_map(|seed| (0..each).map(|n| seed.wrapping_add(n)));
+    let seeds: Vec<_> = MEET_WHAT_IS_RARE.into_iter().chain(drawn).collect();
     let done = run_seeds(&seeds);
     println!("{}", done.text());
     // Few schedules do not see everything.
@@ -61,29 +62,18 @@ fn every_promise_holds_after_every_step() {
         return;
     }
     let report = done.report;
-    let (mut all, mut missed) = (0, Vec::new());
-    let mut expect = |name: &str, is_there: bool| {
-        all += 1;
-        if !is_there {
-            missed.push(name.to_owned());
-        }
-    };
     for function in FUNCTIONS {
         for (action, _) in function.actions.iter().chain(function.later) {
             let name = format!("{}: {action}", function.name);
-            expect(&name, report.actions.contains_key(&name));
+            assert!(report.actions.contains_key(&name), "{name} was never done");
         }
         for state in function.states {
-            expect(state, report.seen.contains_key(*state));
+            assert!(report.seen.contains_key(*state), "{state} was never seen");
         }
     }
     for fault in FAULTS {
-        expect(fault, report.faults.contains_key(fault));
+        assert!(report.faults.contains_key(fault), "{fault} never happened");
     }
-    println!("not met: {missed:?}");
-    // What happens once in a thousand schedules may be missed by some hundreds.
-    let missed_max = if effort::is_exhaustive() { 0 } else { all / MISSED_SHARE };
-    assert!(missed.len() <= missed_max, "of {all} actions, states and faults: {missed:?}");
 }
 
 #[test]
